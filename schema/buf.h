@@ -1,0 +1,29 @@
+/* A growing byte buffer that is always NUL-terminated. A failed growth makes
+ * it `failed` and later writes do nothing: check once, at the end. */
+#ifndef PATCHWAVE_BUF_H
+#define PATCHWAVE_BUF_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct buf {
+    char *data; /* never NULL after the first write, unless failed */
+    size_t len, cap;
+    bool failed;
+};
+
+#define BUF_INIT { 0 }
+
+void buf_add(struct buf *b, const void *data, size_t len);
+void buf_str(struct buf *b, const char *s);
+void buf_char(struct buf *b, char c);
+void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Forget the first n bytes. */
+void buf_drop(struct buf *b, size_t n);
+void buf_reset(struct buf *b); /* empty, keeps the memory */
+void buf_clear(struct buf *b); /* empty, gives the memory back */
+/* The text so far ("" when empty); valid until the next write. */
+const char *buf_text(const struct buf *b);
+
+#endif

@@ -1,0 +1,24 @@
+/* Typed growing arrays: `struct thing_list LIST_OF(struct thing);` gives
+ * {items, n, cap}. list_push returns a pointer to the new zeroed item, or
+ * NULL when out of memory (the list is unchanged). */
+#ifndef PATCHWAVE_LIST_H
+#define PATCHWAVE_LIST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LIST_OF(type) { type *items; uint32_t n, cap; }
+
+/* Make room for one more of `size` bytes; false when out of memory. */
+bool list_grow(void **items, uint32_t n, uint32_t *cap, size_t size);
+void *list_zeroed(void *item, size_t size);
+
+#define list_push(l)                                                                      \
+    (list_grow((void **)&(l)->items, (l)->n, &(l)->cap, sizeof *(l)->items)               \
+         ? list_zeroed(&(l)->items[(l)->n++], sizeof *(l)->items)                         \
+         : NULL)
+#define list_clear(l) list_free((void **)&(l)->items, &(l)->n, &(l)->cap)
+void list_free(void **items, uint32_t *n, uint32_t *cap);
+
+#endif
