@@ -11,7 +11,9 @@ struct arena {
     size_t bytes; /* handed out so far */
 };
 
+/* clang-format off */
 #define ARENA_INIT { 0 }
+/* clang-format on */
 
 /* Zeroed memory, aligned for any type; NULL when out of memory. A size of 0
  * gives a valid pointer. */

@@ -13,7 +13,9 @@ struct buf {
     bool failed;
 };
 
+/* clang-format off */
 #define BUF_INIT { 0 }
+/* clang-format on */
 
 void buf_add(struct buf *b, const void *data, size_t len);
 void buf_str(struct buf *b, const char *s);

@@ -18,7 +18,8 @@
 /* Cuts a byte stream into lines. Feed bytes, take lines until NULL. */
 struct line_cutter {
     struct buf in;
-    size_t scanned, taken;
+    size_t taken;      /* bytes handed out as lines */
+    size_t unfinished; /* bytes after the last newline */
     size_t line_max;
     bool overlong; /* a line went over the bound: the stream is lost */
 };
@@ -45,17 +46,19 @@ struct rpc_message {
     const json *error_data; /* may be NULL */
 };
 
-/* Strict: "jsonrpc":"2.0", integer id, no unknown members. ERR_PROTOCOL. */
+/* Strict: "jsonrpc":"2.0", integer id, `params` an object, no unknown members.
+ * ERR_PROTOCOL, ERR_NOMEM. */
 int rpc_parse(const char *line, size_t len, struct rpc_message *ret_msg, struct err *err);
 void rpc_clear(struct rpc_message *msg);
 
 /* Append one line (with newline) to `out`. `params`/`result` are JSON texts
- * (NULL: absent / null). */
+ * (NULL: absent / null); line breaks between their tokens are left out. */
 void rpc_write_request(struct buf *out, int64_t id, const char *method, const char *params);
 void rpc_write_notification(struct buf *out, const char *method, const char *params);
 void rpc_write_result(struct buf *out, int64_t id, const char *result);
 /* JSON-RPC's code from ours: -32000 - code; data = {"name": err_name, ...}.
- * `extra` is NULL or members to add to data, as JSON text of an object. */
+ * `extra` is NULL or members to add to data (none called `name`), as JSON
+ * text of an object. */
 void rpc_write_error(struct buf *out, int64_t id, const struct err *e, const char *extra);
 
 #endif

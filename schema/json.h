@@ -19,9 +19,11 @@ struct json_doc;
 #define JSON_DEPTH_MAX 32
 #define JSON_TEXT_MAX (64u << 20) /* bytes; the wire has its own, lower bound */
 
-/* Parse `text`. `name` (a file name, copied) stands in front of messages.
- * The document keeps no pointer to `text`. ERR_INVALID with
- * "name:line:column: what (at /json/pointer)", ERR_NOMEM. */
+/* Numbers are integers; fractions and exponents are refused. Parse `text`.
+ * `name` (a file name, copied) stands in front of messages. The document keeps
+ * no pointer to `text`. ERR_INVALID with "name:line:column: what (at
+ * /json/pointer)", the column in bytes and no pointer for the outermost value;
+ * ERR_NOMEM. */
 int json_parse(const char *name, const char *text, size_t len, struct json_doc **ret_doc, struct err *err);
 void json_free(struct json_doc *doc);
 const json *json_root(const struct json_doc *doc);
@@ -75,13 +77,17 @@ int json_want_known(const struct json_doc *d, const json *object, const char *co
 void json_write(struct buf *out, const json *value, bool ascii);
 
 /* The writer. Commas and nesting are its own affair; a wrong order of calls
- * is an assertion. key == NULL inside arrays and for the outermost value. */
+ * is an assertion. key == NULL inside arrays and for the outermost value.
+ * Text that is not UTF-8 (a system's message, say) comes out with U+FFFD in
+ * place of each wrong byte: what is written can always be read. */
+#define JSON_WRITE_DEPTH_MAX (2 * JSON_DEPTH_MAX) /* a parsed value fits into any nesting of ours */
 struct json_writer {
     struct buf *out;
     uint32_t depth;
-    bool ascii;         /* \uXXXX above 0x7e (O29) */
-    bool pretty;        /* two-space indentation and newlines, for files people read */
-    bool comma[JSON_DEPTH_MAX + 1];
+    bool ascii;  /* \uXXXX above 0x7e (O29) */
+    bool pretty; /* two-space indentation and newlines, for files people read */
+    bool comma[JSON_WRITE_DEPTH_MAX + 1];
+    bool object[JSON_WRITE_DEPTH_MAX + 1];
 };
 void jw_init(struct json_writer *w, struct buf *out);
 void jw_object(struct json_writer *w, const char *key);
@@ -92,7 +98,7 @@ void jw_str(struct json_writer *w, const char *key, const char *value); /* NULL 
 void jw_int(struct json_writer *w, const char *key, int64_t value);
 void jw_bool(struct json_writer *w, const char *key, bool value);
 void jw_null(struct json_writer *w, const char *key);
-void jw_value(struct json_writer *w, const char *key, const json *value); /* copy a parsed value */
+void jw_value(struct json_writer *w, const char *key, const json *value);   /* copy a parsed value */
 void jw_raw(struct json_writer *w, const char *key, const char *json_text); /* text that is valid JSON */
 
 #endif

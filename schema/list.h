@@ -8,17 +8,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* clang-format off */
 #define LIST_OF(type) { type *items; uint32_t n, cap; }
+/* clang-format on */
 
-/* Make room for one more of `size` bytes; false when out of memory. */
-bool list_grow(void **items, uint32_t n, uint32_t *cap, size_t size);
+/* Make room for one more of `size` bytes; false when out of memory. `items` is
+ * the address of the list's pointer, whatever its type. */
+bool list_grow(void *items, uint32_t n, uint32_t *cap, size_t size);
 void *list_zeroed(void *item, size_t size);
 
-#define list_push(l)                                                                      \
-    (list_grow((void **)&(l)->items, (l)->n, &(l)->cap, sizeof *(l)->items)               \
-         ? list_zeroed(&(l)->items[(l)->n++], sizeof *(l)->items)                         \
+#define list_push(l)                                               \
+    (list_grow(&(l)->items, (l)->n, &(l)->cap, sizeof *(l)->items) \
+         ? list_zeroed(&(l)->items[(l)->n++], sizeof *(l)->items)  \
          : NULL)
-#define list_clear(l) list_free((void **)&(l)->items, &(l)->n, &(l)->cap)
-void list_free(void **items, uint32_t *n, uint32_t *cap);
+#define list_clear(l) list_free(&(l)->items, &(l)->n, &(l)->cap)
+void list_free(void *items, uint32_t *n, uint32_t *cap);
 
 #endif

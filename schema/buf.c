@@ -1,0 +1,101 @@
+#include "schema/buf.h"
+
+#include <assert.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Room for `more` bytes and the NUL. */
+static bool buf_room(struct buf *b, size_t more)
+{
+    size_t cap = b->cap == 0 ? 64 : b->cap;
+    char *data;
+
+    if (b->failed)
+        return false;
+    if (b->data != NULL && more < b->cap - b->len)
+        return true;
+    if (more > SIZE_MAX / 2 - b->len - 1) {
+        b->failed = true;
+        return false;
+    }
+    while (cap <= b->len + more)
+        cap *= 2;
+    data = realloc(b->data, cap);
+    if (data == NULL) {
+        b->failed = true;
+        return false;
+    }
+    b->data = data;
+    b->cap = cap;
+    return true;
+}
+
+void buf_add(struct buf *b, const void *data, size_t len)
+{
+    if (!buf_room(b, len))
+        return;
+    if (len > 0)
+        memcpy(b->data + b->len, data, len);
+    b->len += len;
+    b->data[b->len] = '\0';
+}
+
+void buf_str(struct buf *b, const char *s)
+{
+    buf_add(b, s, strlen(s));
+}
+
+void buf_char(struct buf *b, char c)
+{
+    buf_add(b, &c, 1);
+}
+
+void buf_printf(struct buf *b, const char *fmt, ...)
+{
+    va_list args;
+    int n;
+
+    va_start(args, fmt);
+    n = vsnprintf(NULL, 0, fmt, args);
+    va_end(args);
+    if (n < 0) {
+        b->failed = true;
+        return;
+    }
+    if (!buf_room(b, (size_t)n))
+        return;
+    va_start(args, fmt);
+    vsnprintf(b->data + b->len, (size_t)n + 1, fmt, args);
+    va_end(args);
+    b->len += (size_t)n;
+}
+
+void buf_drop(struct buf *b, size_t n)
+{
+    assert(n <= b->len);
+    if (n == 0)
+        return;
+    memmove(b->data, b->data + n, b->len - n + 1);
+    b->len -= n;
+}
+
+void buf_reset(struct buf *b)
+{
+    b->len = 0;
+    b->failed = false;
+    if (b->data != NULL)
+        b->data[0] = '\0';
+}
+
+void buf_clear(struct buf *b)
+{
+    free(b->data);
+    *b = (struct buf)BUF_INIT;
+}
+
+const char *buf_text(const struct buf *b)
+{
+    return b->data == NULL ? "" : b->data;
+}

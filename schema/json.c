@@ -1,0 +1,324 @@
+/* How a cJSON node carries what cJSON has no field for. After cJSON has built
+ * the tree, a walk beside the scan's spots writes into every node
+ *   valueint     the offset of the value in the text (at most JSON_TEXT_MAX)
+ *   valuedouble  in numbers, the bits of the exact int64
+ * so a fault is placed without a search, and integers above 2^53 stay exact.
+ * Nothing of cJSON that reads these two fields is called afterwards. */
+#include "schema/json.h"
+
+#include "schema/json_scan.h"
+
+#include <cjson/cJSON.h>
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+_Static_assert(sizeof(double) == sizeof(int64_t), "a number's bits need 64 bits");
+_Static_assert(JSON_TEXT_MAX < INT32_MAX, "offsets are kept in valueint");
+
+struct json_doc {
+    char *name;
+    cJSON *root;
+    struct json_offsets lines;
+};
+
+/* Which line an offset is on, from 0, and where that line begins. */
+static uint32_t line_of(const struct json_offsets *lines, uint32_t offset, uint32_t *ret_start)
+{
+    uint32_t lo = 0, hi = lines->n;
+
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+
+        if (lines->items[mid] < offset)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    *ret_start = lo == 0 ? 0 : lines->items[lo - 1] + 1;
+    return lo;
+}
+
+static int fault_at(const char *name, const struct json_offsets *lines, uint32_t offset, const char *what,
+                    const struct buf *pointer, struct err *err)
+{
+    uint32_t start, line = line_of(lines, offset, &start);
+
+    return err_set(err, ERR_INVALID, "%s:%u:%u: %s%s%s%s", name, (unsigned)line + 1,
+                   (unsigned)(offset - start) + 1, what, pointer->len > 0 ? " (at " : "", buf_text(pointer),
+                   pointer->len > 0 ? ")" : "");
+}
+
+/* The pointer of the value at `offset`: at each level the last item that does
+ * not begin behind it. */
+static void pointer_to(const cJSON *root, int offset, struct buf *pointer)
+{
+    const cJSON *v = root;
+
+    while (v->child != NULL && v->valueint != offset) {
+        const cJSON *parent = v;
+        unsigned index = 0;
+
+        v = v->child;
+        for (; v->next != NULL && v->next->valueint <= offset; v = v->next)
+            index++;
+        if (json_is_object(parent))
+            json_pointer_add(pointer, v->string, strlen(v->string));
+        else
+            buf_printf(pointer, "/%u", index);
+    }
+}
+
+int json_fault(const struct json_doc *doc, const json *value, struct err *err, const char *fmt, ...)
+{
+    struct buf pointer = BUF_INIT;
+    char what[512];
+    va_list args;
+    int rc;
+
+    va_start(args, fmt);
+    vsnprintf(what, sizeof what, fmt, args);
+    va_end(args);
+    pointer_to(doc->root, value->valueint, &pointer);
+    rc = fault_at(doc->name, &doc->lines, (uint32_t)value->valueint, what, &pointer, err);
+    buf_clear(&pointer);
+    return rc;
+}
+
+struct members LIST_OF(const cJSON *);
+struct walk {
+    const struct json_spots *spots;
+    uint32_t next;
+    struct members sorted; /* of the object at hand */
+    const cJSON *twin;     /* a member whose name stood before; the first in the text */
+    bool failed;
+};
+
+static int by_name_and_place(const void *a, const void *b)
+{
+    const cJSON *x = *(const cJSON *const *)a, *y = *(const cJSON *const *)b;
+    int order = strcmp(x->string, y->string);
+
+    return order != 0 ? order : (x->valueint > y->valueint) - (x->valueint < y->valueint);
+}
+
+/* Names are compared as cJSON decoded them: "a" and "\u0061" are one name. */
+static void find_twin(struct walk *w, const cJSON *object)
+{
+    w->sorted.n = 0;
+    for (const cJSON *m = object->child; m != NULL; m = m->next) {
+        const cJSON **slot = list_push(&w->sorted);
+
+        if (slot == NULL) {
+            w->failed = true;
+            return;
+        }
+        *slot = m;
+    }
+    if (w->sorted.n < 2)
+        return;
+    qsort(w->sorted.items, w->sorted.n, sizeof w->sorted.items[0], by_name_and_place);
+    for (uint32_t i = 1; i < w->sorted.n; i++) {
+        const cJSON *m = w->sorted.items[i];
+
+        if (strcmp(w->sorted.items[i - 1]->string, m->string) == 0 &&
+            (w->twin == NULL || m->valueint < w->twin->valueint))
+            w->twin = m;
+    }
+}
+
+static void label(struct walk *w, cJSON *v)
+{
+    const struct json_spot *spot = &w->spots->items[w->next++];
+
+    v->valueint = (int)spot->offset;
+    if (cJSON_IsNumber(v))
+        memcpy(&v->valuedouble, &spot->number, sizeof spot->number);
+    for (cJSON *item = v->child; item != NULL; item = item->next)
+        label(w, item);
+    if (json_is_object(v))
+        find_twin(w, v);
+}
+
+static int label_tree(struct json_doc *doc, const struct json_spots *spots, struct err *err)
+{
+    struct walk w = { .spots = spots };
+    int rc = 0;
+
+    label(&w, doc->root);
+    if (w.failed)
+        rc = err_set(err, ERR_NOMEM, "%s", doc->name);
+    else if (w.twin != NULL)
+        rc = json_fault(doc, w.twin, err, "the member `%s` stands twice", w.twin->string);
+    list_clear(&w.sorted);
+    return rc;
+}
+
+static struct json_doc *doc_new(const char *name)
+{
+    struct json_doc *doc = calloc(1, sizeof *doc);
+    size_t n = strlen(name) + 1;
+
+    if (doc == NULL)
+        return NULL;
+    doc->name = malloc(n);
+    if (doc->name == NULL) {
+        free(doc);
+        return NULL;
+    }
+    memcpy(doc->name, name, n);
+    return doc;
+}
+
+static int build(struct json_scan *scan, const char *name, const char *text, size_t len,
+                 struct json_doc **ret_doc, struct err *err)
+{
+    struct json_doc *doc = doc_new(name);
+    int rc;
+
+    if (doc == NULL)
+        return err_set(err, ERR_NOMEM, "%s", name);
+    doc->lines = scan->lines;
+    scan->lines = (struct json_offsets){ 0 };
+    doc->root = cJSON_ParseWithLength(text, len);
+    rc = doc->root == NULL ? err_set(err, ERR_NOMEM, "%s", name) : label_tree(doc, &scan->spots, err);
+    if (rc != 0) {
+        json_free(doc);
+        return rc;
+    }
+    *ret_doc = doc;
+    return 0;
+}
+
+int json_parse(const char *name, const char *text, size_t len, struct json_doc **ret_doc, struct err *err)
+{
+    struct json_scan scan = { 0 };
+    int rc;
+
+    if (len > JSON_TEXT_MAX)
+        return err_set(err, ERR_INVALID, "%s: larger than %u bytes", name, JSON_TEXT_MAX);
+    if (json_scan(&scan, text, len))
+        rc = build(&scan, name, text, len, ret_doc, err);
+    else if (scan.what == NULL)
+        rc = err_set(err, ERR_NOMEM, "%s", name);
+    else
+        rc = fault_at(name, &scan.lines, scan.what_offset, scan.what, &scan.pointer, err);
+    json_scan_clear(&scan);
+    return rc;
+}
+
+void json_free(struct json_doc *doc)
+{
+    if (doc == NULL)
+        return;
+    cJSON_Delete(doc->root);
+    list_clear(&doc->lines);
+    free(doc->name);
+    free(doc);
+}
+
+const json *json_root(const struct json_doc *doc)
+{
+    return doc->root;
+}
+
+bool json_is_object(const json *v)
+{
+    return cJSON_IsObject(v);
+}
+
+bool json_is_array(const json *v)
+{
+    return cJSON_IsArray(v);
+}
+
+bool json_is_string(const json *v)
+{
+    return cJSON_IsString(v);
+}
+
+bool json_is_int(const json *v)
+{
+    return cJSON_IsNumber(v); /* the scan let no other number through */
+}
+
+bool json_is_bool(const json *v)
+{
+    return cJSON_IsBool(v);
+}
+
+bool json_is_null(const json *v)
+{
+    return cJSON_IsNull(v);
+}
+
+const json *json_get(const json *object, const char *key)
+{
+    if (!json_is_object(object))
+        return NULL;
+    for (const json *m = object->child; m != NULL; m = m->next)
+        if (strcmp(m->string, key) == 0)
+            return m;
+    return NULL;
+}
+
+const json *json_first(const json *array_or_object)
+{
+    return array_or_object == NULL ? NULL : array_or_object->child;
+}
+
+const json *json_next(const json *item)
+{
+    return item->next;
+}
+
+const char *json_key(const json *member)
+{
+    return member->string;
+}
+
+uint32_t json_count(const json *array_or_object)
+{
+    uint32_t n = 0;
+
+    for (const json *item = json_first(array_or_object); item != NULL; item = item->next)
+        n++;
+    return n;
+}
+
+const char *json_str(const json *v, const char *otherwise)
+{
+    return json_is_string(v) ? v->valuestring : otherwise;
+}
+
+int64_t json_int(const json *v, int64_t otherwise)
+{
+    int64_t number;
+
+    if (!json_is_int(v))
+        return otherwise;
+    memcpy(&number, &v->valuedouble, sizeof number);
+    return number;
+}
+
+bool json_bool(const json *v, bool otherwise)
+{
+    return json_is_bool(v) ? cJSON_IsTrue(v) : otherwise;
+}
+
+const char *json_get_str(const json *object, const char *key, const char *otherwise)
+{
+    return json_str(json_get(object, key), otherwise);
+}
+
+int64_t json_get_int(const json *object, const char *key, int64_t otherwise)
+{
+    return json_int(json_get(object, key), otherwise);
+}
+
+bool json_get_bool(const json *object, const char *key, bool otherwise)
+{
+    return json_bool(json_get(object, key), otherwise);
+}
