@@ -23,11 +23,13 @@ struct backend_live;
 struct live_setup {
     const struct plan *plan;
     struct fleet_clock clock;
-    const struct ssh_hostkey *pins; /* per node of plan->inv; an empty fingerprint: not enrolled, refused by HOSTKEY */
-    const char *default_user;       /* where the inventory names none; NULL: the one who runs this program */
-    const char *package_path;       /* the file to stage; its digest was checked by the caller; NULL: nothing to stage */
-    uint64_t stage_bytes_s;         /* cap over all nodes (O32); 0: none */
-    uint32_t stage_parallel;        /* nodes at once; 0: the backend's own default */
+    const struct ssh_hostkey
+        *pins; /* per node of plan->inv; an empty fingerprint: not enrolled, refused by HOSTKEY */
+    const char *default_user; /* where the inventory names none; NULL: the one who runs this program */
+    const char
+        *package_path; /* the file to stage; its digest was checked by the caller; NULL: nothing to stage */
+    uint64_t stage_bytes_s;  /* cap over all nodes (O32); 0: none */
+    uint32_t stage_parallel; /* nodes at once; 0: the backend's own default */
     /* Where the log stands now: goes into every claim and op.start. */
     struct log_position (*position)(void *arg);
     /* Does the log hold this hash at this place? A node that has seen what the log lacks: STALE (unless takeover). */
@@ -38,26 +40,31 @@ struct live_setup {
     void *arg;
 };
 
-int backend_live_new(struct loop *l, const struct live_setup *setup, struct backend_live **ret_backend, struct err *err);
+int backend_live_new(struct loop *l, const struct live_setup *setup, struct backend_live **ret_backend,
+                     struct err *err);
 struct backend *backend_live_backend(struct backend_live *b);
 
 struct live_survey {
-    uint64_t epoch_max;    /* 0: no node has seen a controller */
+    uint64_t epoch_max; /* 0: no node has seen a controller */
     uint32_t answered, asked;
-    uint32_t stale_node;   /* the first node that has seen more than this log holds; IX_NONE: none */
+    uint32_t stale_node; /* the first node that has seen more than this log holds; IX_NONE: none */
     uint64_t stale_seq;
 };
 /* Fires once, when every node answered or failed its first connection, or
  * after `limit_ms` (real) with what is known by then. */
-void backend_live_survey(struct backend_live *b, dur_ms limit_ms, void (*on_done)(void *arg, const struct live_survey *s));
+void backend_live_survey(struct backend_live *b, dur_ms limit_ms,
+                         void (*on_done)(void *arg, const struct live_survey *s));
 
 /* Who speaks from now on; called after the survey, before the first submit. */
-void backend_live_identity(struct backend_live *b, const char *run, const char *controller, uint64_t epoch, bool takeover);
+void backend_live_identity(struct backend_live *b, const char *run, const char *controller, uint64_t epoch,
+                           bool takeover);
 
 /* The last bytes of an op's output (docs/wire.md, op.output); `on_done` fires
  * once with text or with why not. Works without a claim. */
 void backend_live_output(struct backend_live *b, uint32_t node, const char *op, uint64_t offset,
-                         void (*on_done)(void *arg, const char *text, uint64_t total_bytes, const struct err *why), void *arg);
+                         void (*on_done)(void *arg, const char *text, uint64_t total_bytes,
+                                         const struct err *why),
+                         void *arg);
 
 /* Ends every session; `on_closed` fires once from the loop, then the memory
  * is gone. No event comes after this call. */

@@ -4,7 +4,8 @@
 
 struct fleet_clock fleet_clock_of(const struct inventory *inv)
 {
-    return (struct fleet_clock){ .factor = inv->clock_factor == 0 ? 1 : inv->clock_factor, .anchor = inv->clock_anchor };
+    return (struct fleet_clock){ .factor = inv->clock_factor == 0 ? 1 : inv->clock_factor,
+                                 .anchor = inv->clock_anchor };
 }
 
 time_ms wall_now(void)

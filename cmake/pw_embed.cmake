@@ -1,0 +1,15 @@
+# cmake -DOUT=x.c -DHEADER=h -DTABLE=name -DFILES="a;b" -P pw_embed.cmake
+# Text files as C byte arrays, in a NULL-terminated table of struct embedded_text {name, text}.
+set(code "#include \"${HEADER}\"\n\n#include <stddef.h>\n\n")
+set(rows "")
+foreach(file IN LISTS FILES)
+    get_filename_component(base "${file}" NAME)
+    string(MAKE_C_IDENTIFIER "text_${base}" id)
+    file(READ "${file}" hex HEX)
+    string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
+    string(REGEX REPLACE "(0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,)" "\\1\n    " bytes "${bytes}")
+    string(APPEND code "static const char ${id}[] = {\n    ${bytes}0 };\n\n")
+    string(APPEND rows "    { \"${base}\", ${id} },\n")
+endforeach()
+string(APPEND code "const struct embedded_text ${TABLE}[] = {\n${rows}    { NULL, NULL },\n};\n")
+file(WRITE "${OUT}" "${code}")

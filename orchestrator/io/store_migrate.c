@@ -1,0 +1,95 @@
+#include "orchestrator/io/store_migrate.h"
+
+#include "orchestrator/io/store_impl.h"
+#include "schema/buf.h"
+
+#include <stdlib.h>
+
+int store_schema_version(sqlite3 *db, int *ret_version, struct err *err)
+{
+    sqlite3_stmt *stmt = NULL;
+    int rc = sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &stmt, NULL);
+
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(stmt);
+    if (rc == SQLITE_ROW)
+        *ret_version = sqlite3_column_int(stmt, 0);
+    sqlite3_finalize(stmt);
+    return rc == SQLITE_ROW ? 0 : store_fault(db, rc, "read the schema's version", err);
+}
+
+static int newest(const struct embedded_text *m)
+{
+    int version = 0;
+
+    for (; m->name != NULL; m++)
+        version = atoi(m->name);
+    return version;
+}
+
+int store_copy(sqlite3 *db, const char *to, struct err *err)
+{
+    sqlite3 *copy = NULL;
+    sqlite3_backup *backup;
+    int rc = sqlite3_open_v2(to, &copy, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
+
+    if (rc == SQLITE_OK) {
+        backup = sqlite3_backup_init(copy, "main", db, "main");
+        if (backup != NULL) {
+            sqlite3_backup_step(backup, -1);
+            sqlite3_backup_finish(backup);
+        }
+        rc = sqlite3_errcode(copy);
+    }
+    if (rc != SQLITE_OK) {
+        store_fault(copy, rc, "copy the database", err);
+        err_wrap(err, "%s", to);
+    }
+    sqlite3_close(copy);
+    return rc == SQLITE_OK ? 0 : (err == NULL ? ERR_IO : (int)err->code);
+}
+
+static int apply(sqlite3 *db, const struct embedded_text *m, struct err *err)
+{
+    struct buf sql = BUF_INIT;
+    int rc;
+
+    buf_printf(&sql, "BEGIN IMMEDIATE;\n%s\nPRAGMA user_version = %d;\nCOMMIT;", m->text, atoi(m->name));
+    rc = store_exec(db, buf_text(&sql), err);
+    if (rc != 0) {
+        sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+        err_wrap(err, "migration %s", m->name);
+    }
+    buf_clear(&sql);
+    return rc;
+}
+
+static int copy_before(sqlite3 *db, const char *path, int to_version, struct err *err)
+{
+    struct buf name = BUF_INIT;
+    int rc;
+
+    buf_printf(&name, "%s.before-v%d", path, to_version);
+    rc = store_copy(db, buf_text(&name), err);
+    buf_clear(&name);
+    return rc;
+}
+
+int store_migrate(sqlite3 *db, const char *path, const struct embedded_text *migrations, struct err *err)
+{
+    int have = 0, want = newest(migrations);
+    int rc = store_schema_version(db, &have, err);
+
+    if (rc != 0)
+        return rc;
+    if (have > want)
+        return err_set(err, ERR_VERSION,
+                       "%s has schema version %d, this program knows up to %d: use a newer patchwave", path,
+                       have, want);
+    if (have > 0 && have < want)
+        rc = copy_before(db, path, want, err);
+    for (const struct embedded_text *m = migrations; rc == 0 && m->name != NULL; m++)
+        if (atoi(m->name) > have)
+            rc = apply(db, m, err);
+    return rc;
+}
