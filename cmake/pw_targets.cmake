@@ -18,6 +18,7 @@ endfunction()
 function(pw_core_library name)
     cmake_parse_arguments(PARSE_ARGV 1 arg "" "FOLDER" "SOURCES;LIBS")
     pw_library(${name} SOURCES ${arg_SOURCES} LIBS schema ${arg_LIBS})
+    pw_check_includes(${name} FOLDERS schema ${arg_FOLDER})
 endfunction()
 
 # pw_io_library(NAME SOURCES ... [LIBS ...]): may speak to the operating system.

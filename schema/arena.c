@@ -18,7 +18,7 @@ static struct arena_block *block_new(size_t cap)
 {
     struct arena_block *b;
 
-    if (cap > SIZE_MAX - sizeof *b)
+    if (cap > PTRDIFF_MAX - sizeof *b)
         return NULL;
     b = calloc(1, sizeof *b + cap);
     if (b != NULL)

@@ -1,0 +1,1 @@
+# pw_test(test_NAME unit test_NAME.c LIBS orchestrator_core)

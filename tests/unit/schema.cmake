@@ -1,0 +1,6 @@
+foreach(name arena buf codec err ids json json_scan json_want json_write list prng sha256 sm times utf8)
+    pw_test(test_${name} unit test_${name}.c LIBS schema)
+endforeach()
+pw_test(test_schema_oom unit test_schema_oom.c ../lib/alloc_fault.c LIBS schema pw::cjson)
+target_link_options(test_schema_oom PRIVATE -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc)
+pw_test_script(test_purity unit test_purity.sh "${CMAKE_C_COMPILER}")
