@@ -1,11 +1,20 @@
 /* Something to do now, told to the backend after it is in the log. `op` names
  * it in the log, on the wire and in the node's journal. Every command leads to
  * at least one event sooner or later, or to the loss of its node; the engine
- * keeps the deadline. Strings live in the command_list's arena. */
+ * keeps the deadline. Strings live in the command_list's arena.
+ *
+ * CLAIM: the backend keeps trying to connect, with its own backoff and jitter,
+ * until it is through, refused, or `limit_ms` is over: only then NODE_LOST. The
+ * engine then sends CLAIM anew, so one is always under way while a node is not
+ * claimed. OBSERVE of OBSERVE_CLUSTER: `node` gives the view and the storage,
+ * every claimed node of `cluster` its VMs (one that does not answer is left out
+ * of vms_nodes). */
 #ifndef PATCHWAVE_COMMAND_H
 #define PATCHWAVE_COMMAND_H
 
 #include "orchestrator/core/event.h"
+#include "schema/arena.h"
+#include "schema/list.h"
 
 #define COMMAND_MAP(X)                                                                                  \
     X(CLAIM, "claim")       /* connect if need be, hello, claim -> NODE_CLAIMED / NODE_REFUSED / NODE_LOST */ \
@@ -38,7 +47,7 @@ struct command {
     const char *precondition; /* OP_START: JSON text or NULL */
     uint32_t receiver;      /* OP_START of move_vm: whose agent must accept first; else IX_NONE */
     uint64_t memory_mib;    /* same */
-    dur_ms limit_ms;        /* OP_START, STAGE, OBSERVE */
+    dur_ms limit_ms;        /* CLAIM, OP_START, STAGE, OBSERVE */
     enum note_kind note; const char *rule, *text; /* NOTE */
 };
 
@@ -46,6 +55,7 @@ struct command_list {
     struct arena arena;
     struct command *items; uint32_t n, cap;
 };
+const char *command_type_name(enum command_type t);
 void command_list_reset(struct command_list *l); /* keeps memory */
 void command_list_clear(struct command_list *l);
 void command_write(struct buf *out, const struct command *c, const struct inventory *inv);

@@ -41,6 +41,10 @@ struct run_view {
     time_ms started, ended;  /* 0: not yet */
     struct estimate remaining;
     const char *end_text;    /* why it ended as it did; one sentence */
+    bool fenced;             /* another controller holds a node: this one has stopped, the run has not */
+    bool stopped;            /* CONTROLLER_STOP or fenced: only CONTROLLER_START is taken */
+    bool at_rest;            /* an END was sent and nothing has moved since */
+    bool unfinished;         /* some node in scope is neither done nor compliant (exit code of a finished run) */
 };
 struct node_view {
     enum node_phase phase;

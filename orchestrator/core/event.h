@@ -72,7 +72,12 @@ struct event {
     uint32_t node;    /* index, IX_NONE where none is meant */
     uint32_t cluster; /* OBSERVED of a cluster */
     union {
-        struct { const char *run, *plan_hash, *person; uint32_t revision; uint64_t epoch; const char *controller; } run_start;
+        struct {
+            const char *run, *plan_hash, *person, *controller;
+            uint32_t revision;
+            uint64_t epoch;
+            time_ms approval_expires; /* O34; TIME_NEVER: it does not */
+        } run_start;
         struct { const char *controller, *person; uint32_t revision; uint64_t epoch; bool takeover; } controller_start;
         struct { const char *reason; } controller_stop;
         struct { const char *machine_id, *boot_id, *agent; const struct op_record *ops; uint32_t n_ops; } claimed;
@@ -103,5 +108,12 @@ struct event {
 void event_write(struct buf *out, const struct event *ev, const struct inventory *inv);
 int event_read(const char *text, size_t len, const struct inventory *inv, struct arena *a, struct event *ret_ev, struct err *err);
 const char *event_type_name(enum event_type t);
+const char *observe_name(enum observe_what w);
+const char *op_state_name(enum op_state s);
+const char *op_outcome_name(enum op_outcome o);
+const char *down_subject_name(enum down_subject s);
+const char *down_cause_name(enum down_cause c);
+const char *verb_name(enum verb v); /* "pause", "set-aside", ... as the CLI has them */
+int verb_by_name(const char *name); /* or -1 */
 
 #endif

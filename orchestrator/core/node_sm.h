@@ -19,7 +19,7 @@ enum node_phase { NODE_PENDING, NODE_CHECKING, NODE_STAGING, NODE_DRAINING, NODE
 /* DESIGN.md section 5 */
 enum node_end { NODE_END_NONE, NODE_DONE, NODE_COMPLIANT, NODE_ROLLED_BACK, NODE_RETURNED, NODE_SET_ASIDE, NODE_NOT_STARTED, NODE_STUCK, NODE_ENDS };
 
-enum { NODE_COUNTS_AS_OUT = 1u << 8, NODE_NEEDS_EMPTY = 1u << 9, NODE_EFFECT_BEGUN = 1u << 10 };
+enum { NODE_COUNTS_AS_OUT = 1u << 8, NODE_NEEDS_EMPTY = 1u << 9, NODE_EFFECT_BEGUN = 1u << 10, NODE_GOES_HOME = 1u << 11 };
 extern const struct sm_state node_phases[NODE_PHASES];
 extern const char *const node_end_names[NODE_ENDS];
 

@@ -17,5 +17,6 @@ enum gate_answer { ANSWER_PASS, ANSWER_FAIL, ANSWER_UNKNOWN };
 
 extern const struct sm_state wave_states[WAVE_STATES];
 extern const struct sm_state run_states[RUN_STATES];
+extern const char *const gate_answer_names[3];
 
 #endif
