@@ -27,6 +27,7 @@ pw_dep(cjson libcjson "cjson;libcjson" "")
 pw_dep(sqlite sqlite3 "sqlite3;libsqlite3" "")
 pw_dep(uv libuv "uv_a;uv;libuv_a;libuv" "psapi;user32;advapi32;iphlpapi;userenv;ws2_32")
 pw_dep(ssh2 libssh2 "ssh2;libssh2" "")
+pw_dep(crypto libcrypto "crypto;libcrypto" "")
 pw_dep(cmocka cmocka "cmocka;cmocka-static" "")
 
 # Stop with a sentence when a library is missing.
