@@ -21,6 +21,7 @@ void buf_add(struct buf *b, const void *data, size_t len);
 void buf_str(struct buf *b, const char *s);
 void buf_char(struct buf *b, char c);
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void buf_vprintf(struct buf *b, const char *fmt, va_list args) __attribute__((format(printf, 2, 0)));
 /* Forget the first n bytes. */
 void buf_drop(struct buf *b, size_t n);
 void buf_reset(struct buf *b); /* empty, keeps the memory */

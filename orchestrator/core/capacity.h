@@ -22,8 +22,13 @@ struct drain_proof {
 };
 void drain_proof_clear(struct drain_proof *p);
 
-/* Prove that `node` may be drained now. Every node with an OUT_ bit is taken
- * as out already. Consents, waivers, caps come from the rollout. `prefer`
+/* Prove that `node` may be drained now. Every other node with an OUT_ bit is
+ * taken as out already; OUT_OURS on `node` itself means "go on with the drain".
+ * A cluster never observed, or longer than policy.fresh ago, is unknown. VMs
+ * with a promise count where they were promised; make one for each move of an
+ * admitted drain (fleet_promise), so that the next proof knows of it. VMs that
+ * are off hold nothing and are no moves of ours (their groups go with the
+ * others, O1). Consents, waivers, caps come from the rollout. `prefer`
  * (may be NULL): targets wanted by the plan, per fleet VM index, IX_NONE =
  * free; kept where they hold. Only ERR_NOMEM is an error. */
 int capacity_prove_drain(const struct fleet *f, const struct rollout *r, uint32_t node, const uint32_t *prefer, time_ms now,

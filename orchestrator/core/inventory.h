@@ -66,6 +66,8 @@ struct node {
     uint32_t cluster;
     struct node_ssh ssh;
     const char *model, *firmware, *machine_id, *bmc, *time_source; /* NULL when not known */
+    const char *cpu; /* CPU family, compared for VMs without compatibility mode; NULL when not known */
+    const char *const *switches; uint32_t n_switches; /* none listed = not known */
     uint64_t memory_mib, host_reserve_mib;
     uint32_t cpus, vote;
     const char *fault_domain; /* never NULL: a node without one is its own */
@@ -81,8 +83,17 @@ struct cluster {
     uint32_t max_out;               /* K_c */
     uint32_t migrations_parallel;   /* as the cluster has it (O19) */
     uint64_t bandwidth_mib_s;       /* of migration, per node */
+    const char *const *hard_classes; uint32_t n_hard; /* anti-affinity classes declared hard (O24) */
     const uint32_t *nodes; uint32_t n_nodes;
     const uint32_t *vms; uint32_t n_vms;
+};
+
+/* A service class of VMs: must-restart ones are what rung `protected` protects
+ * (O23); at most parked_max of a class may be parked at once (C9). */
+struct sla_class {
+    const char *name;
+    bool must_restart;
+    uint32_t parked_max; /* UINT32_MAX: no limit */
 };
 
 struct inventory {
@@ -94,12 +105,15 @@ struct inventory {
     struct cluster *clusters; uint32_t n_clusters;
     struct node *nodes; uint32_t n_nodes;
     struct vm *vms; uint32_t n_vms;
+    struct sla_class *sla_classes; uint32_t n_sla_classes; /* by name */
 };
 
 /* Read inventory JSON. ERR_INVALID names file:line:column: unknown or
  * duplicate ids, a VM on an unknown node, a factor other than 1 outside
  * `lab`, ... On failure *ret_inv is untouched. */
 int inventory_read(const struct json_doc *doc, struct inventory **ret_inv, struct err *err);
+/* The same for an inventory inside another document (a plan). */
+int inventory_read_value(const struct json_doc *doc, const json *value, struct inventory **ret_inv, struct err *err);
 void inventory_free(struct inventory *inv);
 /* Write it as inventory JSON that reads back equal. */
 void inventory_write(struct json_writer *w, const char *key, const struct inventory *inv);
@@ -107,6 +121,11 @@ void inventory_write(struct json_writer *w, const char *key, const struct invent
 uint32_t inventory_node(const struct inventory *inv, const char *id);
 uint32_t inventory_cluster(const struct inventory *inv, const char *id);
 uint32_t inventory_vm(const struct inventory *inv, const char *id);
+
+/* The class of that name, or NULL. */
+const struct sla_class *inventory_sla(const struct inventory *inv, const char *name);
+
+const char *reserve_rung_name(enum reserve_rung r); /* "full", "protected", "none" */
 
 int build_parse(const char *text, struct build *ret_build, struct err *err);
 const char *build_text(struct build b, char out[32]);

@@ -18,13 +18,17 @@ struct plan_park { uint32_t vm; enum park_method method; bool checkpoint; struct
 /* One node's place in the plan. */
 struct plan_node {
     uint32_t node, wave, order; /* order inside the wave: start order within its cluster */
+    uint32_t batch;             /* nodes of one cluster, wave and batch may be out together; the moves of the next
+                                   batch count on them as receivers, so it starts when they are back */
+    uint32_t lives;             /* 1; 3 for the rehearsed node: forward, back, forward (O14) */
     bool rehearse;              /* the first node of `rehearse: yes` (O14) */
     bool compliant;             /* already at the target: nothing will be done */
     struct plan_move *moves; uint32_t n_moves;
     struct plan_park *parks; uint32_t n_parks;
     enum reserve_rung reached;
     struct estimate steps[PREDICT_STEPS];
-    struct estimate life;       /* whole node-out time */
+    struct estimate drain;      /* all its moves, under the cluster's slots (O19) */
+    struct estimate life;       /* whole node-out time, all lives */
     const char *const *reasons; uint32_t n_reasons; /* "O21: ..." */
 };
 struct plan_wave { uint32_t *nodes; uint32_t n_nodes; struct estimate took; dur_ms lower_bound_ms; }; /* indices into plan.nodes, in start order */

@@ -21,7 +21,9 @@ struct gate {
     enum gate_when when;
     enum gate_on_fail on_fail;
     dur_ms interval_ms, soak_ms, max_age_ms;
-    uint32_t samples, failure_limit, unknown_limit;
+    uint32_t samples;       /* at least this many answers, interval_ms apart */
+    uint32_t failure_limit; /* more failed samples than this: the gate fails */
+    uint32_t unknown_limit; /* more unknown samples than this end sampling with unknown, never with fail */
     int64_t offset_max_ms;  /* time_sync */
     uint32_t stratum_max;   /* time_sync */
 };
@@ -76,10 +78,18 @@ struct rollout {
  * (io does: files and time zones are the world's). ERR_INVALID by
  * file:line:column. Naming a gate type that is not built in is refused. */
 int rollout_read(const struct json_doc *doc, struct rollout **ret_rollout, struct err *err);
+int rollout_read_value(const struct json_doc *doc, const json *value, struct rollout **ret_rollout, struct err *err);
 void rollout_free(struct rollout *r);
 void rollout_write(struct json_writer *w, const char *key, const struct rollout *r);
+/* `cluster` NULL: a waiver that needs no cluster. One that names no cluster
+ * never covers one that must be named (O23). */
 bool rollout_waives(const struct rollout *r, const char *what, const char *cluster);
+/* By VM id; NULL when there is none. Sorted inside, so asking is cheap. */
 const struct consent *rollout_consent(const struct rollout *r, const char *vm);
+/* Is this node to be patched, by clusters, nodes and exclude. */
+bool rollout_covers(const struct rollout *r, const struct inventory *inv, uint32_t node);
+const char *gate_type_name(enum gate_type t);
+const char *park_method_name(enum park_method m); /* "shutdown", "save" */
 
 /* Cut n nodes by `serial` rules (exact integers; percentages of the whole n,
  * rounded down, at least 1; the last entry repeats). Fills ret_sizes (arena),
