@@ -1,0 +1,72 @@
+#!/usr/bin/env python3
+"""Run a command and print what it and every descendant cost, as one JSON line on standard output.
+
+    measure.py [--settle SECONDS] COMMAND [ARG ...]
+
+Becomes a subreaper, so that helpers which detach themselves (ssh's ControlPersist masters) are waited for and their CPU is counted; those
+that still live SETTLE seconds after the command ended are asked to end (SIGTERM). Wall time ends with the command itself.
+The command's own output goes to standard error.
+"""
+import argparse
+import ctypes
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def children_of(pid):
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/stat") as f:
+                    if int(f.read().rsplit(")", 1)[1].split()[1]) == pid:
+                        found.append(int(entry))
+            except (OSError, IndexError, ValueError):
+                pass
+    return found
+
+
+def reap_all(settle_s):
+    """Wait for every adopted descendant; after settle_s end them."""
+    until = time.monotonic() + settle_s
+    ended = False
+    while True:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid:
+            continue
+        if time.monotonic() > until and not ended:
+            for child in children_of(os.getpid()):
+                os.kill(child, signal.SIGTERM)
+            ended = True
+        time.sleep(0.02)
+
+
+def main():
+    ask = argparse.ArgumentParser()
+    ask.add_argument("--settle", type=float, default=0.5)
+    ask.add_argument("command", nargs=argparse.REMAINDER)
+    args = ask.parse_args()
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        sys.exit("measure.py: cannot become a subreaper")
+    begin = time.monotonic()
+    process = subprocess.Popen(args.command, stdout=sys.stderr, start_new_session=False)
+    code = process.wait()
+    wall_s = time.monotonic() - begin
+    reap_all(args.settle)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(json.dumps({"wall_s": round(wall_s, 3), "user_s": round(used.ru_utime, 3), "sys_s": round(used.ru_stime, 3),
+                      "cpu_s": round(used.ru_utime + used.ru_stime, 3), "max_rss_kib": used.ru_maxrss, "exit": code}))
+    sys.exit(code)
+
+
+main()
