@@ -155,12 +155,42 @@ static int open_writer(struct store *s, struct err *err)
     return rc;
 }
 
+/* A database at rest in a folder that cannot be written: SQLite cannot make its shared memory there, but nobody
+ * else can change the file either. With a write-ahead log beside it, it is not at rest. */
+static int connect_immutable(struct store *s, struct err *err)
+{
+    struct buf text = BUF_INIT;
+    struct stat st;
+    int rc;
+
+    buf_printf(&text, "%s-wal", s->path);
+    if (stat(buf_text(&text), &st) == 0 && st.st_size > 0) {
+        buf_clear(&text);
+        return err == NULL ? ERR_READONLY : (int)err->code;
+    }
+    buf_reset(&text);
+    buf_str(&text, "file:");
+    for (const char *p = s->path; *p != '\0'; p++)
+        if (strchr("%?#", *p) != NULL)
+            buf_printf(&text, "%%%02x", (unsigned)(unsigned char)*p);
+        else
+            buf_char(&text, *p);
+    buf_str(&text, "?immutable=1");
+    sqlite3_close(s->db);
+    s->db = NULL;
+    rc = store_connect(buf_text(&text), SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, &s->db, err);
+    buf_clear(&text);
+    return rc == 0 ? check_is_ours(s->db, s->path, err) : rc;
+}
+
 static int open_reader(struct store *s, struct err *err)
 {
     int rc = store_connect(s->path, SQLITE_OPEN_READONLY, &s->db, err);
 
     if (rc == 0)
         rc = check_is_ours(s->db, s->path, err);
+    if (rc == ERR_READONLY || rc == ERR_IO)
+        rc = connect_immutable(s, err);
     if (rc == 0)
         rc = check_version(s->db, s->path, err);
     return rc;

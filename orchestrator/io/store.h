@@ -8,6 +8,7 @@
 #include "orchestrator/core/event_log.h"
 #include "schema/arena.h"
 #include "schema/err.h"
+#include "schema/times.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -35,11 +36,13 @@ struct log_position store_position(const struct store *s);
 bool store_holds(struct store *s, uint64_t seq, const char *hash);
 
 /* Rows of a question, all as text; a NULL cell is NULL. `types` names the
- * arguments: s text (NULL binds NULL), i int64_t. The caller clears. */
+ * arguments: s text (NULL binds NULL), i int64_t, t time_ms (0 and TIME_NEVER
+ * bind NULL). The caller clears. */
 struct rows {
     struct arena arena;
     const char **names; /* columns */
     const char **cells; /* row by row */
+    char *kinds;        /* per cell: 's' text, 'i' integer, 'n' NULL */
     uint32_t n_columns, n;
 };
 int store_ask(struct store *s, struct rows *ret_rows, struct err *err, const char *sql, const char *types,

@@ -46,11 +46,21 @@ int store_exec(sqlite3 *db, const char *sql, struct err *err)
     return rc == SQLITE_OK ? 0 : store_fault(db, rc, "database", err);
 }
 
+static void bind_time(sqlite3_stmt *stmt, int at, time_ms when)
+{
+    if (when == 0 || when == TIME_NEVER)
+        sqlite3_bind_null(stmt, at);
+    else
+        sqlite3_bind_int64(stmt, at, when);
+}
+
 static void bind_all(sqlite3_stmt *stmt, const char *types, va_list args)
 {
     for (int i = 0; types[i] != '\0'; i++) {
         if (types[i] == 's')
             sqlite3_bind_text(stmt, i + 1, va_arg(args, const char *), -1, SQLITE_STATIC);
+        else if (types[i] == 't')
+            bind_time(stmt, i + 1, va_arg(args, time_ms));
         else
             sqlite3_bind_int64(stmt, i + 1, va_arg(args, int64_t));
     }
@@ -167,38 +177,51 @@ void store_rollback(struct store *s)
         sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 }
 
-static int read_row(struct rows *r, sqlite3_stmt *stmt, struct buf *cells, struct err *err)
+static int read_row(struct rows *r, sqlite3_stmt *stmt, struct buf *cells, struct buf *kinds, struct err *err)
 {
     for (int c = 0; c < (int)r->n_columns; c++) {
+        int type = sqlite3_column_type(stmt, c);
         const char *text = (const char *)sqlite3_column_text(stmt, c);
         const char *kept = text == NULL ? NULL : arena_str(&r->arena, text);
 
         if (text != NULL && kept == NULL)
             return err_set(err, ERR_NOMEM, "read rows");
         buf_add(cells, &kept, sizeof kept);
+        buf_char(kinds, type == SQLITE_NULL ? 'n' : type == SQLITE_INTEGER ? 'i' : 's');
     }
     r->n++;
     return 0;
 }
 
-static int read_rows(struct store *s, struct rows *r, sqlite3_stmt *stmt, struct err *err)
+static int read_names(struct rows *r, sqlite3_stmt *stmt, struct err *err)
 {
-    struct buf cells = BUF_INIT;
-    int rc, step;
-
     r->n_columns = (uint32_t)sqlite3_column_count(stmt);
     r->names = ARENA_ARRAY(&r->arena, const char *, r->n_columns);
-    for (int c = 0; r->names != NULL && c < (int)r->n_columns; c++)
+    if (r->names == NULL)
+        return err_set(err, ERR_NOMEM, "read rows");
+    for (int c = 0; c < (int)r->n_columns; c++)
         r->names[c] = arena_str(&r->arena, sqlite3_column_name(stmt, c));
-    rc = 0;
+    return 0;
+}
+
+static int read_rows(struct store *s, struct rows *r, sqlite3_stmt *stmt, struct err *err)
+{
+    struct buf cells = BUF_INIT, kinds = BUF_INIT;
+    int rc = read_names(r, stmt, err), step;
+
     while (rc == 0 && (step = sqlite3_step(stmt)) != SQLITE_DONE)
-        rc = step == SQLITE_ROW ? read_row(r, stmt, &cells, err) : store_fault(s->db, step, "read rows", err);
-    r->cells = ARENA_ARRAY(&r->arena, const char *, (size_t)r->n * r->n_columns + 1);
-    if (rc == 0 && (r->cells == NULL || r->names == NULL || cells.failed))
-        rc = err_set(err, ERR_NOMEM, "read rows");
+        rc = step == SQLITE_ROW ? read_row(r, stmt, &cells, &kinds, err)
+                                : store_fault(s->db, step, "read rows", err);
+    if (rc == 0) {
+        r->cells = ARENA_ARRAY(&r->arena, const char *, (size_t)r->n * r->n_columns + 1);
+        r->kinds = arena_strn(&r->arena, buf_text(&kinds), kinds.len);
+        if (r->cells == NULL || r->kinds == NULL || cells.failed || kinds.failed)
+            rc = err_set(err, ERR_NOMEM, "read rows");
+    }
     if (rc == 0 && cells.len > 0)
         memcpy(r->cells, cells.data, cells.len);
     buf_clear(&cells);
+    buf_clear(&kinds);
     return rc;
 }
 

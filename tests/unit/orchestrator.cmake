@@ -1,1 +1,13 @@
 # pw_test(test_NAME unit test_NAME.c LIBS orchestrator_core)
+
+# The store and the command line.
+add_library(test_temp_dir STATIC ../lib/temp_dir.c)
+target_include_directories(test_temp_dir PRIVATE "${CMAKE_SOURCE_DIR}")
+target_link_libraries(test_temp_dir PRIVATE pw_warnings pw_platform PUBLIC pw::cmocka)
+foreach(name json_splice render_escape zone_time)
+    pw_test(test_${name} unit test_${name}.c LIBS orchestrator_io)
+endforeach()
+foreach(name store store_migrate)
+    pw_test(test_${name} unit test_${name}.c LIBS orchestrator_io test_temp_dir)
+endforeach()
+pw_test(test_options unit test_options.c "${CMAKE_SOURCE_DIR}/orchestrator/options.c" LIBS schema)

@@ -1,0 +1,135 @@
+#include "orchestrator/io/store_log.h"
+
+#include "orchestrator/io/store_impl.h"
+#include "orchestrator/io/store_project.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct store_log {
+    struct event_log face; /* first: the face is the log */
+    struct store *s;
+    char *run;
+    const struct plan *plan;
+    struct projector *projector;
+    struct buf event, commands;
+};
+
+static int append_in_transaction(struct store_log *l, const struct event *ev,
+                                 const struct command_list *commands, const struct engine *engine,
+                                 struct log_position *ret_pos, struct err *err)
+{
+    int rc = store_begin(l->s, err);
+
+    if (rc == 0)
+        rc = store_append(l->s, l->run, ev->at, event_type_name(ev->type), buf_text(&l->event),
+                          buf_text(&l->commands), ret_pos, err);
+    if (rc == 0)
+        rc = projector_write(l->projector, ret_pos->seq, ev, commands, engine, err);
+    if (rc == 0)
+        rc = store_commit(l->s, err);
+    if (rc != 0)
+        store_rollback(l->s);
+    return rc;
+}
+
+static int log_append(struct event_log *face, const struct event *ev, const struct command_list *commands,
+                      const struct engine *engine, struct err *err)
+{
+    struct store_log *l = (struct store_log *)face;
+    struct log_position pos;
+    int rc;
+
+    buf_reset(&l->event);
+    buf_reset(&l->commands);
+    event_write(&l->event, ev, l->plan->inv);
+    commands_write(&l->commands, commands, l->plan->inv);
+    if (l->event.failed || l->commands.failed)
+        return err_set(err, ERR_NOMEM, "event log");
+    rc = append_in_transaction(l, ev, commands, engine, &pos, err);
+    if (rc == 0)
+        l->s->head = pos;
+    return rc;
+}
+
+static struct log_position log_position(const struct event_log *face)
+{
+    return ((const struct store_log *)face)->s->head;
+}
+
+int store_log_new(struct store *s, const char *run, const struct plan *plan, struct store_log **ret_log,
+                  struct err *err)
+{
+    struct store_log *l = calloc(1, sizeof *l);
+    int rc;
+
+    if (l == NULL || (l->run = strdup(run)) == NULL) {
+        free(l);
+        return err_set(err, ERR_NOMEM, "event log of run %s", run);
+    }
+    l->face = (struct event_log){ .append = log_append, .position = log_position };
+    l->s = s;
+    l->plan = plan;
+    rc = projector_new(s, run, plan, &l->projector, err);
+    if (rc != 0) {
+        store_log_free(l);
+        return rc;
+    }
+    *ret_log = l;
+    return 0;
+}
+
+void store_log_free(struct store_log *l)
+{
+    if (l == NULL)
+        return;
+    projector_free(l->projector);
+    buf_clear(&l->event);
+    buf_clear(&l->commands);
+    free(l->run);
+    free(l);
+}
+
+struct event_log *store_log_face(struct store_log *l)
+{
+    return &l->face;
+}
+
+static int replay_entry(struct store_log *l, struct runner *r, sqlite3_stmt *row, struct arena *a,
+                        struct err *err)
+{
+    const char *event = (const char *)sqlite3_column_text(row, 1);
+    const char *commands = (const char *)sqlite3_column_text(row, 2);
+    struct event ev;
+    int rc = event_read(event, strlen(event), l->plan->inv, a, &ev, err);
+
+    if (rc == ERR_INVALID && err != NULL)
+        rc = (int)(err->code = ERR_CORRUPT);
+    if (rc == 0)
+        rc = runner_replay(r, &ev, commands, err);
+    if (rc != 0)
+        return err_wrap(err, "log entry %lld", (long long)sqlite3_column_int64(row, 0));
+    projector_remember(l->projector, &ev, r->engine);
+    return 0;
+}
+
+int store_log_replay(struct store_log *l, struct runner *r, uint64_t up_to, struct err *err)
+{
+    struct arena a = ARENA_INIT;
+    sqlite3_stmt *row = NULL;
+    int step = SQLITE_DONE;
+    int rc = store_prepare(l->s, &row, err,
+                           "SELECT seq, event, commands FROM log WHERE run = ? AND seq <= ? ORDER BY seq",
+                           "si", l->run, up_to == 0 ? INT64_MAX : (int64_t)up_to);
+
+    while (rc == 0 && (step = sqlite3_step(row)) == SQLITE_ROW) {
+        rc = replay_entry(l, r, row, &a, err);
+        arena_clear(&a);
+    }
+    if (rc == 0 && step != SQLITE_DONE)
+        rc = store_fault(l->s->db, step, "replay", err);
+    if (row != NULL)
+        sqlite3_reset(row);
+    arena_clear(&a);
+    return rc;
+}

@@ -1,0 +1,23 @@
+/* The event log of one run in the store: event, commands and projections in
+ * one transaction, durable when append returns 0. */
+#ifndef PATCHWAVE_STORE_LOG_H
+#define PATCHWAVE_STORE_LOG_H
+
+#include "orchestrator/core/runner.h"
+#include "orchestrator/io/store.h"
+
+struct store_log;
+
+/* Store and plan are borrowed. The caller ends it with store_log_free(). */
+int store_log_new(struct store *s, const char *run, const struct plan *plan, struct store_log **ret_log,
+                  struct err *err);
+void store_log_free(struct store_log *l); /* accepts NULL */
+struct event_log *store_log_face(struct store_log *l);
+
+/* Feed every recorded event of the run to the runner (nothing is appended or
+ * submitted) and remember what its projections hold. ERR_DIVERGED at the first
+ * command that differs, ERR_CORRUPT when an entry cannot be read; both name
+ * the entry. `up_to` 0: all. */
+int store_log_replay(struct store_log *l, struct runner *r, uint64_t up_to, struct err *err);
+
+#endif

@@ -1,0 +1,18 @@
+/* Local times of IANA zones, from the system's tz database. */
+#ifndef PATCHWAVE_ZONE_TIME_H
+#define PATCHWAVE_ZONE_TIME_H
+
+#include "schema/err.h"
+#include "schema/times.h"
+
+/* A civil date and time; `day` may run over the month's end. */
+struct civil {
+    int year, month, day, hour, minute, weekday; /* month 1-12; weekday 0 = Sunday, as read */
+};
+
+/* ERR_INVALID when the system knows no such zone. Uses the process's TZ for
+ * the call, so it is for the main thread only. */
+int zone_to_utc(const char *zone, struct civil local, time_ms *ret_at, struct err *err);
+int zone_from_utc(const char *zone, time_ms at, struct civil *ret_local, struct err *err);
+
+#endif
