@@ -1,0 +1,20 @@
+#include "agent/command.h"
+#include "agent/io/host.h"
+#include "agent/io/os.h"
+
+#include <stdlib.h>
+
+int agent_cmd_serve(const struct agent_options *o)
+{
+    struct agent_settings set = { 0 };
+    struct err err = { 0 };
+    const char *version = PATCHWAVE_VERSION;
+    int rc = agent_settings_read(o->config, &set, &err);
+
+    if (rc == 0 && set.lab && getenv("PATCHWAVE_LAB_VERSION") != NULL)
+        version = getenv("PATCHWAVE_LAB_VERSION"); /* tests play an older or newer program */
+    if (rc == 0)
+        rc = agent_host_serve(&set, version, &err);
+    agent_settings_clear(&set);
+    return rc == 0 ? AGENT_EXIT_OK : agent_complain(&err);
+}

@@ -1,0 +1,67 @@
+/* What the agent needs of the machine, with the same meaning everywhere; the
+ * only place (with os_*.c) where systems differ. Paths are UTF-8. */
+#ifndef PATCHWAVE_OS_H
+#define PATCHWAVE_OS_H
+
+#include "schema/buf.h"
+#include "schema/err.h"
+#include "schema/times.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+const char *os_name(void);                /* "linux", "windows" */
+const char *os_default_config(void);      /* path of the agent's configuration */
+int os_random(void *to, size_t len, struct err *err);
+time_ms os_wall_ms(void);
+int64_t os_wall_us(void); /* microseconds since 1970, for SNTP */
+dur_ms os_mono_ms(void); /* since boot, sleep included */
+
+/* Make a folder that only the service's account may enter; one that is there is made private. */
+int os_private_dir(const char *path, struct err *err);
+/* The same, but others of the group may write into it (payload store). */
+int os_shared_dir(const char *path, struct err *err);
+/* Make names in the folder durable. */
+int os_sync_dir(const char *path, struct err *err);
+int os_sync_file(int fd, struct err *err);
+int os_free_bytes(const char *path, int64_t *ret_bytes, struct err *err);
+
+/* Read a whole file of at most `max` bytes. ERR_NOT_FOUND, ERR_IO, ERR_CAPACITY. */
+int os_read_file(const char *path, size_t max, struct buf *out, struct err *err);
+/* Write a file so that it is whole or absent after a crash. */
+int os_write_file(const char *path, const void *data, size_t len, struct err *err);
+bool os_exists(const char *path);
+void os_remove(const char *path);        /* a file or an empty folder; absent is well */
+int64_t os_file_bytes(const char *path); /* -1: cannot tell */
+void os_empty_file(const char *path);
+bool os_is_absolute(const char *path);
+
+/* One holder per file, for as long as the process lives. ERR_LOCKED names the
+ * holder's process id. */
+struct os_lock {
+    intptr_t handle;
+};
+int os_lock_take(const char *path, struct os_lock *ret_lock, struct err *err);
+void os_lock_drop(struct os_lock *lock);
+
+/* Clear the way for the local socket and close it to others afterwards.
+ * `group` may be NULL; its members may connect. */
+void os_socket_clear(const char *path);
+int os_socket_protect(const char *path, const char *group, struct err *err);
+
+/* When a process started, in the system's own unit; 0 when there is none. The
+ * pair of id and start names one process for ever (within a boot). */
+int64_t os_process_start(int64_t pid);
+/* End a process and all that it started (its group, its job). */
+void os_process_end(int64_t pid);
+/* What must be outlived by the agent's own end: signals of the terminal. */
+void os_ignore_pipe_signal(void);
+void os_binary_streams(void); /* standard input and output carry raw bytes */
+/* End this process at once, as if the power were cut (tests). */
+void os_crash(void);
+/* Copy standard input to `fd_to` and the other way round until input ends or
+ * the peer does: the relay. 0, or the error that ended it. */
+int os_relay(const char *socket_path, struct err *err);
+
+#endif

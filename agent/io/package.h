@@ -1,0 +1,41 @@
+/* Packages on this node. The store (`packages/SHA256/NAME` under the state
+ * folder) is filled by `receive` and fetch_package; what is executed is a copy
+ * in `private`, which only the service can write, hashed again right before
+ * (O9, I15). All functions block: call them off the loop. */
+#ifndef PATCHWAVE_PACKAGE_H
+#define PATCHWAVE_PACKAGE_H
+
+#include "schema/err.h"
+#include "schema/sha256.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PACKAGE_PATH_MAX 2048
+#define PACKAGE_NAME_MAX 160
+
+/* A file name without any path in it, and 64 hex digits. */
+bool package_name_ok(const char *name);
+bool package_digest_ok(const char *sha256);
+
+/* Where in the store; makes the folders. ERR_INVALID, ERR_IO. */
+int package_store_path(const char *state_dir, const char *sha256, const char *name, char out[PACKAGE_PATH_MAX],
+                       struct err *err);
+/* Where fetch_package is to put it before it is believed. */
+int package_fetch_path(const char *state_dir, const char *sha256, const char *name, char out[PACKAGE_PATH_MAX],
+                       struct err *err);
+/* Add a whole file to `*state`. */
+int package_hash_file(const char *path, struct sha256 *state, int64_t *ret_bytes, struct err *err);
+
+/* Has the file this digest? ERR_CORRUPT, ERR_NOT_FOUND, ERR_IO. */
+int package_check(const char *path, const char *sha256, struct err *err);
+
+/* The private copy's path; made from the store when absent or altered.
+ * ERR_NOT_FOUND (not staged), ERR_CORRUPT (another digest), ERR_FULL, ERR_IO. */
+int package_open(const char *state_dir, const char *sha256, const char *name, char out[PACKAGE_PATH_MAX],
+                 struct err *err);
+/* Believe what fetch_package brought, if its digest is right. */
+int package_adopt(const char *state_dir, const char *sha256, const char *name, char out[PACKAGE_PATH_MAX],
+                  struct err *err);
+
+#endif
