@@ -16,8 +16,8 @@ static void print_record(const json *r, bool as_json)
         printf("%s\n", buf_text(&text));
     else
         printf("%6lld  %s  %-7s  %-40s  %.160s\n", (long long)json_get_int(r, "n", 0),
-               time_text(json_get_int(r, "at_ms", 0), at), json_get_str(r, "kind", ""), json_get_str(r, "op", ""),
-               buf_text(&text));
+               time_text(json_get_int(r, "at_ms", 0), at), json_get_str(r, "kind", ""),
+               json_get_str(r, "op", ""), buf_text(&text));
     buf_clear(&text);
 }
 

@@ -7,8 +7,8 @@
 #define AGENT_EXIT_OK 0
 #define AGENT_EXIT_FAILED 1
 #define AGENT_EXIT_USAGE 2
-#define AGENT_EXIT_LOCKED 3       /* another agent holds the state folder */
-#define AGENT_EXIT_JOURNAL 4      /* corrupt, too new, or an op is open */
+#define AGENT_EXIT_LOCKED 3        /* another agent holds the state folder */
+#define AGENT_EXIT_JOURNAL 4       /* corrupt, too new, or an op is open */
 #define AGENT_EXIT_NOT_ALLOWED 126 /* `ssh`: not a command of this account */
 
 struct agent_options {

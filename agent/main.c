@@ -1,6 +1,5 @@
 #include "agent/command.h"
 
-
 #include <stdio.h>
 #include <string.h>
 
@@ -13,12 +12,14 @@ static const struct {
     { "ssh", agent_cmd_ssh, "forced command of the SSH account: allows `relay` and `receive`, nothing else" },
     { "relay", agent_cmd_relay, "copy standard input and output to the service" },
     { "receive", agent_cmd_receive, "take one package from standard input" },
-    { "journal", agent_cmd_journal, "print the journal (--json: lines of JSON; --open: open ops only, exit 1 if any)" },
+    { "journal", agent_cmd_journal,
+      "print the journal (--json: lines of JSON; --open: open ops only, exit 1 if any)" },
 };
 
 static int usage(FILE *to)
 {
-    fputs("usage: patchwave-agent COMMAND [--config FILE] [--json] [--open]\n       patchwave-agent --version | --help\n\n",
+    fputs("usage: patchwave-agent COMMAND [--config FILE] [--json] [--open]\n       patchwave-agent "
+          "--version | --help\n\n",
           to);
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
         fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].help);

@@ -28,22 +28,22 @@
 #include "agent/core/journal_fold.h"
 #include "schema/codec.h"
 
-#define AGENT_PAGE_BYTES (256u << 10)   /* observe and journal.read */
-#define AGENT_RESULT_BYTES (64u << 10)  /* of one op's result or downtime on the wire */
-#define AGENT_TAIL_BYTES 2048           /* of output kept in DONE */
-#define AGENT_UNACKED_MAX 512           /* ops; more work is refused until the controller acknowledges */
-#define AGENT_OPS_MAX 2048              /* ops in the journal; the oldest acknowledged ones are dropped above */
+#define AGENT_PAGE_BYTES (256u << 10)  /* observe and journal.read */
+#define AGENT_RESULT_BYTES (64u << 10) /* of one op's result or downtime on the wire */
+#define AGENT_TAIL_BYTES 2048          /* of output kept in DONE */
+#define AGENT_UNACKED_MAX 512          /* ops; more work is refused until the controller acknowledges */
+#define AGENT_OPS_MAX 2048 /* ops in the journal; the oldest acknowledged ones are dropped above */
 
 struct agent_config {
-    const char *node;       /* node id, as op ids name it */
-    const char *version;    /* of the program */
-    const char *os;         /* "linux", "windows" */
-    const char *journal_id; /* 32 hex digits */
+    const char *node;                     /* node id, as op ids name it */
+    const char *version;                  /* of the program */
+    const char *os;                       /* "linux", "windows" */
+    const char *journal_id;               /* 32 hex digits */
     const struct driver_manifest *driver; /* outlives the agent */
-    uint32_t move_slots;    /* move_vm ops at once */
+    uint32_t move_slots;                  /* move_vm ops at once */
     int64_t clock_factor;
     time_ms clock_anchor_ms;
-    dur_ms run_floor_ms;    /* lab: a driver is given at least this long; else 0 */
+    dur_ms run_floor_ms; /* lab: a driver is given at least this long; else 0 */
     bool lab;
 };
 
@@ -58,11 +58,11 @@ enum agent_event_type {
 };
 
 enum agent_driver_end {
-    AGENT_DRIVER_EXITED,     /* exit code 0; `text` is the whole standard output */
-    AGENT_DRIVER_BAD_EXIT,   /* another exit code, a signal, or output over the bound */
-    AGENT_DRIVER_NOT_BEGUN,  /* certainly never ran */
-    AGENT_DRIVER_KILLED,     /* by DRIVER_KILL; its whole process group is gone */
-    AGENT_DRIVER_LOST        /* it outlived the agent and has ended now; its exit code is not known */
+    AGENT_DRIVER_EXITED,    /* exit code 0; `text` is the whole standard output */
+    AGENT_DRIVER_BAD_EXIT,  /* another exit code, a signal, or output over the bound */
+    AGENT_DRIVER_NOT_BEGUN, /* certainly never ran */
+    AGENT_DRIVER_KILLED,    /* by DRIVER_KILL; its whole process group is gone */
+    AGENT_DRIVER_LOST       /* it outlived the agent and has ended now; its exit code is not known */
 };
 
 struct agent_event {
@@ -75,18 +75,18 @@ struct agent_event {
     enum agent_driver_end end;
     const char *text;
     size_t len;
-    int32_t percent;               /* PROGRESS, 0..100 */
-    int64_t output_bytes;          /* DRIVER_DONE: of standard error, all of it */
-    const char *output_tail;       /* DRIVER_DONE: its last lines, any bytes; may be NULL */
-    const struct err *err;         /* ANSWER: NULL when it went well */
+    int32_t percent;         /* PROGRESS, 0..100 */
+    int64_t output_bytes;    /* DRIVER_DONE: of standard error, all of it */
+    const char *output_tail; /* DRIVER_DONE: its last lines, any bytes; may be NULL */
+    const struct err *err;   /* ANSWER: NULL when it went well */
 };
 
 enum agent_effect_type {
-    AGENT_DO_APPEND,        /* make `record` durable in the journal */
-    AGENT_DO_FORGET,        /* drop the records and output of acknowledged `op`; may be lost */
-    AGENT_DO_SEND,          /* `text` (a whole line) to `conn`; may be lost with the connection */
-    AGENT_DO_DRIVER_START,  /* start `action`; `text` is its standard input -> DRIVER_DONE */
-    AGENT_DO_DRIVER_KILL,   /* end `run` with its process group -> DRIVER_DONE (KILLED, or as it ended before) */
+    AGENT_DO_APPEND,       /* make `record` durable in the journal */
+    AGENT_DO_FORGET,       /* drop the records and output of acknowledged `op`; may be lost */
+    AGENT_DO_SEND,         /* `text` (a whole line) to `conn`; may be lost with the connection */
+    AGENT_DO_DRIVER_START, /* start `action`; `text` is its standard input -> DRIVER_DONE */
+    AGENT_DO_DRIVER_KILL, /* end `run` with its process group -> DRIVER_DONE (KILLED, or as it ended before) */
     AGENT_DO_PACKAGE_OPEN,  /* private copy of `name`/`sha256`, hashed again -> ANSWER: path */
     AGENT_DO_PACKAGE_ADOPT, /* take what fetch_package brought into the store, hashed -> ANSWER: path */
     AGENT_DO_SNTP,          /* ask the servers in `text` (args of time_sync); `offset_ms` is the lab
@@ -119,7 +119,10 @@ struct agent_effects {
     struct agent_effect *items;
     uint32_t n, cap;
 };
-#define AGENT_EFFECTS_INIT { 0 }
+#define AGENT_EFFECTS_INIT \
+    {                      \
+        0                  \
+    }
 void agent_effects_reset(struct agent_effects *e); /* empty; keeps the list's memory */
 void agent_effects_clear(struct agent_effects *e);
 
@@ -137,8 +140,8 @@ int agent_start(struct agent *a, time_ms at, dur_ms mono, const char *const *ali
 /* `out` is emptied first. ERR_NOMEM only. */
 int agent_step(struct agent *a, const struct agent_event *ev, struct agent_effects *out, struct err *err);
 /* done->items[i], an APPEND, failed with `why`; it and all after it did not happen. */
-int agent_abandon(struct agent *a, const struct agent_effects *done, uint32_t i, const struct err *why, time_ms at,
-                  dur_ms mono, struct agent_effects *out, struct err *err);
+int agent_abandon(struct agent *a, const struct agent_effects *done, uint32_t i, const struct err *why,
+                  time_ms at, dur_ms mono, struct agent_effects *out, struct err *err);
 /* The point of the monotonic clock at which AGENT_EV_TIME is due; TIME_NEVER. */
 dur_ms agent_deadline(const struct agent *a);
 

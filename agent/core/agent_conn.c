@@ -22,7 +22,8 @@ uint32_t agent_conn_holder(const struct agent *a)
     const struct agent_conn *last = NULL;
 
     for (uint32_t i = 0; i < a->n_conns; i++)
-        if (agent_conn_holds(a, a->conns[i]) && (last == NULL || a->conns[i]->claim_order > last->claim_order))
+        if (agent_conn_holds(a, a->conns[i]) &&
+            (last == NULL || a->conns[i]->claim_order > last->claim_order))
             last = a->conns[i];
     return last == NULL ? 0 : last->id;
 }
@@ -116,7 +117,8 @@ void agent_hellos_settle(struct agent *a, const struct err *why)
     struct err foreign = { 0 };
 
     if (why == NULL && a->foreign) {
-        err_set(&foreign, ERR_REFUSED, "this journal belongs to machine %s, this is %s: move the state folder away",
+        err_set(&foreign, ERR_REFUSED,
+                "this journal belongs to machine %s, this is %s: move the state folder away",
                 a->fold.machine_id, a->machine_id);
         why = &foreign;
     }

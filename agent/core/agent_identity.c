@@ -30,7 +30,8 @@ static void decide_reboots(struct agent *a)
         struct agent_op *op = a->fold.ops[i];
         bool in_doubt = op->state == AGENT_OP_RUNNING || op->state == AGENT_OP_UNKNOWN;
 
-        if (!(driver_action_flags(op->action) & DRIVER_BOOTS) || !in_doubt || strcmp(op->start_boot, a->boot_id) == 0)
+        if (!(driver_action_flags(op->action) & DRIVER_BOOTS) || !in_doubt ||
+            strcmp(op->start_boot, a->boot_id) == 0)
             continue;
         agent_op_end(a, op, &(struct agent_ending){ .outcome = AGENT_OUTCOME_OK });
     }
@@ -40,7 +41,8 @@ int agent_identity_learn(struct agent *a, const json *facts, struct err *err)
 {
     const char *machine = json_get_str(facts, "machine_id", ""), *boot = json_get_str(facts, "boot_id", "");
 
-    if (machine[0] == '\0' || boot[0] == '\0' || strlen(machine) >= AGENT_NAME_MAX || strlen(boot) >= AGENT_NAME_MAX)
+    if (machine[0] == '\0' || boot[0] == '\0' || strlen(machine) >= AGENT_NAME_MAX ||
+        strlen(boot) >= AGENT_NAME_MAX)
         return err_set(err, ERR_PROTOCOL, "the driver's facts lack machine_id or boot_id");
     memcpy(a->machine_id, machine, strlen(machine) + 1);
     memcpy(a->boot_id, boot, strlen(boot) + 1);

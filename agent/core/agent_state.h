@@ -123,7 +123,8 @@ const char *agent_emit_copy(struct agent *a, const char *text);
 /* Takes the text of `body` (and clears it): APPEND, and the fold applies it. */
 void agent_append(struct agent *a, enum agent_record_kind kind, const char *op, struct buf *body);
 void agent_reply(struct agent *a, uint32_t conn, int64_t request, struct buf *result);
-void agent_reply_error(struct agent *a, uint32_t conn, int64_t request, const struct err *e, const char *data);
+void agent_reply_error(struct agent *a, uint32_t conn, int64_t request, const struct err *e,
+                       const char *data);
 /* To the connection that holds the claim, if there is one. */
 void agent_notify(struct agent *a, const char *method, struct buf *params);
 char *agent_text_copy(struct agent *a, const char *text);
@@ -140,8 +141,8 @@ void agent_run_kill(struct agent *a, struct agent_run *run);
 bool agent_run_room(const struct agent *a);
 void agent_runs_next(struct agent *a); /* start what waits, where there is room */
 /* Read-only run of `action` for a request. */
-struct agent_run *agent_read_start(struct agent *a, enum agent_run_kind kind, const char *action, const json *args,
-                                   uint32_t conn, int64_t request);
+struct agent_run *agent_read_start(struct agent *a, enum agent_run_kind kind, const char *action,
+                                   const json *args, uint32_t conn, int64_t request);
 
 /* agent_identity.c */
 void agent_identity_ask(struct agent *a);
@@ -186,8 +187,8 @@ void agent_live_act(struct agent *a, struct agent_live *l); /* all checks held: 
 /* op_end.c: how an op ends */
 struct agent_ending {
     enum agent_outcome outcome;
-    const json *error;            /* the driver's, or ... */
-    const char *code, *message;   /* ... the agent's own; NULL: no error */
+    const json *error;          /* the driver's, or ... */
+    const char *code, *message; /* ... the agent's own; NULL: no error */
     const json *result, *downtime;
     int64_t output_bytes;
     const char *output_tail;
@@ -220,8 +221,8 @@ AGENT_HANDLER(agent_do_op_cancel);
 AGENT_HANDLER(agent_do_op_ack);
 AGENT_HANDLER(agent_do_op_output);
 AGENT_HANDLER(agent_do_journal_read);
-#define AGENT_ON_RUN(name)                                                                \
-    void name(struct agent *a, struct agent_run *run, const struct agent_event *ev,       \
+#define AGENT_ON_RUN(name)                                                          \
+    void name(struct agent *a, struct agent_run *run, const struct agent_event *ev, \
               struct driver_answer *answer)
 AGENT_ON_RUN(agent_on_check);
 AGENT_ON_RUN(agent_on_package);

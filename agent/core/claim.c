@@ -23,7 +23,8 @@ int agent_claim_judge(const struct agent_claim *held, const struct agent_claim *
     if (agent_claim_is(held, asked->epoch, asked->controller))
         return 0;
     if (asked->epoch <= held->epoch)
-        return err_set(err, ERR_FENCED, "epoch %" PRId64 " of controller %s holds this node; epoch %" PRId64 " came too late",
+        return err_set(err, ERR_FENCED,
+                       "epoch %" PRId64 " of controller %s holds this node; epoch %" PRId64 " came too late",
                        held->epoch, held->controller, asked->epoch);
     if (!takeover && log_lacks(&asked->log, &held->log))
         return err_set(err, ERR_STALE,

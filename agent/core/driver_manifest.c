@@ -53,7 +53,8 @@ static int read_action(struct driver_manifest *m, const struct json_doc *d, cons
     return a->name == NULL ? err_set(err, ERR_NOMEM, "driver.json") : 0;
 }
 
-static int read_actions(struct driver_manifest *m, const struct json_doc *d, const json *rows, struct err *err)
+static int read_actions(struct driver_manifest *m, const struct json_doc *d, const json *rows,
+                        struct err *err)
 {
     int rc = 0;
 
@@ -81,8 +82,8 @@ static int read_root(struct driver_manifest *m, const struct json_doc *d, struct
     if (rc == 0)
         rc = json_want_int(d, root, "contract", JSON_REQUIRED, 0, INT64_MAX, &contract, err);
     if (rc == 0 && contract != DRIVER_CONTRACT)
-        return err_set(err, ERR_VERSION, "the driver speaks contract %lld, this agent %d", (long long)contract,
-                       DRIVER_CONTRACT);
+        return err_set(err, ERR_VERSION, "the driver speaks contract %lld, this agent %d",
+                       (long long)contract, DRIVER_CONTRACT);
     if (rc == 0)
         rc = json_want_str(d, root, "name", JSON_REQUIRED, &name, err);
     if (rc == 0)

@@ -107,9 +107,9 @@ static const struct {
     const char *name;
     bool changed_nothing;
 } codes[] = {
-    { "bad_request", true },   { "unsupported", true }, { "refused", true },      { "busy", true },
-    { "found_paused", true },  { "not_found", true },   { "not_empty", true },    { "not_applicable", true },
-    { "not_removable", true }, { "needs_reboot", true }, { "no_space", false },   { "access", false },
+    { "bad_request", true },   { "unsupported", true },  { "refused", true },   { "busy", true },
+    { "found_paused", true },  { "not_found", true },    { "not_empty", true }, { "not_applicable", true },
+    { "not_removable", true }, { "needs_reboot", true }, { "no_space", false }, { "access", false },
     { "failed", false },
 };
 

@@ -49,7 +49,8 @@ struct driver_manifest {
 int driver_manifest_read(const char *file, const char *text, size_t len, struct driver_manifest *ret,
                          struct err *err);
 void driver_manifest_clear(struct driver_manifest *m);
-const struct driver_manifest_action *driver_manifest_find(const struct driver_manifest *m, const char *action);
+const struct driver_manifest_action *driver_manifest_find(const struct driver_manifest *m,
+                                                          const char *action);
 
 enum driver_mode { DRIVER_RUN, DRIVER_WITNESS };
 

@@ -7,9 +7,9 @@
 #include <string.h>
 
 static const char *const kind_names[AGENT_REC_KINDS] = {
-    [AGENT_REC_BOOT] = "boot",       [AGENT_REC_CLAIM] = "claim", [AGENT_REC_ACCEPT] = "accept",
-    [AGENT_REC_START] = "start",     [AGENT_REC_WITNESS] = "witness",
-    [AGENT_REC_DONE] = "done",       [AGENT_REC_ACK] = "ack",
+    [AGENT_REC_BOOT] = "boot",   [AGENT_REC_CLAIM] = "claim",     [AGENT_REC_ACCEPT] = "accept",
+    [AGENT_REC_START] = "start", [AGENT_REC_WITNESS] = "witness", [AGENT_REC_DONE] = "done",
+    [AGENT_REC_ACK] = "ack",
 };
 
 const char *agent_record_kind_name(enum agent_record_kind k)
@@ -147,7 +147,8 @@ static int apply_claim(struct journal_fold *f, const struct body *b, struct err 
     return 0;
 }
 
-static int read_accept(const struct body *b, struct agent_op *op, struct agent_log_position *log, struct err *err)
+static int read_accept(const struct body *b, struct agent_op *op, struct agent_log_position *log,
+                       struct err *err)
 {
     const json *args = NULL, *precondition = NULL;
     int rc = want_text(b, "action", op->action, sizeof op->action, err);
@@ -209,7 +210,8 @@ static int apply_accept(struct journal_fold *f, const struct body *b, struct err
     int rc = op == NULL ? err_set(err, ERR_NOMEM, "journal record") : read_accept(b, op, &log, err);
 
     if (rc == 0 && !agent_claim_is(&f->claim, op->epoch, op->controller))
-        rc = err_set(err, ERR_CORRUPT, "op %s accepted from controller %s, which held no claim", op->id, op->controller);
+        rc = err_set(err, ERR_CORRUPT, "op %s accepted from controller %s, which held no claim", op->id,
+                     op->controller);
     if (rc == 0 && known != NULL)
         rc = accept_again(known, op, b->rec->at, err);
     if (rc == 0 && known == NULL && !list_grow(&f->ops, f->n_ops, &f->cap_ops, sizeof *f->ops))
@@ -227,13 +229,14 @@ static int apply_accept(struct journal_fold *f, const struct body *b, struct err
     return rc;
 }
 
-static int op_of(struct journal_fold *f, const struct body *b, enum agent_op_state next, struct agent_op **ret,
-                 struct err *err)
+static int op_of(struct journal_fold *f, const struct body *b, enum agent_op_state next,
+                 struct agent_op **ret, struct err *err)
 {
     struct agent_op *op = journal_fold_find(f, b->rec->op);
 
     if (op == NULL)
-        return err_set(err, ERR_CORRUPT, "%s of op %s, which was never accepted", kind_names[b->rec->kind], b->rec->op);
+        return err_set(err, ERR_CORRUPT, "%s of op %s, which was never accepted", kind_names[b->rec->kind],
+                       b->rec->op);
     if (next != AGENT_OP_NONE && !agent_op_state_may(op->state, next))
         return err_set(err, ERR_CORRUPT, "%s of op %s, which is %s", kind_names[b->rec->kind], op->id,
                        agent_op_state_name(op->state));
@@ -268,7 +271,8 @@ static int apply_witness(struct journal_fold *f, const struct body *b, struct er
     if (rc == 0)
         rc = json_want_str(b->doc, b->root, "verdict", JSON_REQUIRED, &verdict, err);
     if (rc == 0 && op->state != AGENT_OP_UNKNOWN && op->state != AGENT_OP_RUNNING)
-        rc = err_set(err, ERR_CORRUPT, "witness of op %s, which is %s", op->id, agent_op_state_name(op->state));
+        rc = err_set(err, ERR_CORRUPT, "witness of op %s, which is %s", op->id,
+                     agent_op_state_name(op->state));
     if (rc != 0)
         return rc;
     op->not_done = strcmp(verdict, "not_done") == 0;
@@ -288,11 +292,13 @@ static int read_done(const struct body *b, struct agent_op *op, struct err *err)
     if (rc == 0)
         rc = json_want_str(b->doc, b->root, "output_tail", JSON_REQUIRED, &tail, err);
     if (rc == 0)
-        rc = json_want_int(b->doc, b->root, "output_bytes", JSON_REQUIRED, 0, INT64_MAX, &op->output_bytes, err);
+        rc = json_want_int(b->doc, b->root, "output_bytes", JSON_REQUIRED, 0, INT64_MAX, &op->output_bytes,
+                           err);
     if (rc != 0)
         return rc;
     op->outcome = agent_outcome_by_name(outcome);
-    if (op->outcome == AGENT_OUTCOMES || json_get(b->root, "error") == NULL || json_get(b->root, "result") == NULL)
+    if (op->outcome == AGENT_OUTCOMES || json_get(b->root, "error") == NULL ||
+        json_get(b->root, "result") == NULL)
         return err_set(err, ERR_CORRUPT, "done of op %s cannot be read", b->rec->op);
     rc = copy_value(json_get(b->root, "error"), &op->error, err);
     if (rc == 0)

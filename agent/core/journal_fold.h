@@ -54,13 +54,13 @@ struct agent_op {
     int64_t epoch;              /* of the last ACCEPT */
     char controller[AGENT_HEX_ID];
     dur_ms limit_ms;
-    char *args, *precondition; /* JSON texts of objects */
+    char *args, *precondition;                 /* JSON texts of objects */
     time_ms accepted_at, started_at, ended_at; /* 0: not yet */
     dur_ms accepted_mono;                      /* monotonic, within boot accept_boot */
     char accept_boot[AGENT_NAME_MAX];
     char start_boot[AGENT_NAME_MAX];
     uint32_t accepts, starts; /* records of each kind */
-    bool not_done; /* its witness said so since the last START */
+    bool not_done;            /* its witness said so since the last START */
     bool acked;
     enum agent_outcome outcome;
     char *error, *result, *downtime; /* JSON texts; NULL before DONE */
@@ -73,11 +73,14 @@ struct journal_fold {
     char machine_id[AGENT_NAME_MAX]; /* "" before the first boot record */
     char boot_id[AGENT_NAME_MAX];    /* of the last boot record */
     char machine_before[AGENT_NAME_MAX], boot_before[AGENT_NAME_MAX];
-    struct agent_op **ops;           /* in the order of their first ACCEPT */
+    struct agent_op **ops; /* in the order of their first ACCEPT */
     uint32_t n_ops, cap_ops;
 };
 
-#define JOURNAL_FOLD_INIT { 0 }
+#define JOURNAL_FOLD_INIT \
+    {                     \
+        0                 \
+    }
 
 /* Apply one more record. ERR_CORRUPT when it cannot follow what came before
  * or cannot be read (the fold is unchanged then), ERR_NOMEM. */

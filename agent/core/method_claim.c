@@ -34,8 +34,8 @@ static int negotiate(struct agent *a, const struct agent_request *rq, struct err
     if (rc != 0 || (min <= WIRE_PROTOCOL_MAX && max >= WIRE_PROTOCOL_MIN))
         return rc;
     buf_printf(&a->error_data, "{\"min\":%d,\"max\":%d}", WIRE_PROTOCOL_MIN, WIRE_PROTOCOL_MAX);
-    return err_set(err, ERR_VERSION, "this agent (%s) speaks protocol %d to %d", a->cfg.version, WIRE_PROTOCOL_MIN,
-                   WIRE_PROTOCOL_MAX);
+    return err_set(err, ERR_VERSION, "this agent (%s) speaks protocol %d to %d", a->cfg.version,
+                   WIRE_PROTOCOL_MIN, WIRE_PROTOCOL_MAX);
 }
 
 AGENT_HANDLER(agent_do_hello)
@@ -83,7 +83,8 @@ int agent_want_log(const struct agent_request *rq, struct agent_log_position *lo
     return rc;
 }
 
-static int read_claim(const struct agent_request *rq, struct agent_claim *asked, bool *takeover, struct err *err)
+static int read_claim(const struct agent_request *rq, struct agent_claim *asked, bool *takeover,
+                      struct err *err)
 {
     const char *run = NULL, *controller = NULL;
     int rc = json_want_str(rq->doc, rq->params, "run", JSON_REQUIRED, &run, err);
@@ -151,7 +152,8 @@ static void park_accepted(struct agent *a)
     for (uint32_t i = a->n_lives; i > 0; i--) {
         struct agent_live *l = a->lives[i - 1];
 
-        if (l->op->state == AGENT_OP_ACCEPTED && !agent_claim_is(&a->fold.claim, l->op->epoch, l->op->controller))
+        if (l->op->state == AGENT_OP_ACCEPTED &&
+            !agent_claim_is(&a->fold.claim, l->op->epoch, l->op->controller))
             agent_live_drop(a, l);
     }
 }

@@ -59,8 +59,8 @@ static void ask_vms(struct agent *a, const struct agent_run *from, int64_t free_
     if (text.failed || json_parse("own", buf_text(&text), text.len, &args, NULL) != 0)
         a->no_memory = true;
     else
-        run = agent_read_start(a, AGENT_RUN_ROOM_VMS, "vms", cursor == NULL ? NULL : json_root(args), from->conn,
-                               from->request);
+        run = agent_read_start(a, AGENT_RUN_ROOM_VMS, "vms", cursor == NULL ? NULL : json_root(args),
+                               from->conn, from->request);
     json_free(args);
     buf_clear(&text);
     if (run != NULL) {
@@ -84,7 +84,9 @@ AGENT_ON_RUN(agent_on_room_facts)
         return;
     }
     ask_vms(a, run,
-            json_get_int(answer->result, "memory_mib", 0) - json_get_int(answer->result, "host_reserve_mib", 0), NULL);
+            json_get_int(answer->result, "memory_mib", 0) -
+                json_get_int(answer->result, "host_reserve_mib", 0),
+            NULL);
 }
 
 static void arrived(struct agent *a, const char *vm)

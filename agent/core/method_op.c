@@ -85,8 +85,8 @@ static int check_order(struct agent *a, struct order *o, struct err *err)
     if (strcmp(parts.node, a->cfg.node) != 0)
         return err_set(err, ERR_INVALID, "op %s is not for node %s", o->op, a->cfg.node); /* I16 */
     if (!agent_claim_is(&a->fold.claim, o->epoch, o->controller))
-        return err_set(err, ERR_FENCED, "epoch %lld of controller %s does not hold this node", (long long)o->epoch,
-                       o->controller);
+        return err_set(err, ERR_FENCED, "epoch %lld of controller %s does not hold this node",
+                       (long long)o->epoch, o->controller);
     o->row = driver_action_find(o->action);
     if (o->row == NULL || !(o->row->flags & DRIVER_EFFECT))
         return err_set(err, ERR_INVALID, "`%.64s` is no action of op.start", o->action);
@@ -128,7 +128,8 @@ static int check_room(struct agent *a, const struct order *o, struct err *err)
         if (strcmp(op->id, o->op) == 0 || !is_busy(a, op) || beside != ((o->row->flags & DRIVER_BESIDE) != 0))
             continue;
         if (!beside || same_vm(op, o->args))
-            return err_set(err, ERR_STATE, "op %s is %s on this node", op->id, agent_op_state_name(op->state));
+            return err_set(err, ERR_STATE, "op %s is %s on this node", op->id,
+                           agent_op_state_name(op->state));
         moves += op->state != AGENT_OP_UNKNOWN;
     }
     if (moves >= a->cfg.move_slots && (o->row->flags & DRIVER_BESIDE))
@@ -225,15 +226,19 @@ static void reply_verdict(struct agent *a, const struct agent_request *rq, const
     agent_reply(a, rq->conn->id, rq->id, &result);
 }
 
-static int ask_witness(struct agent *a, const struct agent_request *rq, const struct agent_op *op, struct err *err)
+static int ask_witness(struct agent *a, const struct agent_request *rq, const struct agent_op *op,
+                       struct err *err)
 {
     const struct driver_manifest_action *m = driver_manifest_find(a->cfg.driver, op->action);
     struct agent_run *run;
     struct json_doc *args = NULL;
-    struct driver_request d = { .action = op->action, .node = a->cfg.node, .op = op->id, .mode = DRIVER_WITNESS };
+    struct driver_request d = {
+        .action = op->action, .node = a->cfg.node, .op = op->id, .mode = DRIVER_WITNESS
+    };
 
     if (m == NULL)
-        return err_set(err, ERR_NOT_FOUND, "driver %s has no action `%s` any more", a->cfg.driver->name, op->action);
+        return err_set(err, ERR_NOT_FOUND, "driver %s has no action `%s` any more", a->cfg.driver->name,
+                       op->action);
     run = agent_run_new(a, AGENT_RUN_WITNESS, m->name);
     if (run == NULL || json_parse("own", op->args, strlen(op->args), &args, NULL) != 0) {
         a->no_memory = true;

@@ -113,8 +113,8 @@ static uint32_t write_slice(struct agent *a, struct json_writer *w, const json *
     return i;
 }
 
-static void write_page(struct agent *a, struct json_writer *w, const json *data, const char *cut, uint32_t from,
-                       uint32_t *ret_left)
+static void write_page(struct agent *a, struct json_writer *w, const json *data, const char *cut,
+                       uint32_t from, uint32_t *ret_left)
 {
     jw_object(w, "data");
     for (const json *m = json_first(data); m != NULL; m = json_next(m)) {
@@ -174,7 +174,8 @@ static void reply_observed(struct agent *a, const struct agent_run *run, struct 
     if (c == NULL)
         return;
     drop_page(c);
-    if (!reply_page(a, run->conn, run->request, run->asked_at, run->what, answer->result, cut, 0, a->next_page + 1))
+    if (!reply_page(a, run->conn, run->request, run->asked_at, run->what, answer->result, cut, 0,
+                    a->next_page + 1))
         return;
     c->page = answer->doc; /* kept for the pages to come */
     c->page_member = cut;
@@ -196,7 +197,8 @@ static int next_page(struct agent *a, const struct agent_request *rq, const char
     if (c->page == NULL || no != c->page_no || strcmp(what, c->page_what) != 0 || from == 0 || *end != '\0' ||
         from > json_count(json_get(c->page_data, c->page_member)))
         return err_set(err, ERR_STATE, "the cursor is void: ask again from the start");
-    if (!reply_page(a, c->id, rq->id, c->page_at, what, c->page_data, c->page_member, (uint32_t)from, c->page_no))
+    if (!reply_page(a, c->id, rq->id, c->page_at, what, c->page_data, c->page_member, (uint32_t)from,
+                    c->page_no))
         drop_page(c);
     return 0;
 }
@@ -240,15 +242,20 @@ AGENT_HANDLER(agent_do_observe)
         if (strcmp(observables[i].what, what) != 0)
             continue;
         if (strcmp(what, "time_sync") != 0)
-            return read_args(a, rq, AGENT_RUN_OBSERVE, &observables[i], args, cursor == NULL ? NULL : cursor + 1, err);
-        rc = args == NULL ? err_set(err, ERR_INVALID, "time_sync needs args") : check_time_args(rq, args, err);
-        return rc != 0 ? rc : read_args(a, rq, AGENT_RUN_TIME_FACTS, &observables[i], args, cursor == NULL ? NULL : cursor + 1, err);
+            return read_args(a, rq, AGENT_RUN_OBSERVE, &observables[i], args,
+                             cursor == NULL ? NULL : cursor + 1, err);
+        rc =
+            args == NULL ? err_set(err, ERR_INVALID, "time_sync needs args") : check_time_args(rq, args, err);
+        return rc != 0 ? rc
+                       : read_args(a, rq, AGENT_RUN_TIME_FACTS, &observables[i], args,
+                                   cursor == NULL ? NULL : cursor + 1, err);
     }
     return err_set(err, ERR_INVALID, "`%.64s` cannot be observed", what);
 }
 
 /* A driver's refusal as an error of the wire: its code in the data. */
-static void reply_driver_error(struct agent *a, const struct agent_run *run, const struct driver_answer *answer)
+static void reply_driver_error(struct agent *a, const struct agent_run *run,
+                               const struct driver_answer *answer)
 {
     struct err e = { 0 };
     struct buf data = BUF_INIT;

@@ -4,10 +4,10 @@
 #include <string.h>
 
 enum {
-    METHOD_GREETED = 1u << 0,   /* after `hello` on this connection */
-    METHOD_CLAIM = 1u << 1,     /* needs this connection's accepted claim */
-    METHOD_SESSION = 1u << 2,   /* names the session of this connection (C.5) */
-    METHOD_DRIVER = 1u << 3     /* asks a driver: refused when too many are at it */
+    METHOD_GREETED = 1u << 0, /* after `hello` on this connection */
+    METHOD_CLAIM = 1u << 1,   /* needs this connection's accepted claim */
+    METHOD_SESSION = 1u << 2, /* names the session of this connection (C.5) */
+    METHOD_DRIVER = 1u << 3   /* asks a driver: refused when too many are at it */
 };
 #define READ METHOD_GREETED
 #define ORDER (METHOD_GREETED | METHOD_CLAIM | METHOD_SESSION)
@@ -20,14 +20,21 @@ static const struct {
 } methods[] = {
     { "ping", 0, agent_do_ping, { NULL } },
     { "hello", 0, agent_do_hello, { "protocol", "controller", "program", NULL } },
-    { "claim", METHOD_GREETED | METHOD_SESSION, agent_do_claim,
+    { "claim",
+      METHOD_GREETED | METHOD_SESSION,
+      agent_do_claim,
       { "run", "controller", "epoch", "log", "takeover", "session", NULL } },
     { "facts", READ | METHOD_DRIVER, agent_do_facts, { NULL } },
     { "observe", READ | METHOD_DRIVER, agent_do_observe, { "what", "args", "cursor", NULL } },
-    { "move.accept", ORDER | METHOD_DRIVER, agent_do_move_accept,
+    { "move.accept",
+      ORDER | METHOD_DRIVER,
+      agent_do_move_accept,
       { "op", "vm", "memory_mib", "from", "session", NULL } },
-    { "op.start", ORDER, agent_do_op_start,
-      { "op", "action", "args", "digest", "limit_ms", "precondition", "epoch", "controller", "log", "session", NULL } },
+    { "op.start",
+      ORDER,
+      agent_do_op_start,
+      { "op", "action", "args", "digest", "limit_ms", "precondition", "epoch", "controller", "log", "session",
+        NULL } },
     { "op.status", READ, agent_do_op_status, { "op", NULL } },
     { "op.witness", ORDER | METHOD_DRIVER, agent_do_op_witness, { "op", "session", NULL } },
     { "op.cancel", ORDER, agent_do_op_cancel, { "op", "session", NULL } },
@@ -94,7 +101,9 @@ static int dispatch(struct agent *a, const struct agent_request *rq, const char 
 void agent_on_request(struct agent *a, const struct agent_event *ev)
 {
     struct agent_conn *c = agent_conn_find(a, ev->conn);
-    struct agent_request rq = { .conn = c, .id = ev->msg->id, .doc = ev->msg->doc, .params = ev->msg->params };
+    struct agent_request rq = {
+        .conn = c, .id = ev->msg->id, .doc = ev->msg->doc, .params = ev->msg->params
+    };
     struct err err = { 0 };
 
     if (c == NULL || ev->msg->kind != RPC_REQUEST)

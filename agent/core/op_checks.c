@@ -154,7 +154,8 @@ static bool build_is(const json *facts, const char *wanted)
     struct buf have = BUF_INIT;
     bool same;
 
-    buf_printf(&have, "%lld.%lld", (long long)json_get_int(os, "build", -1), (long long)json_get_int(os, "ubr", -1));
+    buf_printf(&have, "%lld.%lld", (long long)json_get_int(os, "build", -1),
+               (long long)json_get_int(os, "ubr", -1));
     same = strcmp(buf_text(&have), wanted) == 0;
     buf_clear(&have);
     return same;
@@ -163,7 +164,8 @@ static bool build_is(const json *facts, const char *wanted)
 /* NULL when the precondition holds, else the sentence that says why not. */
 static const char *facts_differ(struct agent *a, const json *facts, const json *precondition)
 {
-    const char *boot = json_get_str(precondition, "boot_id", NULL), *build = json_get_str(precondition, "build", NULL);
+    const char *boot = json_get_str(precondition, "boot_id", NULL),
+               *build = json_get_str(precondition, "build", NULL);
 
     if (agent_identity_learn(a, facts, NULL) != 0)
         return "the driver's facts lack this node's identity";

@@ -99,13 +99,16 @@ void agent_op_end(struct agent *a, struct agent_op *op, const struct agent_endin
 void agent_op_refuse(struct agent *a, struct agent_op *op, const char *code, const char *message)
 {
     assert(op->state == AGENT_OP_ACCEPTED);
-    agent_op_end(a, op, &(struct agent_ending){ .outcome = AGENT_OUTCOME_REFUSED, .code = code, .message = message });
+    agent_op_end(
+        a, op, &(struct agent_ending){ .outcome = AGENT_OUTCOME_REFUSED, .code = code, .message = message });
 }
 
 void agent_op_cancel(struct agent *a, struct agent_op *op, const char *code, const char *message)
 {
     assert(op->state == AGENT_OP_ACCEPTED);
-    agent_op_end(a, op, &(struct agent_ending){ .outcome = AGENT_OUTCOME_CANCELLED, .code = code, .message = message });
+    agent_op_end(
+        a, op,
+        &(struct agent_ending){ .outcome = AGENT_OUTCOME_CANCELLED, .code = code, .message = message });
 }
 
 void agent_op_doubt(struct agent *a, struct agent_op *op)

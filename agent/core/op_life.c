@@ -79,7 +79,9 @@ static struct agent_run *run_op(struct agent *a, struct agent_op *op, enum agent
     const struct driver_manifest_action *m = driver_manifest_find(a->cfg.driver, op->action);
     struct agent_run *run = m == NULL ? NULL : agent_run_new(a, kind, m->name);
     struct json_doc *args = NULL;
-    struct driver_request rq = { .action = op->action, .node = a->cfg.node, .op = op->id,
+    struct driver_request rq = { .action = op->action,
+                                 .node = a->cfg.node,
+                                 .op = op->id,
                                  .mode = kind == AGENT_RUN_ACTION ? DRIVER_RUN : DRIVER_WITNESS };
 
     if (run == NULL)
@@ -210,13 +212,16 @@ AGENT_ON_RUN(agent_on_action)
     l->run = 0;
     flags = driver_action_flags(l->op->action);
     if (ev->end == AGENT_DRIVER_NOT_BEGUN)
-        agent_op_end(a, l->op, &(struct agent_ending){ .outcome = AGENT_OUTCOME_REFUSED, .code = "failed",
-                                                       .message = "the driver could not be started" });
+        agent_op_end(a, l->op,
+                     &(struct agent_ending){ .outcome = AGENT_OUTCOME_REFUSED,
+                                             .code = "failed",
+                                             .message = "the driver could not be started" });
     else if (ev->end == AGENT_DRIVER_KILLED)
         ask_doubt(a, l);
     else if (answer->kind == DRIVER_NO_EVIDENCE)
         agent_op_doubt(a, l->op);
-    else if (answer->kind == DRIVER_RESULT && (flags & DRIVER_BOOTS) && !json_get_bool(answer->result, "already", false))
+    else if (answer->kind == DRIVER_RESULT && (flags & DRIVER_BOOTS) &&
+             !json_get_bool(answer->result, "already", false))
         l->phase = AGENT_LIVE_BOOTING;
     else if (answer->kind == DRIVER_RESULT && (flags & DRIVER_FETCHES))
         ask_adopt(a, l);
@@ -235,8 +240,10 @@ AGENT_ON_RUN(agent_on_adopt)
     if (ev->err == NULL)
         agent_op_end(a, l->op, &(struct agent_ending){ .outcome = AGENT_OUTCOME_OK });
     else
-        agent_op_end(a, l->op, &(struct agent_ending){ .outcome = AGENT_OUTCOME_FAILED,
-                                                       .code = err_name(ev->err->code), .message = ev->err->text });
+        agent_op_end(a, l->op,
+                     &(struct agent_ending){ .outcome = AGENT_OUTCOME_FAILED,
+                                             .code = err_name(ev->err->code),
+                                             .message = ev->err->text });
 }
 
 AGENT_ON_RUN(agent_on_doubt)
@@ -249,8 +256,11 @@ AGENT_ON_RUN(agent_on_doubt)
     if (answer->kind == DRIVER_WITNESSED && answer->witness == DRIVER_DONE)
         end_by_answer(a, l->op, ev, answer);
     else if (answer->kind == DRIVER_WITNESSED && answer->witness == DRIVER_NOT_DONE)
-        agent_op_end(a, l->op, &(struct agent_ending){ .outcome = AGENT_OUTCOME_FAILED, .code = "timeout",
-                                                       .message = "ended at its time limit; its witness says that it did not happen" });
+        agent_op_end(a, l->op,
+                     &(struct agent_ending){
+                         .outcome = AGENT_OUTCOME_FAILED,
+                         .code = "timeout",
+                         .message = "ended at its time limit; its witness says that it did not happen" });
     else
         agent_op_doubt(a, l->op);
 }

@@ -37,8 +37,9 @@ struct driver_pool {
     bool freeing;
 };
 
-int driver_pool_new(uv_loop_t *loop, const char *folder, const char *ops_dir, const struct driver_manifest *manifest,
-                    struct driver_owner owner, struct driver_pool **ret_pool, struct err *err)
+int driver_pool_new(uv_loop_t *loop, const char *folder, const char *ops_dir,
+                    const struct driver_manifest *manifest, struct driver_owner owner,
+                    struct driver_pool **ret_pool, struct err *err)
 {
     struct driver_pool *p = calloc(1, sizeof *p);
 
@@ -124,7 +125,8 @@ static void end(struct driver_process *d)
     if (d->effect) {
         int64_t bytes = os_file_bytes(d->folder.output);
 
-        if (!d->adopted && os_read_file(d->folder.answer, DRIVER_ANSWER_MAX, &d->answer, NULL) != 0 && e.end == AGENT_DRIVER_EXITED)
+        if (!d->adopted && os_read_file(d->folder.answer, DRIVER_ANSWER_MAX, &d->answer, NULL) != 0 &&
+            e.end == AGENT_DRIVER_EXITED)
             e.end = AGENT_DRIVER_BAD_EXIT;
         op_folder_tail(&d->folder, AGENT_TAIL_BYTES, &tail);
         e.output_bytes = d->dropped + (bytes > 0 ? bytes : 0);
@@ -490,8 +492,8 @@ int driver_adopt(struct driver_pool *p, const char *op, uint32_t run, struct err
     return 0;
 }
 
-int driver_output_page(const struct driver_pool *p, const char *op, int64_t offset, int64_t max, struct buf *out,
-                       struct err *err)
+int driver_output_page(const struct driver_pool *p, const char *op, int64_t offset, int64_t max,
+                       struct buf *out, struct err *err)
 {
     struct op_folder f;
     int rc = op_folder_name(p->ops_dir, op, &f, err);

@@ -32,8 +32,9 @@ struct driver_owner {
 
 /* `folder` holds driver.json and the executables; `ops_dir` gets a folder per
  * op. Both are copied. ERR_NOMEM. */
-int driver_pool_new(uv_loop_t *loop, const char *folder, const char *ops_dir, const struct driver_manifest *manifest,
-                    struct driver_owner owner, struct driver_pool **ret_pool, struct err *err);
+int driver_pool_new(uv_loop_t *loop, const char *folder, const char *ops_dir,
+                    const struct driver_manifest *manifest, struct driver_owner owner,
+                    struct driver_pool **ret_pool, struct err *err);
 /* Ends what may be ended (reads, `kill` actions), forgets the rest, frees. The
  * loop must run once more afterwards. */
 void driver_pool_free(struct driver_pool *p);
@@ -50,8 +51,8 @@ bool driver_survived(struct driver_pool *p, const char *op, bool leave);
 int driver_adopt(struct driver_pool *p, const char *op, uint32_t run, struct err *err);
 
 /* The op's output as a JSON object for op.output. */
-int driver_output_page(const struct driver_pool *p, const char *op, int64_t offset, int64_t max, struct buf *out,
-                       struct err *err);
+int driver_output_page(const struct driver_pool *p, const char *op, int64_t offset, int64_t max,
+                       struct buf *out, struct err *err);
 /* Drop the folder of a forgotten op. */
 void driver_forget(struct driver_pool *p, const char *op);
 

@@ -56,7 +56,8 @@ static void die(struct host *h, const struct err *why)
     host_stop(h);
 }
 
-static void send_result(struct host *h, const struct agent_effect *e, int rc, struct buf *result, const struct err *why)
+static void send_result(struct host *h, const struct agent_effect *e, int rc, struct buf *result,
+                        const struct err *why)
 {
     struct buf line = BUF_INIT;
 
@@ -83,7 +84,8 @@ static void do_journal(struct host *h, const struct agent_effect *e)
     struct buf result = BUF_INIT;
     struct err why = { 0 };
 
-    send_result(h, e, journal_page(h->journal, e->offset, e->max, AGENT_PAGE_BYTES, &result, &why), &result, &why);
+    send_result(h, e, journal_page(h->journal, e->offset, e->max, AGENT_PAGE_BYTES, &result, &why), &result,
+                &why);
 }
 
 static void tell_later(struct host *h, const struct agent_event *ev)
@@ -104,8 +106,9 @@ static void do_driver_start(struct host *h, const struct agent_effect *e)
 
     crash_point_pass(&h->crash, e->effect ? "effect_before" : "read_before");
     if (driver_start(h->drivers, e, &why) != 0)
-        tell_later(h, &(struct agent_event){ .type = AGENT_EV_DRIVER_DONE, .run = e->run,
-                                             .end = AGENT_DRIVER_NOT_BEGUN, .text = "" });
+        tell_later(
+            h, &(struct agent_event){
+                   .type = AGENT_EV_DRIVER_DONE, .run = e->run, .end = AGENT_DRIVER_NOT_BEGUN, .text = "" });
     crash_point_pass(&h->crash, e->effect ? "effect_after" : "read_after");
 }
 
@@ -135,7 +138,8 @@ static void feed(struct host *h, struct agent_event *ev);
 
 static void answer(struct host *h, uint32_t run, const char *text, const struct err *why)
 {
-    feed(h, &(struct agent_event){ .type = AGENT_EV_ANSWER, .run = run, .text = text, .len = strlen(text), .err = why });
+    feed(h, &(struct agent_event){
+                .type = AGENT_EV_ANSWER, .run = run, .text = text, .len = strlen(text), .err = why });
 }
 
 /* Packages are hashed off the loop. */
@@ -153,7 +157,8 @@ static void package_work(uv_work_t *w)
 {
     struct package_job *j = w->data;
 
-    j->rc = (j->adopt ? package_adopt : package_open)(j->host->set->state_dir, j->sha256, j->name, j->path, &j->why);
+    j->rc = (j->adopt ? package_adopt : package_open)(j->host->set->state_dir, j->sha256, j->name, j->path,
+                                                      &j->why);
 }
 
 static void package_done(uv_work_t *w, int status)
@@ -198,11 +203,16 @@ static void do_sntp(struct host *h, const struct agent_effect *e)
 }
 
 static void (*const doers[])(struct host *, const struct agent_effect *) = {
-    [AGENT_DO_FORGET] = do_forget,         [AGENT_DO_SEND] = do_send,
-    [AGENT_DO_DRIVER_START] = do_driver_start, [AGENT_DO_DRIVER_KILL] = do_kill,
-    [AGENT_DO_PACKAGE_OPEN] = do_package,  [AGENT_DO_PACKAGE_ADOPT] = do_package,
-    [AGENT_DO_SNTP] = do_sntp,             [AGENT_DO_OUTPUT] = do_output,
-    [AGENT_DO_JOURNAL] = do_journal,       [AGENT_DO_CLOSE] = do_close,
+    [AGENT_DO_FORGET] = do_forget,
+    [AGENT_DO_SEND] = do_send,
+    [AGENT_DO_DRIVER_START] = do_driver_start,
+    [AGENT_DO_DRIVER_KILL] = do_kill,
+    [AGENT_DO_PACKAGE_OPEN] = do_package,
+    [AGENT_DO_PACKAGE_ADOPT] = do_package,
+    [AGENT_DO_SNTP] = do_sntp,
+    [AGENT_DO_OUTPUT] = do_output,
+    [AGENT_DO_JOURNAL] = do_journal,
+    [AGENT_DO_CLOSE] = do_close,
 };
 
 static int append(struct host *h, const struct agent_record *rec, struct err *why)
@@ -297,7 +307,8 @@ static void on_open(void *owner, uint32_t conn)
     if (os_random(bytes, sizeof bytes, &why) != 0)
         die(h, &why);
     else
-        feed(h, &(struct agent_event){ .type = AGENT_EV_OPEN, .conn = conn, .text = id_from_bytes(bytes, session) });
+        feed(h, &(struct agent_event){
+                    .type = AGENT_EV_OPEN, .conn = conn, .text = id_from_bytes(bytes, session) });
 }
 
 static void on_message(void *owner, uint32_t conn, const struct rpc_message *msg)
@@ -318,14 +329,19 @@ static void on_close(void *owner, uint32_t conn)
 
 static void on_driver_end(void *owner, const struct driver_end *e)
 {
-    feed(owner, &(struct agent_event){ .type = AGENT_EV_DRIVER_DONE, .run = e->run, .end = e->end, .text = e->text,
-                                       .len = e->len, .output_bytes = e->output_bytes,
+    feed(owner, &(struct agent_event){ .type = AGENT_EV_DRIVER_DONE,
+                                       .run = e->run,
+                                       .end = e->end,
+                                       .text = e->text,
+                                       .len = e->len,
+                                       .output_bytes = e->output_bytes,
                                        .output_tail = e->output_tail });
 }
 
 static void on_progress(void *owner, uint32_t run, int32_t percent, const char *text)
 {
-    feed(owner, &(struct agent_event){ .type = AGENT_EV_PROGRESS, .run = run, .percent = percent, .text = text });
+    feed(owner,
+         &(struct agent_event){ .type = AGENT_EV_PROGRESS, .run = run, .percent = percent, .text = text });
 }
 
 static void host_stop(struct host *h)
@@ -424,7 +440,8 @@ static int start_agent(struct host *h, struct err *err)
     for (uint32_t i = 0; rc == 0 && i < f->n_ops; i++) {
         const struct driver_manifest_action *m = driver_manifest_find(&h->manifest, f->ops[i]->action);
 
-        if (f->ops[i]->state == AGENT_OP_RUNNING && driver_survived(h->drivers, f->ops[i]->id, m != NULL && m->leave))
+        if (f->ops[i]->state == AGENT_OP_RUNNING &&
+            driver_survived(h->drivers, f->ops[i]->id, m != NULL && m->leave))
             alive[n++] = f->ops[i]->id;
     }
     if (rc == 0)

@@ -19,7 +19,8 @@ static const char *const steps[] = {
     "CREATE TABLE record(n INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, op TEXT NOT NULL,"
     " at_ms INTEGER NOT NULL, boot_id TEXT NOT NULL, body TEXT NOT NULL) STRICT;"
     "CREATE INDEX record_op ON record(op) WHERE op <> '';"
-    "CREATE TRIGGER record_no_change BEFORE UPDATE ON record BEGIN SELECT raise(ABORT, 'records are never changed'); END;"
+    "CREATE TRIGGER record_no_change BEFORE UPDATE ON record BEGIN SELECT raise(ABORT, 'records are never "
+    "changed'); END;"
     "CREATE TRIGGER record_no_loss BEFORE DELETE ON record"
     " WHEN (OLD.op = '' AND NOT EXISTS (SELECT 1 FROM record WHERE kind = OLD.kind AND n > OLD.n))"
     " OR (OLD.op <> '' AND NOT EXISTS (SELECT 1 FROM record WHERE op = OLD.op AND kind = 'ack'))"
@@ -33,9 +34,9 @@ static int fail(const struct journal *j, struct err *err, const char *what)
         int sqlite;
         enum err_code code;
     } codes[] = {
-        { SQLITE_FULL, ERR_FULL },      { SQLITE_CORRUPT, ERR_CORRUPT }, { SQLITE_NOTADB, ERR_CORRUPT },
-        { SQLITE_NOMEM, ERR_NOMEM },    { SQLITE_READONLY, ERR_READONLY }, { SQLITE_BUSY, ERR_LOCKED },
-        { SQLITE_LOCKED, ERR_LOCKED },  { SQLITE_CONSTRAINT, ERR_STATE },
+        { SQLITE_FULL, ERR_FULL },     { SQLITE_CORRUPT, ERR_CORRUPT },   { SQLITE_NOTADB, ERR_CORRUPT },
+        { SQLITE_NOMEM, ERR_NOMEM },   { SQLITE_READONLY, ERR_READONLY }, { SQLITE_BUSY, ERR_LOCKED },
+        { SQLITE_LOCKED, ERR_LOCKED }, { SQLITE_CONSTRAINT, ERR_STATE },
     };
     int rc = j->db == NULL ? SQLITE_NOMEM : sqlite3_errcode(j->db) & 0xff;
 
@@ -143,7 +144,8 @@ int journal_migrate(struct journal *j, const char *const *sql, int n_steps, stru
     int rc = user_version(j, &version, err);
 
     if (rc == 0 && version > n_steps)
-        return err_set(err, ERR_VERSION, "journal: its schema is %d, this program knows %d: use the newer program", version,
+        return err_set(err, ERR_VERSION,
+                       "journal: its schema is %d, this program knows %d: use the newer program", version,
                        n_steps);
     if (rc == 0 && version > 0 && version < n_steps)
         rc = refuse_open(j, err);
@@ -185,15 +187,16 @@ static int check_sound(const struct journal *j, struct err *err)
 
 static int prepare(struct journal *j, struct err *err)
 {
-    int rc = run(j, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;", "open", err);
+    int rc = run(j, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;", "open",
+                 err);
 
     if (rc == 0)
         rc = check_sound(j, err);
     if (rc == 0)
         rc = journal_migrate(j, steps, sizeof steps / sizeof steps[0], err);
-    if (rc == 0 &&
-        sqlite3_prepare_v3(j->db, "INSERT INTO record(kind, op, at_ms, boot_id, body) VALUES(?1, ?2, ?3, ?4, ?5)", -1,
-                           SQLITE_PREPARE_PERSISTENT, &j->append, NULL) != SQLITE_OK)
+    if (rc == 0 && sqlite3_prepare_v3(
+                       j->db, "INSERT INTO record(kind, op, at_ms, boot_id, body) VALUES(?1, ?2, ?3, ?4, ?5)",
+                       -1, SQLITE_PREPARE_PERSISTENT, &j->append, NULL) != SQLITE_OK)
         rc = fail(j, err, "open");
     return rc;
 }
@@ -205,7 +208,8 @@ static int take_id(struct journal *j, const char *id_path, struct err *err)
     int rc = get_meta(j, "id", &id, err);
 
     if (rc == 0 && id.len == 0 && id_path != NULL && os_exists(id_path)) {
-        rc = err_set(err, ERR_CORRUPT, "journal: it is gone or empty, and %s tells that there was one", id_path);
+        rc = err_set(err, ERR_CORRUPT, "journal: it is gone or empty, and %s tells that there was one",
+                     id_path);
     } else if (rc == 0 && id.len == 0) {
         rc = os_random(bytes, sizeof bytes, err);
         id_from_bytes(bytes, j->id);
@@ -223,14 +227,16 @@ static int take_id(struct journal *j, const char *id_path, struct err *err)
 }
 
 /* The agent's own upgrade waits for the ops that the old version began. */
-static int take_version(const struct journal *j, const struct journal_fold *fold, const char *version, struct err *err)
+static int take_version(const struct journal *j, const struct journal_fold *fold, const char *version,
+                        struct err *err)
 {
     struct buf old = BUF_INIT;
     const char *op = open_op(fold);
     int rc = get_meta(j, "program", &old, err);
 
     if (rc == 0 && old.len > 0 && strcmp(buf_text(&old), version) != 0 && op != NULL)
-        rc = err_set(err, ERR_VERSION, "op %s is open: let version %s, which began it, end it before version %s starts", op,
+        rc = err_set(err, ERR_VERSION,
+                     "op %s is open: let version %s, which began it, end it before version %s starts", op,
                      buf_text(&old), version);
     else if (rc == 0 && strcmp(buf_text(&old), version) != 0)
         rc = set_meta(j, "program", version, err);
@@ -238,8 +244,8 @@ static int take_version(const struct journal *j, const struct journal_fold *fold
     return rc;
 }
 
-int journal_open(const char *path, const char *id_path, const char *program_version, struct journal **ret_journal,
-                 struct journal_fold *ret_fold, struct err *err)
+int journal_open(const char *path, const char *id_path, const char *program_version,
+                 struct journal **ret_journal, struct journal_fold *ret_fold, struct err *err)
 {
     struct journal *j = NULL;
     struct journal_fold fold = JOURNAL_FOLD_INIT;
@@ -340,7 +346,8 @@ static int row_record(sqlite3_stmt *s, struct agent_record *rec, struct err *err
 
     rec->kind = agent_record_kind_by_name(kind);
     if (rec->kind == AGENT_REC_KINDS)
-        return err_set(err, ERR_CORRUPT, "journal: record %lld is a `%.32s`", (long long)sqlite3_column_int64(s, 0), kind);
+        return err_set(err, ERR_CORRUPT, "journal: record %lld is a `%.32s`",
+                       (long long)sqlite3_column_int64(s, 0), kind);
     rec->op = (const char *)sqlite3_column_text(s, 2);
     rec->at = sqlite3_column_int64(s, 3);
     rec->boot_id = (const char *)sqlite3_column_text(s, 4);
@@ -348,7 +355,8 @@ static int row_record(sqlite3_stmt *s, struct agent_record *rec, struct err *err
     return 0;
 }
 
-static const char select_records[] = "SELECT n, kind, op, at_ms, boot_id, body FROM record WHERE n >= ?1 ORDER BY n LIMIT ?2";
+static const char select_records[] =
+    "SELECT n, kind, op, at_ms, boot_id, body FROM record WHERE n >= ?1 ORDER BY n LIMIT ?2";
 
 int journal_load(struct journal *j, struct journal_fold *fold, struct err *err)
 {
@@ -383,7 +391,8 @@ static void write_row(struct json_writer *w, sqlite3_stmt *s)
     jw_object_end(w);
 }
 
-int journal_page(struct journal *j, int64_t from, int64_t max, size_t max_bytes, struct buf *out, struct err *err)
+int journal_page(struct journal *j, int64_t from, int64_t max, size_t max_bytes, struct buf *out,
+                 struct err *err)
 {
     sqlite3_stmt *s = NULL;
     struct json_writer w;

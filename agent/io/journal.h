@@ -13,8 +13,8 @@ struct journal;
  * that vanished or is empty is refused, not replaced (F23).
  * ERR_CORRUPT, ERR_VERSION (newer schema, or written by another program
  * version while an op is open), ERR_FULL, ERR_READONLY, ERR_IO, ERR_NOMEM. */
-int journal_open(const char *path, const char *id_path, const char *program_version, struct journal **ret_journal,
-                 struct journal_fold *ret_fold, struct err *err);
+int journal_open(const char *path, const char *id_path, const char *program_version,
+                 struct journal **ret_journal, struct journal_fold *ret_fold, struct err *err);
 /* For people: read only, beside a running service. */
 int journal_open_read(const char *path, struct journal **ret_journal, struct err *err);
 void journal_close(struct journal *j);
@@ -27,7 +27,8 @@ int journal_append(struct journal *j, const struct agent_record *rec, struct err
 int journal_forget(struct journal *j, const char *op, struct err *err);
 /* {"records":[...],"next":n|null}: from record number `from` on, at most `max`
  * of them and about `max_bytes`. */
-int journal_page(struct journal *j, int64_t from, int64_t max, size_t max_bytes, struct buf *out, struct err *err);
+int journal_page(struct journal *j, int64_t from, int64_t max, size_t max_bytes, struct buf *out,
+                 struct err *err);
 int journal_load(struct journal *j, struct journal_fold *fold, struct err *err);
 
 /* One step of the schema; step i brings user_version i to i+1. For tests also

@@ -11,12 +11,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-const char *os_name(void);                /* "linux", "windows" */
-const char *os_default_config(void);      /* path of the agent's configuration */
+const char *os_name(void);           /* "linux", "windows" */
+const char *os_default_config(void); /* path of the agent's configuration */
 int os_random(void *to, size_t len, struct err *err);
 time_ms os_wall_ms(void);
 int64_t os_wall_us(void); /* microseconds since 1970, for SNTP */
-dur_ms os_mono_ms(void); /* since boot, sleep included */
+dur_ms os_mono_ms(void);  /* since boot, sleep included */
 
 /* Make a folder that only the service's account may enter; one that is there is made private. */
 int os_private_dir(const char *path, struct err *err);

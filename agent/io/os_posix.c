@@ -272,7 +272,8 @@ int64_t os_process_start(int64_t pid)
     if (os_read_file(path, sizeof text, &stat, NULL) == 0 && (at = strrchr(buf_text(&stat), ')')) != NULL) {
         char state = at[1] == ' ' ? at[2] : 'Z';
 
-        for (int field = 2; at != NULL && field < 22; field++) /* starttime is the 22nd; the name may hold spaces */
+        for (int field = 2; at != NULL && field < 22;
+             field++) /* starttime is the 22nd; the name may hold spaces */
             at = strchr(at + 1, ' ');
         start = at == NULL || state == 'Z' || state == 'X' ? 0 : strtoll(at + 1, NULL, 10);
     }
@@ -312,7 +313,8 @@ static int connect_to(const char *path, struct err *err)
     memcpy(to.sun_path, path, strlen(path) + 1);
     if (connect(fd, (const struct sockaddr *)&to, sizeof to) != 0) {
         close(fd);
-        return -err_set(err, ERR_CONNECT, "the agent's service does not answer at %s: %s", path, strerror(errno));
+        return -err_set(err, ERR_CONNECT, "the agent's service does not answer at %s: %s", path,
+                        strerror(errno));
     }
     return fd;
 }

@@ -42,14 +42,14 @@ static int place(const char *state_dir, const char *folder, bool shared, const c
     return rc;
 }
 
-int package_store_path(const char *state_dir, const char *sha256, const char *name, char out[PACKAGE_PATH_MAX],
-                       struct err *err)
+int package_store_path(const char *state_dir, const char *sha256, const char *name,
+                       char out[PACKAGE_PATH_MAX], struct err *err)
 {
     return place(state_dir, "packages", true, sha256, name, "", out, err);
 }
 
-int package_fetch_path(const char *state_dir, const char *sha256, const char *name, char out[PACKAGE_PATH_MAX],
-                       struct err *err)
+int package_fetch_path(const char *state_dir, const char *sha256, const char *name,
+                       char out[PACKAGE_PATH_MAX], struct err *err)
 {
     return place(state_dir, "packages", true, sha256, name, ".fetched", out, err);
 }
@@ -59,8 +59,11 @@ static int open_file(const char *path, const char *mode, FILE **ret, struct err 
     *ret = fopen(path, mode);
     if (*ret != NULL)
         return 0;
-    return err_set(err, errno == ENOENT ? ERR_NOT_FOUND : errno == ENOSPC ? ERR_FULL : ERR_IO, "open %s: %s", path,
-                   strerror(errno));
+    return err_set(err,
+                   errno == ENOENT   ? ERR_NOT_FOUND
+                   : errno == ENOSPC ? ERR_FULL
+                                     : ERR_IO,
+                   "open %s: %s", path, strerror(errno));
 }
 
 /* Read all of `from` into the hash, and into `to` if there is one. */
@@ -138,7 +141,9 @@ static int copy_file(const char *from_path, const char *part, const char *path, 
     int rc = open_file(from_path, "rb", &from, err);
 
     if (rc != 0)
-        return rc == ERR_NOT_FOUND ? err_set(err, ERR_NOT_FOUND, "the package is not on this node: stage it first") : rc;
+        return rc == ERR_NOT_FOUND
+                   ? err_set(err, ERR_NOT_FOUND, "the package is not on this node: stage it first")
+                   : rc;
     rc = open_file(part, "wb", &to, err);
     if (rc == 0) {
         sha256_init(&state);

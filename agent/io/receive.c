@@ -107,8 +107,8 @@ static int check_space(const struct receive *r, struct err *err)
     int rc = os_free_bytes(r->folder, &avail, err);
 
     if (rc == 0 && avail + r->held_bytes < FREE_TIMES * r->size_bytes)
-        rc = err_set(err, ERR_FULL, "free are %lld bytes, wanted are %d times the package's %lld", (long long)avail,
-                     FREE_TIMES, (long long)r->size_bytes);
+        rc = err_set(err, ERR_FULL, "free are %lld bytes, wanted are %d times the package's %lld",
+                     (long long)avail, FREE_TIMES, (long long)r->size_bytes);
     return rc;
 }
 
@@ -164,8 +164,8 @@ static int take_bytes(struct receive *r, FILE *part, uint8_t *block, struct err 
         sha256_add(&r->state, block, n);
         r->held_bytes += (int64_t)n;
         if (n == 0)
-            return err_set(err, ERR_LOST, "cut after %lld of %lld bytes; the part is kept", (long long)r->held_bytes,
-                           (long long)r->size_bytes);
+            return err_set(err, ERR_LOST, "cut after %lld of %lld bytes; the part is kept",
+                           (long long)r->held_bytes, (long long)r->size_bytes);
     }
     return 0;
 }
@@ -199,7 +199,8 @@ static int settle(struct receive *r, struct err *err)
     sha256_end(&r->state, digest);
     if (strcmp(sha256_hex(digest, hex), r->sha256) != 0) {
         os_remove(r->part);
-        return err_set(err, ERR_CORRUPT, "what came has digest %s, not %s; the part is deleted", hex, r->sha256);
+        return err_set(err, ERR_CORRUPT, "what came has digest %s, not %s; the part is deleted", hex,
+                       r->sha256);
     }
     if (rename(r->part, r->path) != 0)
         return err_set(err, ERR_IO, "rename %s: %s", r->part, strerror(errno));

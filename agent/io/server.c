@@ -249,6 +249,6 @@ void server_end(struct server *s, uint32_t conn)
     c->ending = true;
     uv_read_stop((uv_stream_t *)&c->pipe);
     if (queued == 0 || queued > SERVER_QUEUE_BYTES)
-        uv_close((uv_handle_t *)&c->pipe, on_conn_closed), c->closing = true,
-            c->server->owner.on_close(c->server->owner.owner, c->id);
+        uv_close((uv_handle_t *)&c->pipe, on_conn_closed),
+            c->closing = true, c->server->owner.on_close(c->server->owner.owner, c->id);
 }

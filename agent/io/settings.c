@@ -20,7 +20,8 @@ static int read_clock(struct agent_settings *s, const json *root, struct err *er
     if (rc == 0)
         rc = json_want_int(s->doc, clock, "factor", JSON_REQUIRED, 1, 100000, &s->clock.factor, err);
     if (rc == 0)
-        rc = json_want_int(s->doc, clock, "anchor_ms", JSON_REQUIRED, 0, INT64_MAX / 1000000, &s->clock.anchor_ms, err);
+        rc = json_want_int(s->doc, clock, "anchor_ms", JSON_REQUIRED, 0, INT64_MAX / 1000000,
+                           &s->clock.anchor_ms, err);
     if (rc == 0 && s->clock.factor != 1 && !s->lab)
         rc = json_fault(s->doc, clock, err, "a time factor other than 1 is for labs only (\"lab\": true)");
     return rc;
@@ -28,8 +29,8 @@ static int read_clock(struct agent_settings *s, const json *root, struct err *er
 
 static int read_root(struct agent_settings *s, struct err *err)
 {
-    static const char *const known[] = { "node", "state_dir", "socket", "socket_group", "driver",
-                                         "slots", "clock",    "lab",    "lab_floor_ms", NULL };
+    static const char *const known[] = { "node",  "state_dir", "socket", "socket_group", "driver",
+                                         "slots", "clock",     "lab",    "lab_floor_ms", NULL };
     const json *root = json_root(s->doc);
     int rc;
 
@@ -87,7 +88,8 @@ void agent_settings_clear(struct agent_settings *s)
     *s = (struct agent_settings){ 0 };
 }
 
-int agent_settings_path(const struct agent_settings *s, const char *name, char *out, size_t size, struct err *err)
+int agent_settings_path(const struct agent_settings *s, const char *name, char *out, size_t size,
+                        struct err *err)
 {
     if (snprintf(out, size, "%s/%s", s->state_dir, name) >= (int)size)
         return err_set(err, ERR_INVALID, "path too long: %s/%s", s->state_dir, name);

@@ -19,6 +19,7 @@ struct agent_settings {
 int agent_settings_read(const char *path, struct agent_settings *ret, struct err *err);
 void agent_settings_clear(struct agent_settings *s);
 /* state_dir/name, into `out`. ERR_INVALID when too long. */
-int agent_settings_path(const struct agent_settings *s, const char *name, char *out, size_t size, struct err *err);
+int agent_settings_path(const struct agent_settings *s, const char *name, char *out, size_t size,
+                        struct err *err);
 
 #endif

@@ -103,7 +103,8 @@ static void report(struct sntp_job *j)
     if (text.failed)
         err_set(&why, ERR_NOMEM, "sntp");
     if (!j->silent)
-        j->sntp->done(j->sntp->owner, j->query, text.failed ? "" : buf_text(&text), text.failed ? &why : NULL);
+        j->sntp->done(j->sntp->owner, j->query, text.failed ? "" : buf_text(&text),
+                      text.failed ? &why : NULL);
     buf_clear(&text);
 }
 
@@ -228,7 +229,8 @@ static void server_begin(struct sntp_job *j, struct sntp_server *v, const char *
     uv_timer_init(j->sntp->loop, &v->timer);
     v->udp.data = v->timer.data = v;
     j->open_handles += 2;
-    v->bad_address = !read_address(v->name, &v->to) || uv_udp_connect(&v->udp, (struct sockaddr *)&v->to) != 0 ||
+    v->bad_address = !read_address(v->name, &v->to) ||
+                     uv_udp_connect(&v->udp, (struct sockaddr *)&v->to) != 0 ||
                      uv_udp_recv_start(&v->udp, on_alloc, on_reply) != 0;
     if (v->bad_address)
         memcpy(v->last.why, "bad_address", sizeof "bad_address");

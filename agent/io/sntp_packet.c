@@ -9,8 +9,9 @@
 void sntp_request_write(uint8_t out[SNTP_PACKET], const uint8_t nonce[8])
 {
     memset(out, 0, SNTP_PACKET);
-    out[0] = 4 << 3 | 3;        /* version 4, client */
-    memcpy(out + 40, nonce, 8); /* a nonce for the transmit time: the reply must bring it back, and tells nobody our clock */
+    out[0] = 4 << 3 | 3; /* version 4, client */
+    memcpy(out + 40, nonce,
+           8); /* a nonce for the transmit time: the reply must bring it back, and tells nobody our clock */
 }
 
 static uint32_t read_u32(const uint8_t *at)

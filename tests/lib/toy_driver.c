@@ -1,0 +1,256 @@
+/* A driver for tests of the agent: its world is a folder (argv[1]).
+ *   machine_id, boot_id   what facts tells
+ *   behave.json           {"ACTION":{...}}: how it behaves, see below; `witness:ACTION` for witnesses
+ *   effects               one line "OP ACTION" per effect that happened: the truth
+ *   left                  when there: check_empty answers that something is left
+ * Behaviour: delay_ms (before the effect), hang (for ever after it), error {...}
+ * (no effect), answer "text" (in place of the true one), exit (code), err_bytes
+ * and out_bytes (floods), progress (percent list is 10 50 90), say "text" (to
+ * standard error). */
+#include "schema/json.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char *world;
+
+static bool read_world(const char *name, struct buf *out)
+{
+    char path[2048], block[4096];
+    ssize_t n;
+    int fd;
+
+    snprintf(path, sizeof path, "%s/%s", world, name);
+    fd = open(path, O_RDONLY);
+    if (fd < 0)
+        return false;
+    while ((n = read(fd, block, sizeof block)) > 0)
+        buf_add(out, block, (size_t)n);
+    close(fd);
+    return true;
+}
+
+static bool has_effect(const char *op)
+{
+    struct buf all = BUF_INIT;
+    char wanted[256];
+    bool found;
+
+    snprintf(wanted, sizeof wanted, "%s ", op);
+    found = read_world("effects", &all) && strstr(buf_text(&all), wanted) != NULL;
+    buf_clear(&all);
+    return found;
+}
+
+static void add_effect(const char *op, const char *action)
+{
+    char path[2048], line[256];
+    int fd, n = snprintf(line, sizeof line, "%s %s\n", op, action);
+
+    snprintf(path, sizeof path, "%s/effects", world);
+    fd = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
+    if (fd < 0 || write(fd, line, (size_t)n) != n)
+        exit(9);
+    close(fd);
+}
+
+static void sleep_ms(int64_t ms)
+{
+    struct timespec t = { ms / 1000, ms % 1000 * 1000000 };
+
+    nanosleep(&t, NULL);
+}
+
+static void flood(int fd, int64_t bytes)
+{
+    char block[4096];
+
+    memset(block, 'x', sizeof block);
+    block[sizeof block - 1] = '\n';
+    for (; bytes > 0; bytes -= (int64_t)sizeof block)
+        if (write(fd, block, sizeof block) < 0)
+            exit(8);
+}
+
+static void write_facts(struct json_writer *w)
+{
+    struct buf machine = BUF_INIT, boot = BUF_INIT, extra = BUF_INIT;
+
+    read_world("machine_id", &machine);
+    read_world("boot_id", &boot);
+    jw_str(w, "machine_id", buf_text(&machine));
+    jw_str(w, "boot_id", buf_text(&boot));
+    jw_object(w, "os");
+    jw_int(w, "build", 26100);
+    jw_int(w, "ubr", 4061);
+    jw_object_end(w);
+    jw_int(w, "memory_mib", 65536);
+    jw_int(w, "host_reserve_mib", 4096);
+    if (read_world("clock_error_ms", &extra))
+        jw_int(w, "clock_error_ms", strtoll(buf_text(&extra), NULL, 10));
+    buf_clear(&machine);
+    buf_clear(&boot);
+    buf_clear(&extra);
+}
+
+/* So many VMs of 1 GiB as the file `vms` says. */
+static void write_vms(struct json_writer *w)
+{
+    struct buf n = BUF_INIT;
+    long count = read_world("vms", &n) ? strtol(buf_text(&n), NULL, 10) : 2;
+    char id[64];
+
+    jw_array(w, "vms");
+    for (long i = 0; i < count; i++) {
+        snprintf(id, sizeof id, "00000000-0000-4000-8000-%012lx", i);
+        jw_object(w, NULL);
+        jw_str(w, "id", id);
+        jw_str(w, "name", "a \xe4\xbb\xae\xe6\x83\xb3 machine");
+        jw_str(w, "state", "running");
+        jw_object(w, "memory");
+        jw_int(w, "assigned_mib", 1024);
+        jw_object_end(w);
+        jw_object_end(w);
+    }
+    jw_array_end(w);
+    jw_null(w, "next");
+    buf_clear(&n);
+}
+
+static void write_empty(struct json_writer *w)
+{
+    struct buf left = BUF_INIT;
+    bool is_left = read_world("left", &left);
+
+    jw_bool(w, "empty", !is_left);
+    jw_array(w, "left");
+    if (is_left) {
+        jw_object(w, NULL);
+        jw_str(w, "kind", "vm");
+        jw_str(w, "id", "00000000-0000-4000-8000-000000000001");
+        jw_str(w, "name", "db1");
+        jw_str(w, "why", "running");
+        jw_object_end(w);
+    }
+    jw_array_end(w);
+    buf_clear(&left);
+}
+
+static void put_answer(const struct buf *out)
+{
+    if (write(STDOUT_FILENO, buf_text(out), out->len) < 0)
+        exit(7);
+}
+
+static const json *behaviour(const json *all, const char *action, const char *mode)
+{
+    char key[64];
+
+    snprintf(key, sizeof key, "%s%s", strcmp(mode, "witness") == 0 ? "witness:" : "", action);
+    return json_get(all, key);
+}
+
+static void misbehave_first(const json *b)
+{
+    static const int percents[] = { 10, 50, 90 };
+
+    flood(STDERR_FILENO, json_get_int(b, "err_bytes", 0));
+    flood(STDOUT_FILENO, json_get_int(b, "out_bytes", 0));
+    for (int i = 0; json_get_bool(b, "progress", false) && i < 3; i++)
+        dprintf(STDERR_FILENO, "{\"progress\":{\"percent\":%d,\"text\":\"step %d\"}}\n", percents[i], i);
+    if (json_get_str(b, "say", NULL) != NULL)
+        dprintf(STDERR_FILENO, "%s\n", json_get_str(b, "say", ""));
+    sleep_ms(json_get_int(b, "delay_ms", 0));
+}
+
+static void misbehave_last(const json *b)
+{
+    while (json_get_bool(b, "hang", false))
+        pause();
+    if (json_get_str(b, "answer", NULL) != NULL) {
+        dprintf(STDOUT_FILENO, "%s", json_get_str(b, "answer", ""));
+        exit((int)json_get_int(b, "exit", 0));
+    }
+}
+
+static bool is_read(const char *action)
+{
+    return strcmp(action, "facts") == 0 || strcmp(action, "vms") == 0 || strcmp(action, "check_empty") == 0 ||
+           strcmp(action, "gate_facts") == 0 || strcmp(action, "verify") == 0;
+}
+
+static void write_read(struct json_writer *w, const char *action)
+{
+    if (strcmp(action, "facts") == 0)
+        write_facts(w);
+    else if (strcmp(action, "vms") == 0)
+        write_vms(w);
+    else if (strcmp(action, "check_empty") == 0)
+        write_empty(w);
+}
+
+/* What install got as its package's path is told, so that a test can look. */
+static void write_effect(struct json_writer *w, const json *args, bool already)
+{
+    if (already)
+        jw_bool(w, "already", true);
+    jw_str(w, "path", json_get_str(json_get(args, "package"), "path", json_get_str(args, "to", NULL)));
+}
+
+int main(int argc, char **argv)
+{
+    struct buf text = BUF_INIT, rules = BUF_INIT, out = BUF_INIT;
+    struct json_doc *request = NULL, *behave = NULL;
+    const char *action, *op, *mode;
+    const json *b;
+    struct json_writer w;
+    char block[4096];
+    ssize_t n;
+    int code;
+
+    world = argc > 1 ? argv[1] : ".";
+    while ((n = read(STDIN_FILENO, block, sizeof block)) > 0)
+        buf_add(&text, block, (size_t)n);
+    if (json_parse("request", buf_text(&text), text.len, &request, NULL) != 0)
+        return 3; /* no request, no effect */
+    if (read_world("behave.json", &rules))
+        json_parse("behave.json", buf_text(&rules), rules.len, &behave, NULL);
+    action = json_get_str(json_root(request), "action", "");
+    op = json_get_str(json_root(request), "op", "");
+    mode = json_get_str(json_root(request), "mode", "");
+    b = behave == NULL ? NULL : behaviour(json_root(behave), action, mode);
+    misbehave_first(b);
+    jw_init(&w, &out);
+    w.ascii = true;
+    jw_object(&w, NULL);
+    if (json_get(b, "error") != NULL) {
+        jw_value(&w, "error", json_get(b, "error"));
+    } else if (strcmp(mode, "witness") == 0) {
+        jw_str(&w, "witness", has_effect(op) ? "done" : "not_done");
+    } else {
+        bool already = !is_read(action) && has_effect(op);
+
+        jw_object(&w, "result");
+        if (is_read(action)) {
+            write_read(&w, action);
+        } else {
+            add_effect(op, action);
+            write_effect(&w, json_get(json_root(request), "args"), already);
+        }
+        jw_object_end(&w);
+    }
+    jw_object_end(&w);
+    misbehave_last(b);
+    put_answer(&out);
+    code = (int)json_get_int(b, "exit", 0);
+    json_free(request);
+    json_free(behave);
+    buf_clear(&text);
+    buf_clear(&rules);
+    buf_clear(&out);
+    return code;
+}
