@@ -1,6 +1,7 @@
 /* Moves between hosts: slots, memory at both ends, pre-copy, blackout. */
 #include "examples/lab/world.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define STOP_COPY_MIB 64.0
@@ -139,7 +140,7 @@ static void finish(struct world *w, uint32_t vm, const char *error)
 {
     struct world_vm *v = &w->vms.items[vm];
 
-    strncpy(v->move_error, error, sizeof v->move_error - 1);
+    snprintf(v->move_error, sizeof v->move_error, "%s", error);
     v->move_to = WORLD_NONE;
     v->move_running = false;
     v->moves++;
