@@ -29,8 +29,8 @@ static bool absent(struct fields *f, const json *o, const char *key, enum json_n
 
     if (f->rc != 0)
         return true;
-    if (need == JSON_REQUIRED || !json_is_object(o))
-        return false;
+    if (o == NULL || need == JSON_REQUIRED || !json_is_object(o))
+        return o == NULL; /* of an object that is absent itself */
     v = json_get(o, key);
     return v == NULL || json_is_null(v);
 }
