@@ -1,1 +1,6 @@
 # pw_test(test_NAME unit test_NAME.c LIBS agent_core)
+pw_test(test_agent unit test_agent.c LIBS test_agent_bench)
+pw_test(test_claim unit test_claim.c LIBS agent_core)
+pw_test(test_driver_proto unit test_driver_proto.c LIBS agent_core)
+pw_test(test_journal_fold unit test_journal_fold.c LIBS agent_core)
+pw_test(test_sntp_packet unit test_sntp_packet.c LIBS agent_io)
