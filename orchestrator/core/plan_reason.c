@@ -274,11 +274,6 @@ static int warn_reserve(struct planner *pl, uint32_t cluster)
                     pl->inv->clusters[cluster].id, dur_text(below, text));
 }
 
-static bool covers_build(const struct planner *pl)
-{
-    return pl->plan->n_nodes > 0;
-}
-
 static int warn_run(struct planner *pl)
 {
     const struct rollout *r = pl->r;
@@ -296,7 +291,7 @@ static int warn_run(struct planner *pl)
     if (rc == 0 && pl->plan->n_refusals > 0)
         rc = plan_say(pl, &pl->warnings, "C2: %u node(s) cannot be drained safely and are refused by name",
                       pl->plan->n_refusals);
-    if (rc == 0 && !covers_build(pl))
+    if (rc == 0 && pl->plan->n_nodes == 0 && pl->plan->n_refusals == 0)
         rc = plan_say(pl, &pl->warnings, "P1: no node is in scope");
     for (uint32_t i = 0; rc == 0 && i < r->n_consents; i++)
         if (r->consents[i].expires < pl->now + pl->plan->took.p95)

@@ -83,6 +83,19 @@ static int end_batch(struct planner *pl, uint32_t cluster, uint32_t from, uint32
     return rc;
 }
 
+/* A node that takes VMs of the running batch does not join it. */
+static bool is_target(const struct planner *pl, uint32_t cluster, uint32_t from, uint32_t to)
+{
+    for (uint32_t i = from; i < to; i++) {
+        const struct plan_node *x = &pl->of[pl->orders[cluster][i]].result;
+
+        for (uint32_t k = 0; k < x->n_moves; k++)
+            if (x->moves[k].to == pl->orders[cluster][to])
+                return true;
+    }
+    return false;
+}
+
 /* Drain the cluster's nodes in order, as many at once as can be proved. The
  * first of a batch may land anywhere; one that joins must not land on a node
  * still to be drained, so that batches grow with the room on patched nodes and
@@ -98,7 +111,7 @@ static int batch_nodes(struct planner *pl, uint32_t cluster, uint32_t limit, boo
         bool new_wave = i > 0 && pl->of[pl->orders[cluster][i - 1]].wave != x->wave;
         bool safe = false;
 
-        if (i > start && i - start < limit && !new_wave)
+        if (i > start && i - start < limit && !new_wave && !is_target(pl, cluster, start, i))
             rc = plan_drain(pl, pl->orders[cluster][i], true, &safe);
         if (rc == 0 && !safe) {
             rc = end_batch(pl, cluster, start, i);
