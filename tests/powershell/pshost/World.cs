@@ -1,0 +1,284 @@
+// What the stand-ins know of the machine they pretend to be on. Two worlds answer: the small one of the suite, held in
+// this process, and hvlab's, asked over its socket. Both speak in "views": the shapes of docs/driver.md, enriched by what
+// only Windows shows (service numbers, package states, files, event properties).
+using System;
+using System.Collections.Generic;
+using System.Linq;
+using System.Text.Json.Nodes;
+
+namespace Pshost
+{
+    /// <summary>Windows refused: an HRESULT and the sentence a cmdlet would show.</summary>
+    public sealed class WorldError : Exception
+    {
+        public readonly string Id;
+
+        public WorldError(string id, string native, string message) : base(message)
+        {
+            Id = id;
+            HResult = native == null ? unchecked((int)0x80004005) : unchecked((int)Convert.ToUInt32(native, 16));
+        }
+    }
+
+    public interface IWorld
+    {
+        /// <summary>Everything that can be seen from a node, now.</summary>
+        JsonObject View(string node);
+
+        /// <summary>Do one thing on behalf of a node; returns when Windows' own command would return.</summary>
+        JsonObject Do(string node, string verb, JsonObject args);
+
+        /// <summary>Fleet time in ms since 1970 as this node's clock shows it.</summary>
+        long NowMs(string node);
+
+        void Sleep(string node, long ms);
+    }
+
+    public static class JsonExtensions
+    {
+        public static string S(this JsonNode n, string key) => n?[key]?.GetValueKind() == System.Text.Json.JsonValueKind.String ?
+            (string)n[key] : n?[key]?.ToJsonString();
+
+        public static long N(this JsonNode n, string key, long other = 0) => n?[key] is JsonValue v ? (long)v.GetValue<double>(other) : other;
+
+        static double GetValue<T>(this JsonValue v, long other) => double.TryParse(v.ToJsonString(), out double d) ? d : other;
+
+        public static bool B(this JsonNode n, string key) => n?[key] is JsonValue v && v.GetValueKind() == System.Text.Json.JsonValueKind.True;
+
+        public static IEnumerable<JsonObject> Each(this JsonNode n, string key) =>
+            (n?[key] as JsonArray ?? new JsonArray()).OfType<JsonObject>();
+
+        public static string[] Texts(this JsonNode n, string key) =>
+            (n?[key] as JsonArray ?? new JsonArray()).Select(e => (string)e).ToArray();
+    }
+
+    /// <summary>
+    /// The suite's world: one cluster whose state is a JSON document of the test. Effects are immediate on a clock that only
+    /// sleeps and effects move. Faults are entries {"verb","subject"?,"native","id","message","times"?} that refuse a verb,
+    /// or {"verb","effect":"late"} that let the verb fail after its effect has happened.
+    /// </summary>
+    public sealed class MiniWorld : IWorld
+    {
+        readonly object gate = new();
+        readonly JsonObject w;
+
+        public MiniWorld(JsonObject world) => w = world;
+
+        public JsonObject State { get { lock (gate) return (JsonObject)w.DeepClone(); } }
+
+        public void Patch(string path, JsonNode value)
+        {
+            lock (gate)
+            {
+                string[] steps = path.Split('/');
+                JsonNode at = w;
+                foreach (string s in steps[..^1])
+                    at = at is JsonArray a ? a[int.Parse(s)] : at[s];
+                if (at is JsonArray list)
+                    list[int.Parse(steps[^1])] = value;
+                else
+                    at[steps[^1]] = value;
+            }
+        }
+
+        JsonObject Node(string name) => w.Each("nodes").FirstOrDefault(n => string.Equals(n.S("node"), name, StringComparison.OrdinalIgnoreCase));
+        JsonObject Vm(string id) => w.Each("vms").First(v => v.S("id") == id);
+        JsonObject GroupOf(string vm) => w.Each("groups").FirstOrDefault(g => g.S("vm") == vm);
+
+        public long NowMs(string node) { lock (gate) return w.N("now_ms"); }
+
+        public void Sleep(string node, long ms) { lock (gate) Advance(ms); }
+
+        void Advance(long ms)
+        {
+            w["now_ms"] = w.N("now_ms") + ms;
+            foreach (JsonObject later in w.Each("later").Where(l => l.N("at_ms") <= w.N("now_ms")).ToList())
+            {
+                ((JsonArray)w["later"]).Remove(later);
+                if (later.S("do") == "patch")
+                    Patch(later.S("path"), later["value"]?.DeepClone());
+            }
+        }
+
+        public JsonObject View(string name)
+        {
+            lock (gate)
+            {
+                JsonObject node = Node(name) ?? throw new InvalidOperationException("no node " + name + " in the world");
+                JsonObject view = (JsonObject)node.DeepClone();
+                view["now_ms"] = w.N("now_ms");
+                view["cluster"] = w["cluster"]?.DeepClone();
+                foreach (string shared in new[] { "nodes", "groups", "csvs", "quorum", "properties", "storage", "resources", "networks" })
+                    view[shared] = w[shared]?.DeepClone();
+                view["all_vms"] = w["vms"].DeepClone();
+                return view;
+            }
+        }
+
+        public JsonObject Do(string node, string verb, JsonObject args)
+        {
+            lock (gate)
+            {
+                JsonObject fault = w.Each("faults").FirstOrDefault(f => f.S("verb") == verb &&
+                    (f["subject"] == null || args.Any(a => a.Value is JsonValue && a.Value.ToString() == f.S("subject"))));
+                if (fault != null && fault["times"] != null && fault.N("times") <= 0)
+                    fault = null;
+                if (fault?["times"] != null)
+                    fault["times"] = fault.N("times") - 1;
+                w["log"] ??= new JsonArray();
+                ((JsonArray)w["log"]).Add(node + " " + verb + " " + args.ToJsonString());
+                if (fault != null && fault.S("effect") != "late" && fault["exit"] == null)
+                    throw new WorldError(fault.S("id") ?? "OperationFailed", fault.S("native"), fault.S("message") ?? "refused");
+                JsonObject result = fault?["exit"] != null ? new JsonObject { ["exit"] = fault.N("exit") } : Act(Node(node), verb, args);
+                if (fault?.S("effect") == "late")
+                    throw new WorldError(fault.S("id") ?? "OperationFailed", fault.S("native"), fault.S("message") ?? "failed afterwards");
+                return result;
+            }
+        }
+
+        JsonObject Act(JsonObject me, string verb, JsonObject a)
+        {
+            var ok = new JsonObject();
+            switch (verb)
+            {
+                case "suspend_node": Node(a.S("name"))["state"] = "paused"; Advance(2000); break;
+                case "resume_node": Node(a.S("name"))["state"] = "up"; Advance(2000); break;
+                case "move_vm": MoveVm(a.S("vm"), a.S("to"), a.S("how")); break;
+                case "move_group": w.Each("groups").First(g => g.S("id") == a.S("id"))["owner"] = a.S("to") ?? OtherUp(me); Advance(3000); break;
+                case "move_csv": w.Each("csvs").First(g => g.S("id") == a.S("id"))["owner"] = a.S("to") ?? OtherUp(me); Advance(1000); break;
+                case "stop_group": SetGroup(a.S("id"), false); break;
+                case "start_group": SetGroup(a.S("id"), true); break;
+                case "start_vm": SetVm(a.S("vm"), "running", 15000); break;
+                case "stop_vm": SetVm(a.S("vm"), a.S("how") == "save" ? "saved" : "off", 40000); break;
+                case "checkpoint":
+                    ((JsonArray)(Vm(a.S("vm"))["checkpoints"] ??= new JsonArray())).Add(new JsonObject
+                    { ["id"] = "c0000000-0000-0000-0000-00000000000" + w.N("checkpoints"), ["name"] = a.S("name"), ["at_ms"] = w.N("now_ms") });
+                    w["checkpoints"] = w.N("checkpoints") + 1;
+                    break;
+                case "remove_checkpoint":
+                    JsonArray list = (JsonArray)Vm(a.S("vm"))["checkpoints"];
+                    list.Remove(list.First(c => c.S("id") == a.S("id")));
+                    break;
+                case "stop_service": Service(me, a.S("name"))["state"] = 1; Advance(3000); break;
+                case "start_service": Service(me, a.S("name"))["state"] = 4; Advance(5000); break;
+                case "install": return Install(me, a);
+                case "remove": return Remove(me, a);
+                case "reboot": Reboot(me); return new JsonObject { ["exit"] = 0 };
+                case "storage_out": Maintenance(a.S("name"), true); break;
+                case "storage_in": Maintenance(a.S("name"), false); break;
+                case "set_property": w["properties"][a.S("name")] = a["value"].DeepClone(); break;
+                case "bitlocker_suspend": me["bitlocker"]["state"] = "suspended"; me["bitlocker"]["reboots"] = a.N("reboots"); break;
+                default: throw new InvalidOperationException("the world has no verb " + verb);
+            }
+            return ok;
+        }
+
+        static JsonObject Service(JsonObject node, string name) => node.Each("services").First(s => s.S("name") == name);
+
+        string OtherUp(JsonObject me) => w.Each("nodes").First(n => n.S("state") == "up" && n.S("node") != me.S("node")).S("node");
+
+        void MoveVm(string id, string to, string how)
+        {
+            JsonObject vm = Vm(id), group = GroupOf(id);
+            if (Node(to)?.S("state") != "up")
+                throw new WorldError("ClusterNodePaused", "0x80071709", "The node is paused.");
+            Advance(how == "live" ? 20000 : 60000);
+            string from = vm.S("node");
+            vm["node"] = to;
+            if (group != null)
+                group["owner"] = to;
+            if (how == "live")
+                Event(Node(from), "Microsoft-Windows-Hyper-V-VMMS-Admin", "Microsoft-Windows-Hyper-V-VMMS", 20415, 4,
+                    new JsonArray(vm.S("name"), id.ToUpperInvariant(), to, "0.6"));
+        }
+
+        public void Event(JsonObject node, string log, string provider, int id, int level, JsonArray values)
+        {
+            ((JsonArray)(node["events"] ??= new JsonArray())).Add(new JsonObject
+            {
+                ["log"] = log, ["provider"] = provider, ["id"] = id, ["level"] = level, ["at_ms"] = w.N("now_ms"),
+                ["record"] = ((JsonArray)node["events"]).Count + 1, ["values"] = values,
+            });
+        }
+
+        void SetGroup(string id, bool online)
+        {
+            JsonObject g = w.Each("groups").First(x => x.S("id") == id);
+            if (online && Node(g.S("owner")).S("state") == "paused")
+                throw new WorldError("ClusterNodePaused", "0x80071709", "The operation failed because the node is paused.");
+            g["state"] = online ? "online" : "offline";
+            g["wanted_online"] = online;
+            if (g["vm"] != null)
+                SetVm(g.S("vm"), online ? "running" : "off", 30000);
+        }
+
+        void SetVm(string id, string state, long ms)
+        {
+            JsonObject vm = Vm(id), group = GroupOf(id);
+            Advance(ms);
+            vm["state"] = state;
+            vm["since_ms"] = w.N("now_ms");
+            vm["uptime_ms"] = 0;
+            vm["heartbeat"] = state == "running" ? "ok" : null;
+            if (group != null)
+                group["state"] = state == "running" ? "online" : "offline";
+        }
+
+        JsonObject Package(JsonObject node, string identity) => node.Each("packages").FirstOrDefault(p => p.S("identity") == identity);
+
+        JsonObject Install(JsonObject me, JsonObject a)
+        {
+            string identity = "Package_for_RollupFix~31bf3856ad364e35~amd64~~" + a.N("build") + "." + a.N("ubr") + ".1.0";
+            Advance(700000);
+            if (me.N("build") == a.N("build") && me.N("ubr") > a.N("ubr"))
+                return new JsonObject { ["exit"] = unchecked((long)0x800F081E) };
+            if (Package(me, identity)?.N("state") == 112)
+                return new JsonObject { ["exit"] = a.S("tool") == "wusa" ? 2359302 : 0 };
+            foreach (JsonObject old in me.Each("packages").Where(p => p.N("state") == 112))
+                old["state"] = 5;
+            ((JsonArray)me["packages"]).Add(new JsonObject { ["identity"] = identity, ["ubr"] = a.N("ubr"), ["state"] = 96, ["permanent"] = true });
+            me["marks"] = new JsonArray("cbs", "packages", "xml");
+            if (a.S("tool") == "wusa")
+                ((JsonArray)me["marks"]).Add("wu");
+            return new JsonObject { ["exit"] = 3010 };
+        }
+
+        JsonObject Remove(JsonObject me, JsonObject a)
+        {
+            JsonObject p = Package(me, a.S("identity"));
+            Advance(3000);
+            if (p == null)
+                return new JsonObject { ["exit"] = unchecked((long)0x800F0805) };
+            if (p.B("permanent") && !me.B("removable"))
+                return new JsonObject { ["exit"] = unchecked((long)0x800F0825) };
+            p["state"] = 5;
+            foreach (JsonObject old in me.Each("packages").Where(x => x.N("state") is 80 or 5 && x != p).Take(1))
+                old["state"] = 96;
+            me["marks"] = new JsonArray("cbs", "packages");
+            return new JsonObject { ["exit"] = 3010 };
+        }
+
+        void Reboot(JsonObject me)
+        {
+            Advance(300000);
+            me["boot_ms"] = w.N("now_ms");
+            foreach (JsonObject s in me.Each("services").Where(s => s.N("start") == 2))
+                s["state"] = 4;
+            foreach (JsonObject p in me.Each("packages").ToList())
+                if (p.N("state") == 96)
+                    (p["state"], me["ubr"]) = (112, p.N("ubr"));
+                else if (p.N("state") == 5)
+                    p["state"] = p.N("ubr") > me.N("ubr") ? 0 : 80;
+            me["marks"] = new JsonArray();
+        }
+
+        void Maintenance(string fault_domain, bool on)
+        {
+            JsonObject n = Node(fault_domain);
+            n["storage_out"] = on;
+            foreach (JsonObject d in w["storage"].Each("virtual_disks"))
+                d["health"] = on ? "warning" : "healthy";
+            Advance(5000);
+        }
+    }
+}
