@@ -150,17 +150,14 @@ namespace Pshost
             {
                 if (c.CommandElements[0] is not VariableExpressionAst || !allowed.Contains("dynamic " + c.CommandElements[0].Extent.Text))
                     Hit(c.Extent, "dynamic command name");
+                else
+                    used.Add("dynamic\t" + c.CommandElements[0].Extent.Text);
                 return;
             }
             if (c.InvocationOperator != TokenKind.Unknown)
                 Hit(c.Extent, "call operator before a name");
-            if (!own.TryGetValue(name, out HashSet<string> mine) && !allowed.Contains("command " + name))
-            {
-                Hit(c.Extent, "command not in the allow table (" + name + ")");
-                return;
-            }
-            if (mine == null)
-                used.Add("command\t" + name);
+            if (!own.TryGetValue(name, out HashSet<string> mine))
+                Need(c.Extent, "command", name);
             foreach (CommandElementAst e in c.CommandElements.Skip(1))
                 if (e is CommandParameterAst p)
                     Parameter(c, name, mine, p.ParameterName, p.Extent);

@@ -153,7 +153,7 @@ namespace Pshost
             foreach (SimObject o in c.Objects("InputObject"))
                 foreach ((string name, object value) in ParametersOf(c, o))
                     if (!c.Has("Name") || c.Texts("Name").Contains(name, StringComparer.OrdinalIgnoreCase))
-                        yield return Make("ClusterParameter", ("Name", name), ("Value", value));
+                        yield return Make("ClusterParameter", ("ClusterObject", o), ("Name", name), ("Value", value));
         }
 
         static IEnumerable<(string, object)> ParametersOf(Call c, SimObject o)
@@ -233,8 +233,10 @@ namespace Pshost
         [Handles("Get-ClusterOwnerNode")]
         static IEnumerable<object> GetClusterOwnerNode(Call c)
         {
-            JsonObject g = c.View.Each("groups").FirstOrDefault(x => x.S("name") == c.Text("Group") || x.S("id") == c.Text("Group") ||
-                "Virtual Machine " + x.S("name") == c.Text("Resource"));
+            SimObject piped = c.Objects("InputObject").FirstOrDefault();
+            string id = piped == null ? null : (string)piped.Values["Id"];
+            JsonObject g = c.View.Each("groups").FirstOrDefault(x => piped != null ? x.S("id") == id || "res-" + x.S("id") == id :
+                x.S("name") == c.Text("Group") || "Virtual Machine " + x.S("name") == c.Text("Resource"));
             string[] names = (c.Has("Group") ? g?.Texts("preferred_owners") : g?.Texts("possible_owners")) ?? Array.Empty<string>();
             if (!c.Has("Group") && names.Length == 0)
                 names = c.View.Each("nodes").Select(n => n.S("node")).ToArray();

@@ -52,9 +52,9 @@ namespace Pshost
                 ("AutomaticStartAction", v.S("start_action") switch { "nothing" => 2, "start" => 4, _ => 3 }),
                 ("ReplicationState", v.B("replication") ? 7 : 0), ("CheckpointType", v.N("checkpoint_type", 3)));
             if (v["heartbeat"] != null)
-                vm.Values["Heartbeat"] = LanguagePrimitives.ConvertTo(Heartbeats[v.S("heartbeat")], vm.GetType().GetProperty("Heartbeat").PropertyType);
+                vm.Values["Heartbeat"] = Surface.Convert(Heartbeats[v.S("heartbeat")], vm.GetType().GetProperty("Heartbeat").PropertyType);
             if (busy != null)
-                vm.Values["SecondaryOperationalStatus"] = LanguagePrimitives.ConvertTo(Busy[busy], vm.GetType().GetProperty("SecondaryOperationalStatus").PropertyType);
+                vm.Values["SecondaryOperationalStatus"] = Surface.Convert(Busy[busy], vm.GetType().GetProperty("SecondaryOperationalStatus").PropertyType);
             vm.Values["HardDrives"] = List("HardDiskDrive", v.Each("drives").Select(d => Make("HardDiskDrive", ("Path", d.S("path")),
                 ("SupportPersistentReservations", d.B("shared")), ("DiskNumber", d["disk"] == null ? null : d.N("disk")))));
             vm.Values["NetworkAdapters"] = List("VMNetworkAdapter", v.Texts("switches").Select(s => Make("VMNetworkAdapter", ("SwitchName", s))));

@@ -110,7 +110,7 @@ namespace Pshost
                 case "Win32_BIOS":
                     yield return Surface.Make("Win32_BIOS", ("SMBIOSBIOSVersion", v.S("firmware")));
                     break;
-                case "Win32_LogicalDisk":
+                case "Win32_LogicalDisk" when c.Text("Filter") == "DeviceID='C:'":
                     yield return Surface.Make("Win32_LogicalDisk", ("DeviceID", "C:"), ("FreeSpace", v.N("free_disk_bytes")));
                     break;
                 case "Win32_Process":
@@ -168,6 +168,14 @@ namespace Pshost
             yield return Surface.Make("Microsoft.Windows.HgsClient.HgsClientConfiguration", ("IsHostGuarded", c.View.S("attestation") == "passed"),
                 ("AttestationStatus", c.View.S("attestation") switch { null => "NotConfigured", "passed" => "Passed", string s => s }),
                 ("Mode", c.View.S("attestation") == null ? "Local" : "HostGuardianService"));
+        }
+
+        [Handles("Get-SmbBandwidthLimit")]
+        static IEnumerable<object> GetSmbBandwidthLimit(Call c)
+        {
+            long mib = c.View["properties"].N("migration_bandwidth_mib_s");
+            if (mib > 0)
+                yield return Surface.Make("MSFT_SmbBandwidthLimit", ("Category", "LiveMigration"), ("BytesPerSecond", mib << 20));
         }
 
         [Handles("Get-ScheduledTask")]
@@ -247,7 +255,7 @@ namespace Pshost
             JsonArray values = e["values"] as JsonArray ?? new JsonArray();
             Array list = Array.CreateInstance(Surface.Types[property], values.Count);
             for (int i = 0; i < values.Count; i++)
-                list.SetValue(Surface.Make(property, ("Value", values[i]?.ToString())), i);
+                list.SetValue(Surface.Make(property, ("Value", values[i] is JsonObject b ? System.Text.Encoding.Unicode.GetBytes(b.S("utf16")) : values[i]?.ToString())), i);
             SimObject o = Surface.Make("System.Diagnostics.Eventing.Reader.EventLogRecord", ("Id", e.N("id")), ("Level", e.N("level")),
                 ("LogName", e.S("log")), ("ProviderName", e.S("provider")), ("RecordId", e.N("record")), ("TimeCreated", Local(e.N("at_ms"))),
                 ("Message", "\u6587\u5b57 localised text that no script may parse"));
@@ -269,7 +277,7 @@ namespace Pshost
                 [@"HKLM:\SOFTWARE\Microsoft\Cryptography"] = new() { ["MachineGuid"] = v.S("machine_id") },
                 [@"HKLM:\SYSTEM\CurrentControlSet\Services\W32Time\Parameters"] = new()
                 { ["Type"] = v.S("time_type") ?? "NTP", ["NtpServer"] = v.S("ntp") ?? "" },
-                [@"HKLM:\SYSTEM\CurrentControlSet\Control\Session Manager"] = v.Texts("marks").Contains("rename") ?
+                [@"HKLM:\SYSTEM\CurrentControlSet\Control\Session Manager"] = v.Texts("marks").Contains("PendingFileRenameOperations") ?
                     new() { ["PendingFileRenameOperations"] = new[] { @"\??\C:\x", "" } } : new(),
                 [@"HKLM:\SOFTWARE\Microsoft\Windows NT\CurrentVersion\Virtualization"] = v["host_reserve_mib"] == null ? new() :
                     new() { ["MemoryReserve"] = (int)v.N("host_reserve_mib") },
@@ -279,16 +287,16 @@ namespace Pshost
                 if (p.N("state") != 0)
                     r[Cbs + @"\Packages\" + p.S("identity")] = new() { ["CurrentState"] = (int)p.N("state") };
             foreach (string mark in v.Texts("marks"))
-                if (mark is "cbs" or "packages" or "progress")
-                    r[Cbs + (mark switch { "cbs" => @"\RebootPending", "packages" => @"\PackagesPending", _ => @"\RebootInProgress" })] = new();
-                else if (mark == "wu")
+                if (mark is "RebootPending" or "PackagesPending" or "RebootInProgress")
+                    r[Cbs + @"\" + mark] = new();
+                else if (mark == "RebootRequired")
                     r[@"HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\WindowsUpdate\Auto Update\RebootRequired"] = new();
             return r;
         }
 
         static bool IsRegistry(string path) => path.StartsWith("HKLM:", StringComparison.OrdinalIgnoreCase);
 
-        static string OnlyPath(Call c) => c.Text("LiteralPath") ?? c.Text("Path");
+        static string OnlyPath(Call c) => c.Texts("LiteralPath").Concat(c.Texts("Path")).Single();
 
         [Handles("Test-Path")]
         static IEnumerable<object> TestPath(Call c)
@@ -308,7 +316,7 @@ namespace Pshost
             if (!path.StartsWith(@"C:\", StringComparison.OrdinalIgnoreCase))
                 return null;
             if (path.Equals(@"C:\Windows\WinSxS\pending.xml", StringComparison.OrdinalIgnoreCase))
-                return c.View.Texts("marks").Contains("xml") ? "<pending/>" : "";
+                return c.View.Texts("marks").Contains("pending.xml") ? "<pending/>" : "";
             Match mum = Regex.Match(path, @"^C:\\Windows\\servicing\\Packages\\(.+)\.mum$", RegexOptions.IgnoreCase);
             JsonObject p = mum.Success ? c.View.Each("packages").FirstOrDefault(x => x.S("identity") == mum.Groups[1].Value) : null;
             return p == null ? "" : "<assembly><package identifier=\"x\" releaseType=\"Update\" restart=\"possible\"" +

@@ -103,7 +103,9 @@ namespace Pshost
                 r.ResetRunspaceState();
                 Idle.Add(r);
             }
-            return (int)state["rc"];
+            if (job.Unplayed != null)
+                job.Err("UNPLAYED " + job.Unplayed + "\n");
+            return job.Unplayed != null ? 99 : (int)state["rc"];
         }
 
         // Serve: one request per connection, a line of tab-separated words, then as many bytes as its last word says.

@@ -25,6 +25,8 @@ namespace Pshost
         public TextReader In = TextReader.Null;
         public Action<string> Out = _ => { };
         public Action<string> Err = _ => { };
+        /// <summary>What the stand-ins were asked and cannot play; a script's own error handling must not hide it.</summary>
+        public string Unplayed;
         public readonly CancellationTokenSource Cancelled = new();
         /// <summary>Commands and parameters that were really bound.</summary>
         public readonly ConcurrentDictionary<string, bool> Used = new();
@@ -172,7 +174,7 @@ namespace Pshost
             if (!table.TryGetValue(name, out Handler handler))
             {
                 if (table == Each && !Handled(name))
-                    throw new NotSupportedException(name + " is in the surface, but the stand-ins cannot play it");
+                    throw new NotSupportedException(Job.Unplayed = name + " is in the surface, but the stand-ins cannot play it");
                 return;
             }
             if (table == Each && MyInvocation.MyCommand is CmdletInfo && Surface.Parameters.First(r => r.Command == name && r.Parameter == "").Type != "-"
@@ -182,6 +184,11 @@ namespace Pshost
             {
                 foreach (object o in handler(new Call(this)) ?? Enumerable.Empty<object>())
                     WriteObject(o);
+            }
+            catch (NotSupportedException e)
+            {
+                Job.Unplayed = name + ": " + e.Message;
+                throw;
             }
             catch (WorldError e)
             {

@@ -215,9 +215,27 @@ namespace Pshost
                 TypeRow row = TypeRows.FirstOrDefault(r => r.Kind == "class" && r.Type == type && r.Member == name) ??
                               throw new InvalidOperationException(type + " has no property " + name);
                 Type target = IsCim(type) ? Resolve(row.Value) : Types[type].GetProperty(name).PropertyType;
-                o.Values[name] = value == null ? null : LanguagePrimitives.ConvertTo(value, target);
+                o.Values[name] = Convert(value, target);
             }
             return o;
+        }
+
+        /// <summary>As ConvertTo, but a number becomes an enum whether or not the enum has a name for it, as it does on Windows.</summary>
+        public static object Convert(object value, Type target)
+        {
+            if (value == null)
+                return null;
+            target = Nullable.GetUnderlyingType(target) ?? target;
+            if (target.IsEnum && value is int or long)
+                return Enum.ToObject(target, value);
+            if (target.IsArray && target.GetElementType().IsEnum && value is int[] numbers)
+            {
+                Array a = Array.CreateInstance(target.GetElementType(), numbers.Length);
+                for (int i = 0; i < numbers.Length; i++)
+                    a.SetValue(Enum.ToObject(target.GetElementType(), numbers[i]), i);
+                return a;
+            }
+            return LanguagePrimitives.ConvertTo(value, target);
         }
 
         /// <summary>The surface of the live engine, in the columns of commands.tsv, for the comparison of O38.</summary>

@@ -144,7 +144,7 @@ namespace Pshost
                 case "suspend_node": Node(a.S("name"))["state"] = "paused"; Advance(2000); break;
                 case "resume_node": Node(a.S("name"))["state"] = "up"; Advance(2000); break;
                 case "move_vm": MoveVm(a.S("vm"), a.S("to"), a.S("how")); break;
-                case "move_group": w.Each("groups").First(g => g.S("id") == a.S("id"))["owner"] = a.S("to") ?? OtherUp(me); Advance(3000); break;
+                case "move_group": MoveGroup(a.S("id"), a.S("to") ?? OtherUp(me)); break;
                 case "move_csv": w.Each("csvs").First(g => g.S("id") == a.S("id"))["owner"] = a.S("to") ?? OtherUp(me); Advance(1000); break;
                 case "stop_group": SetGroup(a.S("id"), false); break;
                 case "start_group": SetGroup(a.S("id"), true); break;
@@ -159,8 +159,8 @@ namespace Pshost
                     JsonArray list = (JsonArray)Vm(a.S("vm"))["checkpoints"];
                     list.Remove(list.First(c => c.S("id") == a.S("id")));
                     break;
-                case "stop_service": Service(me, a.S("name"))["state"] = 1; Advance(3000); break;
-                case "start_service": Service(me, a.S("name"))["state"] = 4; Advance(5000); break;
+                case "stop_service": Advance(3000); SetService(me, a.S("name"), 1); break;
+                case "start_service": Advance(5000); SetService(me, a.S("name"), 4); break;
                 case "install": return Install(me, a);
                 case "remove": return Remove(me, a);
                 case "reboot": Reboot(me); return new JsonObject { ["exit"] = 0 };
@@ -175,7 +175,25 @@ namespace Pshost
 
         static JsonObject Service(JsonObject node, string name) => node.Each("services").First(s => s.S("name") == name);
 
+        void SetService(JsonObject me, string name, int state)
+        {
+            Service(me, name)["state"] = state;
+            Event(me, "System", "Service Control Manager", 7036, 4,
+                new JsonArray("Anzeigename", state == 4 ? "Wird ausgef\u00fchrt" : "Beendet", new JsonObject { ["utf16"] = name + "/" + state }));
+        }
+
         string OtherUp(JsonObject me) => w.Each("nodes").First(n => n.S("state") == "up" && n.S("node") != me.S("node")).S("node");
+
+        void MoveGroup(string id, string to)
+        {
+            JsonObject g = w.Each("groups").First(x => x.S("id") == id);
+            if (g.Texts("possible_owners").Length > 0 && !g.Texts("possible_owners").Contains(to))
+                throw new WorldError("ClusterObjectNotOwner", "0x80071398", "The operation failed because the specified node is not the owner of the group.");
+            Advance(3000);
+            g["owner"] = to;
+            if (g["vm"] != null)
+                Vm(g.S("vm"))["node"] = to;
+        }
 
         void MoveVm(string id, string to, string how)
         {
@@ -237,9 +255,9 @@ namespace Pshost
             foreach (JsonObject old in me.Each("packages").Where(p => p.N("state") == 112))
                 old["state"] = 5;
             ((JsonArray)me["packages"]).Add(new JsonObject { ["identity"] = identity, ["ubr"] = a.N("ubr"), ["state"] = 96, ["permanent"] = true });
-            me["marks"] = new JsonArray("cbs", "packages", "xml");
+            me["marks"] = new JsonArray("RebootPending", "PackagesPending", "pending.xml");
             if (a.S("tool") == "wusa")
-                ((JsonArray)me["marks"]).Add("wu");
+                ((JsonArray)me["marks"]).Add("RebootRequired");
             return new JsonObject { ["exit"] = 3010 };
         }
 
@@ -254,7 +272,7 @@ namespace Pshost
             p["state"] = 5;
             foreach (JsonObject old in me.Each("packages").Where(x => x.N("state") is 80 or 5 && x != p).Take(1))
                 old["state"] = 96;
-            me["marks"] = new JsonArray("cbs", "packages");
+            me["marks"] = new JsonArray("RebootPending", "PackagesPending");
             return new JsonObject { ["exit"] = 3010 };
         }
 

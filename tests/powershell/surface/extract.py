@@ -28,6 +28,7 @@ SOURCES = {
     "PS-BIT": (DOCS, SET.format("BitLocker"), "page"),
     "PS-PCSV": (DOCS, SET.format("PcsvDevice"), "page"),
     "PS-HGS": (DOCS, SET.format("HgsClient"), "page"),
+    "PS-SMB": (DOCS, SET.format("SmbShare"), "page"),
     "PS-TPM": (DOCS, SET.format("TrustedPlatformModule"), "page"),
     "PSH": ("MicrosoftDocs/PowerShell-Docs", "reference/5.1/*/{}.md", "page"),
     "WIN32": ("MicrosoftDocs/win32", "desktop-src/CIMWin32Prov/{}.md", "mof"),
@@ -229,7 +230,8 @@ def main():
         if word[0] == "command":
             if not rows:
                 missing.append(word[1])
-            commands += [[r[c] for c in COLUMNS] for r in rows]
+            without = word[5].split(",") if len(word) > 5 else []
+            commands += [[r[c] for c in COLUMNS] for r in rows if r["parameter"] not in without]
     if missing:
         sys.exit("not in any source: " + " ".join(missing))
     write(out / "commands.tsv", COLUMNS, commands)

@@ -1,0 +1,128 @@
+Set-StrictMode -Version 2.0
+$ErrorActionPreference = 'Stop'
+# What the node is. Each fact that this machine cannot tell is null; none is guessed.
+Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
+
+# A fact whose source may be missing on this kind of machine.
+function Get-OrNull {
+    param([scriptblock]$Read)
+    try { & $Read } catch { $null }
+}
+
+function Test-Command {
+    param([string]$Name)
+    @(Get-Command -Name $Name -ErrorAction SilentlyContinue).Count -gt 0
+}
+
+function Get-Packages {
+    foreach ($package in @(Get-Rollups)) { [ordered]@{ identity = $package.identity; ubr = $package.ubr; state = $package.state } }
+}
+
+function Get-HotFixes {
+    foreach ($fix in @(Get-HotFix)) {
+        $date = $null
+        if ($fix.InstalledOn -is [DateTime]) { $date = $fix.InstalledOn.ToString('yyyy-MM-dd') }
+        [ordered]@{ id = [string]$fix.HotFixID; installed_on = $date }
+    }
+}
+
+# Services by which the rollout judges; a name that is not there is no service of this node.
+function Get-Services {
+    $names = @('vmms', 'ClusSvc', 'wuauserv', 'w32time', 'TrustedInstaller') + @(Get-BackupServiceNames)
+    foreach ($service in @(Get-Service -Name $names -ErrorAction SilentlyContinue)) {
+        [ordered]@{ name = $service.Name; state = (Get-Word -Number $service.Status -Of 'service'); start = (Get-Word -Number $service.StartType -Of 'start_type') }
+    }
+}
+
+function Get-Interfaces {
+    $name = Get-NodeName
+    foreach ($interface in @(Get-ClusterNetworkInterface -Node $name)) {
+        [ordered]@{ name = $interface.Name; state = (Get-Word -Number $interface.State -Of 'interface') }
+    }
+}
+
+# Cumulative update by package and by UBR differ on a hotpatched node, unless a restart is still due.
+function Test-Hotpatch {
+    param($Os, $Marks)
+    $installed = @(Get-Rollups | Where-Object { $_.state -eq 'installed' -and $_.build -eq $Os.build } | Sort-Object -Property { $_.ubr } | Select-Object -Last 1)
+    if ($installed.Count -eq 0 -or (Test-Pending -Marks $Marks)) { return $null }
+    $Os.ubr -gt $installed[0].ubr
+}
+
+function Get-BitLocker {
+    $none = [ordered]@{ os_volume = 'off'; protectors = @(); escrowed = $null }
+    if (-not (Test-Command -Name 'Get-BitLockerVolume')) { return $none }
+    $volume = @(Get-BitLockerVolume | Where-Object { [string]$_.VolumeType -eq 'OperatingSystem' }) | Select-Object -First 1
+    if ($null -eq $volume) { return $none }
+    $state = 'off'
+    if (@('On', '1') -contains [string]$volume.ProtectionStatus) { $state = 'on' }
+    elseif (@($volume.KeyProtector).Count -gt 0) { $state = 'suspended' }
+    [ordered]@{ os_volume = $state; protectors = @(@($volume.KeyProtector) | ForEach-Object { [string]$_.KeyProtectorType }); escrowed = $null }
+}
+
+function Get-Attestation {
+    if (-not (Test-Command -Name 'Get-HgsClientConfiguration')) { return $null }
+    $client = Get-HgsClientConfiguration
+    if ([string]$client.Mode -eq 'Local') { return $null }
+    ([string]$client.AttestationStatus).ToLowerInvariant()
+}
+
+# Where this node takes its time from, for the SNTP question that the agent asks itself: w32tm speaks the system's language.
+function Get-TimeSource {
+    $parameters = Get-ItemProperty -LiteralPath 'HKLM:\SYSTEM\CurrentControlSet\Services\W32Time\Parameters'
+    if ([string]$parameters.Type -ne 'NT5DS') {
+        $first = ([string]$parameters.NtpServer).Split(' ')[0].Split(',')[0]
+        if ($first -eq '') { return $null }
+        if ($first.Contains(':')) { return $first }
+        return $first + ':123'
+    }
+    $domain = @(Get-CimInstance -ClassName Win32_NTDomain | Where-Object { $_.DomainControllerName }) | Select-Object -First 1
+    if ($null -eq $domain) { return $null }
+    ([string]$domain.DomainControllerName).TrimStart('\') + ':123'
+}
+
+function Get-Bmc {
+    if (-not (Test-Command -Name 'Get-PcsvDevice')) { return $null }
+    [string](Get-PcsvDevice).IPv4Address
+}
+
+function Get-ClusterName {
+    if (-not (Test-Command -Name 'Get-Cluster')) { return $null }
+    (Get-Cluster).Name
+}
+
+function Get-Firmware {
+    ([string](Get-CimInstance -ClassName Win32_BIOS).SMBIOSBIOSVersion).Trim()
+}
+
+function Get-Reserve {
+    $key = Get-ItemProperty -LiteralPath 'HKLM:\SOFTWARE\Microsoft\Windows NT\CurrentVersion\Virtualization'
+    if (Test-Member -Object $key -Name 'MemoryReserve') { return [int]$key.MemoryReserve }
+    $null
+}
+
+# Logical paths to storage: a path that did not come back after a restart shows here (O12).
+function Get-StoragePaths { @(Get-Disk).Count }
+
+Invoke-DriverAction -Action 'facts' -Run {
+    $os = Get-Build
+    $system = Get-CimInstance -ClassName Win32_OperatingSystem
+    $computer = Get-CimInstance -ClassName Win32_ComputerSystem
+    $marks = @(Get-PendingMarks)
+    $vbs = Get-OrNull -Read { [int](Get-CimInstance -Namespace 'root/Microsoft/Windows/DeviceGuard' -ClassName Win32_DeviceGuard).VirtualizationBasedSecurityStatus }
+    $tpm = Get-OrNull -Read { [bool](Get-Tpm).TpmPresent }
+    New-Result -Result ([ordered]@{
+        node = (Get-NodeName); machine_id = [string](Get-ItemProperty -LiteralPath 'HKLM:\SOFTWARE\Microsoft\Cryptography' -Name 'MachineGuid').MachineGuid
+        boot_id = (Get-BootId); boot_ms = (ConvertTo-Ms -Date $system.LastBootUpTime); now_ms = (Get-NowMs)
+        cluster = (Get-OrNull -Read { Get-ClusterName }); model = ([string]$computer.Model).Trim(); firmware = (Get-OrNull -Read { Get-Firmware }); bmc = (Get-OrNull -Read { Get-Bmc })
+        os = [ordered]@{ build = $os.build; ubr = $os.ubr; server = ([int]$system.ProductType -ne 1); caption = [string]$system.Caption }
+        memory_mib = (Get-MiB -Bytes $computer.TotalPhysicalMemory); host_reserve_mib = (Get-OrNull -Read { Get-Reserve }); cpus = [int]$computer.NumberOfLogicalProcessors
+        free_disk_bytes = [long](Get-CimInstance -ClassName Win32_LogicalDisk -Filter ("DeviceID='" + $env:SystemDrive + "'")).FreeSpace
+        packages = @(Get-Packages); hotfixes = @(Get-OrNull -Read { Get-HotFixes } | Where-Object { $null -ne $_ })
+        pending = [ordered]@{ reboot = (Test-Pending -Marks $marks); marks = $marks }; servicing_idle = (Test-ServicingIdle)
+        services = @(Get-Services); switches = @(Get-OrNull -Read { @(Get-VMSwitch | ForEach-Object { [string]$_.Name }) } | Where-Object { $null -ne $_ })
+        interfaces = @(Get-OrNull -Read { Get-Interfaces } | Where-Object { $null -ne $_ }); storage_paths = (Get-OrNull -Read { Get-StoragePaths })
+        bitlocker = (Get-OrNull -Read { Get-BitLocker }); attestation = (Get-OrNull -Read { Get-Attestation }); vbs = $vbs; tpm = $tpm
+        hotpatch = (Test-Hotpatch -Os $os -Marks $marks); time_source = (Get-OrNull -Read { Get-TimeSource })
+    })
+}

@@ -1,0 +1,99 @@
+Set-StrictMode -Version 2.0
+$ErrorActionPreference = 'Stop'
+# Install the approved package on an empty node, by DISM or, where the policy says so, by wusa (O9). The package is opened
+# without letting anybody write to it, hashed once more, and installed while it is held open. Its folder is SYSTEM's and holds
+# nothing else: what lies beside the target would be installed too.
+Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
+
+function Open-Package {
+    param([string]$Path, [string]$Sha256)
+    try { $file = New-Object -TypeName System.IO.FileStream -ArgumentList $Path, 'Open', 'Read', 'Read' } catch {
+        Stop-Driver -Code 'not_found' -Message 'the package cannot be opened for reading alone' -Native (Get-NativeCode -Exception $_.Exception)
+    }
+    $sha = [System.Security.Cryptography.SHA256]::Create()
+    $digest = ([BitConverter]::ToString($sha.ComputeHash($file))).Replace('-', '').ToLowerInvariant()
+    $sha.Dispose()
+    if ($digest -ne $Sha256.ToLowerInvariant()) {
+        $file.Dispose()
+        Stop-Driver -Code 'refused' -Message ('the package is not the approved one: its SHA-256 is ' + $digest)
+    }
+    $file
+}
+
+# The folder of a package: SYSTEM's (and the administrators') alone, with one package in it. Where it lies elsewhere it is
+# copied into such a folder.
+function Get-SafePath {
+    param([string]$Path, [string]$Sha256)
+    $folder = [System.IO.Path]::GetDirectoryName($Path)
+    if ((Test-LockedFolder -Path $folder) -and @(Get-ChildItem -Path $folder -Name).Count -eq 1) { return $Path }
+    $own = [System.IO.Path]::Combine($folder, 'install-' + $Sha256.Substring(0, 16))
+    New-LockedFolder -Path $own
+    $copy = [System.IO.Path]::Combine($own, [System.IO.Path]::GetFileName($Path))
+    Copy-Item -LiteralPath $Path -Destination $copy -Force
+    $copy
+}
+
+function Assert-Installable {
+    param($Package, $Parked)
+    Assert-Empty -Parked $Parked
+    $os = Get-Build
+    if ($os.build -ne $Package.build) { Stop-Driver -Code 'not_applicable' -Message ('the package is for build ' + $Package.build + ', the node has ' + $os.build) }
+    $marks = @(Get-PendingMarks)
+    if (Test-Blocking -Marks $marks) { Stop-Driver -Code 'needs_reboot' -Message ('a restart is pending: ' + ($marks -join ' ')) }
+    if (-not (Test-ServicingIdle)) { Stop-Driver -Code 'busy' -Message 'servicing is in progress' }
+}
+
+function Invoke-Install {
+    param([string]$Tool, [string]$Path)
+    if ($Tool -eq 'wusa') { return Invoke-Program -Name 'wusa.exe' -Line ('"' + $Path + '" /quiet /norestart') }
+    $log = [System.IO.Path]::Combine([System.IO.Path]::GetTempPath(), 'patchwave-install.log')
+    Invoke-Program -Name 'Dism.exe' -Line ('/English /Online /Add-Package /PackagePath:"' + $Path + '" /NoRestart /Quiet /LogPath:"' + $log + '"')
+}
+
+function Get-PackageArgument {
+    $package = Get-Argument -Name 'package' -Kind 'object'
+    foreach ($field in @(@('path', 'text'), @('sha256', 'text'), @('build', 'number'), @('ubr', 'number'))) {
+        if (-not (Test-Kind -Value (Get-Value -Object $package -Name $field[0]) -Kind $field[1])) { Stop-Driver -Code 'bad_request' -Message ('package has no ' + $field[0]) }
+    }
+    if ($package.sha256 -notmatch '^[0-9A-Fa-f]{64}$') { Stop-Driver -Code 'bad_request' -Message 'package.sha256 is not a digest' }
+    if ($package.path.Contains('"')) { Stop-Driver -Code 'bad_request' -Message 'package.path holds a quotation mark' }
+    $package
+}
+
+Invoke-DriverAction -Action 'install' -Run {
+    $package = Get-PackageArgument
+    $tool = Get-Argument -Name 'tool' -Kind 'text' -OneOf 'dism', 'wusa'
+    $parked = @(Get-Argument -Name 'parked' -Kind 'texts' -Otherwise @())
+    $there = Find-Rollup -Build $package.build -Ubr $package.ubr
+    if ($null -ne $there -and @('installed', 'install_pending', 'superseded') -contains $there.state) {
+        return New-Result -Result ([ordered]@{ exit = 0; class = 'already'; reboot_required = ($there.state -eq 'install_pending'); already = $true })
+    }
+    Assert-Installable -Package $package -Parked $parked
+    $path = Get-SafePath -Path $package.path -Sha256 $package.sha256
+    $held = Open-Package -Path $path -Sha256 $package.sha256
+    try {
+        Assert-Empty -Parked $parked
+        $exit = Invoke-Install -Tool $tool -Path $path
+    } finally {
+        $held.Dispose()
+        if ($path -ne $package.path) { Remove-Item -LiteralPath ([System.IO.Path]::GetDirectoryName($path)) -Recurse }
+    }
+    $class = Get-ExitClass -Exit $exit
+    $now = Find-Rollup -Build $package.build -Ubr $package.ubr
+    # The exit code is not the outcome: the package's own state is (a folder's other packages may fail, a newer node refuses).
+    if ($null -eq $now -or @('installed', 'install_pending') -notcontains $now.state) {
+        if ($class -eq 'done' -or $class -eq 'already') { Stop-Driver -Code 'failed' -Message ($tool + ' ended with ' + $exit + ', but the package is not there') -Native (Format-Native -Code $exit) }
+        Stop-ForExit -Program $tool -Exit $exit
+    }
+    if ($class -ne 'already') { $class = 'done' }
+    New-Result -Result ([ordered]@{ exit = $exit; class = $class; reboot_required = ($now.state -eq 'install_pending') })
+} -Witness {
+    $package = Get-Argument -Name 'package' -Kind 'object'
+    $now = Find-Rollup -Build $package.build -Ubr $package.ubr
+    $state = 'absent'
+    if ($null -ne $now) { $state = $now.state }
+    $evidence = [ordered]@{ package = $state }
+    if (@('installed', 'install_pending', 'superseded') -contains $state) { return New-Witness -Done $true -Evidence $evidence }
+    if (-not (Test-ServicingIdle)) { return New-Witness -Word 'running' -Evidence $evidence }
+    New-Witness -Done $false -Evidence $evidence
+}

@@ -1,0 +1,22 @@
+Set-StrictMode -Version 2.0
+$ErrorActionPreference = 'Stop'
+# Restart the node, if it still runs the boot that the request means and is empty. A restart that did happen is the success of
+# a repeat.
+Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
+
+Invoke-DriverAction -Action 'reboot' -Run {
+    $boot = Get-Argument -Name 'boot_id' -Kind 'text'
+    $parked = @(Get-Argument -Name 'parked' -Kind 'texts' -Otherwise @())
+    $now = Get-BootId
+    if ($now -ne $boot) { return New-Result -Result ([ordered]@{ boot_id = $now; already = $true }) }
+    Assert-Empty -Parked $parked
+    if (-not (Test-ServicingIdle)) { Stop-Driver -Code 'busy' -Message 'servicing is in progress' }
+    $exit = Invoke-Program -Name 'shutdown.exe' -Line '/r /t 0 /d p:2:17'
+    # 1115: a shutdown is in progress; 1190: one is scheduled already.
+    if (@(0, 1115, 1190) -notcontains $exit) { Stop-ForExit -Program 'shutdown' -Exit $exit }
+    New-Result -Result ([ordered]@{ requested = $true; boot_id = $boot })
+} -Witness {
+    $boot = Get-Argument -Name 'boot_id' -Kind 'text'
+    $now = Get-BootId
+    New-Witness -Done ($now -ne $boot) -Evidence ([ordered]@{ boot_id = $now })
+}

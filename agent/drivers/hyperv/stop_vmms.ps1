@@ -1,0 +1,33 @@
+Set-StrictMode -Version 2.0
+$ErrorActionPreference = 'Stop'
+# Stop the virtual machine management service on an emptied node, with the services that depend on it (O8). Its start type is
+# never changed.
+Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
+
+Invoke-DriverAction -Action 'stop_vmms' -Run {
+    $parked = @(Get-Argument -Name 'parked' -Kind 'texts' -Otherwise @())
+    if (-not (Test-Vmms)) { return New-Result -Result ([ordered]@{ state = 'stopped'; already = $true }) }
+    $left = @(Get-Left -Form 'vmms' -Parked $parked)
+    if ($left.Count -gt 0) {
+        Stop-Driver -Code 'not_empty' -Message ('the node is not empty: ' + $left[0].kind + ' ' + $left[0].name + ' (' + $left[0].why + ')') -Hint ('left: ' + $left.Count)
+    }
+    $asked = Get-NowMs
+    try {
+        $null = Stop-Service -Name 'vmms' -Force
+        if (-not (Wait-Until -Until { -not (Test-Vmms) })) { Stop-Driver -Code 'failed' -Message 'vmms did not stop in time' }
+    } catch {
+        $e = Get-DriverError -Record $_
+        Start-VmmsAgain
+        Stop-Driver -Code 'failed' -Message $e.message -Native $e.native -Hint 'vmms was started again; the node goes back into service'
+    }
+    $row = Get-VmmsRow -Closed $false
+    if ($null -eq $row -or $row.start_ms -lt $asked) {
+        $row = New-Downtime -Subject 'vmms' -Id (Get-NodeName) -Cause 'vmms_stopped' -StartMs (Get-NowMs) -EndMs $null -How 'state change'
+    }
+    New-Result -Result ([ordered]@{ state = 'stopped' }) -Downtime $row
+} -Witness {
+    $state = Get-Word -Number @(Get-Service -Name 'vmms')[0].Status -Of 'service'
+    if ($state -eq 'stopping') { return New-Witness -Word 'running' -Evidence ([ordered]@{ state = $state }) }
+    if ($state -ne 'stopped') { return New-Witness -Done $false -Evidence ([ordered]@{ state = $state }) }
+    New-Witness -Done $true -Evidence ([ordered]@{ state = $state }) -Downtime (Get-VmmsRow -Closed $false)
+}

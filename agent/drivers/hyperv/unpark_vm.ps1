@@ -1,0 +1,52 @@
+Set-StrictMode -Version 2.0
+$ErrorActionPreference = 'Stop'
+# Start a parked VM: a clustered one through its group once the node is open, another one as soon as vmms answers (O4).
+Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
+
+function Test-Running {
+    param([string]$Id)
+    $group = Find-VmGroup -Id $Id
+    if ($null -ne $group -and $group.OwnerNode.Name -ne (Get-NodeName)) { return [int]$group.State -eq 0 }
+    $vm = Find-Vm -Id $Id
+    $null -ne $vm -and (Get-VmState -Vm $vm) -eq 'running'
+}
+
+# When it came up, by its own uptime; by the clock where the uptime is older than the stop (a saved state keeps counting).
+function Get-UpMs {
+    param([string]$Id, [long]$SinceMs)
+    $now = Get-NowMs
+    $vm = Find-Vm -Id $Id
+    if ($null -eq $vm) { return $now }
+    $up = $now - [long][Math]::Floor($vm.Uptime.TotalMilliseconds)
+    if ($up -le $SinceMs) { return $now }
+    $up
+}
+
+Invoke-DriverAction -Action 'unpark_vm' -Run {
+    $id = Get-VmArgument
+    $method = Get-Argument -Name 'method' -Kind 'text' -OneOf 'shutdown', 'save'
+    $since = Get-Argument -Name 'down_since_ms' -Kind 'number' -Otherwise $null
+    if (Test-Running -Id $id) { return New-Result -Result ([ordered]@{ state = 'running'; already = $true }) }
+    $group = Find-VmGroup -Id $id
+    if ($null -ne $group) {
+        Invoke-Effect -Do { $null = $group | Start-ClusterGroup } -Unchanged { -not (Test-Running -Id $id) }
+    } else {
+        $vm = Get-VmOrStop -Id $id
+        Invoke-Effect -Do { $null = Start-VM -VM $vm -Confirm:$false } -Unchanged { -not (Test-Running -Id $id) }
+    }
+    if (-not (Wait-Until -Until { Test-Running -Id $id })) { Stop-Unknown -Message 'the virtual machine does not run yet' }
+    $result = [ordered]@{ state = 'running' }
+    if ($null -eq $since) { return New-Result -Result $result }
+    $cause = 'shut_down'
+    if ($method -eq 'save') { $cause = 'saved' }
+    New-Result -Result $result -Downtime (New-Downtime -Subject 'vm' -Id $id -Cause $cause -StartMs $since -EndMs (Get-UpMs -Id $id -SinceMs $since) -How 'uptime')
+} -Witness {
+    $id = Get-VmArgument
+    if (-not (Test-VmmsAnswers)) { return New-Witness -Word 'cannot_tell' }
+    if (Test-Running -Id $id) { return New-Witness -Done $true -Evidence ([ordered]@{ state = 'running' }) }
+    $vm = Find-Vm -Id $id
+    if ($null -eq $vm) { return New-Witness -Word 'cannot_tell' }
+    $state = Get-VmState -Vm $vm
+    if ($state -eq 'starting') { return New-Witness -Word 'running' -Evidence ([ordered]@{ state = $state }) }
+    New-Witness -Done $false -Evidence ([ordered]@{ state = $state })
+}

@@ -1,0 +1,105 @@
+Set-StrictMode -Version 2.0
+$ErrorActionPreference = 'Stop'
+# The VMs on this node with everything that the planner needs. Movability is a fact, not a label (O6).
+Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
+
+# group id, priority and owners by VM id, read once for the whole cluster.
+function Get-Roles {
+    $roles = @{}
+    $vms = Get-VmMap
+    $groups = @{}
+    foreach ($group in @(Get-ClusterGroup)) { $groups[$group.Id] = $group }
+    foreach ($id in $vms.Keys) { if ($groups.ContainsKey($id)) { $roles[$vms[$id]] = $groups[$id] } }
+    $roles
+}
+
+function Get-Owners {
+    param($Group)
+    $possible = @(Get-VmResources | Where-Object { $_.OwnerGroup.Id -eq $Group.Id } | Get-ClusterOwnerNode)
+    $preferred = @(Get-ClusterOwnerNode -Group $Group.Name)
+    [ordered]@{
+        possible = @($possible | ForEach-Object { $_.OwnerNodes } | ForEach-Object { [string]$_.Name })
+        preferred = @($preferred | ForEach-Object { $_.OwnerNodes } | ForEach-Object { [string]$_.Name })
+    }
+}
+
+# The isolation type is a property that older modules do not have; without it nothing is known.
+function Get-Isolation {
+    param($Vm)
+    switch ([string](Get-Value -Object $Vm -Name 'GuestStateIsolationType')) {
+        'TrustedLaunch' { return 'trusted_launch' } 'VBS' { return 'vbs' } 'SNP' { return 'snp' } 'TDX' { return 'tdx' } 'Disabled' { return 'none' }
+    }
+    $null
+}
+
+function Test-Count {
+    param([scriptblock]$Read)
+    try { @(& $Read).Count -gt 0 } catch { $null }
+}
+
+# Shared storage has a cluster path or a share; anything else is the host's own disk, and the VM cannot leave without it.
+function Test-LocalDisk {
+    param($Drives)
+    @($Drives | Where-Object { $null -eq $_.DiskNumber -and $_.Path -and $_.Path -notmatch '^[A-Za-z]:\\ClusterStorage\\' -and -not $_.Path.StartsWith('\\') }).Count -gt 0
+}
+
+function Get-KeyProtector {
+    param($Vm)
+    try { $security = Get-VMSecurity -VM $Vm } catch { return $null }
+    if ($security.Shielded) { return 'shielded' }
+    if ($security.TpmEnabled) { return 'local' }
+    $null
+}
+
+function Get-Iso {
+    param($Vm)
+    $images = @(@($Vm.DVDDrives) | Where-Object { $_.Path } | ForEach-Object { [string]$_.Path })
+    if ($images.Count -eq 0) { return $null }
+    $images[0]
+}
+
+function Get-MemoryOf {
+    param($Vm)
+    [ordered]@{
+        assigned_mib = (Get-MiB -Bytes $Vm.MemoryAssigned); startup_mib = (Get-MiB -Bytes $Vm.MemoryStartup)
+        maximum_mib = (Get-MiB -Bytes $Vm.MemoryMaximum); dynamic = [bool]$Vm.DynamicMemoryEnabled
+    }
+}
+
+function Get-VmFacts {
+    param($Vm, $Group)
+    $owners = [ordered]@{ possible = @(); preferred = @() }
+    if ($null -ne $Group) { $owners = Get-Owners -Group $Group }
+    $drives = @($Vm.HardDrives)
+    $facts = [ordered]@{
+        id = $Vm.Id.ToString(); name = [string]$Vm.Name; node = (Get-NodeName); state = (Get-VmState -Vm $Vm); clustered = ($null -ne $Group); group = $null
+        memory = (Get-MemoryOf -Vm $Vm); cpus = [int]$Vm.ProcessorCount; dirty_mib_s = $null; priority = $null
+        heartbeat = (Get-Word -Number $Vm.Heartbeat -Of 'heartbeat'); busy = (Get-VmBusy -Vm $Vm); isolation = (Get-Isolation -Vm $Vm)
+        dda = (Test-Count -Read { Get-VMAssignableDevice -VM $Vm }); gpu = (Test-Count -Read { Get-VMGpuPartitionAdapter -VM $Vm })
+        local_disk = (Test-LocalDisk -Drives $drives); passthrough = (@($drives | Where-Object { $null -ne $_.DiskNumber }).Count -gt 0)
+        shared_disk = (@($drives | Where-Object { $_.SupportPersistentReservations -or ([string]$_.Path).EndsWith('.vhds') }).Count -gt 0)
+        iso = (Get-Iso -Vm $Vm); switches = @(@($Vm.NetworkAdapters) | Where-Object { $_.SwitchName } | ForEach-Object { [string]$_.SwitchName } | Sort-Object -Unique)
+        key_protector = (Get-KeyProtector -Vm $Vm); cpu_compat = [bool](Get-VMProcessor -VM $Vm).CompatibilityForMigrationEnabled; version = [string]$Vm.Version
+        stop_action = (Get-Word -Number $Vm.AutomaticStopAction -Of 'stop_action'); start_action = (Get-Word -Number $Vm.AutomaticStartAction -Of 'start_action')
+        possible_owners = $owners.possible; preferred_owners = $owners.preferred; anti_affinity = @(); auto_failback = $false
+        uptime_ms = [long][Math]::Floor($Vm.Uptime.TotalMilliseconds); replication = ([int]$Vm.ReplicationState -ne 0); role = $null
+    }
+    if ($null -eq $Group) { return $facts }
+    $facts.group = [string]$Group.Id
+    $facts.priority = [int]$Group.Priority
+    $facts.anti_affinity = @(@($Group.AntiAffinityClassNames) | Where-Object { $_ } | ForEach-Object { [string]$_ })
+    $facts.auto_failback = [int]$Group.AutoFailbackType -eq 1
+    $facts
+}
+
+# Big nodes are told in pages of 200, by a cursor that is the id of the last VM told.
+Invoke-DriverAction -Action 'vms' -Run {
+    $cursor = Get-Argument -Name 'cursor' -Kind 'text' -Otherwise ''
+    if (-not (Test-VmmsAnswers)) { Stop-Driver -Code 'busy' -Message 'vmms does not answer' -Hint 'the VMs are told again once it runs' }
+    $all = @(Get-VM | Sort-Object -Property { $_.Id.ToString() } | Where-Object { $_.Id.ToString() -gt $cursor })
+    $page = @($all | Select-Object -First 200)
+    $roles = Get-Roles
+    $next = $null
+    if ($all.Count -gt $page.Count) { $next = $page[$page.Count - 1].Id.ToString() }
+    New-Result -Result ([ordered]@{ vms = @(foreach ($vm in $page) { Get-VmFacts -Vm $vm -Group $roles[$vm.Id.ToString()] }); next = $next })
+}
