@@ -1,7 +1,8 @@
 Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
 # What every action of this driver shares: the request, the answer, errors, and looks at the node that more than one action
-# takes. Windows PowerShell 5.1; the wire is ASCII both ways (docs/driver.md, O29).
+# takes. Windows PowerShell 5.1 under LocalSystem (probe:local-system, probe:execution-policy); the wire is ASCII both ways
+# (docs/driver.md, O29).
 $ProgressPreference = 'SilentlyContinue'
 $WarningPreference = 'SilentlyContinue'
 $script:Request = $null
@@ -124,6 +125,8 @@ function Invoke-Effect {
         & $Do
     } catch {
         $record = $_
+        # A command that was called wrongly did nothing, but that is no refusal of the platform.
+        if ($record.Exception -is [System.Management.Automation.ParameterBindingException]) { throw }
         $otherwise = 'failed'
         try { if (& $Unchanged) { $otherwise = 'refused' } } catch { $otherwise = 'failed' }
         $e = Get-DriverError -Record $record -Otherwise $otherwise
@@ -176,9 +179,15 @@ function Get-VmArgument {
 
 function Get-NodeName { $script:Request.node }
 
+# For the probe, which has no request.
+function Set-DriverNode {
+    param([string]$Name)
+    $script:Request = @{ node = $Name }
+}
+
 function Read-Request {
     param([string]$Action, [bool]$CanWitness)
-    $text = [Console]::In.ReadToEnd()
+    $text = [Console]::In.ReadToEnd() # probe:stdin-file
     try { $request = ConvertFrom-Json -InputObject $text } catch { Stop-Driver -Code 'bad_request' -Message 'the request is not JSON' }
     foreach ($field in @(@('contract', 'number'), @('action', 'text'), @('mode', 'text'), @('node', 'text'), @('limit_ms', 'number'), @('args', 'object'))) {
         if (-not (Test-Kind -Value (Get-Value -Object $request -Name $field[0]) -Kind $field[1])) {
@@ -198,6 +207,10 @@ function Read-Request {
 # The one door of every action: reads the request, runs the block of its mode, writes one object, never leaves with a code.
 function Invoke-DriverAction {
     param([string]$Action, [scriptblock]$Run, $Witness = $null)
+    # Under a locked-down language no .NET call works, so this is told before the first one (probe:language-mode).
+    if ([string]$ExecutionContext.SessionState.LanguageMode -ne 'FullLanguage') {
+        return '{"error":{"code":"access","message":"PowerShell runs in a constrained language mode","native":null,"hint":"allow the driver folder in the application control policy"}}'
+    }
     $script:Witnessing = $false
     try {
         Read-Request -Action $Action -CanWitness ($null -ne $Witness)
@@ -395,7 +408,7 @@ function Test-VmmsAnswers {
     $true
 }
 
-# vmwp.exe carries the VM's GUID on its command line.
+# vmwp.exe carries the VM's GUID on its command line (probe:vmwp-guid).
 function Get-WorkerIds {
     @(foreach ($p in @(Get-CimInstance -ClassName Win32_Process -Filter "Name='vmwp.exe'")) {
         if ([string]$p.CommandLine -match '([0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})') { $Matches[1].ToLowerInvariant() } else { 'pid ' + $p.ProcessId }
@@ -479,7 +492,7 @@ function Get-StorageUnitDisks {
     @(Get-StorageFaultDomain -Type PhysicalDisk -StorageFaultDomain $Unit)
 }
 
-# Text or number, by the version of the module's type data.
+# Text or number, by the version of the module's type data (probe:storage-maintenance).
 function Test-Maintenance {
     param($Disks)
     $in = @($Disks | Where-Object { (@($_.OperationalStatus) -join ',') -match 'Maintenance|53285' })
@@ -495,7 +508,7 @@ function Get-Build {
     [ordered]@{ build = [int]$key.CurrentBuildNumber; ubr = [int]$key.UBR; caption = [string]$key.ProductName }
 }
 
-# Cumulative updates by the servicing registry: their names carry build.UBR, never the KB number.
+# Cumulative updates by the servicing registry: their names carry build.UBR, never the KB number (probe:cbs-states).
 function Get-Rollups {
     foreach ($name in @(Get-ChildItem -Path ($script:CbsKey + '\Packages\Package_for_RollupFix~*') -Name)) {
         if ($name -notmatch '~~(\d+)\.(\d+)\.\d+\.\d+$') { continue }
@@ -542,12 +555,12 @@ function Test-Pending {
     @($Marks | Where-Object { $_ -ne 'PendingFileRenameOperations' }).Count -gt 0
 }
 
-# Whether nothing services the node now: no worker of the servicing stack and none of its programs.
+# Whether nothing services the node now: no worker of the servicing stack and none of its programs (probe:servicing-processes).
 function Test-ServicingIdle {
     @(Get-CimInstance -ClassName Win32_Process -Filter "Name='TiWorker.exe' OR Name='DismHost.exe' OR Name='Dism.exe' OR Name='wusa.exe'").Count -eq 0
 }
 
-# LastBootUpTime moves when the clock is set; the creation time of the session manager does not and is new with each boot.
+# LastBootUpTime moves when the clock is set; the creation time of the session manager does not and is new with each boot (probe:boot-id-smss).
 function Get-BootId {
     $first = Get-CimInstance -ClassName Win32_Process -Filter "Name='smss.exe'" | Sort-Object -Property { $_.CreationDate } | Select-Object -First 1
     'smss-' + $first.CreationDate.ToUniversalTime().ToString('yyyyMMddTHHmmssfff')
@@ -559,7 +572,7 @@ function Get-BootMs {
 
 # --- backup products ------------------------------------------------------------------------------------------------------
 
-# Service names (never display names) of backup agents by product.
+# Service names (never display names) of backup agents by product (probe:backup-services).
 $script:BackupServices = @(
     @{ product = 'Veeam'; services = 'VeeamDeploySvc', 'VeeamDeploymentService', 'VeeamTransportSvc', 'VeeamHvIntegrationSvc', 'VeeamMountSvc', 'VeeamBackupSvc', 'VeeamEndpointBackupSvc' }
     @{ product = 'Commvault'; services = 'GxCVD(*', 'GxClMgrS(*', 'GxFWD(*', 'GxVssProv(*' }
@@ -614,7 +627,7 @@ function Invoke-Program {
     [int]$process.ExitCode
 }
 
-# Exit codes of dism and wusa by class. What is not here is an HRESULT and looked up, or simply failed.
+# Exit codes of dism and wusa by class. What is not here is an HRESULT and looked up, or simply failed (probe:servicing-exits).
 $script:ExitClasses = @{ 0 = 'done'; 3010 = 'done'; 1641 = 'done'; 2359301 = 'done'; 2359302 = 'already'; 2359303 = 'absent'; 5 = 'access'; 1618 = 'busy'; 112 = 'no_space' }
 
 function Get-ExitClass {
@@ -636,7 +649,7 @@ function Stop-ForExit {
     Stop-Driver -Code $code -Message ($Program + ' ended with ' + $Exit) -Native $native -Hint $hint
 }
 
-# Events of one or more filters; none is an empty answer. Only "nothing matched" and "no such log here" are none (by id, never by text).
+# Events of one or more filters; none is an empty answer. Only "nothing matched" and "no such log here" are none (by id, never by text; probe:event-errors).
 function Get-Events {
     param([hashtable]$Filter)
     try {
@@ -646,7 +659,7 @@ function Get-Events {
     }
 }
 
-# When a service entered a state, from event 7036: its binary part is "name/state" in UTF-16, which no language changes.
+# When a service entered a state, from event 7036: its binary part is "name/state" in UTF-16, which no language changes (probe:service-event).
 function Find-ServiceEvent {
     param([string]$Name, [int]$State, [long]$SinceMs)
     $filter = @{ LogName = 'System'; ProviderName = 'Service Control Manager'; Id = 7036; StartTime = (ConvertFrom-Ms -Ms $SinceMs) }

@@ -95,13 +95,14 @@ function Get-Firmware {
     ([string](Get-CimInstance -ClassName Win32_BIOS).SMBIOSBIOSVersion).Trim()
 }
 
+# What the parent partition keeps for itself, where an administrator set it (probe:memory-reserve).
 function Get-Reserve {
     $key = Get-ItemProperty -LiteralPath 'HKLM:\SOFTWARE\Microsoft\Windows NT\CurrentVersion\Virtualization'
     if (Test-Member -Object $key -Name 'MemoryReserve') { return [int]$key.MemoryReserve }
     $null
 }
 
-# Logical paths to storage: a path that did not come back after a restart shows here (O12).
+# Disks as the node sees them, one per path that answers (probe:storage-paths): a path that did not come back after a restart shows here (O12).
 function Get-StoragePaths { @(Get-Disk).Count }
 
 Invoke-DriverAction -Action 'facts' -Run {

@@ -35,6 +35,7 @@ function Get-Quorum {
     $quorum
 }
 
+# A group that is offline because nobody wants it online is no failure (probe:persistent-state).
 function Get-Groups {
     $vms = Get-VmMap
     $possible = @{}
@@ -48,7 +49,8 @@ function Get-Groups {
     }
 }
 
-# A volume is as good as its worst node sees it; redirected access of ReFS on its non-owners is normal (reason 32).
+# A volume is as good as its worst node sees it; redirected access of ReFS on its non-owners is normal (reason 32,
+# probe:refs-redirected).
 function Get-Csvs {
     $states = @(Get-ClusterSharedVolumeState)
     $up = @(Get-ClusterNode | Where-Object { [int]$_.State -ne 1 } | ForEach-Object { $_.Name })
@@ -97,7 +99,7 @@ function Get-Busy {
     if (-not (Test-ServicingIdle)) { [ordered]@{ kind = 'servicing'; text = (Get-NodeName) } }
 }
 
-# The role is online also between its runs; a run keeps a resource of the group pending or the group locked.
+# The role is online also between its runs; a run keeps a resource of the group pending or the group locked (probe:cau-running).
 function Test-CauRunning {
     param($Group)
     ([long]$Group.StatusInformation -band 1) -eq 1 -or @(Get-ClusterResource | Where-Object { $_.OwnerGroup.Id -eq $Group.Id -and [int]$_.State -ge 128 }).Count -gt 0
@@ -116,7 +118,7 @@ function Get-ClusterHealth {
 
 # --- backup_agent ---
 
-# VSS writers: words are localised, the GUID and the number in brackets are not.
+# VSS writers: words are localised, the GUID and the number in brackets are not (probe:vss-writers).
 function Get-Writers {
     $file = [System.IO.Path]::GetTempFileName()
     try {

@@ -1,7 +1,7 @@
 Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
 # Install the approved package on an empty node, by DISM or, where the policy says so, by wusa (O9). The package is opened
-# without letting anybody write to it, hashed once more, and installed while it is held open. Its folder is SYSTEM's and holds
+# without letting anybody write to it, hashed once more, and installed while it is held open (probe:held-package). Its folder is SYSTEM's and holds
 # nothing else: what lies beside the target would be installed too.
 Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
 

@@ -1,6 +1,6 @@
 Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
-# Move one clustered VM to the node that the plan names.
+# Move one clustered VM to the node that the plan names; the source may be paused (probe:paused-moves).
 Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
 
 function Get-Owner {
@@ -11,7 +11,7 @@ function Get-Owner {
 }
 
 # The blackout of a live migration, from the event that the source writes. Its text is localised: the VM is found by its GUID
-# among the values, the seconds are the last value that is a number.
+# among the values, the seconds are the last value that is a number (probe:blackout-event).
 function Find-Blackout {
     param([string]$Id, [long]$SinceMs)
     $filter = @{ LogName = 'Microsoft-Windows-Hyper-V-VMMS-Admin'; Id = @(20415, 20417); StartTime = (ConvertFrom-Ms -Ms $SinceMs) }

@@ -8,11 +8,11 @@ function Get-Wanted {
     if ($Method -eq 'save') { 'saved' } else { 'off' }
 }
 
-# The cluster has to want it offline as well, else it starts it again; the group stays where it is.
+# The cluster has to want it offline as well, else it starts it again (probe:stop-clustered); the group stays where it is.
 function Stop-Role {
     param([string]$Id)
     $group = Find-VmGroup -Id $Id
-    if ($null -ne $group -and [int]$group.State -ne 1) { $null = $group | Stop-ClusterGroup }
+    if ($null -ne $group -and ([int]$group.State -ne 1 -or [int]$group.PersistentState -ne 0)) { $null = $group | Stop-ClusterGroup }
 }
 
 Invoke-DriverAction -Action 'park_vm' -Run {

@@ -12,7 +12,7 @@ Invoke-DriverAction -Action 'reboot' -Run {
     Assert-Empty -Parked $parked
     if (-not (Test-ServicingIdle)) { Stop-Driver -Code 'busy' -Message 'servicing is in progress' }
     $exit = Invoke-Program -Name 'shutdown.exe' -Line '/r /t 0 /d p:2:17'
-    # 1115: a shutdown is in progress; 1190: one is scheduled already.
+    # 1115: a shutdown is in progress; 1190: one is scheduled already (probe:shutdown-exits).
     if (@(0, 1115, 1190) -notcontains $exit) { Stop-ForExit -Program 'shutdown' -Exit $exit }
     New-Result -Result ([ordered]@{ requested = $true; boot_id = $boot })
 } -Witness {

@@ -1,6 +1,6 @@
 Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
-# Open the node again. No failback: VMs come home by the plan or not at all (O15).
+# Open the node again, which comes back paused after a restart (probe:paused-boot). No failback: VMs come home by the plan or not at all (O15).
 Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
 
 Invoke-DriverAction -Action 'resume' -Run {

@@ -1,6 +1,6 @@
 Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
-# Stop the virtual machine management service on an emptied node, with the services that depend on it (O8). Its start type is
+# Stop (probe:vmms-stop) the virtual machine management service on an emptied node, with the services that depend on it (O8). Its start type is
 # never changed.
 Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
 

@@ -11,7 +11,8 @@ function Test-Running {
     $null -ne $vm -and (Get-VmState -Vm $vm) -eq 'running'
 }
 
-# When it came up, by its own uptime; by the clock where the uptime is older than the stop (a saved state keeps counting).
+# When it came up, by its own uptime; by the clock where the uptime is older than the stop (a saved state may keep
+# counting; probe:uptime-restored).
 function Get-UpMs {
     param([string]$Id, [long]$SinceMs)
     $now = Get-NowMs

@@ -4,7 +4,7 @@ $ErrorActionPreference = 'Stop'
 # UBR shows the new number before servicing ends; nothing here is judged (O13).
 Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
 
-# Get-HotFix throws for an id that it does not list, and its date may be null.
+# Get-HotFix throws for an id that it does not list, and its date may be null (probe:hotfix-absent).
 function Find-HotFix {
     param([string]$Kb)
     try { $found = @(Get-HotFix -Id $Kb) } catch { $found = @() }

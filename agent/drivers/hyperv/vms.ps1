@@ -23,7 +23,7 @@ function Get-Owners {
     }
 }
 
-# The isolation type is a property that older modules do not have; without it nothing is known.
+# The isolation type is a property that older modules do not have; without it nothing is known (probe:isolation-property).
 function Get-Isolation {
     param($Vm)
     switch ([string](Get-Value -Object $Vm -Name 'GuestStateIsolationType')) {

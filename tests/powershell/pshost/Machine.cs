@@ -317,6 +317,8 @@ namespace Pshost
                 return null;
             if (path.Equals(@"C:\Windows\WinSxS\pending.xml", StringComparison.OrdinalIgnoreCase))
                 return c.View.Texts("marks").Contains("pending.xml") ? "<pending/>" : "";
+            if (path.StartsWith(@"C:\Windows\System32\", StringComparison.OrdinalIgnoreCase))
+                return "MZ";
             Match mum = Regex.Match(path, @"^C:\\Windows\\servicing\\Packages\\(.+)\.mum$", RegexOptions.IgnoreCase);
             JsonObject p = mum.Success ? c.View.Each("packages").FirstOrDefault(x => x.S("identity") == mum.Groups[1].Value) : null;
             return p == null ? "" : "<assembly><package identifier=\"x\" releaseType=\"Update\" restart=\"possible\"" +
@@ -464,6 +466,12 @@ namespace Pshost
             return null;
         }
 
+        [Handles("Get-ExecutionPolicy")]
+        static IEnumerable<object> GetExecutionPolicy(Call c)
+        {
+            yield return "Bypass";
+        }
+
         // Servicing programs
 
         [Handles("Get-WindowsPackage")]
@@ -488,6 +496,7 @@ namespace Pshost
                 "dism.exe" => Dism(c, line),
                 "wusa.exe" => Wusa(c, line),
                 "shutdown.exe" => c.Do("reboot", ("line", line)).N("exit"),
+                "whoami.exe" => 0,
                 "vssadmin.exe" => Vss(c, line),
                 _ => throw new NotSupportedException("program " + program),
             };

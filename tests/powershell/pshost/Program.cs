@@ -39,21 +39,31 @@ namespace Pshost
                     foreach (string command in Surface.Commands.Keys.Where(c => !StandIn.Handled(c)))
                         console.WriteLine("unplayed\t" + command);
                     return 0;
+                case "core":
+                    using (Runspace r = RunspaceFactory.CreateRunspace(InitialSessionState.CreateDefault2()))
+                    {
+                        r.Open();
+                        foreach (string line in Surface.Live(r).Select(l => l.Split('\t')[0]).Distinct())
+                            console.WriteLine(line);
+                    }
+                    return 0;
                 case "serve" when args.Length == 3:
                     return Serve(args[1], args[2]);
                 default:
-                    errors.WriteLine("usage: pshost --check-5.1 ALLOW FILE... | surface TABLES | serve SOCKET TABLES");
+                    errors.WriteLine("usage: pshost --check-5.1 ALLOW FILE... | surface TABLES | core | serve SOCKET TABLES");
                     return 2;
             }
         }
 
-        static Runspace Open()
+        static Runspace Open(bool constrained = false)
         {
             InitialSessionState iss = InitialSessionState.CreateDefault2();
             foreach ((string name, Type type) in Surface.Commands)
                 iss.Commands.Add(new SessionStateCmdletEntry(name, type, null));
             iss.Variables.Add(new SessionStateVariableEntry("PSModuleAutoLoadingPreference", PSModuleAutoLoadingPreference.None, ""));
             iss.ThrowOnRunspaceOpenError = true;
+            if (constrained)
+                iss.LanguageMode = PSLanguageMode.ConstrainedLanguage;
             Runspace r = RunspaceFactory.CreateRunspace(iss);
             r.ThreadOptions = PSThreadOptions.UseCurrentThread;
             r.Open();
@@ -64,10 +74,10 @@ namespace Pshost
         const string Wrapper = "param($__file, $__state)\n$global:ErrorActionPreference = 'Continue'\n$global:LASTEXITCODE = 0\n" +
             "& $__file\n$__state['rc'] = $global:LASTEXITCODE\n";
 
-        static int RunScript(Job job, string file, bool fresh)
+        static int RunScript(Job job, string file, bool fresh, bool constrained)
         {
             if (fresh || !Idle.TryTake(out Runspace r))
-                r = Open();
+                r = Open(constrained);
             var state = new System.Collections.Hashtable { ["rc"] = 0 };
             job.Bind(r);
             try
@@ -79,7 +89,7 @@ namespace Pshost
                 foreach (PSObject o in ps.Invoke())
                     job.Out(o + "\n");
                 foreach (ErrorRecord e in ps.Streams.Error)
-                    job.Err(e + "\n");
+                    job.Err(e.FullyQualifiedErrorId + ": " + e + "\n");
             }
             catch (PipelineStoppedException)
             {
@@ -170,7 +180,7 @@ namespace Pshost
                         var job = new Job { Node = words[2], In = new StringReader(text), Out = s => Frame("O", s), Err = s => Frame("E", s) };
                         job.World = words[3].StartsWith("mini:") ? Minis[words[3][5..]] : throw new NotSupportedException(words[3]);
                         Watch(socket, job);
-                        int rc = RunScript(job, words[1], words[4].Contains("fresh"));
+                        int rc = RunScript(job, words[1], words[4].Contains("fresh"), words[4].Contains("constrained"));
                         lock (writing)
                             stream.Write(Encoding.ASCII.GetBytes("X " + rc + "\n"));
                         break;

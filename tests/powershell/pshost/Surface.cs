@@ -245,6 +245,9 @@ namespace Pshost
             ps.Runspace = runspace;
             ps.AddCommand("Get-Command").AddParameter("CommandType", CommandTypes.Cmdlet);
             foreach (CmdletInfo c in ps.Invoke().Select(o => (CmdletInfo)o.BaseObject).OrderBy(c => c.Name))
+            {
+                if (c.ParameterSets.All(s => s.Parameters.All(p => Cmdlet.CommonParameters.Contains(p.Name))))
+                    yield return string.Join('\t', c.Name, "", "", "", "", "", "", "", "");
                 foreach (CommandParameterSetInfo set in c.ParameterSets)
                     foreach (CommandParameterInfo p in set.Parameters)
                         if (!Cmdlet.CommonParameters.Contains(p.Name))
@@ -252,6 +255,7 @@ namespace Pshost
                                 p.IsMandatory ? "1" : "0", p.Position < 0 ? "" : p.Position.ToString(),
                                 (p.ValueFromPipeline ? "v" : "") + (p.ValueFromPipelineByPropertyName ? "n" : ""),
                                 string.Join(',', p.Aliases));
+            }
         }
     }
 }

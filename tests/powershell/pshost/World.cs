@@ -226,8 +226,9 @@ namespace Pshost
                 throw new WorldError("ClusterNodePaused", "0x80071709", "The operation failed because the node is paused.");
             g["state"] = online ? "online" : "offline";
             g["wanted_online"] = online;
-            if (g["vm"] != null)
-                SetVm(g.S("vm"), online ? "running" : "off", 30000);
+            // Taken offline, a running VM is saved (the resource's default OfflineAction); one that is off or saved stays so.
+            if (g["vm"] != null && (online || Vm(g.S("vm")).S("state") == "running"))
+                SetVm(g.S("vm"), online ? "running" : "saved", 30000);
         }
 
         void SetVm(string id, string state, long ms)

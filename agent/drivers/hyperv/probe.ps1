@@ -1,0 +1,88 @@
+Set-StrictMode -Version 2.0
+$ErrorActionPreference = 'Stop'
+# Looks, read-only, at every fact about Windows that the driver relies on and nobody published (probe.json, O30), and writes what
+# this node shows. No judgement: the report goes home.
+Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
+
+function Show-Event {
+    param([hashtable]$Filter)
+    $newest = @(Get-Events -Filter $Filter | Select-Object -First 1)
+    if ($newest.Count -eq 0) { return 'no such event on this node yet' }
+    [ordered]@{
+        id = [int]$newest[0].Id; level = [int]$newest[0].Level
+        values = @($newest[0].Properties | ForEach-Object { if ($null -eq $_.Value) { 'null' } else { $_.Value.GetType().Name + ' ' + [string]$_.Value } })
+    }
+}
+
+function Show-ErrorId {
+    param([scriptblock]$Do)
+    try { $null = & $Do } catch { return [string]$_.FullyQualifiedErrorId }
+    'no error'
+}
+
+# What a look gave, as text, number, flag, list or table.
+function ConvertTo-Plain {
+    param($Value)
+    if ($null -eq $Value -or $Value -is [string] -or $Value -is [bool] -or $Value -is [int] -or $Value -is [long] -or $Value -is [System.Collections.IDictionary]) { return $Value }
+    if ($Value -is [array]) { return @(foreach ($item in $Value) { ConvertTo-Plain -Value $item }) }
+    [string]$Value
+}
+
+$looks = @{
+    'stdin-file' = { [Console]::IsInputRedirected }
+    'language-mode' = { [string]$ExecutionContext.SessionState.LanguageMode }
+    'execution-policy' = { [string](Get-ExecutionPolicy) }
+    'local-system' = { @([string]$env:USERPROFILE, @(Get-ClusterNode).Count, @(Get-VirtualDisk).Count) }
+    'service-enum' = { @([int]@(Get-Service -Name 'ClusSvc')[0].Status, [int]@(Get-Service -Name 'ClusSvc')[0].StartType) }
+    'event-record' = { Show-Event -Filter @{ LogName = 'System'; Level = @(1, 2, 3, 4) } }
+    'event-errors' = { Show-ErrorId -Do { Get-WinEvent -FilterHashtable @{ LogName = 'System'; Id = 65000; ProviderName = 'Service Control Manager' } } }
+    'service-event' = { Show-Event -Filter @{ LogName = 'System'; ProviderName = 'Service Control Manager'; Id = 7036 } }
+    'blackout-event' = { Show-Event -Filter @{ LogName = 'Microsoft-Windows-Hyper-V-VMMS-Admin'; Id = @(20415, 20417) } }
+    'process' = { (Start-Process -FilePath ($env:SystemRoot + '\System32\whoami.exe') -Wait:$true -PassThru:$true -WindowStyle Hidden).ExitCode }
+    'vmwp-guid' = { @(Get-CimInstance -ClassName Win32_Process -Filter "Name='vmwp.exe'" | ForEach-Object { [string]$_.CommandLine }) }
+    'boot-id-smss' = { @((Get-BootId), (Get-BootMs)) }
+    'servicing-processes' = { @(Get-CimInstance -ClassName Win32_Process -Filter "Name='TiWorker.exe' OR Name='DismHost.exe' OR Name='Dism.exe' OR Name='wusa.exe'").Count }
+    'cbs-states' = { @(Get-Rollups | ForEach-Object { $_.identity + ' ' + $_.state }) }
+    'dism-enum' = { @(Get-WindowsPackage -Online | Where-Object { $_.PackageName -match '^Package_for_RollupFix~' } | ForEach-Object { $_.PackageName + ' ' + [int]$_.PackageState }) }
+    'mum-permanence' = { @(Get-Rollups | ForEach-Object { Test-Path -LiteralPath ($env:SystemRoot + '\servicing\Packages\' + $_.identity + '.mum') }) }
+    'servicing-exits' = { $null }
+    'held-package' = { $null }
+    'shutdown-exits' = { $null }
+    'paused-boot' = { $null }
+    'paused-moves' = { $null }
+    'stop-clustered' = { $null }
+    'vmms-stop' = { @(@(Get-Service -Name 'vmms')[0].DependentServices | ForEach-Object { $_.Name }) }
+    'uptime-restored' = { @(Get-VM | ForEach-Object { [long][Math]::Floor($_.Uptime.TotalMilliseconds) }) }
+    'isolation-property' = { @(Get-VM | Select-Object -First 1 | ForEach-Object { $null -ne $_.PSObject.Properties['GuestStateIsolationType'] }) }
+    'persistent-state' = { @(Get-ClusterGroup | ForEach-Object { '' + [int]$_.State + ' ' + [int]$_.PersistentState }) }
+    'refs-redirected' = { @(Get-ClusterSharedVolumeState | ForEach-Object { $_.Node + ' ' + [int]$_.StateInfo + ' ' + [int]$_.FileSystemRedirectedIOReason }) }
+    'cau-running' = { @(Get-ClusterGroup | Where-Object { [uint32]$_.GroupType -eq 117 } | ForEach-Object { '' + [int]$_.State + ' ' + [long]$_.StatusInformation }) }
+    'storage-classes' = { @(Get-VirtualDisk | ForEach-Object { [string]$_.HealthStatus + ' ' + [string]$_.FaultDomainAwareness }) + @(Get-StorageJob | ForEach-Object { [string]$_.Name + ' ' + [string]$_.JobState }) }
+    'storage-maintenance' = { @(Get-StorageUnitDisks -Unit (Get-StorageUnit) | ForEach-Object { @($_.OperationalStatus) -join ',' }) }
+    'storage-paths' = { @(Get-Disk).Count }
+    'scheduled-reboot' = { @(Get-ScheduledTask -TaskPath '\Microsoft\Windows\UpdateOrchestrator\' | ForEach-Object { $_.TaskName + ' ' + [string]$_.State }) }
+    'backup-services' = { @(Get-Service -Name @(Get-BackupServiceNames) -ErrorAction SilentlyContinue | ForEach-Object { $_.Name }) }
+    'vss-writers' = { Test-Path -LiteralPath ($env:SystemRoot + '\System32\vssadmin.exe') }
+    'hotfix-absent' = { Show-ErrorId -Do { Get-HotFix -Id 'KB0000000' } }
+    'vbs-status' = { [int](Get-CimInstance -Namespace 'root/Microsoft/Windows/DeviceGuard' -ClassName Win32_DeviceGuard).VirtualizationBasedSecurityStatus }
+    'time-source' = { @(Get-CimInstance -ClassName Win32_NTDomain | ForEach-Object { [string]$_.DomainControllerName }) }
+    'bitlocker' = { @(Get-BitLockerVolume | ForEach-Object { [string]$_.VolumeType + ' ' + [string]$_.ProtectionStatus }) }
+    'bmc' = { [string](Get-PcsvDevice).IPv4Address }
+    'attestation' = { [string](Get-HgsClientConfiguration).Mode }
+    'memory-reserve' = { @((Get-ItemProperty -LiteralPath 'HKLM:\SOFTWARE\Microsoft\Windows NT\CurrentVersion\Virtualization').PSObject.Properties.Name) }
+    'smb-limit' = { @(Get-SmbBandwidthLimit -Category LiveMigration | ForEach-Object { [long]$_.BytesPerSecond }) }
+}
+
+function Get-Seen {
+    $rows = (ConvertFrom-Json -InputObject (Get-Content -LiteralPath "$PSScriptRoot/probe.json" -Raw)).probes
+    foreach ($row in $rows) {
+        $seen = [ordered]@{ id = [string]$row.id; expected = [string]$row.expected; used_by = [string]$row.used_by; observed = $null; error = $null }
+        $look = $looks[$row.id]
+        try { $seen.observed = ConvertTo-Plain -Value (& $look) } catch { $seen.error = [string]$_.Exception.Message }
+        $seen
+    }
+}
+
+Set-DriverNode -Name ([string](Get-CimInstance -ClassName Win32_ComputerSystem).Name)
+$os = Get-Build
+[Console]::Out.Write((ConvertTo-DriverJson -Value ([ordered]@{ node = (Get-NodeName); build = ('' + $os.build + '.' + $os.ubr); probe = @(Get-Seen) })))

@@ -1,0 +1,56 @@
+#!/usr/bin/env python3
+"""Write docs/windows-cmdlets.md: every cmdlet and parameter that the driver uses, with its source. cmdlets.py PSHOST.DLL"""
+import pathlib
+import re
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+
+
+def page(program):
+    scripts = sorted((ROOT / "agent/drivers/hyperv").glob("*.ps*")) + sorted((ROOT / "agent/drivers/hyperv/export").glob("*.ps1"))
+    scripts = [s for s in scripts if s.suffix in (".ps1", ".psm1")]
+    allow = {}
+    for line in (HERE / "allow.tsv").read_text().splitlines():
+        if not line.startswith("#"):
+            kind, name, source = line.split("\t")
+            allow[kind, name] = source
+    users = {}
+    for script in scripts:
+        # The module goes along so that its functions are known; what it uses itself is told once.
+        others = [] if script.suffix == ".psm1" else [ROOT / "agent/drivers/hyperv/PatchwaveDriver.psm1"]
+        own = uses(program, [script, *others])
+        if others:
+            own -= uses(program, others)
+        for u in own:
+            users.setdefault(u, []).append(script.stem if script.suffix == ".ps1" else "(module)")
+    sources = [l.split("\t") for l in (HERE / "surface/sources.tsv").read_text().splitlines()[1:]]
+    out = ["# What the Hyper-V driver uses of Windows", "",
+           "Every cmdlet and parameter in `agent/drivers/hyperv`, found by its syntax trees, with the source that says it exists. Written by",
+           "`tests/powershell/cmdlets.py`; the suite fails when it is not up to date. What is not here may not be used (`tests/powershell/allow.tsv`).", "",
+           "| source | repository | commit |", "|---|---|---|"]
+    out += ["| %s | %s `%s` | `%s` |" % (k, r, p, c[:12]) for k, r, c, p in sources]
+    out += ["", "## Cmdlets", "", "| cmdlet | parameters | module | source | used by |", "|---|---|---|---|---|"]
+    commands = sorted({n.split(" ")[0] for k, n in users if k == "command"})
+    for c in commands:
+        parameters = sorted(re.sub(r"^\S+ ", "", n) for k, n in users if k == "command" and n.startswith(c + " "))
+        module = allow["command", c].split(" ")[-1].split("/")[0]
+        source = sorted({allow["command", n].split(" ")[0] for k, n in users if k == "command" and n.split(" ")[0] == c})
+        by = sorted({u for k, n in users if k == "command" and n.split(" ")[0] == c for u in users[k, n]})
+        out.append("| %s | %s | %s | %s | %s |" % (c, " ".join(parameters), module, " ".join(source), " ".join(by)))
+    out += ["", "## .NET Framework", "", "| what | source | used by |", "|---|---|---|"]
+    for kind, name in sorted(users):
+        if kind in ("static", "type", "method", "variable"):
+            out.append("| %s `%s` | %s | %s |" % (kind, name, allow[kind, name], " ".join(sorted(set(users[kind, name])))))
+    return "\n".join(out) + "\n"
+
+
+def uses(program, files):
+    r = subprocess.run(["dotnet", program, "--check-5.1", str(HERE / "allow.tsv"), *map(str, files)], capture_output=True, text=True)
+    return {tuple(l.split("\t")[1:3]) for l in r.stdout.splitlines() if l.startswith("use")}
+
+
+if __name__ == "__main__":
+    (ROOT / "docs/windows-cmdlets.md").write_text(page(sys.argv[1]))

@@ -1,0 +1,14 @@
+#!/bin/sh
+# The PowerShell suite (TAP). Needs the .NET SDK 10; without it the suite is skipped, loudly, and counts as skipped.
+cd "$(dirname "$0")" || exit 1
+if ! command -v dotnet > /dev/null 2>&1; then
+    echo "1..1"
+    echo "ok 1 - powershell # SKIP no dotnet: get the .NET SDK 10 (apt-get install dotnet-sdk-10.0, or https://dot.net)"
+    exit 0
+fi
+if ! dll=$(./build.sh); then
+    echo "1..1"
+    echo "not ok 1 - pshost builds (its packages come from nuget.org at the first build)"
+    exit 1
+fi
+exec python3 suite.py "$dll" "$@"
