@@ -18,14 +18,11 @@ def page(program):
             kind, name, source = line.split("\t")
             allow[kind, name] = source
     users = {}
-    for script in scripts:
-        # The module goes along so that its functions are known; what it uses itself is told once.
-        others = [] if script.suffix == ".psm1" else [ROOT / "agent/drivers/hyperv/PatchwaveDriver.psm1"]
-        own = uses(program, [script, *others])
-        if others:
-            own -= uses(program, others)
-        for u in own:
-            users.setdefault(u, []).append(script.stem if script.suffix == ".ps1" else "(module)")
+    r = subprocess.run(["dotnet", program, "--check-5.1", str(HERE / "allow.tsv"), *map(str, scripts)], capture_output=True, text=True)
+    for line in r.stdout.splitlines():
+        if line.startswith("use"):
+            _, kind, name, file = line.split("\t")
+            users.setdefault((kind, name), []).append("(module)" if file.endswith(".psm1") else file[:-len(".ps1")])
     sources = [l.split("\t") for l in (HERE / "surface/sources.tsv").read_text().splitlines()[1:]]
     out = ["# What the Hyper-V driver uses of Windows", "",
            "Every cmdlet and parameter in `agent/drivers/hyperv`, found by its syntax trees, with the source that says it exists. Written by",
@@ -45,11 +42,6 @@ def page(program):
         if kind in ("static", "type", "method", "variable"):
             out.append("| %s `%s` | %s | %s |" % (kind, name, allow[kind, name], " ".join(sorted(set(users[kind, name])))))
     return "\n".join(out) + "\n"
-
-
-def uses(program, files):
-    r = subprocess.run(["dotnet", program, "--check-5.1", str(HERE / "allow.tsv"), *map(str, files)], capture_output=True, text=True)
-    return {tuple(l.split("\t")[1:3]) for l in r.stdout.splitlines() if l.startswith("use")}
 
 
 if __name__ == "__main__":

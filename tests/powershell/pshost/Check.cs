@@ -50,7 +50,7 @@ namespace Pshost
 
         void Need(IScriptExtent at, string kind, string name)
         {
-            used.Add(kind + "\t" + name);
+            used.Add(kind + "\t" + name + "\t" + file);
             if (!allowed.Contains(kind + " " + name))
                 Hit(at, kind + " not in the allow table (" + name + ")");
         }
@@ -151,7 +151,7 @@ namespace Pshost
                 if (c.CommandElements[0] is not VariableExpressionAst || !allowed.Contains("dynamic " + c.CommandElements[0].Extent.Text))
                     Hit(c.Extent, "dynamic command name");
                 else
-                    used.Add("dynamic\t" + c.CommandElements[0].Extent.Text);
+                    used.Add("dynamic\t" + c.CommandElements[0].Extent.Text + "\t" + file);
                 return;
             }
             if (c.InvocationOperator != TokenKind.Unknown)
