@@ -40,7 +40,7 @@ static void read_ref_id(const uint8_t *p, struct sntp_sample *s)
 
 static void refuse(struct sntp_sample *s, const char *why, const char *detail)
 {
-    snprintf(s->why, sizeof s->why, "%s%s", why, detail);
+    snprintf(s->why, sizeof s->why, "%s%.4s", why, detail);
 }
 
 void sntp_reply_read(const uint8_t *packet, size_t len, const uint8_t nonce[8], int64_t t1_us, int64_t t4_us,
