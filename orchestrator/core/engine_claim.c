@@ -1,0 +1,143 @@
+/* Claims, fencing and lost connections (DESIGN.md section 7, O17). */
+#include "orchestrator/core/engine_state.h"
+
+#include <string.h>
+
+#define CLAIM_LIMIT_MS (10 * MINUTE_MS)
+#define CLAIM_AGAIN_MS (1 * SECOND_MS)
+
+void claim_node(struct engine *e, struct engine_node *n)
+{
+    struct command *c = engine_command(e, CMD_CLAIM);
+
+    c->node = n->ix;
+    c->limit_ms = CLAIM_LIMIT_MS;
+}
+
+/* Nodes out of scope too: one that has not accepted this controller counts as out. */
+void claim_all(struct engine *e)
+{
+    for (uint32_t i = 0; i < e->inv->n_nodes; i++) {
+        struct engine_node *n = &e->nodes[i];
+
+        if (!e->clusters[n->cluster].in_scope)
+            continue;
+        n->claimed = n->refused = false;
+        n->lost_at = e->now;
+        n->claim_due = false;
+        e->fleet.nodes[i].out |= OUT_UNCLAIMED;
+        claim_node(e, n);
+        engine_timer(e, &n->link, e->now + e->rollout->policy.unreachable_ms);
+    }
+}
+
+static bool right_machine(const struct engine *e, const struct engine_node *n, const struct event *ev)
+{
+    const char *pinned = e->inv->nodes[n->ix].machine_id;
+
+    return pinned == NULL || ev->u.claimed.machine_id == NULL ||
+           strcmp(pinned, ev->u.claimed.machine_id) == 0;
+}
+
+/* I16: another machine under this name; a person decides. */
+static void claim_distrust(struct engine *e, struct engine_node *n, const char *why)
+{
+    n->refused = true;
+    n->claimed = false;
+    e->fleet.nodes[n->ix].out |= OUT_UNCLAIMED;
+    FILL(n->reason, why);
+    engine_note(e, NOTE_WARNING, "I16", n->ix, why);
+    cluster_dirty(e, &e->clusters[n->cluster]);
+    node_drive(e, n);
+}
+
+void claim_on_claimed(struct engine *e, const struct event *ev)
+{
+    struct engine_node *n = &e->nodes[ev->node];
+    struct engine_cluster *c = &e->clusters[n->cluster];
+
+    if (!right_machine(e, n, ev)) {
+        claim_distrust(e, n, SAY(e, "another machine answers as %s", node_id(e, n)));
+        return;
+    }
+    n->claimed = true;
+    n->refused = false;
+    if (n->lost_unknown) {
+        n->lost_unknown = false;
+        n->reason[0] = '\0';
+        node_unknown(e, n, true);
+    }
+    timer_stop(&e->timers, &n->link);
+    e->fleet.nodes[n->ix].out &= ~(uint32_t)OUT_UNCLAIMED;
+    if (ev->u.claimed.boot_id != NULL)
+        FILL(n->boot_id, ev->u.claimed.boot_id);
+    op_reclaimed(e, n, ev->u.claimed.ops, ev->u.claimed.n_ops);
+    node_drive(e, n);
+    cluster_dirty(e, c);
+    if (c->wanted && c->ask == NULL)
+        cluster_want(e, c);
+}
+
+void claim_on_refused(struct engine *e, const struct event *ev)
+{
+    struct engine_node *n = &e->nodes[ev->node];
+    const char *text = ev->u.refused.text == NULL ? err_sentence(ev->u.refused.code) : ev->u.refused.text;
+
+    if (ev->u.refused.code == ERR_FENCED || ev->u.refused.code == ERR_STALE) {
+        /* The first refusal ends this controller, not the run: another one may be at work. */
+        e->fenced = e->stopped = true;
+        FILL(e->fence_text, SAY(e, "%s: %s", node_id(e, n), text));
+        run_rest(e, e->fence_text);
+        return;
+    }
+    claim_distrust(e, n, SAY(e, "%s: %s", err_name(ev->u.refused.code), text));
+}
+
+/* Connection gone: what was asked is lost, what was begun is in doubt, and a claim is always under way. */
+void claim_on_lost(struct engine *e, const struct event *ev)
+{
+    struct engine_node *n = &e->nodes[ev->node];
+
+    if (n->claimed)
+        n->lost_at = e->now;
+    n->claimed = false;
+    n->staging = false;
+    e->fleet.nodes[n->ix].out |= OUT_UNCLAIMED;
+    ask_drop_node(e, n->ix);
+    for (uint32_t i = 0; i < e->ops.n; i++)
+        if (e->ops.items[i]->node == n->ix)
+            e->ops.items[i]->probing = false;
+    cluster_dirty(e, &e->clusters[n->cluster]);
+    n->claim_due = true;
+    engine_timer(e, &n->link, e->now + CLAIM_AGAIN_MS);
+}
+
+/* Since when it matters that the node is not there. */
+static time_ms gone_since(const struct engine_node *n)
+{
+    return n->turn_since > n->lost_at ? n->turn_since : n->lost_at;
+}
+
+/* The timer of a node without a connection: claim anew, then judge how long it is gone (O17). */
+void claim_link_timeout(struct engine *e, struct engine_node *n)
+{
+    time_ms limit = gone_since(n) + e->rollout->policy.unreachable_ms;
+
+    if (n->claimed || n->refused)
+        return;
+    if (n->claim_due)
+        claim_node(e, n);
+    n->claim_due = false;
+    if (e->now < limit) {
+        engine_timer(e, &n->link, limit);
+        return;
+    }
+    if (node_in_flight(n) && n->phase != NODE_REBOOTING && !n->lost_unknown) {
+        bool was = node_is_unknown(n);
+
+        n->lost_unknown = true;
+        FILL(n->reason, "unreachable while it is out (O17)");
+        node_unknown(e, n, was);
+    }
+    node_drive(e, n);
+}

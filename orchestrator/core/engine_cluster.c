@@ -1,0 +1,227 @@
+/* The picture of a cluster: asked for when something depends on it, taken whole or not at all. */
+#include "orchestrator/core/engine_state.h"
+
+#include <string.h>
+
+#define CLUSTER_AGAIN_MS (30 * SECOND_MS)
+#define CLUSTER_HELD_MS (60 * SECOND_MS)
+#define CLEAN_APART_MS (30 * SECOND_MS) /* O21 */
+
+void cluster_dirty(struct engine *e, struct engine_cluster *c)
+{
+    uint32_t *ix;
+
+    c->changes++;
+    if (c->dirty)
+        return;
+    ix = list_push(&e->dirty);
+    if (ix == NULL) {
+        e->nomem = true;
+        return;
+    }
+    *ix = c->ix;
+    c->dirty = true;
+}
+
+/* A node that can speak for its cluster: claimed, in service; the lowest id. */
+static uint32_t cluster_voice(const struct engine *e, const struct engine_cluster *c)
+{
+    const struct cluster *ic = &e->inv->clusters[c->ix];
+
+    for (uint32_t i = 0; i < ic->n_nodes; i++) {
+        const struct engine_node *n = &e->nodes[ic->nodes[i]];
+
+        if (n->claimed && (node_phases[n->phase].flags & NODE_COUNTS_AS_OUT) == 0 && n->end != NODE_STUCK)
+            return n->ix;
+    }
+    for (uint32_t i = 0; i < ic->n_nodes; i++)
+        if (e->nodes[ic->nodes[i]].claimed)
+            return ic->nodes[i];
+    return IX_NONE;
+}
+
+void cluster_want(struct engine *e, struct engine_cluster *c)
+{
+    uint32_t voice;
+
+    c->wanted = true;
+    if (c->ask != NULL || (c->fails > 0 && c->timer.pos != 0))
+        return;
+    voice = cluster_voice(e, c);
+    if (voice != IX_NONE)
+        c->ask = ask_new(e, OBSERVE_CLUSTER, voice, c->ix, "{}");
+}
+
+static void cluster_again(struct engine *e, struct engine_cluster *c, dur_ms after)
+{
+    engine_timer(e, &c->timer, e->now + after);
+}
+
+void cluster_timeout(struct engine *e, struct engine_cluster *c)
+{
+    if (c->wanted)
+        cluster_want(e, c);
+    cluster_dirty(e, c);
+}
+
+/* fleet_observe tells what others did. */
+static void on_changed(void *arg, enum fleet_change what, uint32_t vm, uint32_t node)
+{
+    struct engine *e = arg;
+    uint32_t cluster = node == IX_NONE ? e->fleet.vms.items[vm].vm.cluster : e->inv->nodes[node].cluster;
+    struct engine_cluster *c = &e->clusters[cluster];
+
+    if (what == CHANGE_FOREIGN_MOVE && c->out > 0) {
+        c->held_until = e->now + CLUSTER_HELD_MS; /* O26 */
+        engine_note(e, NOTE_WARNING, "O26", node,
+                    "a VM was moved by somebody else while a node is out: the cluster is held");
+    }
+    if (what == CHANGE_MEMORY_GREW)
+        c->growth = true; /* O22: running drains are proved again */
+}
+
+static void grow_vms(struct engine *e)
+{
+    struct engine_vm *vms;
+
+    if (e->fleet.vms.n <= e->n_vms)
+        return;
+    vms = realloc(e->vms, e->fleet.vms.n * sizeof *vms);
+    if (vms == NULL) {
+        e->nomem = true;
+        return;
+    }
+    memset(&vms[e->n_vms], 0, (e->fleet.vms.n - e->n_vms) * sizeof *vms);
+    e->vms = vms;
+    e->n_vms = e->fleet.vms.n;
+}
+
+static bool answered(const struct event *ev, uint32_t node)
+{
+    for (uint32_t i = 0; i < ev->u.observed.n_vms_nodes; i++)
+        if (ev->u.observed.vms_nodes[i] == node)
+            return true;
+    return false;
+}
+
+/* Between stop_vmms and start_vmms a node cannot list its VMs; it is empty. */
+static bool owes_vms(const struct engine_node *n)
+{
+    return n->claimed && !(n->vmms_touched && (node_phases[n->phase].flags & NODE_COUNTS_AS_OUT) != 0) &&
+           n->end != NODE_STUCK;
+}
+
+/* Incomplete evidence is none: an Up node that did not tell its VMs. */
+static const char *incomplete(struct engine *e, const struct event *ev)
+{
+    const struct cluster_view *v = &ev->u.observed.view;
+
+    for (uint32_t i = 0; i < v->n_nodes; i++) {
+        uint32_t node = inventory_node(e->inv, v->nodes[i].id);
+
+        if (node != IX_NONE && v->nodes[i].state == SEEN_UP && owes_vms(&e->nodes[node]) &&
+            !answered(ev, node))
+            return SAY(e, "%s did not list its VMs", v->nodes[i].id);
+    }
+    return NULL;
+}
+
+static bool storage_clean(const struct cluster_view *v, const struct storage_view *s)
+{
+    return !v->s2d || storage_view_clean(s);
+}
+
+static void take_view(struct engine *e, struct engine_cluster *c, const struct event *ev, time_ms asked)
+{
+    const struct cluster_view *v = &ev->u.observed.view;
+
+    for (uint32_t i = 0; i < v->n_nodes; i++) {
+        uint32_t node = inventory_node(e->inv, v->nodes[i].id);
+
+        if (node != IX_NONE && e->inv->nodes[node].cluster == c->ix)
+            e->seen[node] = (uint8_t)v->nodes[i].state;
+    }
+    c->csv_bad = 0;
+    for (uint32_t i = 0; i < v->n_csvs; i++)
+        c->csv_bad += !v->csvs[i].healthy;
+    c->stretched = v->stretched;
+    c->witness_bad = v->witness != WITNESS_NONE && !v->witness_online;
+    FILL(c->busy, v->n_busy == 0 ? "" : SAY(e, "%s: %s", v->busy[0].kind, v->busy[0].text));
+    c->slots = v->max_parallel_migrations;
+    if (!storage_clean(v, &ev->u.observed.storage)) {
+        c->clean_since = 0;
+    } else {
+        c->clean_since = c->clean_since == 0 ? asked : c->clean_since;
+        c->clean_last = asked;
+    }
+    c->seen_at = asked;
+}
+
+static void tell_nodes(struct engine *e, struct engine_cluster *c)
+{
+    const struct cluster *ic = &e->inv->clusters[c->ix];
+
+    for (uint32_t i = 0; i < ic->n_nodes; i++) {
+        struct engine_node *n = &e->nodes[ic->nodes[i]];
+
+        if (n->phase == NODE_DRAINING || n->phase == NODE_RESUMING || n->phase == NODE_SETTLING)
+            node_drive(e, n);
+    }
+}
+
+void cluster_ask_failed(struct engine *e, struct engine_cluster *c, const char *why)
+{
+    c->fails++;
+    FILL(c->why, why);
+    cluster_again(e, c, CLUSTER_AGAIN_MS);
+    cluster_dirty(e, c);
+}
+
+void cluster_on_observed(struct engine *e, struct ask *a, const struct event *ev)
+{
+    struct engine_cluster *c = &e->clusters[a->cluster];
+    time_ms asked = a->sent;
+    const char *why;
+    struct err err;
+
+    ask_end(e, a);
+    if (!ev->u.observed.ok) {
+        gate_on_cluster(e, c, ev, asked);
+        cluster_ask_failed(e, c,
+                           ev->u.observed.text == NULL ? "no view of the cluster" : ev->u.observed.text);
+        return;
+    }
+    if (c->moved_at >= asked) {
+        cluster_want(e, c); /* taken while our own move landed: it may show the past */
+        return;
+    }
+    why = incomplete(e, ev);
+    if (why != NULL) {
+        cluster_ask_failed(e, c, why);
+        return;
+    }
+    if (fleet_observe(&e->fleet, c->ix, &ev->u.observed.view, &ev->u.observed.storage, ev->u.observed.vms,
+                      ev->u.observed.vms_nodes, ev->u.observed.n_vms_nodes, asked, on_changed, e,
+                      &err) != 0) {
+        e->nomem = true;
+        return;
+    }
+    grow_vms(e);
+    take_view(e, c, ev, asked);
+    c->fails = 0;
+    c->wanted = false;
+    c->why[0] = '\0';
+    gate_on_cluster(e, c, ev, asked);
+    tell_nodes(e, c);
+    cluster_dirty(e, c);
+}
+
+/* O21: every virtual disk Healthy and no repair in two samples 30 s apart, both after `after`. */
+bool cluster_clean(const struct engine *e, const struct engine_cluster *c, time_ms after)
+{
+    time_ms from = c->clean_since > after ? c->clean_since : 0;
+
+    if (e->inv->clusters[c->ix].storage != STORAGE_S2D)
+        return true;
+    return from != 0 && c->clean_last - from >= CLEAN_APART_MS;
+}

@@ -1,0 +1,397 @@
+/* Draining: pause first, then the VMs by their targets, then parking with consent, then every other group and CSV,
+ * then the check on the node itself (O1, O2, O4, O25). */
+#include "orchestrator/core/engine_state.h"
+
+#include <string.h>
+
+#define MOVE_AGAIN_MS (60 * SECOND_MS)
+#define MOVE_POLL_MS (15 * SECOND_MS)
+#define BUSY_TRIES 10
+#define STEP_AGAIN_MS (30 * SECOND_MS)
+#define PROOFS_MAX 3
+
+static void prefer_plan(struct engine *e, const struct engine_node *n, bool set)
+{
+    const struct plan_node *pn = n->plan_ix == IX_NONE ? NULL : &e->plan->nodes[n->plan_ix];
+
+    for (uint32_t i = 0; pn != NULL && i < pn->n_moves; i++)
+        if (pn->moves[i].vm < e->n_prefer)
+            e->prefer[pn->moves[i].vm] = set && !n->back ? pn->moves[i].to : IX_NONE;
+}
+
+static bool prefer_room(struct engine *e)
+{
+    uint32_t n = e->fleet.vms.n;
+    uint32_t *p;
+
+    if (n <= e->n_prefer)
+        return true;
+    p = realloc(e->prefer, n * sizeof *p);
+    if (p == NULL)
+        return false;
+    for (uint32_t i = e->n_prefer; i < n; i++)
+        p[i] = IX_NONE;
+    e->prefer = p;
+    e->n_prefer = n;
+    return true;
+}
+
+bool drain_prove(struct engine *e, struct engine_node *n)
+{
+    struct err err;
+    int rc;
+
+    drain_proof_clear(&e->proof);
+    if (!prefer_room(e)) {
+        e->nomem = true;
+        return false;
+    }
+    prefer_plan(e, n, true);
+    rc = capacity_prove_drain(&e->fleet, e->rollout, n->ix, e->prefer, e->now, &e->proof, &err);
+    prefer_plan(e, n, false);
+    if (rc != 0)
+        e->nomem = true;
+    return rc == 0 && e->proof.verdict == CAPACITY_SAFE;
+}
+
+static struct node_park *park_of(struct engine_node *n, uint32_t vm)
+{
+    for (uint32_t i = 0; i < n->parks.n; i++)
+        if (n->parks.items[i].vm == vm)
+            return &n->parks.items[i];
+    return NULL;
+}
+
+void drain_take_proof(struct engine *e, struct engine_node *n, const struct drain_proof *p)
+{
+    for (uint32_t i = 0; i < p->moves.n; i++) {
+        struct node_move *m = list_push(&n->moves);
+
+        if (m == NULL) {
+            e->nomem = true;
+            return;
+        }
+        m->vm = p->moves.items[i].vm;
+        m->to = p->moves.items[i].to;
+        m->unproved = p->moves.items[i].unproved;
+        fleet_promise(&e->fleet, m->vm, m->to); /* the next proof counts it */
+    }
+    for (uint32_t i = 0; i < p->parks.n; i++) {
+        struct node_park *k = park_of(n, p->parks.items[i].vm);
+
+        if (k == NULL)
+            k = list_push(&n->parks);
+        if (k == NULL) {
+            e->nomem = true;
+            return;
+        }
+        k->vm = p->parks.items[i].vm;
+        k->method = p->parks.items[i].method;
+        k->checkpoint = p->parks.items[i].checkpoint;
+    }
+}
+
+/* After a boot: ours is the pause, parked VMs may run again, everything is checked anew. */
+void drain_once_more(struct engine *e, struct engine_node *n)
+{
+    for (uint32_t i = 0; i < n->parks.n; i++)
+        n->parks.items[i].down = false;
+    node_to(e, n, NODE_DRAINING);
+}
+
+/* moves */
+
+/* Asked without the VM's own reservation. */
+static const char *may_land(struct engine *e, uint32_t vm, uint32_t to)
+{
+    uint32_t reserved = e->fleet.vms.items[vm].moving_to;
+    const char *why;
+
+    fleet_promise(&e->fleet, vm, IX_NONE);
+    why = capacity_may_land(&e->fleet, e->rollout, vm, to);
+    fleet_promise(&e->fleet, vm, reserved);
+    return why;
+}
+
+static bool retarget(struct engine *e, struct engine_node *n, struct node_move *m, const char *why_not)
+{
+    const struct fleet_vm *v = &e->fleet.vms.items[m->vm];
+    bool received = e->fleet.nodes[m->to].receives;
+    char reason[256];
+    uint32_t to;
+
+    fleet_promise(&e->fleet, m->vm, IX_NONE);
+    e->fleet.nodes[m->to].receives = false; /* not the same again */
+    to = capacity_place_vm(&e->fleet, e->rollout, m->vm, reason);
+    e->fleet.nodes[m->to].receives = received;
+    if (to == IX_NONE ||
+        (n->back && e->fleet.nodes[n->ix].patched && !e->fleet.nodes[to].patched && !m->unproved))
+        return false;
+    deviation(e, "C2", n->ix,
+              SAY(e, "VM %s goes to %s, not to %s: %s", v->vm.id, e->inv->nodes[to].id,
+                  e->inv->nodes[m->to].id, why_not));
+    m->to = to;
+    m->state = MOVE_PENDING;
+    fleet_promise(&e->fleet, m->vm, to);
+    return true;
+}
+
+static void move_failed(struct engine *e, struct engine_node *n, struct node_move *m, const char *why)
+{
+    m->state = MOVE_GIVEN_UP;
+    fleet_promise(&e->fleet, m->vm, IX_NONE);
+    if (n->go_home)
+        return;
+    if (!n->back)
+        node_fail(e, n);
+    n->go_home = true;
+    n->go_end = n->back ? NODE_DONE : NODE_RETURNED;
+    FILL(n->reason, SAY(e, "VM %s could not be moved: %s", e->fleet.vms.items[m->vm].vm.id, why));
+}
+
+static bool start_move(struct engine *e, struct engine_node *n, struct node_move *m)
+{
+    const struct fleet_vm *v = &e->fleet.vms.items[m->vm];
+
+    if (v->gone || (v->at != n->ix && v->at != IX_NONE)) {
+        m->state = MOVE_LANDED; /* somebody else was quicker */
+        fleet_promise(&e->fleet, m->vm, IX_NONE);
+        return true;
+    }
+    if (!move_may_start(e, m->vm, m->to) || m->not_before > e->now)
+        return false;
+    if (e->clusters[n->cluster].seen_at > n->step_since || !e->fleet.nodes[m->to].receives) {
+        const char *why = may_land(e, m->vm, m->to);
+
+        if (why != NULL && !retarget(e, n, m, why)) {
+            move_failed(e, n, m, why);
+            return true;
+        }
+        if (!move_may_start(e, m->vm, m->to))
+            return false;
+    }
+    m->state = MOVE_FLYING;
+    n->moves_open++;
+    move_start(e, m->vm, m->to, m->unproved, false);
+    return true;
+}
+
+/* List scheduling in the proof's order: whoever finds both ends free starts. */
+static bool drive_moves(struct engine *e, struct engine_node *n)
+{
+    uint32_t pending = 0;
+
+    for (uint32_t i = 0; i < n->moves.n; i++) {
+        struct node_move *m = &n->moves.items[i];
+
+        if (m->state == MOVE_PENDING && !n->go_home && !start_move(e, n, m))
+            pending++;
+    }
+    if (n->moves_open > 0)
+        return false;
+    if (n->go_home)
+        return true;
+    if (pending > 0) {
+        node_waits(e, n, "O19: a migration slot");
+        node_wake(e, n, MOVE_POLL_MS);
+        return false;
+    }
+    node_step(e, n, DRAIN_PARKS);
+    return true;
+}
+
+static struct node_move *flying(struct engine_node *n, uint32_t vm)
+{
+    for (uint32_t i = 0; i < n->moves.n; i++)
+        if (n->moves.items[i].vm == vm && n->moves.items[i].state == MOVE_FLYING)
+            return &n->moves.items[i];
+    return NULL;
+}
+
+static void move_refused(struct engine *e, struct engine_node *n, struct node_move *m,
+                         const struct op_end *end)
+{
+    const char *why = end->text[0] != '\0' ? end->text : end->code;
+    uint32_t tries = ++m->tries;
+
+    m->state = MOVE_PENDING;
+    if (strcmp(end->code, "not_found") == 0) {
+        m->state = MOVE_LANDED;
+    } else if (m->unproved) {
+        move_failed(e, n, m, why); /* O16: patched to unpatched, refused: this node's rollback ends */
+    } else if (strcmp(end->code, "busy") == 0 && tries <= BUSY_TRIES) {
+        m->not_before = e->now + MOVE_AGAIN_MS;
+        fleet_promise(&e->fleet, m->vm, m->to);
+    } else if (tries > e->rollout->policy.moves_per_vm || !retarget(e, n, m, why)) {
+        move_failed(e, n, m, why);
+    }
+}
+
+void drain_move_ended(struct engine *e, struct engine_node *n, const struct op_end *end)
+{
+    struct node_move *m = flying(n, end->vm);
+
+    if (m != NULL) {
+        assert(n->moves_open > 0);
+        n->moves_open--;
+        if (end->ok)
+            m->state = MOVE_LANDED;
+        else
+            move_refused(e, n, m, end);
+    }
+    timer_stop(&e->timers, &n->wake);
+    moves_pump(e, &e->clusters[n->cluster]);
+    cluster_dirty(e, &e->clusters[n->cluster]);
+}
+
+/* steps */
+
+static bool drive_prove(struct engine *e, struct engine_node *n)
+{
+    struct engine_cluster *c = &e->clusters[n->cluster];
+
+    if (c->seen_at < n->step_since) {
+        node_waits(e, n, "a fresh picture of the cluster");
+        cluster_want(e, c);
+        return false;
+    }
+    if (!drain_prove(e, n)) {
+        node_give_up(e, n, NODE_RETURNED,
+                     SAY(e, "%s: %s", e->proof.rule == NULL ? "C2" : e->proof.rule, e->proof.reason));
+        return true;
+    }
+    drain_take_proof(e, n, &e->proof);
+    deviation(e, "C2", n->ix, SAY(e, "%u more VMs have to leave the node", e->proof.moves.n));
+    node_step(e, n, DRAIN_MOVES);
+    return true;
+}
+
+static bool drive_parks(struct engine *e, struct engine_node *n)
+{
+    for (uint32_t i = 0; i < n->parks.n; i++) {
+        if (!n->parks.items[i].down) {
+            n->park_at = i;
+            op_start(e, n, ACT_PARK_VM);
+            return false;
+        }
+    }
+    node_step(e, n, DRAIN_GROUPS);
+    return true;
+}
+
+bool drain_drive(struct engine *e, struct engine_node *n)
+{
+    if (n->go_home && n->moves_open == 0) {
+        node_home(e, n, n->go_end,
+                  n->reason[0] != '\0' ? SAY(e, "%s", n->reason) : "stopped before anything was changed");
+        return true;
+    }
+    switch ((enum drain_step)n->step) {
+    case DRAIN_PAUSE:
+        op_start(e, n, ACT_PAUSE);
+        return false;
+    case DRAIN_PROVE:
+        return drive_prove(e, n);
+    case DRAIN_MOVES:
+        return drive_moves(e, n);
+    case DRAIN_PARKS:
+        return drive_parks(e, n);
+    case DRAIN_GROUPS:
+        op_start(e, n, ACT_MOVE_GROUPS);
+        return false;
+    case DRAIN_EMPTY:
+        ask_node(e, n, OBSERVE_EMPTY);
+        return false;
+    }
+    return false;
+}
+
+static bool step_again(struct engine *e, struct engine_node *n, enum action a)
+{
+    if (!action_may_repeat(e, n, a))
+        return false;
+    node_wake(e, n, STEP_AGAIN_MS);
+    return true;
+}
+
+static void pause_ended(struct engine *e, struct engine_node *n, const struct op_end *end)
+{
+    if (end->ok) {
+        n->paused = true;
+        node_step(e, n, DRAIN_MOVES);
+        return;
+    }
+    if (strcmp(end->code, "busy") == 0 && step_again(e, n, ACT_PAUSE))
+        return;
+    /* Refused: nothing changed, and a pause that was found is not ours to end (O7). Failed: it may be half done. */
+    n->paused = n->paused || !(end->refused || end->cancelled);
+    node_give_up(e, n, NODE_SET_ASIDE, SAY(e, "pause: %s %s", end->code, end->text));
+}
+
+static void park_ended(struct engine *e, struct engine_node *n, const struct op_end *end)
+{
+    struct node_park *k = &n->parks.items[n->park_at];
+
+    if (end->ok) {
+        k->down = true;
+        k->down_since = k->down_since != 0 ? k->down_since : end->ended != 0 ? end->ended : e->now;
+        fleet_park(&e->fleet, k->vm, true);
+        e->clusters[n->cluster].moved_at = e->now;
+    } else if (!step_again(e, n, ACT_PARK_VM) || !end->refused) {
+        k->down = !end->refused; /* half down: it is unparked on the way home */
+        node_give_up(e, n, NODE_RETURNED,
+                     SAY(e, "VM %s could not be parked: %s %s", e->fleet.vms.items[k->vm].vm.id, end->code,
+                         end->text));
+    }
+}
+
+void drain_op_ended(struct engine *e, struct engine_node *n, const struct op_end *end)
+{
+    if (end->action == ACT_PAUSE)
+        pause_ended(e, n, end);
+    else if (end->action == ACT_PARK_VM)
+        park_ended(e, n, end);
+    else if (end->ok)
+        node_step(e, n, DRAIN_EMPTY);
+    else if (!step_again(e, n, end->action))
+        node_give_up(e, n, NODE_RETURNED,
+                     SAY(e, "%s: %s %s", action_name(end->action), end->code, end->text));
+}
+
+static bool only_groups(const struct empty_facts *f)
+{
+    for (uint32_t i = 0; i < f->n_left; i++)
+        if (strcmp(f->left[i].kind, "group") != 0 && strcmp(f->left[i].kind, "csv") != 0)
+            return false;
+    return true;
+}
+
+static void not_empty(struct engine *e, struct engine_node *n, const struct empty_facts *f)
+{
+    const char *what = f->n_left == 0            ? "something"
+                       : f->left[0].name != NULL ? f->left[0].name
+                                                 : f->left[0].id;
+
+    if (only_groups(f) && action_may_repeat(e, n, ACT_MOVE_GROUPS)) {
+        node_step(e, n, DRAIN_GROUPS);
+        node_wake(e, n, STEP_AGAIN_MS);
+    } else if (!only_groups(f) && ++n->proofs < PROOFS_MAX) {
+        node_step(e, n, DRAIN_PROVE);
+    } else {
+        node_give_up(e, n, NODE_RETURNED, SAY(e, "O2: the node is not empty: %s is left", what));
+    }
+}
+
+void drain_observed(struct engine *e, struct engine_node *n, const struct event *ev)
+{
+    if (n->step != DRAIN_EMPTY)
+        return;
+    if (!ev->u.observed.ok) {
+        if (!node_again(e, n, 5, STEP_AGAIN_MS))
+            node_give_up(e, n, NODE_RETURNED, "O2: the node does not tell whether it is empty");
+    } else if (ev->u.observed.empty.empty) {
+        node_to(e, n, NODE_EMPTIED);
+    } else {
+        not_empty(e, n, &ev->u.observed.empty);
+    }
+}

@@ -1,0 +1,334 @@
+/* From empty to verified: storage maintenance, vmms, the package, the boot, the proof (O3, O8 to O14). */
+#include "orchestrator/core/engine_state.h"
+
+#include <string.h>
+
+#define STEP_AGAIN_MS (30 * SECOND_MS)
+#define VERIFY_POLL_MS (15 * SECOND_MS)
+#define VERIFY_FLOOR_MS (20 * MINUTE_MS)
+#define BOOT_WAIT_MS (20 * MINUTE_MS)
+#define REBOOTS_MAX 3 /* of one life */
+
+static enum node_phase effect_phase(const struct engine_node *n)
+{
+    switch ((enum node_goal)n->goal) {
+    case GOAL_INSTALL:
+        return NODE_INSTALLING;
+    case GOAL_REMOVE:
+        return NODE_REMOVING;
+    case GOAL_REBOOT_FIRST:
+    case GOAL_REBOOT_AGAIN:
+        break;
+    }
+    return NODE_REBOOTING;
+}
+
+static bool is_s2d(const struct engine *e, const struct engine_node *n)
+{
+    return e->inv->clusters[n->cluster].storage == STORAGE_S2D;
+}
+
+/* What comes before the effect and has its turn after `phase`. */
+static enum node_phase before_effect(const struct engine *e, const struct engine_node *n,
+                                     enum node_phase phase)
+{
+    if (phase < NODE_STORAGE_OUT && is_s2d(e, n))
+        return NODE_STORAGE_OUT;
+    if (phase < NODE_STOPPING_VMMS && e->rollout->policy.stop_vmms)
+        return NODE_STOPPING_VMMS;
+    return effect_phase(n);
+}
+
+static bool suspend_due(const struct engine *e, const struct engine_node *n)
+{
+    return e->rollout->policy.bitlocker_suspend && n->before.bitlocker && !n->suspended;
+}
+
+/* The effect of this life has not begun: nothing must be brought to its end. */
+static bool untouched(const struct engine_node *n)
+{
+    return !n->installed && !(n->phase == NODE_REBOOTING && n->reboot_sent);
+}
+
+static bool drive_reboot(struct engine *e, struct engine_node *n)
+{
+    if (n->reboot_sent) { /* it has happened; the node is back when it says a new boot id */
+        if (strcmp(n->boot_id, n->boot_effect) != 0) {
+            if (n->goal == GOAL_REBOOT_FIRST) {
+                ask_node(e, n, OBSERVE_FACTS); /* what was pending may have changed the build */
+                return false;
+            }
+            n->reboot_sent = false;
+            node_to(e, n, NODE_VERIFYING);
+            return true;
+        }
+        if (e->now - n->step_since > BOOT_WAIT_MS) {
+            n->reboot_sent = false;
+            node_give_up(e, n, NODE_SET_ASIDE, "the reboot was reported, the boot id is the old one");
+            return true;
+        }
+        node_wake(e, n, VERIFY_POLL_MS);
+        return false;
+    }
+    if (suspend_due(e, n)) {
+        op_start(e, n, ACT_BITLOCKER);
+        return false;
+    }
+    FILL(n->boot_effect, n->boot_id);
+    op_start(e, n, ACT_REBOOT);
+    return false;
+}
+
+/* The phases that are one op each. */
+static void drive_op(struct engine *e, struct engine_node *n)
+{
+    if (n->phase == NODE_STORAGE_OUT) {
+        n->storage_touched = true;
+        op_start(e, n, ACT_STORAGE_OUT);
+    } else if (n->phase == NODE_STOPPING_VMMS) {
+        n->vmms_touched = true;
+        op_start(e, n, ACT_STOP_VMMS);
+    } else {
+        FILL(n->boot_effect_first, n->boot_id);
+        op_start(e, n, n->phase == NODE_INSTALLING ? ACT_INSTALL : ACT_UNINSTALL);
+    }
+}
+
+bool effect_drive(struct engine *e, struct engine_node *n)
+{
+    if (n->go_home && untouched(n) && n->phase != NODE_VERIFYING) {
+        node_home(e, n, n->go_end,
+                  n->reason[0] != '\0' ? SAY(e, "%s", n->reason) : "stopped before the effect");
+        return true;
+    }
+    if (n->phase == NODE_EMPTIED) {
+        node_to(e, n, before_effect(e, n, NODE_EMPTIED));
+        return true;
+    }
+    if (n->phase == NODE_REBOOTING)
+        return drive_reboot(e, n);
+    if (n->phase == NODE_VERIFYING)
+        ask_node(e, n, OBSERVE_VERIFY);
+    else
+        drive_op(e, n);
+    return false;
+}
+
+static bool again(struct engine *e, struct engine_node *n, const struct op_end *end)
+{
+    if (n->go_home || !action_may_repeat(e, n, end->action))
+        return false;
+    node_wake(e, n, STEP_AGAIN_MS);
+    return true;
+}
+
+static void give_up(struct engine *e, struct engine_node *n, const struct op_end *end)
+{
+    if (end->cancelled) {
+        node_home(e, n, n->go_home ? n->go_end : NODE_RETURNED, "stopped before the effect");
+        return;
+    }
+    node_give_up(e, n, NODE_SET_ASIDE, SAY(e, "%s: %s %s", action_name(end->action), end->code, end->text));
+}
+
+static void effect_made(struct engine *e, struct engine_node *n, const struct op_end *end)
+{
+    n->installed = true;
+    if (!n->back)
+        n->patched_by_us = true;
+    n->reboot_due = e->rollout->patch.reboot == REBOOT_ALWAYS || end->reboot_required;
+    node_to(e, n, n->reboot_due ? NODE_REBOOTING : NODE_VERIFYING);
+}
+
+static void effect_failed(struct engine *e, struct engine_node *n, const struct op_end *end)
+{
+    if (end->action == ACT_UNINSTALL && strcmp(end->code, "not_removable") == 0) {
+        /* O14: a refused removal is the answer for the package, not for the node alone. */
+        e->removal_known = true;
+        e->removal_possible = false;
+        engine_note(e, NOTE_WARNING, "O14", n->ix, "the package cannot be removed");
+        node_home(e, n, NODE_DONE, "not removable: stays patched and in service");
+        return;
+    }
+    if (strcmp(end->code, "busy") == 0 && again(e, n, end))
+        return;
+    give_up(e, n, end);
+}
+
+static void reboot_ended(struct engine *e, struct engine_node *n, const struct op_end *end)
+{
+    if (end->ok) {
+        n->reboot_sent = true;
+        n->vmms_touched = true; /* it starts by itself: wait for it (O8) */
+        n->storage_touched = n->storage_touched || is_s2d(e, n);
+        n->suspended = false;
+        n->reboots++;
+        n->rebooted[0] = n->rebooted[1];
+        n->rebooted[1] = e->now;
+        n->step_since = e->now;
+        return;
+    }
+    if (!again(e, n, end))
+        node_give_up(e, n, NODE_SET_ASIDE, SAY(e, "reboot: %s %s", end->code, end->text));
+}
+
+static void bitlocker_ended(struct engine *e, struct engine_node *n, const struct op_end *end)
+{
+    n->suspended = end->ok;
+    if (!end->ok && !again(e, n, end))
+        give_up(e, n, end);
+}
+
+static void effect_ended(struct engine *e, struct engine_node *n, const struct op_end *end)
+{
+    if (end->ok)
+        effect_made(e, n, end);
+    else
+        effect_failed(e, n, end);
+}
+
+/* storage_out, stop_vmms. Refused: back into service, untouched (O3, O8). */
+static void prepared(struct engine *e, struct engine_node *n, const struct op_end *end)
+{
+    if (end->ok)
+        node_to(e, n, before_effect(e, n, n->phase));
+    else if (strcmp(end->code, "busy") != 0 || !again(e, n, end))
+        give_up(e, n, end);
+}
+
+void effect_op_ended(struct engine *e, struct engine_node *n, const struct op_end *end)
+{
+    if (end->action == ACT_REBOOT)
+        reboot_ended(e, n, end);
+    else if (end->action == ACT_BITLOCKER)
+        bitlocker_ended(e, n, end);
+    else if (end->action == ACT_INSTALL || end->action == ACT_UNINSTALL)
+        effect_ended(e, n, end);
+    else
+        prepared(e, n, end);
+}
+
+/* verifying */
+
+enum verdict { VERDICT_WAIT, VERDICT_YES, VERDICT_NO, VERDICT_REBOOT };
+
+static bool boot_is_new(const struct engine_node *n, const struct verify_facts *f)
+{
+    return !n->reboot_due || (f->boot_id != NULL && strcmp(f->boot_id, n->boot_effect_first) != 0);
+}
+
+static enum verdict judge_patched(const struct engine *e, const struct engine_node *n,
+                                  const struct verify_facts *f)
+{
+    bool listed = f->package == PACKAGE_INSTALLED || f->package == PACKAGE_SUPERSEDED;
+    bool built = build_compare(f->build, e->rollout->patch.target) >= 0;
+
+    if (!f->servicing_idle)
+        return VERDICT_WAIT; /* the build may change before servicing has ended */
+    if (f->pending || f->package == PACKAGE_INSTALL_PENDING)
+        return VERDICT_REBOOT;
+    if (listed && built && boot_is_new(n, f))
+        return VERDICT_YES;
+    return listed || built ? VERDICT_WAIT : VERDICT_NO;
+}
+
+static enum verdict judge_removed(const struct engine *e, const struct engine_node *n,
+                                  const struct verify_facts *f)
+{
+    char build[32];
+
+    (void)e;
+    if (!f->servicing_idle)
+        return VERDICT_WAIT;
+    if (f->pending || f->package == PACKAGE_UNINSTALL_PENDING)
+        return VERDICT_REBOOT;
+    if (f->package == PACKAGE_INSTALLED || f->package == PACKAGE_SUPERSEDED)
+        return VERDICT_NO;
+    if (f->predecessor != NULL && strcmp(f->predecessor, build_text(n->build_first, build)) == 0 &&
+        build_compare(f->build, n->build_first) == 0 && boot_is_new(n, f))
+        return VERDICT_YES;
+    return VERDICT_WAIT;
+}
+
+static void verified(struct engine *e, struct engine_node *n, const struct verify_facts *f)
+{
+    n->verified = true;
+    n->build_now = f->build;
+    n->patched_by_us = !n->back;
+    e->fleet.nodes[n->ix].patched = !n->back;
+    e->fleet.nodes[n->ix].due = 0;
+    node_home(e, n, n->back ? NODE_ROLLED_BACK : NODE_DONE, "");
+}
+
+static void verify_failed(struct engine *e, struct engine_node *n, const char *why)
+{
+    if (!n->back) { /* what it is now nobody vouches for: it is not a patched receiver */
+        e->fleet.nodes[n->ix].patched = false;
+        n->patched_by_us = strcmp(why, "not there") != 0;
+    }
+    node_give_up(e, n, NODE_SET_ASIDE,
+                 SAY(e, "verify: the %s is %s", n->back ? "predecessor" : "package", why));
+}
+
+static void reboot_again(struct engine *e, struct engine_node *n)
+{
+    if (n->reboots >= REBOOTS_MAX || n->go_home) {
+        verify_failed(e, n, "still pending");
+        return;
+    }
+    engine_note(e, NOTE_DECISION, "O14", n->ix, "another reboot is needed");
+    n->goal = GOAL_REBOOT_AGAIN;
+    drain_once_more(e, n); /* a boot may have started VMs */
+}
+
+static dur_ms verify_limit(const struct engine *e, const struct engine_node *n)
+{
+    dur_ms p95 =
+        predict_step(e->predictor, n->ix, PREDICT_VERIFY).p95 * (dur_ms)e->rollout->policy.timeout_factor;
+
+    return p95 > VERIFY_FLOOR_MS ? p95 : VERIFY_FLOOR_MS;
+}
+
+/* O11: the planned reboot is over; the drain goes on from its start, a boot may have started VMs. */
+static void rebooted_first(struct engine *e, struct engine_node *n, const struct event *ev)
+{
+    if (!ev->u.observed.ok) {
+        node_wake(e, n, STEP_AGAIN_MS);
+        return;
+    }
+    n->build_first = n->build_now = ev->u.observed.facts.build;
+    n->reboot_sent = false;
+    if (ev->u.observed.facts.pending_reboot) {
+        node_give_up(e, n, NODE_SET_ASIDE, "O11: a reboot is still pending after a reboot");
+        return;
+    }
+    n->goal = GOAL_INSTALL;
+    drain_once_more(e, n);
+}
+
+static void verify_observed(struct engine *e, struct engine_node *n, const struct event *ev)
+{
+    const struct verify_facts *f = &ev->u.observed.verify;
+    enum verdict v = VERDICT_WAIT;
+
+    if (ev->u.observed.ok)
+        v = n->back ? judge_removed(e, n, f) : judge_patched(e, n, f);
+    if (v == VERDICT_WAIT && e->now - n->since > verify_limit(e, n))
+        verify_failed(e, n, "not decided in time");
+    else if (v == VERDICT_WAIT)
+        node_wake(e, n, VERIFY_POLL_MS);
+    else if (v == VERDICT_YES)
+        verified(e, n, f);
+    else if (v == VERDICT_NO)
+        verify_failed(e, n, n->back ? "not back" : "not there");
+    else
+        reboot_again(e, n);
+}
+
+void effect_observed(struct engine *e, struct engine_node *n, const struct event *ev)
+{
+    if (n->phase == NODE_REBOOTING)
+        rebooted_first(e, n, ev);
+    else
+        verify_observed(e, n, ev);
+}

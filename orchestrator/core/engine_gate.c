@@ -1,0 +1,443 @@
+/* Gates: whom to ask, how often, and what the answers come to (I13, O15). */
+#include "orchestrator/core/engine_state.h"
+
+#include <string.h>
+
+#define SKEW_MS (5 * SECOND_MS)       /* between a node's clock and ours */
+#define CLAIM_POLL_MS (5 * SECOND_MS) /* before the first wave's gates: claims are still coming in */
+
+static const enum observe_what asks_of[GATE_TYPES] = {
+    [GATE_TIME_SYNC] = OBSERVE_TIME,         [GATE_BACKUP_AGENT] = OBSERVE_BACKUP,
+    [GATE_CLUSTER_HEALTH] = OBSERVE_CLUSTER, [GATE_VM_HEARTBEAT] = OBSERVE_HEARTBEAT,
+    [GATE_MANUAL] = OBSERVE_WHATS,
+};
+
+static uint32_t *baseline_at(struct engine *e, const struct gate_run *g, uint32_t target)
+{
+    return &e->baseline[(size_t)g->gate_ix * (e->inv->n_nodes + e->inv->n_clusters) + target];
+}
+
+static void say_sample(struct engine *e, struct gate_run *g, const char *who, const struct gate_finding *f)
+{
+    bool worse = f->answer == ANSWER_FAIL && g->sample != ANSWER_FAIL;
+
+    if (f->answer != ANSWER_PASS && (worse || g->sample_text[0] == '\0'))
+        FILL(g->sample_text, SAY(e, "%s: %s", who, f->text));
+    if (worse || (f->answer == ANSWER_UNKNOWN && g->sample == ANSWER_PASS))
+        g->sample = f->answer;
+}
+
+static void run_done(struct engine *e, struct gate_run *g, enum gate_answer answer)
+{
+    g->done = true;
+    g->sampling = false;
+    g->answer = answer;
+    g->ended = e->now;
+    timer_stop(&e->timers, &g->timer);
+    FILL(g->text, g->sample_text);
+    e->gates_open--;
+    if (!g->baseline)
+        engine_note(e, NOTE_GATE, "I13", IX_NONE,
+                    SAY(e, "gate %s %s wave %u: %s after %u samples%s%s", g->gate->name,
+                        g->after ? "after" : "before", g->wave + 1, gate_answer_names[answer],
+                        g->tally.samples, g->text[0] == '\0' ? "" : ": ", g->text));
+}
+
+/* A failure ends the stage at once; otherwise the last answer does. */
+static void stage_check(struct engine *e)
+{
+    enum gate_answer worst = ANSWER_PASS;
+    const struct gate_run *why = NULL;
+
+    for (uint32_t i = e->gates_first; i < e->gate_runs.n; i++) {
+        const struct gate_run *g = e->gate_runs.items[i];
+        bool counts = g->done && !g->baseline && g->answer != ANSWER_PASS;
+
+        if (counts && (g->answer == ANSWER_FAIL || worst == ANSWER_PASS) && worst != ANSWER_FAIL) {
+            worst = g->answer;
+            why = g;
+        }
+        if (counts && g->answer == ANSWER_FAIL && g->gate->on_fail == ON_FAIL_ROLLBACK)
+            why = g;
+    }
+    if (worst != ANSWER_FAIL && e->gates_open > 0)
+        return;
+    e->gate_rolls_back = why != NULL && why->gate->on_fail == ON_FAIL_ROLLBACK;
+    e->gate_manual = why != NULL && why->gate->type == GATE_MANUAL;
+    if (worst != ANSWER_PASS)
+        gates_stop(e);
+    wave_gates_done(e, worst,
+                    why == NULL ? ""
+                                : SAY(e, "gate %s %s wave %u is %s%s%s", why->gate->name,
+                                      why->after ? "after" : "before", why->wave + 1,
+                                      gate_answer_names[worst], why->text[0] == '\0' ? "" : ": ", why->text));
+}
+
+static void sampled(struct engine *e, struct gate_run *g)
+{
+    enum gate_next next;
+
+    g->sampling = false;
+    if (g->baseline) {
+        run_done(e, g, ANSWER_PASS);
+        stage_check(e);
+        return;
+    }
+    next = gate_count(g->gate, &g->tally, g->sample, e->now);
+    if (next == GATE_MORE) {
+        engine_timer(e, &g->timer, e->now + (g->gate->interval_ms > 0 ? g->gate->interval_ms : SECOND_MS));
+        return;
+    }
+    run_done(e, g,
+             next == GATE_SAYS_PASS   ? ANSWER_PASS
+             : next == GATE_SAYS_FAIL ? ANSWER_FAIL
+                                      : ANSWER_UNKNOWN);
+    stage_check(e);
+}
+
+/* excuses (O15): what is not in service by our own books owes no evidence */
+
+static bool node_excused(void *arg, const char *id)
+{
+    const struct engine *e = arg;
+    uint32_t node = inventory_node(e->inv, id);
+    enum node_end end = node == IX_NONE ? NODE_END_NONE : e->nodes[node].end;
+
+    return end == NODE_SET_ASIDE || end == NODE_STUCK || end == NODE_NOT_STARTED;
+}
+
+static bool vm_excused(void *arg, const char *id)
+{
+    const struct engine *e = arg;
+    uint32_t vm = fleet_vm_by_id(&e->fleet, id);
+
+    return vm != IX_NONE && (e->fleet.vms.items[vm].parked || e->fleet.vms.items[vm].vm.state != VM_RUNNING);
+}
+
+static bool owes(const struct gate_run *g, const struct engine_node *n)
+{
+    if (!g->after)
+        return n->end == NODE_END_NONE;
+    if (g->gate->type == GATE_VM_HEARTBEAT)
+        return n->end == NODE_DONE;
+    return n->end == NODE_DONE || n->end == NODE_COMPLIANT;
+}
+
+/* asking */
+
+static const char *gate_args(struct engine *e, const struct gate_run *g)
+{
+    if (g->gate->type != GATE_BACKUP_AGENT)
+        return "{}";
+    return engine_keep(e, SAY(e, "{\"since_ms\":%lld}", (long long)e->waves[g->wave].started));
+}
+
+static void take_finding(struct engine *e, struct gate_run *g, uint32_t target, const char *who,
+                         struct gate_finding *f)
+{
+    if (!g->after)
+        *baseline_at(e, g, target) = f->bad;
+    else
+        gate_weigh(f, *baseline_at(e, g, target));
+    say_sample(e, g, who, f);
+}
+
+static void unanswered(struct engine *e, struct gate_run *g, const char *who, const char *why)
+{
+    struct gate_finding f = { .answer = ANSWER_UNKNOWN };
+
+    FILL(f.text, why == NULL ? "no answer" : why);
+    say_sample(e, g, who, &f);
+}
+
+static void ask_target_node(struct engine *e, struct gate_run *g, struct engine_node *n)
+{
+    struct ask *a;
+
+    if (!n->claimed) {
+        if (g->after)
+            unanswered(e, g, node_id(e, n), "not connected");
+        return; /* before its turn it owes nothing: it will be set aside */
+    }
+    a = ask_new(e, asks_of[g->gate->type], n->ix, IX_NONE, gate_args(e, g));
+    if (a == NULL)
+        return;
+    a->gate = g->ix;
+    a->sample = g->number;
+    g->pending++;
+}
+
+static void ask_target_cluster(struct engine *e, struct gate_run *g, struct engine_cluster *c)
+{
+    uint32_t *w = list_push(&c->waiters);
+
+    if (w == NULL) {
+        e->nomem = true;
+        return;
+    }
+    *w = g->ix;
+    g->pending++;
+    cluster_want(e, c);
+}
+
+static void ask_cluster_of(struct engine *e, struct gate_run *g, struct engine_cluster *c)
+{
+    const struct cluster *ic = &e->inv->clusters[c->ix];
+
+    if (c->stamp == e->stamp)
+        return;
+    c->stamp = e->stamp;
+    if (g->gate->type == GATE_CLUSTER_HEALTH) {
+        ask_target_cluster(e, g, c);
+        return;
+    }
+    for (uint32_t i = 0; i < ic->n_nodes; i++)
+        if (e->fleet.nodes[ic->nodes[i]].out == 0)
+            ask_target_node(e, g, &e->nodes[ic->nodes[i]]);
+}
+
+static void ask_everyone(struct engine *e, struct gate_run *g)
+{
+    const struct plan_wave *pw = &e->plan->waves[g->wave];
+
+    e->stamp++;
+    for (uint32_t i = 0; i < pw->n_nodes; i++) {
+        struct engine_node *n = &e->nodes[e->plan->nodes[pw->nodes[i]].node];
+
+        if (g->gate->type == GATE_CLUSTER_HEALTH ||
+            (g->gate->scope == SCOPE_CLUSTER && g->gate->type != GATE_VM_HEARTBEAT))
+            ask_cluster_of(e, g, &e->clusters[n->cluster]);
+        else if (owes(g, n))
+            ask_target_node(e, g, n);
+    }
+}
+
+/* At the very start nodes are still being claimed: wait for them, but not without end. */
+static bool claims_pending(const struct engine *e, const struct gate_run *g)
+{
+    const struct plan_wave *pw = &e->plan->waves[g->wave];
+
+    if (e->now - g->started >= e->rollout->policy.unreachable_ms || g->after)
+        return false;
+    for (uint32_t i = 0; i < pw->n_nodes; i++) {
+        const struct engine_node *n = &e->nodes[e->plan->nodes[pw->nodes[i]].node];
+
+        if (!n->claimed && !n->refused)
+            return true;
+    }
+    return false;
+}
+
+static void gate_sample(struct engine *e, struct gate_run *g)
+{
+    if (claims_pending(e, g)) {
+        engine_timer(e, &g->timer, e->now + CLAIM_POLL_MS);
+        return;
+    }
+    g->number++;
+    g->sampling = true;
+    g->sample = ANSWER_PASS;
+    g->sample_text[0] = '\0';
+    g->sample_at = e->now;
+    g->pending = 0;
+    if (g->gate->type == GATE_MANUAL) {
+        FILL(g->sample_text, "waits for promote");
+        run_done(e, g, ANSWER_UNKNOWN);
+        stage_check(e);
+        return;
+    }
+    ask_everyone(e, g);
+    if (g->pending == 0)
+        sampled(e, g);
+}
+
+void gate_timeout(struct engine *e, struct gate_run *g)
+{
+    if (!g->done && !g->sampling)
+        gate_sample(e, g);
+}
+
+/* Old evidence is none (I13): not from before the question, not older than the gate allows. */
+static const char *too_old(const struct gate_run *g, const struct event *ev, time_ms asked)
+{
+    if (ev->u.observed.taken + SKEW_MS < asked)
+        return "the evidence was taken before it was asked for";
+    if (g->gate->max_age_ms > 0 && ev->at - asked > g->gate->max_age_ms)
+        return "the evidence came too late";
+    return NULL;
+}
+
+static void judge_node(struct engine *e, const struct gate_run *g, const struct event *ev,
+                       struct gate_finding *f)
+{
+    struct gate_excuse x = { node_excused, vm_excused, e };
+
+    if (g->gate->type == GATE_TIME_SYNC)
+        gate_judge_time(g->gate, &ev->u.observed.time, f);
+    else if (g->gate->type == GATE_BACKUP_AGENT)
+        gate_judge_backup(&ev->u.observed.backup, g->after ? e->waves[g->wave].started : TIME_NEVER, f);
+    else
+        gate_judge_heartbeat(&ev->u.observed.heartbeat, &x, f);
+}
+
+static void one_less(struct engine *e, struct gate_run *g)
+{
+    assert(g->pending > 0);
+    if (--g->pending == 0)
+        sampled(e, g);
+}
+
+void gate_on_observed(struct engine *e, struct ask *a, const struct event *ev)
+{
+    struct gate_run *g = e->gate_runs.items[a->gate];
+    uint32_t node = a->node, sample = a->sample;
+    time_ms asked = a->sent;
+    struct gate_finding f;
+    const char *why;
+
+    ask_end(e, a);
+    if (g->done || !g->sampling || g->number != sample)
+        return;
+    why = ev->u.observed.ok             ? too_old(g, ev, asked)
+          : ev->u.observed.text == NULL ? "no answer"
+                                        : ev->u.observed.text;
+    if (why != NULL) {
+        unanswered(e, g, e->inv->nodes[node].id, why);
+    } else {
+        judge_node(e, g, ev, &f);
+        take_finding(e, g, node, e->inv->nodes[node].id, &f);
+    }
+    one_less(e, g);
+}
+
+static void cluster_sample(struct engine *e, struct gate_run *g, struct engine_cluster *c,
+                           const struct event *ev, time_ms asked)
+{
+    const char *why = ev->u.observed.ok ? too_old(g, ev, asked) : ev->u.observed.text;
+    struct gate_excuse x = { node_excused, vm_excused, e };
+    struct gate_finding f;
+
+    if (why != NULL || !ev->u.observed.ok) {
+        unanswered(e, g, e->inv->clusters[c->ix].id, why);
+    } else {
+        gate_judge_cluster(&ev->u.observed.view, &ev->u.observed.storage, &x, &f);
+        take_finding(e, g, e->inv->n_nodes + c->ix, e->inv->clusters[c->ix].id, &f);
+    }
+    one_less(e, g);
+}
+
+/* The cluster's picture is shared: every gate that asked before it was taken gets its part. */
+void gate_on_cluster(struct engine *e, struct engine_cluster *c, const struct event *ev, time_ms asked)
+{
+    uint32_t n = c->waiters.n, kept = 0;
+
+    for (uint32_t i = 0; i < n; i++)
+        if (e->gate_runs.items[c->waiters.items[i]]->sample_at > asked)
+            kept++;
+    if (n == 0)
+        return;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t ix = c->waiters.items[0];
+        struct gate_run *g = e->gate_runs.items[ix];
+
+        memmove(&c->waiters.items[0], &c->waiters.items[1], (c->waiters.n - 1) * sizeof ix);
+        c->waiters.n--;
+        if (g->done || !g->sampling)
+            continue;
+        if (g->sample_at > asked) {
+            c->waiters.items[c->waiters.n++] = ix; /* there is room: one was just taken */
+            continue;
+        }
+        cluster_sample(e, g, c, ev, asked);
+    }
+    if (c->waiters.n > 0 && kept > 0)
+        cluster_want(e, c);
+}
+
+/* stages */
+
+static void gate_start(struct engine *e, uint32_t gate_ix, uint32_t wave, bool after, bool baseline)
+{
+    struct gate_run **slot, *g = calloc(1, sizeof *g);
+
+    if (g == NULL || (slot = list_push(&e->gate_runs)) == NULL) {
+        free(g);
+        e->nomem = true;
+        return;
+    }
+    *slot = g;
+    g->ix = e->gate_runs.n - 1;
+    g->gate = &e->rollout->gates[gate_ix];
+    g->gate_ix = gate_ix;
+    g->wave = wave;
+    g->after = after;
+    g->baseline = baseline;
+    g->started = e->now;
+    g->timer.kind = TIMER_GATE;
+    g->timer.of = g;
+    e->gates_open++;
+}
+
+/* A gate that is only asked afterwards still gets its baseline before. */
+static bool wanted(const struct gate *g, bool after, bool *ret_baseline)
+{
+    *ret_baseline = !after && (g->when & GATE_BEFORE) == 0;
+    if (after)
+        return (g->when & GATE_AFTER) != 0;
+    return !*ret_baseline || g->type != GATE_MANUAL;
+}
+
+void gates_begin(struct engine *e, uint32_t wave, bool after)
+{
+    uint32_t last;
+    bool baseline;
+
+    e->gates_first = e->gate_runs.n;
+    e->gates_open = 0;
+    for (uint32_t i = 0; i < e->rollout->n_gates; i++)
+        if (wanted(&e->rollout->gates[i], after, &baseline))
+            gate_start(e, i, wave, after, baseline);
+    last = e->gate_runs.n;
+    if (e->gates_first == last) {
+        wave_gates_done(e, ANSWER_PASS, "");
+        return;
+    }
+    /* By timers: no answer comes before all have begun. */
+    for (uint32_t i = e->gates_first; i < last; i++)
+        engine_timer(e, &e->gate_runs.items[i]->timer, e->now);
+}
+
+void gates_stop(struct engine *e)
+{
+    for (uint32_t i = e->gates_first; i < e->gate_runs.n; i++) {
+        struct gate_run *g = e->gate_runs.items[i];
+
+        if (g->done)
+            continue;
+        timer_stop(&e->timers, &g->timer);
+        g->done = true;
+        g->sampling = false;
+        g->answer = ANSWER_UNKNOWN;
+        g->ended = e->now;
+        FILL(g->text, "stopped");
+    }
+    e->gates_open = 0;
+}
+
+/* Another controller: what was being asked is lost, and the soak is no longer continuous. */
+void gates_abandon(struct engine *e)
+{
+    for (uint32_t i = 0; i < e->inv->n_clusters; i++)
+        e->clusters[i].waiters.n = 0;
+    for (uint32_t i = e->gates_first; i < e->gate_runs.n; i++) {
+        struct gate_run *g = e->gate_runs.items[i];
+
+        if (g->done)
+            continue;
+        memset(&g->tally, 0, sizeof g->tally);
+        g->sampling = false;
+        g->pending = 0;
+        g->started = e->now;
+        engine_timer(e, &g->timer, e->now + CLAIM_POLL_MS);
+    }
+}

@@ -1,0 +1,158 @@
+/* The decision state as one number (I23): every field that a later decision reads, in a fixed order and width. */
+#include "orchestrator/core/engine_state.h"
+
+#include <string.h>
+
+static void add_int(struct sha256 *s, int64_t v)
+{
+    uint8_t b[8];
+
+    for (int i = 0; i < 8; i++)
+        b[i] = (uint8_t)((uint64_t)v >> (8 * i));
+    sha256_add(s, b, sizeof b);
+}
+
+static void add_text(struct sha256 *s, const char *text)
+{
+    sha256_add(s, text, strlen(text) + 1);
+}
+
+static void add_flags(struct sha256 *s, const bool *flags, size_t n)
+{
+    int64_t bits = 0;
+
+    for (size_t i = 0; i < n; i++)
+        bits |= (int64_t)flags[i] << i;
+    add_int(s, bits);
+}
+
+static void add_run(struct sha256 *s, const struct engine *e)
+{
+    const bool flags[] = { e->stopped,       e->fenced,           e->at_rest,
+                           e->removal_known, e->removal_possible, e->window_blocked };
+    const int64_t numbers[] = { e->now,
+                                (int64_t)e->epoch,
+                                (int64_t)e->asks_made,
+                                e->approval_expires,
+                                e->started,
+                                e->ended,
+                                e->state,
+                                e->held_state,
+                                e->hold,
+                                e->ending,
+                                e->wave,
+                                e->failures,
+                                e->unknown,
+                                e->deviations,
+                                e->deviations_allowed,
+                                e->in_flight,
+                                e->rollback_open,
+                                e->rollback_failed,
+                                e->out_all,
+                                e->moved_at,
+                                e->window_at,
+                                e->gates_open,
+                                e->rollback_wave };
+
+    add_text(s, e->run);
+    add_text(s, e->controller);
+    add_flags(s, flags, sizeof flags / sizeof flags[0]);
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        add_int(s, numbers[i]);
+}
+
+static void add_moves(struct sha256 *s, const struct engine_node *n)
+{
+    for (uint32_t i = 0; i < n->moves.n; i++) {
+        add_int(s, n->moves.items[i].vm);
+        add_int(s, n->moves.items[i].to);
+        add_int(s, n->moves.items[i].state);
+    }
+    for (uint32_t i = 0; i < n->parks.n; i++) {
+        add_int(s, n->parks.items[i].vm);
+        add_int(s, n->parks.items[i].down | n->parks.items[i].merged << 1);
+    }
+}
+
+static void add_node(struct sha256 *s, const struct engine_node *n)
+{
+    const bool flags[] = { n->back,         n->claimed,      n->refused,      n->staged,
+                           n->staging,      n->paused,       n->vmms_touched, n->storage_touched,
+                           n->installed,    n->verified,     n->failed,       n->patched_by_us,
+                           n->go_home,      n->lost_unknown, n->foreign_op,   n->counted_out,
+                           n->in_rollback,  n->reboot_sent,  n->reboot_due,   n->suspended,
+                           n->unpark_failed };
+    const int64_t numbers[] = { n->phase,        n->end,         n->home_end,   n->step,
+                                n->goal,         n->life,        n->attempt,    n->tries,
+                                n->since,        n->out_since,   n->out_until,  n->lost_at,
+                                n->rehearsal,    n->unknown_ops, n->moves_open, n->build_now.number,
+                                n->build_now.ubr };
+
+    add_flags(s, flags, sizeof flags / sizeof flags[0]);
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        add_int(s, numbers[i]);
+    add_text(s, n->boot_id);
+    add_text(s, n->reason);
+    add_moves(s, n);
+}
+
+static void add_ops(struct sha256 *s, const struct engine *e)
+{
+    for (uint32_t i = 0; i < e->ops.n; i++) {
+        const struct op *op = e->ops.items[i];
+
+        add_text(s, op->id.text);
+        add_int(s, op->state);
+        add_int(s, op->sends);
+        add_int(s, op->deadline);
+        add_int(s, op->unknown | op->late << 1 | op->probing << 2 | op->seen << 3);
+    }
+}
+
+static void add_fleet(struct sha256 *s, const struct engine *e)
+{
+    for (uint32_t i = 0; i < e->inv->n_nodes; i++) {
+        add_int(s, e->fleet.nodes[i].out);
+        add_int(s, e->fleet.nodes[i].patched | e->fleet.nodes[i].receives << 1);
+        add_int(s, e->seen[i]);
+    }
+    for (uint32_t i = 0; i < e->fleet.vms.n; i++) {
+        const struct fleet_vm *v = &e->fleet.vms.items[i];
+
+        add_int(s, v->at);
+        add_int(s, v->moving_to);
+        add_int(s, v->moves);
+        add_int(s, v->gone | v->parked << 1);
+        add_int(s, (int64_t)v->vm.assigned_mib);
+    }
+}
+
+static void add_stages(struct sha256 *s, const struct engine *e)
+{
+    for (uint32_t w = 0; w < e->plan->n_waves; w++) {
+        add_int(s, e->waves[w].state);
+        add_int(s, e->waves[w].open);
+        add_int(s, e->waves[w].failures);
+    }
+    for (uint32_t i = 0; i < e->gate_runs.n; i++) {
+        add_int(s, e->gate_runs.items[i]->answer);
+        add_int(s, e->gate_runs.items[i]->done);
+        add_int(s, e->gate_runs.items[i]->tally.samples);
+    }
+}
+
+void engine_hash(const struct engine *e, char out[SHA256_TEXT])
+{
+    uint8_t digest[SHA256_BYTES];
+    struct sha256 s;
+
+    sha256_init(&s);
+    add_run(&s, e);
+    for (uint32_t i = 0; i < e->inv->n_nodes; i++)
+        add_node(&s, &e->nodes[i]);
+    add_ops(&s, e);
+    add_fleet(&s, e);
+    add_stages(&s, e);
+    sha256_end(&s, digest);
+    sha256_hex(digest, out);
+}

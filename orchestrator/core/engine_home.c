@@ -1,0 +1,250 @@
+/* The way home, the same for every node that was paused by us: start_vmms, storage_in, the check of O12, resume,
+ * unpark, settle. Come back whole or stay out. */
+#include "orchestrator/core/engine_state.h"
+
+#include <string.h>
+
+#define STEP_AGAIN_MS (30 * SECOND_MS)
+#define COMPARE_LIMIT_MS (15 * MINUTE_MS)
+#define SETTLE_POLL_MS (30 * SECOND_MS)
+#define SETTLE_FLOOR_MS (30 * MINUTE_MS)
+#define RESYNC_FLOOR_MS (4 * HOUR_MS)
+
+static void stuck(struct engine *e, struct engine_node *n, const char *why)
+{
+    const char *bmc = e->inv->nodes[n->ix].bmc;
+    const char *text = SAY(e, "%s%s%s", why, bmc == NULL ? "" : "; BMC ", bmc == NULL ? "" : bmc);
+
+    engine_note(e, NOTE_WARNING, "O12", n->ix, text);
+    node_end(e, n, NODE_STUCK, text);
+}
+
+static bool drive_compare(struct engine *e, struct engine_node *n)
+{
+    if (!n->before.known) { /* never recorded: there is nothing it could differ from */
+        node_step(e, n, RESUME_CSV);
+        return true;
+    }
+    ask_node(e, n, OBSERVE_FACTS);
+    return false;
+}
+
+static bool drive_csv(struct engine *e, struct engine_node *n)
+{
+    struct engine_cluster *c = &e->clusters[n->cluster];
+
+    if (c->seen_at >= n->step_since && c->csv_bad <= n->csv_bad) {
+        node_step(e, n, RESUME_NODE);
+        return true;
+    }
+    if (e->now - n->since > COMPARE_LIMIT_MS) {
+        stuck(e, n, "O12: a cluster shared volume is not as before");
+        return true;
+    }
+    node_waits(e, n, "O12: the state of the cluster shared volumes");
+    cluster_want(e, c);
+    if (c->seen_at >= n->step_since)
+        node_wake(e, n, SETTLE_POLL_MS);
+    return false;
+}
+
+static bool drive_unpark(struct engine *e, struct engine_node *n)
+{
+    for (uint32_t i = 0; i < n->parks.n; i++) {
+        if (n->parks.items[i].down) {
+            n->park_at = i;
+            op_start(e, n, ACT_UNPARK_VM);
+            return false;
+        }
+    }
+    node_to(e, n, NODE_SETTLING);
+    return true;
+}
+
+static bool drive_merge(struct engine *e, struct engine_node *n)
+{
+    for (uint32_t i = 0; i < n->parks.n; i++) {
+        if (n->parks.items[i].checkpoint && !n->parks.items[i].merged) {
+            n->park_at = i;
+            op_start(e, n, ACT_MERGE);
+            return true;
+        }
+    }
+    return false;
+}
+
+static dur_ms settle_limit(const struct engine *e, const struct engine_node *n)
+{
+    bool s2d = e->inv->clusters[n->cluster].storage == STORAGE_S2D;
+    dur_ms p95 =
+        predict_step(e->predictor, n->ix, PREDICT_RESYNC).p95 * (dur_ms)e->rollout->policy.timeout_factor;
+    dur_ms floor = s2d ? RESYNC_FLOOR_MS : SETTLE_FLOOR_MS;
+
+    return p95 > floor ? p95 : floor;
+}
+
+static void settled(struct engine *e, struct engine_node *n)
+{
+    if (e->inv->clusters[n->cluster].storage == STORAGE_S2D && e->now > n->since)
+        predictor_measured(e->predictor, n->ix, PREDICT_RESYNC, e->now - n->since);
+    if (n->unpark_failed)
+        node_end(e, n, n->back ? n->home_end : NODE_SET_ASIDE, SAY(e, "%s", n->reason));
+    else
+        node_end(e, n, n->home_end, SAY(e, "%s", n->reason));
+}
+
+/* I17: the cluster says Up, its storage is whole. */
+static bool drive_settle(struct engine *e, struct engine_node *n)
+{
+    struct engine_cluster *c = &e->clusters[n->cluster];
+    bool seen = c->seen_at >= n->step_since;
+
+    if (drive_merge(e, n))
+        return false;
+    if (seen && e->seen[n->ix] == SEEN_UP && cluster_clean(e, c, n->step_since - 1)) {
+        settled(e, n);
+        return true;
+    }
+    if (e->now - n->since > settle_limit(e, n)) {
+        stuck(e, n,
+              e->seen[n->ix] == SEEN_UP ? "O21: the storage did not resync in time"
+                                        : "I17: the cluster does not say Up");
+        return true;
+    }
+    node_waits(e, n, e->seen[n->ix] == SEEN_UP ? "O21: storage repair" : "the cluster to say Up");
+    if (!seen || e->now - c->seen_at >= SETTLE_POLL_MS) {
+        cluster_want(e, c);
+        node_wake(e, n, SETTLE_POLL_MS); /* in case nobody answers */
+    } else {
+        node_wake(e, n, SETTLE_POLL_MS - (e->now - c->seen_at));
+    }
+    return false;
+}
+
+static bool drive_resume(struct engine *e, struct engine_node *n)
+{
+    switch ((enum resume_step)n->step) {
+    case RESUME_COMPARE:
+        return drive_compare(e, n);
+    case RESUME_CSV:
+        return drive_csv(e, n);
+    case RESUME_NODE:
+        op_start(e, n, ACT_RESUME);
+        return false;
+    case RESUME_VMS:
+        return drive_unpark(e, n);
+    }
+    return false;
+}
+
+bool home_drive(struct engine *e, struct engine_node *n)
+{
+    bool vmms = n->phase == NODE_STARTING_VMMS;
+
+    if (n->phase == NODE_RESUMING)
+        return drive_resume(e, n);
+    if (n->phase == NODE_SETTLING)
+        return drive_settle(e, n);
+    if (vmms ? n->vmms_touched : n->storage_touched) {
+        op_start(e, n, vmms ? ACT_START_VMMS : ACT_STORAGE_IN);
+        return false;
+    }
+    node_to(e, n, vmms ? NODE_STORAGE_IN : NODE_RESUMING);
+    return true;
+}
+
+static bool again(struct engine *e, struct engine_node *n, const struct op_end *end)
+{
+    if (!action_may_repeat(e, n, end->action))
+        return false;
+    node_wake(e, n, STEP_AGAIN_MS);
+    return true;
+}
+
+static void node_op_failed(struct engine *e, struct engine_node *n, const struct op_end *end)
+{
+    if (!again(e, n, end))
+        stuck(e, n, SAY(e, "%s: %s %s", action_name(end->action), end->code, end->text));
+}
+
+static void unparked(struct engine *e, struct engine_node *n, const struct op_end *end)
+{
+    struct node_park *k = &n->parks.items[n->park_at];
+
+    if (!end->ok && again(e, n, end))
+        return;
+    k->down = false;
+    e->clusters[n->cluster].moved_at = e->now;
+    if (end->ok) {
+        fleet_park(&e->fleet, k->vm, false);
+        return;
+    }
+    n->unpark_failed = true;
+    if (!n->back)
+        node_fail(e, n);
+    FILL(n->reason,
+         SAY(e, "VM %s did not come back: %s %s", e->fleet.vms.items[k->vm].vm.id, end->code, end->text));
+    engine_note(e, NOTE_WARNING, "I9", n->ix, n->reason);
+}
+
+static void merged(struct engine *e, struct engine_node *n, const struct op_end *end)
+{
+    if (!end->ok && again(e, n, end))
+        return;
+    n->parks.items[n->park_at].merged = true;
+    if (end->ok)
+        return;
+    n->unpark_failed = true; /* O4: it does not count as done with a checkpoint left */
+    if (!n->back)
+        node_fail(e, n);
+    FILL(n->reason, SAY(e, "O4: a checkpoint was not merged: %s", end->text));
+}
+
+static void stepped(struct engine *e, struct engine_node *n, enum action action)
+{
+    if (action == ACT_START_VMMS) {
+        n->vmms_touched = false;
+        node_to(e, n, NODE_STORAGE_IN);
+    } else if (action == ACT_STORAGE_IN) {
+        n->storage_touched = false;
+        node_to(e, n, NODE_RESUMING);
+    } else {
+        n->paused = false;
+        e->clusters[n->cluster].clean_since = 0; /* repairs start late: look anew (O21) */
+        node_step(e, n, RESUME_VMS);
+    }
+}
+
+void home_op_ended(struct engine *e, struct engine_node *n, const struct op_end *end)
+{
+    if (end->action == ACT_UNPARK_VM)
+        unparked(e, n, end);
+    else if (end->action == ACT_MERGE)
+        merged(e, n, end);
+    else if (!end->ok)
+        node_op_failed(e, n, end);
+    else
+        stepped(e, n, end->action);
+}
+
+void home_observed(struct engine *e, struct engine_node *n, const struct event *ev)
+{
+    struct node_record now;
+    const char *differs = "no facts";
+
+    if (n->step != RESUME_COMPARE)
+        return;
+    if (ev->u.observed.ok) {
+        record_take(&now, &ev->u.observed.facts, e->now);
+        n->build_now = now.build;
+        differs = record_differs(&n->before, &now);
+    }
+    if (differs == NULL) {
+        node_step(e, n, RESUME_CSV);
+    } else if (e->now - n->since > COMPARE_LIMIT_MS) {
+        stuck(e, n, SAY(e, "O12: not as before the drain: %s", differs));
+    } else {
+        node_waits(e, n, SAY(e, "O12: the node to be as before: %s", differs));
+        node_wake(e, n, STEP_AGAIN_MS);
+    }
+}

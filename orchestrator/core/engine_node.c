@@ -1,0 +1,487 @@
+/* One node's way up to its admission, its ends, and the doors between phases. */
+#include "orchestrator/core/engine_state.h"
+
+#include <string.h>
+
+#define CHECK_AGAIN_MS (60 * SECOND_MS)
+#define CHECK_TRIES 10
+#define STAGE_TRIES 3
+#define STAGE_FLOOR_MS (30 * MINUTE_MS)
+
+const char *node_id(const struct engine *e, const struct engine_node *n)
+{
+    return e->inv->nodes[n->ix].id;
+}
+
+bool node_in_flight(const struct engine_node *n)
+{
+    return (node_phases[n->phase].flags & NODE_COUNTS_AS_OUT) != 0;
+}
+
+bool node_is_unknown(const struct engine_node *n)
+{
+    return n->unknown_ops > 0 || n->lost_unknown || n->foreign_op;
+}
+
+/* Unknown counts against the budget while it lasts (O17). */
+void node_unknown(struct engine *e, struct engine_node *n, bool was)
+{
+    bool is = node_is_unknown(n);
+
+    if (is == was)
+        return;
+    e->unknown = is ? e->unknown + 1 : e->unknown - 1;
+    if (n->wave != IX_NONE)
+        e->waves[n->wave].unknown = is ? e->waves[n->wave].unknown + 1 : e->waves[n->wave].unknown - 1;
+    if (is)
+        engine_note(e, NOTE_WARNING, "O17", n->ix, n->reason);
+    e->clusters_dirty = true;
+}
+
+void node_waits(struct engine *e, struct engine_node *n, const char *text)
+{
+    (void)e;
+    FILL(n->waits, text);
+}
+
+void node_to(struct engine *e, struct engine_node *n, enum node_phase phase)
+{
+    bool was = node_in_flight(n);
+
+    assert(sm_may(node_phases, n->phase, phase));
+    n->phase = phase;
+    n->since = e->now;
+    n->tries = 0;
+    n->waits[0] = '\0';
+    node_step(e, n, 0);
+    timer_stop(&e->timers, &n->wake);
+    e->in_flight = e->in_flight + node_in_flight(n) - was;
+    e->moved_at = e->now;
+}
+
+void node_step(struct engine *e, struct engine_node *n, uint32_t step)
+{
+    n->step = step;
+    n->step_since = e->now;
+    n->tries = 0;
+}
+
+void node_wake(struct engine *e, struct engine_node *n, dur_ms after)
+{
+    engine_timer(e, &n->wake, e->now + after);
+}
+
+bool node_again(struct engine *e, struct engine_node *n, uint32_t tries, dur_ms after)
+{
+    if (++n->tries > tries)
+        return false;
+    node_wake(e, n, after);
+    return true;
+}
+
+bool node_ready(const struct engine_node *n)
+{
+    return n->phase == NODE_STAGING && (n->staged || n->back) && n->ask == NULL && n->wake.pos == 0;
+}
+
+/* checking and staging */
+
+static void stage(struct engine *e, struct engine_node *n)
+{
+    dur_ms p95 =
+        predict_step(e->predictor, n->ix, PREDICT_STAGE).p95 * (dur_ms)e->rollout->policy.timeout_factor;
+    struct command *c = engine_command(e, CMD_STAGE);
+
+    c->node = n->ix;
+    c->limit_ms = p95 > STAGE_FLOOR_MS ? p95 : STAGE_FLOOR_MS;
+    n->staging = true;
+}
+
+static bool prepare_drive(struct engine *e, struct engine_node *n)
+{
+    if (n->phase == NODE_CHECKING) {
+        ask_node(e, n, OBSERVE_FACTS);
+        return false;
+    }
+    if (!n->staged && !n->back) {
+        stage(e, n);
+        return false;
+    }
+    cluster_dirty(e, &e->clusters[n->cluster]);
+    return false;
+}
+
+void node_staged(struct engine *e, const struct event *ev)
+{
+    struct engine_node *n = &e->nodes[ev->node];
+
+    if (!n->staging)
+        return;
+    n->staging = false;
+    e->moved_at = e->now;
+    n->staged = ev->u.staged.ok;
+    if (ev->u.staged.ok) {
+        if (ev->u.staged.took > 0)
+            predictor_measured(e->predictor, n->ix, PREDICT_STAGE, ev->u.staged.took);
+    } else if (n->phase == NODE_STAGING && !node_again(e, n, STAGE_TRIES, CHECK_AGAIN_MS)) {
+        node_give_up(e, n, NODE_SET_ASIDE,
+                     SAY(e, "staging failed: %s", ev->u.staged.text == NULL ? "" : ev->u.staged.text));
+    }
+    node_drive(e, n);
+}
+
+static void refuse(struct engine *e, struct engine_node *n, const char *why)
+{
+    node_give_up(e, n, NODE_SET_ASIDE, why);
+}
+
+/* Forward only: is there anything to do, and may it be done? */
+static bool judge_forward(struct engine *e, struct engine_node *n)
+{
+    if (n->before.pending) {
+        if (e->rollout->policy.pending == PENDING_REFUSE) {
+            refuse(e, n, "O11: a reboot is pending from before");
+            return false;
+        }
+        n->goal = GOAL_REBOOT_FIRST;
+    } else if (build_compare(n->before.build, e->rollout->patch.target) >= 0) {
+        e->fleet.nodes[n->ix].patched = true;
+        node_end(e, n, NODE_COMPLIANT, "at the target or newer already");
+        return false;
+    }
+    return true;
+}
+
+static void judge_facts(struct engine *e, struct engine_node *n, const struct node_facts *f)
+{
+    if (f->cluster != NULL && strcmp(f->cluster, e->inv->clusters[n->cluster].id) != 0) {
+        refuse(e, n, SAY(e, "I16: the node says it belongs to cluster %s", f->cluster));
+        return;
+    }
+    if (n->life == 1 && n->attempt == 1)
+        n->build_first = f->build;
+    n->build_now = f->build;
+    record_take(&n->before, f, e->now);
+    if (!n->before.idle) {
+        if (!node_again(e, n, CHECK_TRIES, CHECK_AGAIN_MS))
+            refuse(e, n, "O26: servicing is in progress on the node");
+        else
+            node_waits(e, n, "O26: servicing is in progress on the node");
+        return;
+    }
+    if (n->phase == NODE_CHECKING && n->before.bitlocker && n->attempts[ACT_BITLOCKER] == 0 && n->life == 1)
+        engine_note(e, NOTE_WARNING, "O12", n->ix,
+                    "the OS volume is protected by BitLocker: check that the recovery key is escrowed");
+    if (!n->back && !judge_forward(e, n))
+        return;
+    if (n->phase == NODE_CHECKING)
+        node_to(e, n, NODE_STAGING);
+}
+
+static void prepare_observed(struct engine *e, struct engine_node *n, const struct event *ev)
+{
+    if (ev->u.observed.ok)
+        judge_facts(e, n, &ev->u.observed.facts);
+    else if (!node_again(e, n, CHECK_TRIES, CHECK_AGAIN_MS))
+        refuse(e, n, SAY(e, "no facts: %s", ev->u.observed.text == NULL ? "" : ev->u.observed.text));
+}
+
+/* Gone for too long before its first effect, or not to be trusted: set aside (O17, I16). */
+static void prepare_unclaimed(struct engine *e, struct engine_node *n)
+{
+    time_ms from = n->turn_since > n->lost_at ? n->turn_since : n->lost_at;
+
+    if (n->phase != NODE_CHECKING && n->phase != NODE_STAGING)
+        return;
+    if (n->refused)
+        refuse(e, n, SAY(e, "%s", n->reason));
+    else if (e->now - from >= e->rollout->policy.unreachable_ms)
+        refuse(e, n, "unreachable");
+    else
+        node_waits(e, n, "the connection to the node");
+}
+
+/* dispatch by phase */
+
+static bool drive_nothing(struct engine *e, struct engine_node *n)
+{
+    (void)e, (void)n;
+    return false;
+}
+
+static const struct phase_row {
+    bool (*drive)(struct engine *, struct engine_node *);
+    void (*op_ended)(struct engine *, struct engine_node *, const struct op_end *);
+    void (*observed)(struct engine *, struct engine_node *, const struct event *);
+} phase_rows[NODE_PHASES] = {
+    [NODE_PENDING] = { drive_nothing, NULL, NULL },
+    [NODE_CHECKING] = { prepare_drive, NULL, prepare_observed },
+    [NODE_STAGING] = { prepare_drive, NULL, prepare_observed },
+    [NODE_DRAINING] = { drain_drive, drain_op_ended, drain_observed },
+    [NODE_EMPTIED] = { effect_drive, effect_op_ended, NULL },
+    [NODE_STORAGE_OUT] = { effect_drive, effect_op_ended, NULL },
+    [NODE_STOPPING_VMMS] = { effect_drive, effect_op_ended, NULL },
+    [NODE_INSTALLING] = { effect_drive, effect_op_ended, NULL },
+    [NODE_REMOVING] = { effect_drive, effect_op_ended, NULL },
+    [NODE_REBOOTING] = { effect_drive, effect_op_ended, effect_observed },
+    [NODE_VERIFYING] = { effect_drive, effect_op_ended, effect_observed },
+    [NODE_STARTING_VMMS] = { home_drive, home_op_ended, NULL },
+    [NODE_STORAGE_IN] = { home_drive, home_op_ended, NULL },
+    [NODE_RESUMING] = { home_drive, home_op_ended, home_observed },
+    [NODE_SETTLING] = { home_drive, home_op_ended, NULL },
+    [NODE_ENDED] = { drive_nothing, NULL, NULL },
+};
+
+void node_drive(struct engine *e, struct engine_node *n)
+{
+    if (e->stopped || n->op != NULL || n->ask != NULL || n->staging || n->wake.pos != 0)
+        return;
+    if (!n->claimed) {
+        prepare_unclaimed(e, n);
+        return;
+    }
+    if (n->foreign_op) {
+        node_waits(e, n, "a person's decision about an operation that is not in this log");
+        return;
+    }
+    while (n->op == NULL && n->ask == NULL && phase_rows[n->phase].drive(e, n)) {
+    }
+}
+
+void node_op_ended(struct engine *e, struct engine_node *n, const struct op_end *end)
+{
+    if (phase_rows[n->phase].op_ended != NULL)
+        phase_rows[n->phase].op_ended(e, n, end);
+}
+
+void node_observed(struct engine *e, struct engine_node *n, const struct event *ev)
+{
+    if (phase_rows[n->phase].observed != NULL)
+        phase_rows[n->phase].observed(e, n, ev);
+    node_drive(e, n);
+}
+
+/* lives and ends */
+
+void node_begin_life(struct engine *e, struct engine_node *n, bool back)
+{
+    n->life++;
+    n->back = back;
+    n->goal = back ? GOAL_REMOVE : GOAL_INSTALL;
+    n->end = n->home_end = NODE_END_NONE;
+    n->paused = n->vmms_touched = n->storage_touched = n->installed = n->verified = n->unpark_failed = false;
+    n->go_home = n->suspended = false;
+    n->reboots = n->proofs = 0;
+    n->before.known = false;
+    n->reason[0] = '\0';
+    n->turn_since = e->now;
+    memset(n->attempts, 0, sizeof n->attempts);
+    list_clear(&n->moves);
+    list_clear(&n->parks);
+    node_to(e, n, NODE_CHECKING);
+    if (!n->claimed && n->link.pos == 0)
+        engine_timer(e, &n->link, e->now + e->rollout->policy.unreachable_ms);
+}
+
+void node_activate(struct engine *e, struct engine_node *n)
+{
+    if (n->phase != NODE_PENDING)
+        return;
+    n->attempt++;
+    node_begin_life(e, n, false);
+    node_drive(e, n);
+}
+
+static void check_budget(struct engine *e, const struct engine_node *n)
+{
+    uint32_t wave = n->wave == IX_NONE ? 0 : e->waves[n->wave].failures;
+
+    if (e->state == RUN_ROLLING_BACK || e->ending != RUN_RUNNING)
+        return;
+    if (wave <= e->rollout->policy.failures_per_wave && e->failures <= e->rollout->policy.failures_per_run)
+        return;
+    run_stop_towards(
+        e, RUN_HALTED,
+        SAY(e, "the failure budget is spent: %u failed in the run, %u in this wave", e->failures, wave));
+}
+
+/* A failed node counts once (O8, O12 and the like). */
+void node_fail(struct engine *e, struct engine_node *n)
+{
+    if (n->failed)
+        return;
+    n->failed = true;
+    e->failures++;
+    if (n->wave != IX_NONE)
+        e->waves[n->wave].failures++;
+    check_budget(e, n);
+}
+
+static void back_in_service(struct engine *e, struct engine_node *n)
+{
+    struct engine_cluster *c = &e->clusters[n->cluster];
+
+    if (!n->counted_out)
+        return;
+    n->counted_out = false;
+    n->out_until = e->now;
+    assert(c->out > 0 && e->out_all > 0);
+    c->out--;
+    c->changed_at = e->now;
+    e->out_all--;
+    e->fleet.nodes[n->ix].out &= ~(uint32_t)(OUT_OURS | OUT_STUCK);
+    e->fleet.nodes[n->ix].receives = true;
+    ledger_node_out(e, n);
+    e->clusters_dirty = true; /* K_g may have a place again */
+}
+
+/* The rehearsal's next life, if this end was one of its first two (O14). */
+static bool rehearsal_goes_on(struct engine *e, struct engine_node *n, enum node_end end)
+{
+    if (!n->rehearse || n->rehearsal >= 2 || e->ending != RUN_RUNNING || n->go_home)
+        return false;
+    if (end != (n->rehearsal == 0 ? NODE_DONE : NODE_ROLLED_BACK))
+        return false;
+    if (++n->rehearsal == 2) {
+        e->removal_known = e->removal_possible = true;
+        engine_note(e, NOTE_DECISION, "O14", n->ix, "removal is proved possible");
+    }
+    back_in_service(e, n);
+    node_begin_life(e, n, n->rehearsal == 1);
+    return true;
+}
+
+static void count_end(struct engine *e, struct engine_node *n)
+{
+    if (n->in_rollback) {
+        n->in_rollback = false;
+        e->rollback_open--;
+        e->rollback_failed += n->end != NODE_ROLLED_BACK;
+    } else if (n->wave != IX_NONE && e->waves[n->wave].open > 0 && n->counted_open) {
+        e->waves[n->wave].open--;
+        e->waves[n->wave].nodes_ended = e->now;
+    }
+    n->counted_open = false;
+}
+
+void node_end(struct engine *e, struct engine_node *n, enum node_end end, const char *text)
+{
+    char why[sizeof n->reason];
+
+    FILL(why, text);
+    if (rehearsal_goes_on(e, n, end))
+        return;
+    n->end = end;
+    n->go_home = false;
+    if (end == NODE_STUCK) {
+        e->fleet.nodes[n->ix].out |= OUT_STUCK;
+        node_fail(e, n);
+    } else {
+        back_in_service(e, n);
+    }
+    node_to(e, n, NODE_ENDED);
+    FILL(n->reason, why);
+    if (n->rehearse && e->ending == RUN_RUNNING)
+        wave_rehearsed(e, n);
+    count_end(e, n);
+    if (end == NODE_DONE && !n->back && n->plan_ix != IX_NONE)
+        evidence_node(e, n);
+    cluster_dirty(e, &e->clusters[n->cluster]);
+}
+
+/* Home from wherever it is, without what is left to do. Nothing was touched: ends at once. */
+void node_home(struct engine *e, struct engine_node *n, enum node_end end, const char *text)
+{
+    n->home_end = end;
+    n->go_home = false;
+    FILL(n->reason, text);
+    for (uint32_t i = 0; i < n->moves.n; i++) {
+        struct node_move *m = &n->moves.items[i];
+
+        if (m->state != MOVE_PENDING)
+            continue;
+        m->state = MOVE_GIVEN_UP;
+        fleet_promise(&e->fleet, m->vm, IX_NONE);
+    }
+    if (!n->paused)
+        node_end(e, n, end, SAY(e, "%s", n->reason));
+    else
+        node_to(e, n, NODE_STARTING_VMMS);
+}
+
+void node_give_up(struct engine *e, struct engine_node *n, enum node_end end, const char *text)
+{
+    if (!n->back)
+        node_fail(e, n);
+    node_home(e, n, n->back ? NODE_DONE : end, text);
+}
+
+/* To the next safe point, as in abort: what has begun goes on, what has not begun is not begun. */
+void node_safe_point(struct engine *e, struct engine_node *n)
+{
+    if (n->phase == NODE_ENDED || n->phase == NODE_PENDING)
+        return;
+    if (!node_in_flight(n)) {
+        node_end(e, n, NODE_NOT_STARTED,
+                 e->end_text[0] == '\0' ? "stopped before its turn" : SAY(e, "%s", e->end_text));
+        return;
+    }
+    n->go_home = true;
+    n->go_end = n->back ? NODE_DONE : NODE_RETURNED;
+    if ((n->phase == NODE_INSTALLING || n->phase == NODE_REMOVING) && n->op != NULL &&
+        n->op->state < OP_RUNNING && n->op->action != ACT_BITLOCKER)
+        op_cancel(e, n->op);
+    node_drive(e, n);
+}
+
+/* O12 */
+
+static uint64_t hash_text(uint64_t h, const char *text)
+{
+    for (; text != NULL && *text != '\0'; text++)
+        h = (h ^ (unsigned char)*text) * 1099511628211u;
+    return (h ^ 0xff) * 1099511628211u;
+}
+
+#define HASH_START 14695981039346656037u
+
+void record_take(struct node_record *r, const struct node_facts *f, time_ms at)
+{
+    memset(r, 0, sizeof *r);
+    r->known = true;
+    r->at = at;
+    r->memory_mib = f->memory_mib;
+    r->cpus = f->cpus;
+    r->storage_paths = f->storage_paths;
+    r->build = f->build;
+    r->pending = f->pending_reboot;
+    r->idle = f->servicing_idle;
+    r->bitlocker = f->bitlocker_os_volume != NULL && strcmp(f->bitlocker_os_volume, "on") == 0;
+    /* Sums over the items: their order says nothing. */
+    for (uint32_t i = 0; i < f->n_switches; i++)
+        r->switches += hash_text(HASH_START, f->switches[i]);
+    for (uint32_t i = 0; i < f->n_interfaces; i++)
+        r->interfaces += hash_text(hash_text(HASH_START, f->interfaces[i].name), f->interfaces[i].state);
+    r->bitlocker_state = hash_text(HASH_START, f->bitlocker_os_volume);
+    r->attestation = hash_text(HASH_START, f->attestation);
+    FILL(r->boot_id, f->boot_id == NULL ? "" : f->boot_id);
+}
+
+const char *record_differs(const struct node_record *before, const struct node_record *now)
+{
+    if (before->memory_mib != now->memory_mib)
+        return "memory";
+    if (before->cpus != now->cpus)
+        return "logical processors";
+    if (before->switches != now->switches)
+        return "virtual switches";
+    if (before->interfaces != now->interfaces)
+        return "cluster interfaces";
+    if (before->storage_paths != now->storage_paths)
+        return "storage paths";
+    if (before->bitlocker_state != now->bitlocker_state)
+        return "BitLocker";
+    if (before->attestation != now->attestation)
+        return "attestation";
+    return NULL;
+}

@@ -1,0 +1,507 @@
+/* Operations: an intent before the send, a deadline from predictions, a probe
+ * when it passes, and an end only by the node's journal, the effect's own
+ * witness or a person (I18, I19; reliability.md part C). */
+#include "orchestrator/core/engine_op.h"
+
+#include <string.h>
+
+#define OP_GRACE_MS (30 * SECOND_MS)
+#define PROBE_FIRST_MS (15 * SECOND_MS)
+#define PROBE_LAST_MS (5 * MINUTE_MS)
+#define PROBE_ANSWER_MS (60 * SECOND_MS)
+#define SENDS_MAX 5   /* of one op that the node never saw */
+#define REFUTED_MAX 2 /* of one op that was started and shown not to have happened */
+
+/* clang-format off */
+const struct action_row action_rows[ACTIONS] = {
+    [ACT_PAUSE]       = { "pause",             PREDICT_PAUSE,       2 * MINUTE_MS },
+    [ACT_MOVE_VM]     = { "move_vm",           PREDICT_STEPS,       5 * MINUTE_MS },
+    [ACT_PARK_VM]     = { "park_vm",           PREDICT_PARK,       10 * MINUTE_MS },
+    [ACT_MOVE_GROUPS] = { "move_groups",       PREDICT_MOVE_GROUPS, 5 * MINUTE_MS },
+    [ACT_STORAGE_OUT] = { "storage_out",       PREDICT_STORAGE,     5 * MINUTE_MS },
+    [ACT_STOP_VMMS]   = { "stop_vmms",         PREDICT_VMMS,        5 * MINUTE_MS },
+    [ACT_BITLOCKER]   = { "bitlocker_suspend", PREDICT_PAUSE,       2 * MINUTE_MS },
+    [ACT_INSTALL]     = { "install",           PREDICT_INSTALL,    20 * MINUTE_MS },
+    [ACT_UNINSTALL]   = { "uninstall",         PREDICT_REMOVE,     20 * MINUTE_MS },
+    [ACT_REBOOT]      = { "reboot",            PREDICT_REBOOT,     15 * MINUTE_MS },
+    [ACT_START_VMMS]  = { "start_vmms",        PREDICT_VMMS,       10 * MINUTE_MS },
+    [ACT_STORAGE_IN]  = { "storage_in",        PREDICT_STORAGE,     5 * MINUTE_MS },
+    [ACT_RESUME]      = { "resume",            PREDICT_RESUME,      5 * MINUTE_MS },
+    [ACT_UNPARK_VM]   = { "unpark_vm",         PREDICT_UNPARK,     10 * MINUTE_MS },
+    [ACT_MERGE]       = { "merge",             PREDICT_PARK,       30 * MINUTE_MS },
+};
+/* clang-format on */
+
+const char *action_name(enum action a)
+{
+    return action_rows[a].name;
+}
+
+/* I19: no more attempts of one step in one life than the policy has. */
+bool action_may_repeat(const struct engine *e, const struct engine_node *n, enum action a)
+{
+    return n->attempts[a] < e->rollout->policy.attempts_max;
+}
+
+static struct op *op_slot(struct engine *e)
+{
+    struct op *op;
+
+    if (!list_grow(&e->ops.items, e->ops.n, &e->ops.cap, sizeof(struct op *)) ||
+        !list_grow(&e->ops_free.items, e->ops_free.n + e->ops.n, &e->ops_free.cap, sizeof(struct op *)))
+        return NULL;
+    if (e->ops_free.n > 0) {
+        struct buf args, precondition;
+
+        op = e->ops_free.items[--e->ops_free.n];
+        args = op->args;
+        precondition = op->precondition;
+        memset(op, 0, sizeof *op);
+        op->args = args;
+        op->precondition = precondition;
+        buf_reset(&op->args);
+        buf_reset(&op->precondition);
+        return op;
+    }
+    return calloc(1, sizeof *op);
+}
+
+static uint32_t next_attempt(struct engine *e, struct engine_node *n, enum action action, uint32_t vm)
+{
+    if (n->attempts[action] < UINT8_MAX)
+        n->attempts[action]++;
+    return vm == IX_NONE ? n->attempts[action] : ++e->vms[vm].ops;
+}
+
+static struct estimate op_predict(const struct engine *e, const struct op *op)
+{
+    if (op->action == ACT_MOVE_VM)
+        return predict_move(e->predictor, &e->fleet, op->vm);
+    return predict_step(e->predictor, op->node, action_rows[op->action].predict);
+}
+
+struct op *op_open(struct engine *e, struct engine_node *n, enum action action, uint32_t vm)
+{
+    struct op *op = op_slot(e);
+    const char *subject = vm == IX_NONE ? NULL : e->fleet.vms.items[vm].vm.id;
+    dur_ms limit;
+
+    if (op == NULL) {
+        e->nomem = true;
+        return NULL;
+    }
+    op->action = action;
+    op->node = n->ix;
+    op->vm = vm;
+    op->receiver = IX_NONE;
+    if (op_id_make(e->run, node_id(e, n), n->life == 0 ? 1 : n->life, action_rows[action].name, subject,
+                   next_attempt(e, n, action, vm), &op->id, NULL) != 0)
+        e->bug = true;
+    op->predicted = op_predict(e, op);
+    limit = op->predicted.p95 * (dur_ms)e->rollout->policy.timeout_factor;
+    op->limit_ms = limit > action_rows[action].floor_ms ? limit : action_rows[action].floor_ms;
+    op->timer.kind = TIMER_OP;
+    op->timer.of = op;
+    op->slot = e->ops.n;
+    e->ops.items[e->ops.n++] = op;
+    if (action == ACT_MOVE_VM)
+        e->vms[vm].op = op;
+    else
+        n->op = op;
+    return op;
+}
+
+void op_send(struct engine *e, struct op *op)
+{
+    struct command *c = engine_command(e, CMD_OP_START);
+
+    c->node = op->node;
+    c->op = op->id.text;
+    c->action = action_rows[op->action].name;
+    c->args = buf_text(&op->args);
+    c->precondition = op->precondition.len == 0 ? NULL : buf_text(&op->precondition);
+    c->receiver = op->receiver;
+    c->memory_mib = op->memory_mib;
+    c->limit_ms = op->limit_ms;
+    e->nomem = e->nomem || op->args.failed || op->precondition.failed;
+    op->sends++;
+    op->sent = e->now;
+    op->deadline = e->now + op->limit_ms + OP_GRACE_MS;
+    op->late = op->probing = false;
+    op->probes = 0;
+    engine_timer(e, &op->timer, op->deadline);
+}
+
+static void op_command(struct engine *e, const struct op *op, enum command_type type)
+{
+    struct command *c = engine_command(e, type);
+
+    c->node = op->node;
+    c->op = op->id.text;
+}
+
+static void op_ack(struct engine *e, uint32_t node, const char *id)
+{
+    struct command *c = engine_command(e, CMD_OP_ACK);
+
+    c->node = node;
+    c->op = engine_keep(e, id);
+}
+
+void op_cancel(struct engine *e, struct op *op)
+{
+    if (op->cancelled)
+        return;
+    op->cancelled = true;
+    op_command(e, op, CMD_OP_CANCEL);
+}
+
+/* Backoff doubles from 15 s to 5 min. */
+static dur_ms probe_wait(const struct op *op)
+{
+    dur_ms wait = PROBE_FIRST_MS;
+
+    for (uint32_t i = 0; i < op->probes && wait < PROBE_LAST_MS; i++)
+        wait *= 2;
+    return wait < PROBE_LAST_MS ? wait : PROBE_LAST_MS;
+}
+
+void op_probe(struct engine *e, struct op *op)
+{
+    op_command(e, op, CMD_OP_PROBE);
+    op->probing = true;
+    op->probes++;
+    engine_timer(e, &op->timer, e->now + PROBE_ANSWER_MS);
+}
+
+static void op_set_unknown(struct engine *e, struct op *op, bool unknown)
+{
+    struct engine_node *n = &e->nodes[op->node];
+    bool was = node_is_unknown(n);
+
+    if (op->unknown == unknown)
+        return;
+    op->unknown = unknown;
+    if (unknown) {
+        n->unknown_ops++;
+        FILL(n->reason, SAY(e, "the outcome of %s is not known", op->id.text));
+    } else {
+        assert(n->unknown_ops > 0);
+        n->unknown_ops--;
+        n->reason[0] = '\0';
+    }
+    node_unknown(e, n, was);
+}
+
+/* A deadline means "ask", never "failed" (I19, mutant: timeout taken as failure). */
+void op_timeout(struct engine *e, struct op *op)
+{
+    struct engine_node *n = &e->nodes[op->node];
+
+    op->late = true;
+    if (op->probing || !n->claimed) {
+        op->probing = false;
+        op->state = OP_UNKNOWN;
+        op_set_unknown(e, op, true);
+    }
+    if (n->claimed)
+        op_probe(e, op);
+}
+
+static void op_wait_and_probe(struct engine *e, struct op *op)
+{
+    op->probing = false;
+    engine_timer(e, &op->timer, e->now + probe_wait(op));
+}
+
+static void measure(struct engine *e, const struct op *op, const struct op_record *rec)
+{
+    dur_ms took = rec->started > 0 && rec->ended >= rec->started ? rec->ended - rec->started : 0;
+
+    if (took == 0 || rec->already)
+        return;
+    if (op->action == ACT_MOVE_VM)
+        predictor_moved(e->predictor, &e->fleet, op->vm, took, rec->blackout_ms);
+    else if (action_rows[op->action].predict != PREDICT_STEPS && op->action != ACT_BITLOCKER &&
+             op->action != ACT_MERGE)
+        predictor_measured(e->predictor, op->node, action_rows[op->action].predict, took);
+}
+
+static void op_close(struct engine *e, struct op *op)
+{
+    struct op *last = e->ops.items[--e->ops.n];
+
+    op_set_unknown(e, op, false);
+    timer_stop(&e->timers, &op->timer);
+    e->ops.items[op->slot] = last;
+    last->slot = op->slot;
+    if (op->action == ACT_MOVE_VM)
+        e->vms[op->vm].op = NULL;
+    else
+        e->nodes[op->node].op = NULL;
+    /* room was made when it was opened */
+    e->ops_free.items[e->ops_free.n++] = op;
+}
+
+static struct op_end end_of(const struct op *op, const struct op_record *rec, enum op_outcome outcome)
+{
+    struct op_end end = { .action = op->action,
+                          .ok = outcome == OUTCOME_OK,
+                          .refused = outcome == OUTCOME_REFUSED,
+                          .cancelled = outcome == OUTCOME_CANCELLED,
+                          .already = rec->already,
+                          .reboot_required = rec->reboot_required,
+                          .code = rec->error_code == NULL ? "" : rec->error_code,
+                          .text = rec->error_text == NULL ? "" : rec->error_text,
+                          .vm = op->vm,
+                          .receiver = op->receiver,
+                          .evidence = op->evidence,
+                          .unproved = op->unproved,
+                          .ended = rec->ended };
+    return end;
+}
+
+static void op_finish(struct engine *e, struct op *op, const struct op_record *rec, enum op_outcome outcome)
+{
+    struct engine_node *n = &e->nodes[op->node];
+    struct op_end end = end_of(op, rec, outcome);
+
+    if (rec->state == OP_DONE)
+        op_ack(e, op->node, op->id.text);
+    ledger_take(e, op, rec);
+    if (outcome == OUTCOME_OK)
+        measure(e, op, rec);
+    e->moved_at = e->now;
+    op_close(e, op);
+    if (end.action != ACT_MOVE_VM) {
+        node_op_ended(e, n, &end);
+        node_drive(e, n);
+        return;
+    }
+    move_land(e, &end, n->ix);
+    if (end.evidence)
+        evidence_ended(e, &end);
+    else
+        drain_move_ended(e, n, &end);
+}
+
+/* The node says it never saw it. If it had said otherwise before, its journal is not to be trusted. */
+static void op_never_seen(struct engine *e, struct op *op, const struct op_record *rec)
+{
+    if (op->seen) {
+        op->state = OP_UNKNOWN;
+        op_set_unknown(e, op, true);
+        op_wait_and_probe(e, op);
+    } else if (op->cancelled || op->sends >= SENDS_MAX) {
+        op_finish(e, op, rec, op->cancelled ? OUTCOME_CANCELLED : OUTCOME_REFUSED);
+    } else {
+        op_set_unknown(e, op, false);
+        op->state = OP_NONE;
+        op_send(e, op); /* never seen: safe to send under the same id */
+    }
+}
+
+static void op_refuted(struct engine *e, struct op *op, const struct op_record *rec)
+{
+    if (op->cancelled || ++op->refuted >= REFUTED_MAX) {
+        op_finish(e, op, rec, op->cancelled ? OUTCOME_CANCELLED : OUTCOME_FAILED);
+        return;
+    }
+    op_set_unknown(e, op, false);
+    op->state = OP_NONE;
+    op_send(e, op); /* same op once more (C.3) */
+}
+
+static void op_in_doubt(struct engine *e, struct op *op, const struct op_record *rec)
+{
+    op->state = OP_UNKNOWN;
+    switch (rec->witness) {
+    case WITNESS_SAYS_DONE:
+        op_finish(e, op, rec, OUTCOME_OK);
+        break;
+    case WITNESS_SAYS_NOT_DONE:
+        op_refuted(e, op, rec);
+        break;
+    case WITNESS_SAYS_RUNNING:
+        op_set_unknown(e, op, op->late);
+        op_wait_and_probe(e, op);
+        break;
+    case WITNESS_NOT_ASKED:
+        op_set_unknown(e, op, true);
+        if (!op->probing && e->nodes[op->node].claimed)
+            op_probe(e, op);
+        else
+            op_wait_and_probe(e, op);
+        break;
+    case WITNESS_CANNOT_TELL:
+        op_set_unknown(e, op, true);
+        op_wait_and_probe(e, op);
+        break;
+    }
+}
+
+static void op_under_way(struct engine *e, struct op *op, const struct op_record *rec)
+{
+    op->state = rec->state;
+    op_set_unknown(e, op, false);
+    if (op->probing || op->late)
+        op_wait_and_probe(e, op);
+}
+
+static void op_take(struct engine *e, struct op *op, const struct op_record *rec)
+{
+    op->seen = op->seen || rec->state != OP_NONE;
+    switch (rec->state) {
+    case OP_NONE:
+        op_never_seen(e, op, rec);
+        break;
+    case OP_ACCEPTED:
+    case OP_RUNNING:
+        op_under_way(e, op, rec);
+        break;
+    case OP_DONE:
+        op_finish(e, op, rec, rec->outcome);
+        break;
+    case OP_UNKNOWN:
+        op_in_doubt(e, op, rec);
+        break;
+    }
+}
+
+struct op *op_find(const struct engine *e, uint32_t node, const char *id)
+{
+    struct op *op = e->nodes[node].op;
+    struct op_id_parts parts;
+    uint32_t vm;
+
+    if (op != NULL && strcmp(op->id.text, id) == 0)
+        return op;
+    if (strstr(id, "/move_vm:") == NULL || op_id_parse(id, &parts, NULL) != 0)
+        return NULL;
+    vm = fleet_vm_by_id(&e->fleet, parts.subject);
+    op = vm == IX_NONE ? NULL : e->vms[vm].op;
+    return op != NULL && op->node == node && strcmp(op->id.text, id) == 0 ? op : NULL;
+}
+
+static enum action action_by_name(const char *name)
+{
+    for (int a = 0; a < ACTIONS; a++)
+        if (strcmp(action_rows[a].name, name) == 0)
+            return (enum action)a;
+    return ACTIONS;
+}
+
+/* Did this log ever mean such an op? */
+static bool op_was_ours(const struct engine *e, const struct engine_node *n, const struct op_id_parts *p)
+{
+    enum action a = action_by_name(p->step);
+
+    if (a == ACTIONS || strcmp(p->run, e->run) != 0 || strcmp(p->node, node_id(e, n)) != 0)
+        return false;
+    if (p->subject[0] != '\0') {
+        uint32_t vm = fleet_vm_by_id(&e->fleet, p->subject);
+
+        return vm != IX_NONE && p->attempt <= e->vms[vm].ops;
+    }
+    return p->life < n->life || (p->life == n->life && p->attempt <= n->attempts[a]);
+}
+
+/* A record of no open op: an old one is acknowledged again; one that this log does not know makes the node unknown
+ * until a person has looked (a stale copy took over, or another run left something open). */
+static void op_stray(struct engine *e, struct engine_node *n, const struct op_record *rec)
+{
+    struct op_id_parts parts;
+    bool was = node_is_unknown(n);
+
+    if (op_id_parse(rec->op, &parts, NULL) != 0)
+        return;
+    if (op_was_ours(e, n, &parts) || (rec->state == OP_DONE && strcmp(parts.run, e->run) != 0)) {
+        if (rec->state == OP_DONE)
+            op_ack(e, n->ix, rec->op);
+        return;
+    }
+    if (n->foreign_op || rec->state == OP_NONE)
+        return;
+    n->foreign_op = true;
+    FILL(n->reason, SAY(e, "%s is not in this log", rec->op));
+    engine_note(e, NOTE_WARNING, "C.3", n->ix, n->reason);
+    node_unknown(e, n, was);
+}
+
+void op_on_record(struct engine *e, uint32_t node, const struct op_record *rec)
+{
+    struct op *op = op_find(e, node, rec->op);
+
+    if (op == NULL)
+        op_stray(e, &e->nodes[node], rec);
+    else
+        op_take(e, op, rec);
+}
+
+static bool listed(const struct op *op, const struct op_record *recs, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (strcmp(recs[i].op, op->id.text) == 0)
+            return true;
+    return false;
+}
+
+/* The boot id is the reboot's own witness (C.4). */
+static bool rebooted_since(const struct engine *e, const struct op *op)
+{
+    const struct engine_node *n = &e->nodes[op->node];
+
+    return op->action == ACT_REBOOT && strcmp(n->boot_id, n->boot_effect) != 0;
+}
+
+/* An op without a result on a node that is there again: probed, never sent anew blindly. */
+static void op_reconsider(struct engine *e, struct op *op)
+{
+    struct op_record rec = { .op = op->id.text, .state = OP_UNKNOWN, .witness = WITNESS_SAYS_DONE };
+
+    if (rebooted_since(e, op))
+        op_finish(e, op, &rec, OUTCOME_OK);
+    else
+        op_probe(e, op);
+}
+
+void op_reclaimed(struct engine *e, struct engine_node *n, const struct op_record *recs, uint32_t n_recs)
+{
+    struct op *mine[64];
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < e->ops.n && count < 64; i++)
+        if (e->ops.items[i]->node == n->ix && !listed(e->ops.items[i], recs, n_recs))
+            mine[count++] = e->ops.items[i];
+    for (uint32_t i = 0; i < n_recs; i++)
+        op_on_record(e, n->ix, &recs[i]);
+    for (uint32_t i = 0; i < count; i++)
+        if (mine[i]->node == n->ix && op_find(e, n->ix, mine[i]->id.text) == mine[i])
+            op_reconsider(e, mine[i]);
+}
+
+void op_forget(struct engine *e, struct engine_node *n)
+{
+    bool was;
+
+    for (uint32_t i = e->ops.n; i-- > 0;) {
+        struct op *op = e->ops.items[i];
+        struct op_end end = {
+            .action = op->action, .vm = op->vm, .receiver = op->receiver, .evidence = op->evidence
+        };
+
+        if (op->node != n->ix)
+            continue;
+        op_close(e, op);
+        if (end.action != ACT_MOVE_VM)
+            continue;
+        move_land(e, &end, n->ix);
+        if (end.evidence)
+            evidence_ended(e, &end);
+        else if (n->moves_open > 0)
+            n->moves_open--;
+    }
+    was = node_is_unknown(n);
+    n->foreign_op = n->lost_unknown = false;
+    node_unknown(e, n, was);
+}

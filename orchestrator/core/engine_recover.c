@@ -1,0 +1,20 @@
+/* Another controller goes on where the log ends: it claims every node, and each op without a result is probed
+ * once its node is back (op_reclaimed). Nothing is sent anew blindly (C.2). */
+#include "orchestrator/core/engine_state.h"
+
+void recover_start(struct engine *e, const struct event *ev)
+{
+    FILL(e->controller, ev->u.controller_start.controller);
+    e->epoch = ev->u.controller_start.epoch;
+    e->stopped = e->fenced = e->at_rest = false;
+    e->fence_text[0] = '\0';
+    e->moved_at = e->now;
+    ask_drop_all(e);
+    for (uint32_t i = 0; i < e->inv->n_nodes; i++)
+        e->nodes[i].staging = false;
+    for (uint32_t i = 0; i < e->ops.n; i++)
+        e->ops.items[i]->probing = false;
+    claim_all(e);
+    gates_abandon(e);
+    e->clusters_dirty = true;
+}

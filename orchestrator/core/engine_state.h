@@ -1,0 +1,447 @@
+/* The engine's inside, for core's own engine_*.c files and for nobody else. */
+#ifndef PATCHWAVE_ENGINE_STATE_H
+#define PATCHWAVE_ENGINE_STATE_H
+
+#include "orchestrator/core/engine.h"
+#include "orchestrator/core/engine_timer.h"
+#include "orchestrator/core/gate.h"
+#include "orchestrator/core/ledger.h"
+#include "schema/list.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum action {
+    ACT_PAUSE,
+    ACT_MOVE_VM,
+    ACT_PARK_VM,
+    ACT_MOVE_GROUPS,
+    ACT_STORAGE_OUT,
+    ACT_STOP_VMMS,
+    ACT_BITLOCKER,
+    ACT_INSTALL,
+    ACT_UNINSTALL,
+    ACT_REBOOT,
+    ACT_START_VMMS,
+    ACT_STORAGE_IN,
+    ACT_RESUME,
+    ACT_UNPARK_VM,
+    ACT_MERGE,
+    ACTIONS
+};
+
+enum timer_kind { TIMER_OP, TIMER_ASK, TIMER_NODE, TIMER_LINK, TIMER_CLUSTER, TIMER_GATE, TIMER_RUN };
+
+/* One operation with an intent and no result yet. */
+struct op {
+    struct op_id id;
+    enum action action;
+    uint32_t node, vm, receiver; /* vm, receiver: IX_NONE where none */
+    uint32_t slot;               /* in engine.ops */
+    uint64_t memory_mib;
+    struct buf args, precondition; /* kept for sending the same op once more */
+    dur_ms limit_ms;
+    time_ms sent, deadline;
+    struct estimate predicted;
+    enum op_state state;
+    enum op_outcome outcome;
+    uint32_t sends, refuted, probes;
+    bool seen;      /* the node had it in its journal */
+    bool probing;   /* a probe is under way */
+    bool late;      /* past its deadline */
+    bool unknown;   /* nobody can tell: counted in its node */
+    bool cancelled; /* an OP_CANCEL was sent */
+    bool evidence;  /* a move of O15 */
+    bool unproved;  /* a move from patched to unpatched (O16) */
+    struct timer timer;
+};
+
+/* One question on its way. */
+struct ask {
+    uint64_t id; /* 0: free */
+    enum observe_what what;
+    uint32_t slot, node, cluster, gate; /* gate: index into gate_runs or IX_NONE */
+    uint32_t sample;
+    time_ms sent;
+    struct timer timer;
+};
+
+enum drain_step { DRAIN_PAUSE, DRAIN_PROVE, DRAIN_MOVES, DRAIN_PARKS, DRAIN_GROUPS, DRAIN_EMPTY };
+enum resume_step { RESUME_COMPARE, RESUME_CSV, RESUME_NODE, RESUME_VMS };
+enum node_goal { GOAL_INSTALL, GOAL_REMOVE, GOAL_REBOOT_FIRST, GOAL_REBOOT_AGAIN };
+enum move_state { MOVE_PENDING, MOVE_FLYING, MOVE_LANDED, MOVE_GIVEN_UP };
+
+struct node_move {
+    uint32_t vm, to, tries;
+    bool unproved;
+    enum move_state state;
+    time_ms not_before;
+};
+struct node_park {
+    uint32_t vm;
+    enum park_method method;
+    bool checkpoint, down, merged;
+    time_ms down_since;
+};
+struct node_moves LIST_OF(struct node_move);
+struct node_parks LIST_OF(struct node_park);
+
+/* What O12 compares: the node's own record before the drain and after. */
+struct node_record {
+    bool known;
+    time_ms at;
+    uint64_t memory_mib, switches, interfaces; /* the last two: hashes over the sorted list */
+    uint32_t cpus, storage_paths;
+    struct build build;
+    bool pending, idle, bitlocker;
+    char boot_id[64];
+    uint64_t bitlocker_state, attestation;
+};
+
+struct engine_node {
+    uint32_t ix, cluster, plan_ix, wave, order, batch;
+    enum node_phase phase;
+    enum node_end end, home_end, go_end; /* go_end: what going home comes to */
+    uint32_t step, goal;
+    bool back, claimed, refused, staged, staging, rehearse;
+    bool paused; /* by us, and not resumed */
+    bool vmms_touched, storage_touched, installed, verified, unpark_failed;
+    bool failed; /* counted against the budget */
+    bool patched_by_us;
+    bool go_home;      /* to its next safe point */
+    bool lost_unknown; /* out, and unreachable for too long */
+    bool foreign_op;   /* an op that this log does not know */
+    bool counted_out;  /* in the books of out nodes */
+    bool claim_due;    /* the link timer is to claim first */
+    bool in_rollback, counted_open;
+    bool reboot_sent, reboot_due; /* sent: it has happened, the new boot is awaited */
+    bool suspended;               /* BitLocker, for the next boot */
+    uint32_t unknown_ops, moves_open, park_at;
+    uint32_t life, attempt, tries, reboots, proofs;
+    uint32_t rehearsal;        /* lives of the rehearsal that are over (O14) */
+    struct build build_first;  /* before the run touched it */
+    uint8_t attempts[ACTIONS]; /* of this life */
+    time_ms since, step_since, turn_since, out_since, out_until, lost_at;
+    time_ms rebooted[2]; /* the last two, for O14's spacing */
+    uint64_t former_mib; /* carried before the drain (O15) */
+    uint32_t former_vms, csv_bad;
+    struct node_record before;
+    struct node_moves moves;
+    struct node_parks parks;
+    struct op *op; /* the node-level one */
+    struct ask *ask;
+    char boot_id[64];
+    char boot_effect[64];       /* the boot that the latest effect ran in */
+    char boot_effect_first[64]; /* the boot of install or removal */
+    struct build build_now;
+    struct timer wake, link;
+    char reason[200], waits[160];
+};
+
+struct engine_cluster {
+    uint32_t ix;
+    struct ask *ask;
+    struct timer timer;
+    uint32_t out; /* nodes out by us, stuck ones too */
+    bool in_scope, dirty, wanted;
+    time_ms seen_at;                 /* when the last whole picture was asked for; -1: never */
+    time_ms moved_at;                /* our last own change of a placement */
+    time_ms clean_since, clean_last; /* O21; 0: not clean */
+    time_ms held_until;              /* O26: a foreign move during a drain */
+    time_ms refused_since;
+    time_ms changed_at; /* a node of ours went out or came back */
+    uint64_t stamp;
+    struct {
+        uint32_t *items;
+        uint32_t n, cap;
+    } waiters;                         /* gate runs that wait for the picture */
+    uint64_t changes, refused_changes; /* so that a refusal is not proved over and over */
+    uint32_t csv_bad, fails;
+    uint32_t loads; /* evidence loads on their way (O15) */
+    bool stretched, witness_bad, growth;
+    char busy[96], why[128];
+    uint32_t slots; /* of migration per node, as the cluster says; 0: not told (O19) */
+    struct {
+        uint32_t *items;
+        uint32_t n, cap;
+    } members; /* of the round, in order to start */
+};
+
+struct engine_vm {
+    struct op *op;
+    uint32_t ops; /* attempts so far: makes ids unique */
+    uint32_t moves_back;
+};
+
+struct engine_load {
+    uint32_t vm, to;
+    enum move_state state;
+}; /* O15 */
+
+struct engine_wave {
+    enum wave_state state;
+    time_ms started, ended, nodes_ended;
+    uint32_t open, failures, unknown;
+};
+
+struct gate_run {
+    const struct gate *gate;
+    uint32_t ix, gate_ix, wave;
+    bool after, baseline, done, sampling;
+    enum gate_answer answer, sample;
+    struct gate_tally tally;
+    uint32_t pending, number;
+    time_ms started, ended, sample_at;
+    struct timer timer;
+    char text[224], sample_text[192];
+};
+
+enum hold {
+    HOLD_NONE,
+    HOLD_OPERATOR,
+    HOLD_GATE,
+    HOLD_MANUAL,
+    HOLD_WINDOW,
+    HOLD_UNKNOWN,
+    HOLD_DEVIATIONS,
+    HOLD_REMOVAL,
+    HOLDS
+};
+
+struct engine {
+    const struct plan *plan;
+    const struct inventory *inv;
+    const struct rollout *rollout;
+    struct fleet fleet;
+    struct predictor *predictor;
+    struct ledger ledger;
+    struct buf scratch[4];
+    uint32_t scratch_at;
+    struct command_list *out; /* of the step under way */
+    bool nomem, bug;
+    time_ms now;
+
+    char run[64], controller[64], fence_text[256], end_text[512], hold_text[320];
+    uint64_t epoch, asks_made;
+    time_ms approval_expires, started, ended;
+    enum run_state state, held_state; /* held_state: where holding leads back to */
+    enum hold hold;
+    enum run_state ending; /* what the run comes to when nothing is out any more; RUN_RUNNING: nothing */
+    bool gate_rolls_back, gate_manual; /* of the gate that decided the stage */
+    uint64_t stamp;
+    bool stopped, fenced, at_rest, removal_known, removal_possible, clusters_dirty;
+    uint32_t wave, failures, unknown, deviations, deviations_allowed, in_flight, rollback_open,
+        rollback_failed;
+    uint32_t out_all;
+    time_ms moved_at; /* something went on */
+    bool window_blocked;
+    time_ms window_at;
+    uint32_t rollback_wave; /* IX_NONE: of the whole run */
+    uint32_t role_moving[ROLE_CONTROLLER + 1];
+
+    struct engine_node *nodes;
+    struct engine_cluster *clusters;
+    struct engine_vm *vms;
+    uint32_t n_vms; /* as fleet.vms; grown with it */
+    struct engine_wave *waves;
+    struct {
+        struct gate_run **items;
+        uint32_t n, cap;
+    } gate_runs;
+    uint32_t gates_first, gates_open; /* of the stage under way */
+    uint32_t *baseline;               /* per gate x (nodes + clusters) */
+    struct {
+        struct engine_load *items;
+        uint32_t n, cap;
+    } loads;
+    struct {
+        struct op **items;
+        uint32_t n, cap;
+    } ops, ops_free;
+    struct {
+        struct ask **items;
+        uint32_t n, cap;
+    } asks;
+    struct {
+        uint32_t *items;
+        uint32_t n, cap;
+    } asks_free, dirty;
+    uint32_t *slots_used; /* per node, in + out */
+    uint32_t *prefer;
+    uint32_t n_prefer;        /* scratch: the plan's targets per VM */
+    struct drain_proof proof; /* scratch */
+    uint8_t *seen;            /* enum node_state_seen per node */
+    struct timer_heap timers;
+    struct timer run_timer;
+};
+
+/* engine_out.c: commands and words */
+struct command *engine_command(struct engine *e,
+                               enum command_type type); /* never NULL (a spare when out of memory) */
+void engine_note(struct engine *e, enum note_kind kind, const char *rule, uint32_t node, const char *text);
+const char *engine_keep(struct engine *e, const char *text); /* a copy that lives as long as the commands */
+void engine_fill(char *out, size_t size, const char *text);  /* cut at a whole character */
+void engine_timer(struct engine *e, struct timer *t, time_ms at);
+/* A formatted sentence that lives until four more were said. */
+struct buf *engine_scratch(struct engine *e);
+const char *engine_said(struct engine *e);
+#define SAY(e, ...) (buf_printf(engine_scratch(e), __VA_ARGS__), engine_said(e))
+#define FILL(field, text) engine_fill((field), sizeof(field), (text))
+
+/* engine_claim.c: who may speak to whom */
+void claim_all(struct engine *e);
+void claim_node(struct engine *e, struct engine_node *n);
+void claim_on_claimed(struct engine *e, const struct event *ev);
+void claim_on_refused(struct engine *e, const struct event *ev);
+void claim_on_lost(struct engine *e, const struct event *ev);
+void claim_link_timeout(struct engine *e, struct engine_node *n);
+
+/* engine_op.c: intents, results, doubt */
+struct op *op_open(struct engine *e, struct engine_node *n, enum action action, uint32_t vm);
+void op_send(struct engine *e, struct op *op);
+void op_on_record(struct engine *e, uint32_t node, const struct op_record *rec);
+void op_timeout(struct engine *e, struct op *op);
+void op_probe(struct engine *e, struct op *op);
+void op_cancel(struct engine *e, struct op *op);
+/* A person has closed the node's questions: what was open on it is not waited for any more. */
+void op_forget(struct engine *e, struct engine_node *n);
+void op_reclaimed(struct engine *e, struct engine_node *n, const struct op_record *recs, uint32_t n_recs);
+struct op *op_find(const struct engine *e, uint32_t node, const char *id);
+const char *action_name(enum action a);
+bool action_may_repeat(const struct engine *e, const struct engine_node *n, enum action a);
+/* A node-level op with the usual arguments of its action. */
+void op_start(struct engine *e, struct engine_node *n, enum action action);
+struct op_end { /* how an op ended, for the one who started it */
+    enum action action;
+    bool ok, refused, cancelled, already, reboot_required;
+    const char *code, *text; /* "" where none */
+    uint32_t vm, receiver;
+    bool evidence, unproved;
+    time_ms ended;
+};
+
+/* engine_ask.c: questions */
+struct ask *ask_new(struct engine *e, enum observe_what what, uint32_t node, uint32_t cluster,
+                    const char *args);
+void ask_end(struct engine *e, struct ask *a);
+struct ask *ask_find(const struct engine *e, uint64_t id);
+void ask_node(struct engine *e, struct engine_node *n, enum observe_what what);
+void ask_on_observed(struct engine *e, const struct event *ev);
+void ask_timeout(struct engine *e, struct ask *a);
+void ask_drop_all(struct engine *e);
+void ask_drop_node(struct engine *e, uint32_t node);
+
+/* engine_cluster.c: the picture of a cluster */
+void cluster_want(struct engine *e, struct engine_cluster *c);
+void cluster_on_observed(struct engine *e, struct ask *a, const struct event *ev);
+void cluster_ask_failed(struct engine *e, struct engine_cluster *c, const char *why);
+void cluster_dirty(struct engine *e, struct engine_cluster *c);
+bool cluster_clean(const struct engine *e, const struct engine_cluster *c, time_ms after);
+void cluster_timeout(struct engine *e, struct engine_cluster *c);
+
+/* engine_node.c: one node's way */
+void node_to(struct engine *e, struct engine_node *n, enum node_phase phase);
+void node_step(struct engine *e, struct engine_node *n, uint32_t step);
+void node_drive(struct engine *e, struct engine_node *n);
+void node_wake(struct engine *e, struct engine_node *n, dur_ms after);
+void node_home(struct engine *e, struct engine_node *n, enum node_end end, const char *text);
+void node_end(struct engine *e, struct engine_node *n, enum node_end end, const char *text);
+void node_fail(struct engine *e, struct engine_node *n);
+/* It did not work: home, counted as failed; on the way back it stays patched and in service (O16). */
+void node_give_up(struct engine *e, struct engine_node *n, enum node_end end, const char *text);
+void node_op_ended(struct engine *e, struct engine_node *n, const struct op_end *end);
+void node_observed(struct engine *e, struct engine_node *n, const struct event *ev);
+void node_staged(struct engine *e, const struct event *ev);
+void node_activate(struct engine *e, struct engine_node *n);
+bool node_ready(const struct engine_node *n); /* checked, staged, waiting for admission */
+bool node_in_flight(const struct engine_node *n);
+/* Ask again later, at most `tries` times in this step: false when that is over. */
+bool node_again(struct engine *e, struct engine_node *n, uint32_t tries, dur_ms after);
+void node_begin_life(struct engine *e, struct engine_node *n, bool back);
+void node_unknown(struct engine *e, struct engine_node *n, bool was);
+bool node_is_unknown(const struct engine_node *n);
+void node_safe_point(struct engine *e, struct engine_node *n);
+void node_waits(struct engine *e, struct engine_node *n, const char *text);
+const char *node_id(const struct engine *e, const struct engine_node *n);
+void record_take(struct node_record *r, const struct node_facts *f, time_ms at);
+/* NULL when equal, else what differs (static). */
+const char *record_differs(const struct node_record *before, const struct node_record *now);
+
+/* The next lines of the way: true when there is more to do at once. */
+/* engine_drain.c */
+bool drain_drive(struct engine *e, struct engine_node *n);
+void drain_op_ended(struct engine *e, struct engine_node *n, const struct op_end *end);
+void drain_move_ended(struct engine *e, struct engine_node *n, const struct op_end *end);
+void drain_observed(struct engine *e, struct engine_node *n, const struct event *ev);
+void drain_take_proof(struct engine *e, struct engine_node *n, const struct drain_proof *p);
+/* Prove on the fleet as it is, the plan's targets preferred. */
+bool drain_prove(struct engine *e, struct engine_node *n);
+void move_land(struct engine *e, const struct op_end *end, uint32_t from);
+bool move_may_start(const struct engine *e, uint32_t vm, uint32_t to);
+void drain_once_more(struct engine *e, struct engine_node *n);
+void moves_pump(struct engine *e, struct engine_cluster *c);
+void deviation(struct engine *e, const char *rule, uint32_t node, const char *text);
+void move_start(struct engine *e, uint32_t vm, uint32_t to, bool unproved, bool evidence);
+
+/* engine_effect.c: storage_out .. verifying */
+bool effect_drive(struct engine *e, struct engine_node *n);
+void effect_op_ended(struct engine *e, struct engine_node *n, const struct op_end *end);
+void effect_observed(struct engine *e, struct engine_node *n, const struct event *ev);
+
+/* engine_home.c: starting_vmms .. settling */
+bool home_drive(struct engine *e, struct engine_node *n);
+void home_op_ended(struct engine *e, struct engine_node *n, const struct op_end *end);
+void home_observed(struct engine *e, struct engine_node *n, const struct event *ev);
+
+/* engine_schedule.c: admission */
+void schedule_cluster(struct engine *e, struct engine_cluster *c);
+void schedule_all(struct engine *e);
+bool run_may_start(const struct engine *e);
+bool over_budget(const struct engine *e);
+void round_clear(struct engine *e);
+void round_add(struct engine *e, struct engine_node *n);
+
+/* engine_wave.c: waves and the run's ends */
+void wave_begin(struct engine *e, uint32_t wave);
+void wave_check(struct engine *e);
+void wave_rehearsed(struct engine *e, struct engine_node *n);
+void wave_gates_done(struct engine *e, enum gate_answer answer, const char *text);
+void run_to(struct engine *e, enum run_state state);
+void run_hold(struct engine *e, enum hold why, const char *text);
+void run_unhold(struct engine *e);
+void run_stop_towards(struct engine *e, enum run_state ending, const char *text);
+void run_end(struct engine *e, enum run_state state);
+void run_check(struct engine *e);
+void run_timeout(struct engine *e);
+void run_rest(struct engine *e, const char *text);
+const char *hold_verb(enum hold h);
+
+/* engine_gate.c */
+void gates_begin(struct engine *e, uint32_t wave, bool after);
+void gates_stop(struct engine *e);
+void gates_abandon(struct engine *e); /* their questions are gone: sample anew */
+void gate_on_observed(struct engine *e, struct ask *a, const struct event *ev);
+void gate_on_cluster(struct engine *e, struct engine_cluster *c, const struct event *ev, time_ms asked);
+void gate_timeout(struct engine *e, struct gate_run *g);
+
+/* engine_evidence.c (O15) */
+void evidence_begin(struct engine *e);
+void evidence_pump(struct engine *e);
+void evidence_ended(struct engine *e, const struct op_end *end);
+bool evidence_done(const struct engine *e);
+void evidence_node(struct engine *e, const struct engine_node *n);
+
+/* engine_rollback.c */
+bool rollback_allowed(const struct engine *e, const char **ret_why_not);
+void rollback_begin(struct engine *e);
+void rollback_check(struct engine *e);
+
+/* engine_recover.c, engine_verb.c */
+void recover_start(struct engine *e, const struct event *ev);
+int verb_do(struct engine *e, const struct event *ev, struct err *err);
+
+/* engine_ledger.c */
+void ledger_take(struct engine *e, const struct op *op, const struct op_record *rec);
+void ledger_node_out(struct engine *e, const struct engine_node *n);
+
+#endif

@@ -1,0 +1,277 @@
+/* What operators may say, and when. A verb that is not possible now changes nothing and says what is. */
+#include "orchestrator/core/engine_state.h"
+
+#include <string.h>
+
+static bool has_ended(const struct engine *e)
+{
+    return (run_states[e->state].flags & SM_FINAL) != 0;
+}
+
+static int not_now(const struct engine *e, struct err *err, const char *verb, const char *instead)
+{
+    return err_set(err, ERR_STATE, "%s is not possible: the run is %s%s%s; %s", verb,
+                   run_states[e->state].name, e->hold_text[0] == '\0' ? "" : " because ", e->hold_text,
+                   instead);
+}
+
+/* The verb that is possible, for the sentence. */
+static const char *instead_of(const struct engine *e)
+{
+    if (has_ended(e))
+        return "rollback and return are possible";
+    if (e->state == RUN_HOLDING)
+        return e->hold == HOLD_OPERATOR || e->hold == HOLD_WINDOW || e->hold == HOLD_DEVIATIONS
+                   ? "resume leads on"
+               : e->hold == HOLD_UNKNOWN ? "decide leads on"
+                                         : "promote leads on";
+    return "pause and abort are possible";
+}
+
+static int verb_pause(struct engine *e, const struct event *ev, struct err *err)
+{
+    (void)ev;
+    if ((e->state != RUN_RUNNING && e->state != RUN_ROLLING_BACK) || e->ending != RUN_RUNNING)
+        return not_now(e, err, "pause", instead_of(e));
+    run_hold(e, HOLD_OPERATOR, ev->u.verb.person == NULL ? "" : ev->u.verb.person);
+    return 0;
+}
+
+static void gates_anew(struct engine *e)
+{
+    bool after = e->waves[e->wave].state == WAVE_GATE_AFTER;
+
+    if (after || e->waves[e->wave].state == WAVE_GATE_BEFORE)
+        gates_begin(e, e->wave, after);
+}
+
+static int verb_resume(struct engine *e, const struct event *ev, struct err *err)
+{
+    enum hold hold = e->hold;
+
+    (void)ev;
+    if (e->state != RUN_HOLDING || hold == HOLD_REMOVAL || hold == HOLD_MANUAL)
+        return not_now(e, err, "resume", instead_of(e));
+    if (hold == HOLD_DEVIATIONS)
+        e->deviations_allowed = e->deviations + e->rollout->policy.deviations_max + 1;
+    run_unhold(e);
+    if (hold == HOLD_GATE)
+        gates_anew(e); /* evidence is asked for again */
+    for (uint32_t i = 0; hold == HOLD_UNKNOWN && i < e->ops.n; i++)
+        if (e->ops.items[i]->unknown && e->nodes[e->ops.items[i]->node].claimed)
+            op_probe(e, e->ops.items[i]);
+    return 0;
+}
+
+static int verb_promote(struct engine *e, const struct event *ev, struct err *err)
+{
+    enum hold hold = e->hold;
+    bool signed_for = ev->u.verb.accept_unknown && ev->u.verb.person != NULL && ev->u.verb.ticket != NULL;
+
+    if (e->state != RUN_HOLDING || (hold != HOLD_GATE && hold != HOLD_MANUAL && hold != HOLD_REMOVAL))
+        return not_now(e, err, "promote", instead_of(e));
+    if (hold == HOLD_GATE && !signed_for)
+        return err_set(err, ERR_STATE,
+                       "the gate is unknown, not passed: promote needs --accept-unknown with person and "
+                       "ticket, or resume to ask again");
+    engine_note(e, NOTE_GATE, "I13", IX_NONE,
+                SAY(e, "promoted by %s%s%s: %s",
+                    ev->u.verb.person == NULL ? "an operator" : ev->u.verb.person,
+                    ev->u.verb.ticket == NULL ? "" : ", ", ev->u.verb.ticket == NULL ? "" : ev->u.verb.ticket,
+                    e->hold_text));
+    run_unhold(e);
+    if (hold != HOLD_REMOVAL)
+        wave_gates_done(e, ANSWER_PASS, "");
+    return 0;
+}
+
+static int verb_abort(struct engine *e, const struct event *ev, struct err *err)
+{
+    if (has_ended(e) || e->state < RUN_RUNNING || e->ending == RUN_ABORTED)
+        return not_now(e, err, "abort",
+                       has_ended(e) ? instead_of(e)
+                                    : "it is under way; abort --force closes the run as it is");
+    run_stop_towards(e, RUN_ABORTED,
+                     SAY(e, "aborted by %s", ev->u.verb.person == NULL ? "an operator" : ev->u.verb.person));
+    return 0;
+}
+
+static int verb_abort_force(struct engine *e, const struct event *ev, struct err *err)
+{
+    struct buf *b;
+
+    if (has_ended(e) || e->state < RUN_RUNNING)
+        return not_now(e, err, "abort --force", instead_of(e));
+    b = engine_scratch(e);
+    buf_printf(b, "closed by force by %s; not put back:",
+               ev->u.verb.person == NULL ? "an operator" : ev->u.verb.person);
+    for (uint32_t i = 0; i < e->inv->n_nodes; i++)
+        if (node_in_flight(&e->nodes[i]))
+            buf_printf(b, " %s", node_id(e, &e->nodes[i]));
+    FILL(e->end_text, engine_said(e));
+    run_end(e, RUN_ABORTED);
+    return 0;
+}
+
+static int verb_retry(struct engine *e, const struct event *ev, struct err *err)
+{
+    struct engine_node *n = &e->nodes[ev->node];
+    struct engine_wave *w = n->wave == IX_NONE ? NULL : &e->waves[n->wave];
+    bool ended = n->end == NODE_SET_ASIDE || n->end == NODE_RETURNED || n->end == NODE_NOT_STARTED;
+
+    if ((e->state != RUN_RUNNING && e->state != RUN_HOLDING) || e->ending != RUN_RUNNING ||
+        e->held_state == RUN_ROLLING_BACK)
+        return not_now(e, err, "retry", instead_of(e));
+    if (n->phase != NODE_ENDED || !ended || w == NULL)
+        return err_set(err, ERR_STATE,
+                       "%s is %s: only a node that was set aside, returned or not started can be tried again",
+                       node_id(e, n),
+                       n->phase == NODE_ENDED ? node_end_names[n->end] : node_phases[n->phase].name);
+    if (n->wave != e->wave || w->state == WAVE_PASSED)
+        return err_set(err, ERR_STATE, "the wave of %s has passed: it needs a plan of its own",
+                       node_id(e, n));
+    if (n->attempt >= e->rollout->policy.attempts_max)
+        return err_set(err, ERR_STATE, "%s had its %u attempts (I19)", node_id(e, n), n->attempt);
+    if (n->failed) {
+        n->failed = false;
+        e->failures--;
+        w->failures--;
+    }
+    if (w->state != WAVE_RUNNING) {
+        gates_stop(e);
+        w->state = WAVE_RUNNING;
+        if (e->hold == HOLD_GATE || e->hold == HOLD_MANUAL)
+            run_unhold(e);
+    }
+    if (n->refused) {
+        n->refused = false;
+        claim_node(e, n);
+    }
+    w->open++;
+    n->counted_open = true;
+    n->attempt++;
+    node_begin_life(e, n, false);
+    node_drive(e, n);
+    return 0;
+}
+
+static int verb_set_aside(struct engine *e, const struct event *ev, struct err *err)
+{
+    struct engine_node *n = &e->nodes[ev->node];
+
+    if (has_ended(e) || n->phase == NODE_ENDED || n->wave == IX_NONE)
+        return err_set(err, ERR_STATE, "%s is %s: there is nothing to set aside; return puts a node back",
+                       node_id(e, n),
+                       n->phase == NODE_ENDED ? node_end_names[n->end] : node_phases[n->phase].name);
+    if (!node_in_flight(n)) {
+        if (n->phase == NODE_PENDING)
+            node_to(e, n, NODE_CHECKING);
+        node_fail(e, n);
+        node_end(e, n, NODE_SET_ASIDE, "set aside by an operator");
+    } else if (node_is_unknown(n)) { /* a person decided that it is out of reach */
+        op_forget(e, n);
+        node_end(e, n, NODE_STUCK, "set aside by an operator while its state was unknown");
+    } else {
+        node_safe_point(e, n);
+        n->go_end = n->back ? NODE_DONE : NODE_SET_ASIDE;
+        FILL(n->reason, "set aside by an operator");
+        node_fail(e, n);
+    }
+    return 0;
+}
+
+static int verb_rollback(struct engine *e, const struct event *ev, struct err *err)
+{
+    const char *why_not;
+
+    if (e->state < RUN_RUNNING || e->state == RUN_ROLLING_BACK || e->state == RUN_ROLLED_BACK ||
+        e->ending == RUN_ROLLING_BACK)
+        return not_now(e, err, "rollback", instead_of(e));
+    if (!rollback_allowed(e, &why_not))
+        return err_set(err, ERR_STATE, "rollback is not possible: %s", why_not);
+    if (e->approval_expires != TIME_NEVER && e->now >= e->approval_expires)
+        return err_set(err, ERR_STATE, "rollback is not possible: the approval has expired");
+    e->rollback_wave = e->rollout->policy.rollback == ROLLBACK_RUN ? IX_NONE : e->wave;
+    if (has_ended(e)) {
+        FILL(e->end_text,
+             SAY(e, "rolled back by %s", ev->u.verb.person == NULL ? "an operator" : ev->u.verb.person));
+        rollback_begin(e);
+    } else {
+        run_stop_towards(
+            e, RUN_ROLLING_BACK,
+            SAY(e, "rolled back by %s", ev->u.verb.person == NULL ? "an operator" : ev->u.verb.person));
+    }
+    return 0;
+}
+
+/* Put a node back that is still out: the way home and nothing else. */
+static int verb_return(struct engine *e, const struct event *ev, struct err *err)
+{
+    struct engine_node *n = &e->nodes[ev->node];
+
+    if (n->phase != NODE_ENDED || n->end != NODE_STUCK)
+        return err_set(err, ERR_STATE, "%s is %s: only a node that is stuck is put back", node_id(e, n),
+                       n->phase == NODE_ENDED ? node_end_names[n->end] : node_phases[n->phase].name);
+    op_forget(e, n);
+    n->vmms_touched = n->storage_touched = true;
+    n->paused = true;
+    memset(n->attempts, 0, sizeof n->attempts);
+    n->life++;
+    n->home_end = n->patched_by_us ? NODE_DONE : NODE_RETURNED;
+    n->end = NODE_END_NONE;
+    FILL(n->reason, "put back by an operator");
+    e->at_rest = false;
+    node_to(e, n, NODE_STARTING_VMMS);
+    node_drive(e, n);
+    return 0;
+}
+
+/* A person saw what no journal and no witness could tell. */
+static int verb_decide(struct engine *e, const struct event *ev, struct err *err)
+{
+    struct engine_node *n = &e->nodes[ev->node];
+    struct op *op = ev->u.verb.op == NULL ? n->op : op_find(e, ev->node, ev->u.verb.op);
+    enum op_witness d = ev->u.verb.decision;
+    struct op_record rec = { .state = OP_UNKNOWN, .witness = d };
+
+    if (d != WITNESS_SAYS_DONE && d != WITNESS_SAYS_NOT_DONE)
+        return err_set(err, ERR_INVALID, "decide: done or not_done");
+    if (op == NULL && n->foreign_op) {
+        n->foreign_op = false;
+        node_unknown(e, n, true);
+        node_drive(e, n);
+        return 0;
+    }
+    if (op == NULL || !op->unknown)
+        return err_set(err, ERR_STATE, "%s has no operation whose outcome is unknown", node_id(e, n));
+    rec.op = op->id.text;
+    engine_note(e, NOTE_DECISION, "C.3", n->ix,
+                SAY(e, "%s: %s, says %s", op->id.text, d == WITNESS_SAYS_DONE ? "done" : "not done",
+                    ev->u.verb.person == NULL ? "an operator" : ev->u.verb.person));
+    op_on_record(e, ev->node, &rec);
+    return 0;
+}
+
+static const struct verb_row {
+    int (*act)(struct engine *, const struct event *, struct err *);
+    bool of_node;
+} verb_rows[VERBS] = {
+    [VERB_PAUSE] = { verb_pause, false },     [VERB_RESUME] = { verb_resume, false },
+    [VERB_ABORT] = { verb_abort, false },     [VERB_ABORT_FORCE] = { verb_abort_force, false },
+    [VERB_RETRY] = { verb_retry, true },      [VERB_SET_ASIDE] = { verb_set_aside, true },
+    [VERB_PROMOTE] = { verb_promote, false }, [VERB_ROLLBACK] = { verb_rollback, false },
+    [VERB_RETURN] = { verb_return, true },    [VERB_DECIDE] = { verb_decide, true },
+};
+
+int verb_do(struct engine *e, const struct event *ev, struct err *err)
+{
+    const struct verb_row *row = &verb_rows[ev->u.verb.verb];
+    int rc;
+
+    if (row->of_node && ev->node == IX_NONE)
+        return err_set(err, ERR_INVALID, "%s needs a node", verb_name(ev->u.verb.verb));
+    rc = row->act(e, ev, err);
+    if (rc == 0 && e->state != RUN_HOLDING)
+        e->at_rest = e->at_rest && has_ended(e);
+    return rc;
+}

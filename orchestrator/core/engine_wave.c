@@ -1,0 +1,354 @@
+/* Waves, what the run holds for, and how it ends. */
+#include "orchestrator/core/engine_state.h"
+
+#include <string.h>
+
+static void wave_to(struct engine *e, enum wave_state state)
+{
+    struct engine_wave *w = &e->waves[e->wave];
+
+    assert(sm_may(wave_states, w->state, state));
+    w->state = state;
+    e->moved_at = e->now;
+    if ((wave_states[state].flags & SM_FINAL) != 0)
+        w->ended = e->now;
+}
+
+void run_to(struct engine *e, enum run_state state)
+{
+    assert(sm_may(run_states, e->state, state));
+    e->state = state;
+    e->at_rest = false;
+    e->moved_at = e->now;
+}
+
+/* Why a run holds, and the verb that leads out. */
+static const struct {
+    const char *text, *verb;
+} hold_rows[HOLDS] = {
+    [HOLD_NONE] = { "", "" },
+    [HOLD_OPERATOR] = { "paused by an operator", "resume" },
+    [HOLD_GATE] = { "a gate has no answer", "promote" },
+    [HOLD_MANUAL] = { "a manual gate waits", "promote" },
+    [HOLD_WINDOW] = { "no change window is open", "resume" },
+    [HOLD_UNKNOWN] = { "the outcome on a node is not known", "decide" },
+    [HOLD_DEVIATIONS] = { "more deviations from the plan than it allows", "resume" },
+    [HOLD_REMOVAL] = { "the rehearsal found the package not removable", "promote" },
+};
+
+const char *hold_verb(enum hold h)
+{
+    return hold_rows[h].verb;
+}
+
+void run_hold(struct engine *e, enum hold why, const char *text)
+{
+    if (e->state != RUN_RUNNING && e->state != RUN_ROLLING_BACK)
+        return;
+    e->held_state = e->state;
+    e->hold = why;
+    FILL(e->hold_text, SAY(e, "%s%s%s", hold_rows[why].text, text[0] == '\0' ? "" : ": ", text));
+    run_to(e, RUN_HOLDING);
+    engine_note(e, NOTE_DECISION, "I28", IX_NONE, e->hold_text);
+}
+
+void run_unhold(struct engine *e)
+{
+    if (e->state != RUN_HOLDING)
+        return;
+    e->hold = HOLD_NONE;
+    e->hold_text[0] = '\0';
+    e->window_blocked = false;
+    e->window_at = TIME_NEVER;
+    run_to(e, e->held_state);
+    e->clusters_dirty = true;
+}
+
+void run_rest(struct engine *e, const char *text)
+{
+    struct command *c;
+
+    if (e->at_rest)
+        return;
+    e->at_rest = true;
+    c = engine_command(e, CMD_END);
+    c->text = engine_keep(e, text);
+}
+
+/* waves */
+
+static void activate(struct engine *e, struct engine_node *n)
+{
+    round_add(e, n);
+    node_activate(e, n);
+}
+
+static bool rehearsing(const struct engine *e, const struct engine_node *n)
+{
+    (void)e;
+    return n->rehearse && n->end == NODE_END_NONE;
+}
+
+/* O14: before any second node the rehearsal has gone through its three lives. */
+static void wave_run(struct engine *e)
+{
+    const struct plan_wave *pw = &e->plan->waves[e->wave];
+    bool alone = false;
+
+    wave_to(e, WAVE_RUNNING);
+    round_clear(e);
+    for (uint32_t i = 0; i < pw->n_nodes; i++)
+        alone = alone || rehearsing(e, &e->nodes[e->plan->nodes[pw->nodes[i]].node]);
+    for (uint32_t i = 0; i < pw->n_nodes; i++) {
+        struct engine_node *n = &e->nodes[e->plan->nodes[pw->nodes[i]].node];
+
+        if (!alone || n->rehearse)
+            activate(e, n);
+    }
+}
+
+void wave_rehearsed(struct engine *e, struct engine_node *n)
+{
+    const struct plan_wave *pw = &e->plan->waves[e->wave];
+
+    if (n->wave != e->wave || e->waves[e->wave].state != WAVE_RUNNING)
+        return;
+    if (e->removal_known && !e->removal_possible)
+        run_hold(e, HOLD_REMOVAL, node_id(e, n));
+    else if (n->end != NODE_DONE)
+        engine_note(e, NOTE_WARNING, "O14", n->ix, "the rehearsal ended early: removal stays unproved");
+    for (uint32_t i = 0; i < pw->n_nodes; i++) {
+        struct engine_node *other = &e->nodes[e->plan->nodes[pw->nodes[i]].node];
+
+        if (other->phase == NODE_PENDING && other != n)
+            activate(e, other);
+    }
+}
+
+void wave_begin(struct engine *e, uint32_t wave)
+{
+    struct engine_wave *w = &e->waves[wave];
+
+    e->wave = wave;
+    w->started = w->nodes_ended = e->now;
+    wave_to(e, WAVE_GATE_BEFORE);
+    gates_begin(e, wave, false);
+}
+
+static void note_wave(struct engine *e)
+{
+    const struct plan_wave *pw = &e->plan->waves[e->wave];
+    struct buf *b = engine_scratch(e);
+
+    buf_printf(b, "wave %u passed:", e->wave + 1);
+    for (uint32_t i = 0; i < pw->n_nodes; i++) {
+        const struct engine_node *n = &e->nodes[e->plan->nodes[pw->nodes[i]].node];
+
+        buf_printf(b, " %s %s", node_id(e, n), node_end_names[n->end]);
+    }
+    engine_note(e, NOTE_GATE, "I11", IX_NONE, engine_said(e));
+}
+
+static void wave_passed(struct engine *e)
+{
+    note_wave(e);
+    wave_to(e, WAVE_PASSED);
+    if (e->wave + 1 < e->plan->n_waves) {
+        wave_begin(e, e->wave + 1);
+        return;
+    }
+    FILL(e->end_text, "every wave has passed its gates");
+    run_end(e, RUN_FINISHED);
+}
+
+static void wave_gate_failed(struct engine *e, const char *text)
+{
+    bool after = e->waves[e->wave].state == WAVE_GATE_AFTER, back = e->gate_rolls_back;
+    const char *why_not = "";
+
+    wave_to(e, WAVE_FAILED);
+    if (after && back && rollback_allowed(e, &why_not)) {
+        e->rollback_wave = e->rollout->policy.rollback == ROLLBACK_RUN ? IX_NONE : e->wave;
+        run_stop_towards(e, RUN_ROLLING_BACK, SAY(e, "%s; rolled back", text));
+        return;
+    }
+    run_stop_towards(e, RUN_HALTED,
+                     SAY(e, "%s%s%s", text, why_not[0] == '\0' ? "" : "; no way back: ", why_not));
+}
+
+void wave_gates_done(struct engine *e, enum gate_answer answer, const char *text)
+{
+    struct engine_wave *w = &e->waves[e->wave];
+    char said[320];
+
+    FILL(said, text);
+    if (answer == ANSWER_FAIL)
+        wave_gate_failed(e, said);
+    else if (answer == ANSWER_UNKNOWN)
+        run_hold(e, e->gate_manual ? HOLD_MANUAL : HOLD_GATE, said);
+    else if (w->state == WAVE_GATE_BEFORE)
+        wave_run(e);
+    else
+        wave_passed(e);
+}
+
+void wave_check(struct engine *e)
+{
+    struct engine_wave *w = &e->waves[e->wave];
+
+    if (e->state != RUN_RUNNING || e->ending != RUN_RUNNING)
+        return;
+    if (w->state == WAVE_RUNNING && w->open == 0) {
+        wave_to(e, WAVE_EVIDENCE);
+        evidence_begin(e);
+    }
+    if (w->state == WAVE_EVIDENCE && !evidence_done(e))
+        evidence_pump(e);
+    if (w->state == WAVE_EVIDENCE && evidence_done(e)) {
+        w->nodes_ended = e->now;
+        wave_to(e, WAVE_GATE_AFTER);
+        gates_begin(e, e->wave, true);
+    }
+}
+
+/* ends */
+
+/* What is out goes to its safe point, nothing new starts, then the run comes to `ending`. */
+void run_stop_towards(struct engine *e, enum run_state ending, const char *text)
+{
+    char said[sizeof e->end_text];
+
+    FILL(said, text);
+    run_unhold(e);
+    gates_stop(e);
+    e->ending = ending;
+    FILL(e->end_text, said);
+    if ((wave_states[e->waves[e->wave].state].flags & SM_FINAL) == 0 &&
+        e->waves[e->wave].state != WAVE_WAITING)
+        wave_to(e, WAVE_FAILED);
+    engine_note(e, NOTE_DECISION, "I12", IX_NONE, said);
+    for (uint32_t i = 0; i < e->inv->n_nodes; i++)
+        node_safe_point(e, &e->nodes[i]);
+}
+
+static void still_out(struct engine *e, struct engine_node *n)
+{
+    op_forget(e, n);
+    node_end(e, n, NODE_STUCK, "not put back: the run was closed by force");
+}
+
+static void quiet_node(struct engine *e, struct engine_node *n)
+{
+    timer_stop(&e->timers, &n->wake);
+    if (node_in_flight(n))
+        still_out(e, n);
+    else if (n->phase != NODE_ENDED && n->wave != IX_NONE)
+        node_end(e, n, NODE_NOT_STARTED,
+                 e->end_text[0] == '\0' ? "the run ended" : SAY(e, "%s", e->end_text));
+    timer_stop(&e->timers, &n->link);
+}
+
+void run_end(struct engine *e, enum run_state state)
+{
+    e->ending = state; /* no further consequence of what ends below */
+    gates_stop(e);
+    for (uint32_t i = 0; i < e->inv->n_nodes; i++)
+        quiet_node(e, &e->nodes[i]);
+    for (uint32_t i = 0; i < e->inv->n_clusters; i++) {
+        timer_stop(&e->timers, &e->clusters[i].timer);
+        e->clusters[i].wanted = false;
+    }
+    e->ending = RUN_RUNNING;
+    e->hold = HOLD_NONE;
+    e->hold_text[0] = '\0';
+    if (e->state == RUN_HOLDING && !sm_may(run_states, RUN_HOLDING, state))
+        run_to(e, e->held_state);
+    run_to(e, state);
+    e->ended = e->now;
+    timer_stop(&e->timers, &e->run_timer);
+    run_rest(e, e->end_text);
+}
+
+static void come_to_end(struct engine *e)
+{
+    enum run_state ending = e->ending;
+
+    if (e->in_flight > 0 || !evidence_done(e))
+        return;
+    if (e->state == RUN_HOLDING)
+        run_unhold(e);
+    if (ending == RUN_ROLLING_BACK) {
+        e->ending = RUN_RUNNING;
+        rollback_begin(e);
+    } else {
+        run_end(e, ending);
+    }
+}
+
+/* Nothing can go on but by a person: all that is out is unknown, and has been for a while. */
+static void check_unknown(struct engine *e)
+{
+    time_ms at = e->moved_at + e->rollout->policy.unreachable_ms;
+
+    if (e->hold == HOLD_UNKNOWN && e->unknown == 0)
+        run_unhold(e);
+    if (e->unknown == 0 || e->in_flight > e->unknown ||
+        (e->state != RUN_RUNNING && e->state != RUN_ROLLING_BACK))
+        return;
+    if (e->now >= at)
+        run_hold(e, HOLD_UNKNOWN, SAY(e, "%u nodes", e->unknown));
+    else if (e->run_timer.pos == 0 || e->run_timer.at > at)
+        engine_timer(e, &e->run_timer, at);
+}
+
+static void check_window_hold(struct engine *e)
+{
+    if (e->hold == HOLD_WINDOW && e->now >= e->window_at)
+        run_unhold(e);
+    if (!e->window_blocked || e->in_flight > 0 || e->dirty.n > 0 || e->clusters_dirty)
+        return;
+    if (e->state != RUN_RUNNING && e->state != RUN_ROLLING_BACK)
+        return;
+    run_hold(e, HOLD_WINDOW,
+             e->window_at == TIME_NEVER ? "and none is left before the approval expires" : "");
+    if (e->window_at != TIME_NEVER)
+        engine_timer(e, &e->run_timer, e->window_at);
+}
+
+static bool has_ended(const struct engine *e)
+{
+    return (run_states[e->state].flags & SM_FINAL) != 0;
+}
+
+/* May the program stop? A window opens by itself, the rest needs a person. */
+static bool rests(const struct engine *e)
+{
+    if (has_ended(e))
+        return e->in_flight == 0;
+    if (e->state != RUN_HOLDING || (e->hold == HOLD_WINDOW && e->window_at != TIME_NEVER))
+        return false;
+    return e->in_flight == 0 || e->in_flight <= e->unknown;
+}
+
+void run_check(struct engine *e)
+{
+    if (e->state == RUN_PLANNED || e->stopped)
+        return;
+    if (e->ending != RUN_RUNNING && !has_ended(e))
+        come_to_end(e);
+    else if (e->state == RUN_RUNNING)
+        wave_check(e);
+    else if (e->state == RUN_ROLLING_BACK)
+        rollback_check(e);
+    if (!has_ended(e)) {
+        check_unknown(e);
+        check_window_hold(e);
+    }
+    if (rests(e))
+        run_rest(e, has_ended(e) ? e->end_text : e->hold_text);
+}
+
+void run_timeout(struct engine *e)
+{
+    e->clusters_dirty = e->clusters_dirty || e->state == RUN_RUNNING;
+}

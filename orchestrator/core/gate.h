@@ -1,0 +1,62 @@
+/* Evidence to answer (DESIGN.md section 8): pure. Drivers return facts, here
+ * they are judged, and nowhere else. */
+#ifndef PATCHWAVE_GATE_H
+#define PATCHWAVE_GATE_H
+
+#include "orchestrator/core/facts.h"
+#include "orchestrator/core/rollout.h"
+#include "orchestrator/core/wave_sm.h"
+
+/* What is wrong, a bit each: the baseline of a gate is what was wrong before the wave. */
+enum {
+    BAD_CLOCK = 1u << 0,
+    BAD_AGENT = 1u << 1,
+    BAD_WRITER = 1u << 2,
+    BAD_JOB = 1u << 3,
+    BAD_7001 = 1u << 4,
+    BAD_NODE = 1u << 5,
+    BAD_WITNESS = 1u << 6,
+    BAD_GROUP = 1u << 7,
+    BAD_RESOURCE = 1u << 8,
+    BAD_CSV = 1u << 9,
+    BAD_NETWORK = 1u << 10,
+    BAD_DISK = 1u << 11,
+    BAD_HEARTBEAT = 1u << 12,
+};
+
+struct gate_finding {
+    enum gate_answer answer;
+    uint32_t bad;
+    char text[192];
+};
+
+/* `excused` tells which nodes and VMs owe nothing (set aside, stuck, parked: O15). */
+struct gate_excuse {
+    bool (*node)(void *arg, const char *id);
+    bool (*vm)(void *arg, const char *id);
+    void *arg;
+};
+
+void gate_judge_time(const struct gate *g, const struct time_facts *f, struct gate_finding *ret);
+/* Events of 7001 count when newer than `since` (the baseline's time). */
+void gate_judge_backup(const struct backup_facts *f, time_ms since, struct gate_finding *ret);
+void gate_judge_cluster(const struct cluster_view *v, const struct storage_view *s,
+                        const struct gate_excuse *x, struct gate_finding *ret);
+/* No VM with a heartbeat on the node: unknown (O15). */
+void gate_judge_heartbeat(const struct heartbeat_facts *f, const struct gate_excuse *x,
+                          struct gate_finding *ret);
+/* What was bad in the same way before the wave is not the wave's: *fail*
+ * becomes *unknown*. */
+void gate_weigh(struct gate_finding *f, uint32_t baseline_bad);
+
+/* Samples to answer. */
+struct gate_tally {
+    uint32_t samples, fails, unknowns;
+    time_ms first, last_pass; /* of the unbroken row of evidence; 0: none */
+};
+enum gate_next { GATE_MORE, GATE_SAYS_PASS, GATE_SAYS_FAIL, GATE_SAYS_UNKNOWN };
+/* Add one sample taken at `at`. Over failure_limit: fail; over unknown_limit:
+ * unknown; pass after `samples` samples, the soak, and a last one that passed. */
+enum gate_next gate_count(const struct gate *g, struct gate_tally *t, enum gate_answer sample, time_ms at);
+
+#endif

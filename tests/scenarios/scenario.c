@@ -1,0 +1,279 @@
+#include "tests/scenarios/scenario.h"
+
+#include "schema/list.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static struct scenario *of_log(struct event_log *l)
+{
+    return (struct scenario *)(void *)((char *)l - offsetof(struct scenario, log));
+}
+
+static char *text_of(struct buf *b)
+{
+    char *copy = strdup(buf_text(b));
+
+    assert_non_null(copy);
+    buf_clear(b);
+    return copy;
+}
+
+/* The log keeps texts, as the real one does, and tries each event's way there and back. */
+static int keep(struct event_log *l, const struct event *ev, const struct command_list *commands,
+                const struct engine *engine, struct err *err)
+{
+    struct scenario *s = of_log(l);
+    struct kept_entry *k = list_push(&s->kept);
+    struct buf event = BUF_INIT, list = BUF_INIT;
+
+    (void)engine, (void)err;
+    assert_non_null(k);
+    event_write(&event, ev, s->plan->inv);
+    commands_write(&list, commands, s->plan->inv);
+    for (uint32_t i = 0; i < commands->n; i++)
+        if (commands->items[i].type == CMD_NOTE)
+            buf_printf(&s->notes, "%s %s\n", commands->items[i].rule, commands->items[i].text);
+    k->event = text_of(&event);
+    k->commands = text_of(&list);
+    return 0;
+}
+
+static struct log_position position(const struct event_log *l)
+{
+    struct log_position p = { 0 };
+
+    (void)l;
+    return p;
+}
+
+static bool matches(const struct scenario *s, const struct fault *f, const struct plan_answer *a)
+{
+    if (f->hits >= f->skip + f->times || a->action == NULL || strcmp(a->action, f->action) != 0)
+        return false;
+    return f->node == NULL || strcmp(f->node, s->plan->inv->nodes[a->node].id) == 0;
+}
+
+static void meddle(void *arg, struct plan_answer *a)
+{
+    struct scenario *s = arg;
+
+    for (uint32_t i = 0; i < s->n_faults; i++) {
+        struct fault *f = &s->faults[i];
+
+        if (!matches(s, f, a) || f->hits++ < f->skip)
+            continue;
+        if (f->code != NULL) {
+            a->ev->u.op_result.record.outcome = f->outcome;
+            a->ev->u.op_result.record.error_code = f->code;
+        }
+        a->effect = !f->no_effect;
+        a->journal = !f->no_journal;
+        a->silent = f->silent;
+    }
+    if (s->meddle != NULL)
+        s->meddle(s, a);
+}
+
+struct fault *scenario_fault(struct scenario *s, const char *node, const char *action, const char *code)
+{
+    struct fault *f = &s->faults[s->n_faults++];
+
+    assert_true(s->n_faults <= TABLE_LEN(s->faults));
+    *f =
+        (struct fault){ .node = node, .action = action, .code = code, .outcome = OUTCOME_FAILED, .times = 1 };
+    f->no_effect = code != NULL;
+    return f;
+}
+
+static const struct fleet_words words_default = {
+    .seed = 1, .clusters = 2, .nodes = 4, .vms = 3, .node_mib = 65536, .vm_mib_min = 2048, .vm_mib_max = 4096
+};
+
+struct scenario *scenario_new(const struct fleet_words *words, const char *waves, const char *more)
+{
+    struct scenario *s = calloc(1, sizeof *s);
+
+    assert_non_null(s);
+    s->now = START_MS;
+    check_ok(plan_build(small_fleet(words == NULL ? &words_default : words),
+                        small_rollout(waves == NULL ? "[1,2,\"100%\"]" : waves, more == NULL ? "" : more),
+                        START_MS, "tester", &s->plan, &s->err),
+             &s->err);
+    check_ok(engine_new(s->plan, &s->engine, &s->err), &s->err);
+    check_ok(backend_plan_new(s->plan, START_MS, &s->world, &s->err), &s->err);
+    backend_plan_hook(s->world, meddle, s);
+    s->log.append = keep;
+    s->log.position = position;
+    runner_init(&s->runner, s->engine, &s->log, backend_plan_backend(s->world));
+    return s;
+}
+
+void scenario_free(struct scenario *s)
+{
+    for (uint32_t i = 0; i < s->kept.n; i++) {
+        free(s->kept.items[i].event);
+        free(s->kept.items[i].commands);
+    }
+    list_clear(&s->kept);
+    buf_clear(&s->notes);
+    runner_clear(&s->runner);
+    engine_free(s->engine);
+    backend_plan_free(s->world);
+    plan_free(s->plan);
+    free(s);
+}
+
+int scenario_event(struct scenario *s, struct event *ev)
+{
+    ev->at = s->now;
+    return runner_feed(&s->runner, ev, &s->err);
+}
+
+void scenario_start(struct scenario *s)
+{
+    struct event ev = { .type = EV_RUN_START, .node = IX_NONE, .cluster = IX_NONE };
+
+    ev.u.run_start.run = "r1";
+    ev.u.run_start.plan_hash = s->plan->hash;
+    ev.u.run_start.person = "tester";
+    ev.u.run_start.controller = "00000000000000000000000000000001";
+    ev.u.run_start.revision = ENGINE_REVISION;
+    ev.u.run_start.epoch = s->epoch = 1;
+    ev.u.run_start.approval_expires = TIME_NEVER;
+    check_ok(scenario_event(s, &ev), &s->err);
+}
+
+bool scenario_step(struct scenario *s)
+{
+    struct event ev;
+    int rc;
+
+    if (s->runner.ended)
+        return false;
+    if (!backend_plan_next(s->world, engine_deadline(s->engine), &ev))
+        fail_msg("the run does not come to rest: nothing is waited for");
+    s->now = ev.at;
+    rc = runner_feed(&s->runner, &ev, &s->err);
+    if (rc != 0 && rc != ERR_STATE)
+        check_ok(rc, &s->err);
+    return true;
+}
+
+void scenario_run(struct scenario *s)
+{
+    for (uint32_t n = 0; scenario_step(s); n++)
+        if (n > 100000)
+            fail_msg("the run does not come to rest within %u events", n);
+}
+
+void scenario_until(struct scenario *s, const char *node, enum node_phase phase)
+{
+    while (scenario_node(s, node).phase != phase)
+        if (!scenario_step(s))
+            fail_msg("%s never was %s", node, node_phases[phase].name);
+}
+
+int scenario_verb(struct scenario *s, enum verb verb, const char *node)
+{
+    struct event ev = { .type = EV_VERB,
+                        .node = node == NULL ? IX_NONE : node_ix(s, node),
+                        .cluster = IX_NONE };
+
+    ev.u.verb.verb = verb;
+    ev.u.verb.person = "tester";
+    return scenario_event(s, &ev);
+}
+
+static void replay_into(struct scenario *s, struct runner *r)
+{
+    for (uint32_t i = 0; i < s->kept.n; i++) {
+        struct arena a = ARENA_INIT;
+        struct event ev;
+
+        check_ok(event_read(s->kept.items[i].event, strlen(s->kept.items[i].event), s->plan->inv, &a, &ev,
+                            &s->err),
+                 &s->err);
+        check_ok(runner_replay(r, &ev, s->kept.items[i].commands, &s->err), &s->err);
+        arena_clear(&a);
+    }
+}
+
+void scenario_crash(struct scenario *s)
+{
+    struct event ev = { .type = EV_CONTROLLER_START, .node = IX_NONE, .cluster = IX_NONE };
+
+    engine_free(s->engine);
+    runner_clear(&s->runner);
+    backend_plan_forget(s->world);
+    check_ok(engine_new(s->plan, &s->engine, &s->err), &s->err);
+    runner_init(&s->runner, s->engine, &s->log, backend_plan_backend(s->world));
+    replay_into(s, &s->runner);
+    ev.u.controller_start.controller = "00000000000000000000000000000002";
+    ev.u.controller_start.revision = ENGINE_REVISION;
+    ev.u.controller_start.epoch = ++s->epoch;
+    check_ok(scenario_event(s, &ev), &s->err);
+}
+
+void scenario_replays(struct scenario *s)
+{
+    char before[SHA256_TEXT], after[SHA256_TEXT];
+    struct engine *again;
+    struct runner r;
+
+    engine_hash(s->engine, before);
+    check_ok(engine_new(s->plan, &again, &s->err), &s->err);
+    runner_init(&r, again, &s->log, backend_plan_backend(s->world));
+    replay_into(s, &r);
+    engine_hash(again, after);
+    assert_string_equal(before, after);
+    runner_clear(&r);
+    engine_free(again);
+}
+
+uint32_t node_ix(const struct scenario *s, const char *id)
+{
+    uint32_t ix = inventory_node(s->plan->inv, id);
+
+    if (ix == IX_NONE)
+        fail_msg("no node %s", id);
+    return ix;
+}
+
+struct node_view scenario_node(const struct scenario *s, const char *id)
+{
+    return engine_node(s->engine, node_ix(s, id));
+}
+
+uint32_t scenario_ended(const struct scenario *s, enum node_end end)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < s->plan->inv->n_nodes; i++)
+        n += engine_node(s->engine, i).end == end;
+    return n;
+}
+
+/* Every VM runs, on a node in service; every node that is not stuck is in service; no install twice (I8, I19, I29). */
+void scenario_truth(const struct scenario *s)
+{
+    for (uint32_t i = 0; i < s->plan->inv->n_nodes; i++) {
+        struct node_view v = engine_node(s->engine, i);
+
+        assert_string_equal(node_phases[v.phase].name, "ended");
+        if (v.end != NODE_STUCK && !backend_plan_in_service(s->world, i))
+            fail_msg("%s ended %s and is not in service", s->plan->inv->nodes[i].id, node_end_names[v.end]);
+        if (v.end == NODE_DONE)
+            assert_int_equal(build_compare(backend_plan_build(s->world, i), s->plan->rollout->patch.target),
+                             0);
+        assert_true(backend_plan_effects(s->world, i, "install") <= 2);
+    }
+    for (uint32_t i = 0; i < s->plan->inv->n_vms; i++) {
+        uint32_t at = backend_plan_vm_at(s->world, i);
+
+        if (engine_node(s->engine, at).end != NODE_STUCK) {
+            assert_true(backend_plan_vm_runs(s->world, i));
+            assert_true(backend_plan_in_service(s->world, at));
+        }
+    }
+}
