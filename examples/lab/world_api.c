@@ -98,6 +98,81 @@ static void get_groups(struct view *v)
     }
 }
 
+/* ClusterGroupState: Online 0, Offline 1, Failed 2, Pending 4. */
+static int64_t role_state_number(const struct world_vm *v)
+{
+    switch (v->state) {
+    case VM_RUNNING:
+    case VM_PAUSED:
+    case VM_MIGRATING:
+        return 0;
+    case VM_OFF:
+    case VM_SAVED:
+        return v->wanted_online ? 2 : 1;
+    case VM_STARTING:
+    case VM_STOPPING:
+    case VM_SAVING:
+        break;
+    }
+    return 4;
+}
+
+static void write_role_owners(struct view *v, const struct world_vm *vm)
+{
+    const struct world_cluster *c = &v->w->clusters.items[v->cluster];
+
+    jw_array(&v->jw, "PossibleOwners");
+    for (uint32_t i = c->first_node; i < c->first_node + c->nodes; i++)
+        if (world_vm_may_own(v->w, vm, i))
+            jw_str(&v->jw, NULL, v->w->nodes.items[i].id);
+    jw_array_end(&v->jw);
+    jw_array(&v->jw, "PreferredOwners");
+    if (vm->preferred != WORLD_NONE)
+        jw_str(&v->jw, NULL, v->w->nodes.items[vm->preferred].id);
+    jw_array_end(&v->jw);
+    jw_array(&v->jw, "AntiAffinityClassNames");
+    if (vm->anti_affinity[0] != 0)
+        jw_str(&v->jw, NULL, vm->anti_affinity);
+    jw_array_end(&v->jw);
+}
+
+/* The groups of the cluster's VMs: the cluster tells them, vmms or not. */
+static void get_roles(struct view *v)
+{
+    for (uint32_t i = 0; i < v->w->vms.n; i++) {
+        const struct world_vm *vm = &v->w->vms.items[i];
+        if (vm->cluster != v->cluster || !vm->clustered)
+            continue;
+        jw_object(&v->jw, NULL);
+        jw_str(&v->jw, "Id", vm->group);
+        jw_str(&v->jw, "Name", vm->name);
+        jw_str(&v->jw, "VmId", vm->id);
+        jw_str(&v->jw, "OwnerNode", v->w->nodes.items[vm->node].id);
+        jw_int(&v->jw, "State", role_state_number(vm));
+        jw_int(&v->jw, "Priority", vm->priority);
+        jw_bool(&v->jw, "Locked", vm->busy[0] != 0 || vm->move_running);
+        jw_bool(&v->jw, "PersistentState", vm->wanted_online);
+        jw_bool(&v->jw, "AutoFailback", vm->auto_failback);
+        write_role_owners(v, vm);
+        jw_object_end(&v->jw);
+    }
+}
+
+/* vmwp.exe carries the VM's id; it is there with vmms or without. */
+static void get_processes(struct view *v)
+{
+    for (uint32_t i = 0; i < v->w->vms.n; i++) {
+        const struct world_vm *vm = &v->w->vms.items[i];
+        bool arriving = vm->move_running && vm->move_to == v->node;
+        if (!(vm->node == v->node && world_vm_active(vm)) && !arriving)
+            continue;
+        jw_object(&v->jw, NULL);
+        jw_str(&v->jw, "Name", "vmwp.exe");
+        jw_str(&v->jw, "VmId", vm->id);
+        jw_object_end(&v->jw);
+    }
+}
+
 static void get_disks(struct view *v)
 {
     static const char *const health[] = { "Healthy", "Warning", "Unhealthy" };
@@ -162,6 +237,12 @@ static void get_machine(struct view *v)
     jw_str(&v->jw, "BootId", n->boot_id);
     jw_int(&v->jw, "BootMs", n->boot_ms);
     jw_int(&v->jw, "NowMs", v->w->now + n->clock_error_ms);
+    jw_int(&v->jw, "ClockErrorMs", n->clock_error_ms);
+    jw_int(&v->jw, "Factor", v->w->meta.factor);
+    jw_str(&v->jw, "Bmc", n->bmc);
+    jw_int(&v->jw, "SntpPort", n->sntp_port);
+    jw_str(&v->jw, "SntpAddress", v->w->nodes.items[0].address);
+    jw_int(&v->jw, "StoragePaths", n->storage_paths);
     jw_str(&v->jw, "Model", n->model);
     jw_str(&v->jw, "Firmware", n->firmware);
     jw_int(&v->jw, "MemoryMiB", n->memory_now_mib);
@@ -257,12 +338,19 @@ static const struct kind {
     void (*get)(struct view *v);
     bool needs_cluster, needs_vmms;
 } kinds[] = {
-    { "cluster", get_clusters, true, false }, { "nodes", get_nodes, true, false },
-    { "groups", get_groups, true, false },    { "disks", get_disks, true, false },
-    { "jobs", get_jobs, true, false },        { "vms", get_vms, false, true },
-    { "moves", get_moves, true, false },      { "packages", get_packages, false, false },
-    { "machine", get_machine, false, false }, { "services", get_services, false, false },
+    { "cluster", get_clusters, true, false },
+    { "nodes", get_nodes, true, false },
+    { "groups", get_groups, true, false },
+    { "disks", get_disks, true, false },
+    { "jobs", get_jobs, true, false },
+    { "vms", get_vms, false, true },
+    { "moves", get_moves, true, false },
+    { "packages", get_packages, false, false },
+    { "machine", get_machine, false, false },
+    { "services", get_services, false, false },
     { "events", get_events, false, false },
+    { "roles", get_roles, true, false },
+    { "processes", get_processes, false, false },
 };
 
 static const struct kind *kind_of(const char *name)
@@ -326,7 +414,20 @@ static int call_move_group(struct call *c)
                                : world_group_move(c->w, c->group, c->to, &c->r);
 }
 
-static int call_stop_vm(struct call *c)
+/* The stand-in computes in real time while the fleet's time is compressed:
+ * `at_ms` is when its script asked, and the VM is down from then on. */
+static void asked_at(struct call *c, time_ms at)
+{
+    struct world_vm *v = &c->w->vms.items[c->vm];
+
+    if (v->open_truth == WORLD_NONE || v->stop_asked_ms != c->w->now || at > c->w->now ||
+        at < c->w->now - 5 * MINUTE_MS)
+        return;
+    v->stop_asked_ms = at;
+    c->w->truth.items[v->open_truth].start = at;
+}
+
+static int stop_vm(struct call *c)
 {
     const char *how = json_get_str(c->params, "how", "shutdown");
 
@@ -335,6 +436,14 @@ static int call_stop_vm(struct call *c)
                          : strcmp(how, "turn_off") == 0 ? STOP_TURN_OFF
                                                         : STOP_SHUTDOWN,
                          &c->r);
+}
+
+static int call_stop_vm(struct call *c)
+{
+    int rc = stop_vm(c);
+
+    asked_at(c, json_get_int(c->params, "at_ms", c->w->now));
+    return rc;
 }
 
 static int call_start_vm(struct call *c)

@@ -194,12 +194,16 @@ int world_move(struct world *w, uint32_t vm, uint32_t to, enum move_how how, str
 
 static void arrived_live(struct world *w, struct world_vm *v)
 {
+    char seconds[24];
+
     world_truth_row(w, "vm", v->id, CAUSE_BLACKOUT, w->now - v->blackout_ms, w->now, v->move_to);
     v->blackout_end = w->now;
     v->blackout_logged = world_fault_hit(w, "event-lost", v->id) == NULL;
+    snprintf(seconds, sizeof seconds, "%lld.%lld", (long long)(v->blackout_ms + 50) / 1000,
+             (long long)(v->blackout_ms + 50) / 100 % 10);
     if (v->blackout_logged)
         world_note(w, v->node, "Microsoft-Windows-Hyper-V-VMMS-Admin", "Microsoft-Windows-Hyper-V-VMMS",
-                   v->blackout_ms < MINUTE_MS ? 20415 : 20417, 4, "", "");
+                   v->blackout_ms < MINUTE_MS ? 20415 : 20417, 4, v->id, seconds);
 }
 
 void on_move_end(struct world *w, const struct world_event *ev)

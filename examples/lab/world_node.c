@@ -229,7 +229,7 @@ void on_vmms_stopped(struct world *w, const struct world_event *ev)
     n->vmms_answers = false;
     n->vmms_since = n->vmms_stopped_ms = w->now;
     world_truth_open(w, "vmms", n->id, CAUSE_VMMS_STOPPED, w->now, ev->index);
-    world_note(w, ev->index, "System", "Service Control Manager", 7036, 4, "vmms", "");
+    world_note(w, ev->index, "System", "Service Control Manager", 7036, 4, "vmms", "1");
     orphans(w, ev->index);
 }
 
@@ -255,6 +255,7 @@ void on_vmms_running(struct world *w, const struct world_event *ev)
         return;
     n->vmms = SERVICE_RUNNING;
     n->vmms_since = w->now;
+    world_note(w, ev->index, "System", "Service Control Manager", 7036, 4, "vmms", "4");
     world_plan(w, world_draw_node(w, ev->index, "vmms-answers", 4 * SECOND_MS, 18 * SECOND_MS, 1000),
                EV_VMMS_ANSWERS, ev->index, n->gen, 0);
 }
@@ -274,6 +275,8 @@ void on_vmms_answers(struct world *w, const struct world_event *ev)
     n->vmms_answers = true;
     n->vmms_since = w->now;
     close_rows(w, "vmms", n->id);
+    world_note(w, ev->index, "Microsoft-Windows-Hyper-V-VMMS-Admin", "Microsoft-Windows-Hyper-V-VMMS", 14094,
+               4, "", "");
     world_vm_boot_host(w, ev->index);
 }
 

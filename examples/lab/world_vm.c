@@ -149,6 +149,8 @@ void on_vm_running(struct world *w, const struct world_event *ev)
     world_vm_set(w, ev->index, VM_RUNNING);
     close_row(w, ev->index);
     v->running_ms = w->now;
+    world_note(w, v->node, "Microsoft-Windows-Hyper-V-Worker-Admin", "Microsoft-Windows-Hyper-V-Worker",
+               18500, 4, v->id, "");
     v->heartbeat_from = w->now + world_draw(w, "heartbeat", v->id, v->gen, 20 * SECOND_MS, 60 * SECOND_MS);
 }
 
