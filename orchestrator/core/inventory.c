@@ -341,8 +341,8 @@ static void read_clock(struct fields *f, const json *root, struct inventory *inv
 
 static void read_all(struct fields *f, const json *root, struct inventory *inv)
 {
-    static const char *const known[] = { "version",  "name",  "lab", "clock",       "ssh",
-                                         "clusters", "nodes", "vms", "sla_classes", NULL };
+    static const char *const known[] = { "$schema",  "version", "name", "lab",         "clock", "ssh",
+                                         "clusters", "nodes",   "vms",  "sla_classes", NULL };
     const struct element *clusters;
 
     fields_known(f, root, known);

@@ -300,8 +300,9 @@ static void read_policy(struct fields *f, const json *root, struct rollout *r)
 
 static void read_all(struct fields *f, const json *root, struct rollout *r)
 {
-    static const char *const known[] = { "version", "name",    "patch",    "scope",   "waves",  "gates",
-                                         "windows", "freezes", "consents", "waivers", "policy", NULL };
+    static const char *const known[] = { "$schema", "version", "name",    "patch",   "scope",
+                                         "waves",   "gates",   "windows", "freezes", "consents",
+                                         "waivers", "policy",  NULL };
 
     fields_known(f, root, known);
     fields_int(f, root, "version", JSON_REQUIRED, 1, 1, 1);

@@ -11,3 +11,7 @@ foreach(name store store_migrate)
     pw_test(test_${name} unit test_${name}.c LIBS orchestrator_io test_temp_dir)
 endforeach()
 pw_test(test_options unit test_options.c "${CMAKE_SOURCE_DIR}/orchestrator/options.c" LIBS schema)
+
+# Planning. test_examples leaves the plans that the schemas are held against.
+pw_test_script(test_json_schemas unit test_json_schemas.sh)
+set_tests_properties(test_json_schemas PROPERTIES DEPENDS test_examples)
