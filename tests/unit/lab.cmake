@@ -1,1 +1,2 @@
 # pw_test(test_NAME unit test_NAME.c LIBS ...)
+pw_test(test_lab_world unit test_lab_world.c LIBS hvlab_world test_temp_dir)
