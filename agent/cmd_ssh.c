@@ -31,7 +31,9 @@ int agent_cmd_receive(const struct agent_options *o)
     if (rc == 0)
         rc = receive_package(set.state_dir, stdin, stdout, &err);
     agent_settings_clear(&set);
-    return rc == 0 ? AGENT_EXIT_OK : agent_complain(&err);
+    if (rc != 0)
+        (void)agent_complain(&err);
+    return rc == 0 ? AGENT_EXIT_OK : AGENT_EXIT_FAILED;
 }
 
 int agent_cmd_ssh(const struct agent_options *o)
