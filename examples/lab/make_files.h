@@ -3,10 +3,8 @@
 #define PATCHWAVE_LAB_MAKE_FILES_H
 
 #include "examples/lab/world.h"
-#include "schema/buf.h"
 
 /* `agent` is the path of patchwave-agent. ERR_IO. */
 int lab_files_make(const struct world *w, const char *dir, const char *agent, struct err *err);
-void inventory_write_lab(const struct world *w, const char *dir, struct buf *out);
 
 #endif
