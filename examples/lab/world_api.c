@@ -173,6 +173,19 @@ static void get_processes(struct view *v)
     }
 }
 
+static void get_snapshots(struct view *v)
+{
+    for (uint32_t i = 0; i < v->w->vms.n; i++) {
+        const struct world_vm *vm = &v->w->vms.items[i];
+        if (vm->node != v->node || vm->checkpoint[0] == 0)
+            continue;
+        jw_object(&v->jw, NULL);
+        jw_str(&v->jw, "Id", vm->checkpoint);
+        jw_str(&v->jw, "VmId", vm->id);
+        jw_object_end(&v->jw);
+    }
+}
+
 static void get_disks(struct view *v)
 {
     static const char *const health[] = { "Healthy", "Warning", "Unhealthy" };
@@ -351,6 +364,7 @@ static const struct kind {
     { "events", get_events, false, false },
     { "roles", get_roles, true, false },
     { "processes", get_processes, false, false },
+    { "snapshots", get_snapshots, false, true },
 };
 
 static const struct kind *kind_of(const char *name)

@@ -802,13 +802,13 @@ def _():
     good = {"contract": 1, "mode": "run", "node": "HV01", "op": "x", "limit_ms": 1000, "args": {}}
     for action in READS + EFFECTS:
         s = Stage()
-        for raw in (b"", b"{", b"[]", b'"x"', json.dumps({**good, "action": "dance"}).encode(),
-                    json.dumps({**good, "action": action, "contract": 2}).encode(),
+        for raw in (b"", b"{", b"[]", b'"x"',                     json.dumps({**good, "action": action, "contract": 2}).encode(),
                     json.dumps({**good, "action": action, "mode": "try"}).encode(),
                     json.dumps({**good, "action": action, "limit_ms": "1"}).encode(),
                     json.dumps({**good, "action": action, "args": 1}).encode()):
             e = s.error(action, raw=raw)
             check(e["code"] == "bad_request", "%s %s: %s" % (action, raw, e))
+        check(s.error(action, raw=json.dumps({**good, "action": "dance"}).encode())["code"] == "unsupported", action)
         check(s.see().get("log") is None, action + " did something")
     for action in READS:
         check(Stage().error(action, mode="witness")["code"] == "bad_request", action + " has no witness")

@@ -19,6 +19,7 @@ $script:Known = @{
     '0x800706ba' = @('busy', 'the management service does not answer yet')
     '0x80071398' = @('refused', 'not a possible owner, or a volume is not healthy: look at owners and virtual disks')
     '0x80071709' = @('refused', 'a paused node takes no groups')
+    '0x80071718' = @('busy', 'the cluster service has not joined yet')
     '0x80071737' = @('refused', 'the target node is not up')
     '0x8007174b' = @('busy', 'the group is locked or moving: a backup or another move runs')
     '0x80240009' = @('busy', 'another servicing operation runs')
@@ -195,7 +196,7 @@ function Read-Request {
         }
     }
     if ($request.contract -ne 1) { Stop-Driver -Code 'bad_request' -Message 'this driver speaks contract 1' }
-    if ($request.action -cne $Action) { Stop-Driver -Code 'bad_request' -Message ('this is the action ' + $Action) }
+    if ($request.action -cne $Action) { Stop-Driver -Code 'unsupported' -Message ('this is the action ' + $Action) }
     if (@('run', 'witness') -cnotcontains $request.mode) { Stop-Driver -Code 'bad_request' -Message 'mode is run or witness' }
     if ($request.mode -eq 'witness' -and -not $CanWitness) { Stop-Driver -Code 'bad_request' -Message ($Action + ' has no witness') }
     if ($request.limit_ms -le 0) { Stop-Driver -Code 'bad_request' -Message 'limit_ms is not positive' }
@@ -673,15 +674,39 @@ function Find-ServiceEvent {
     $null
 }
 
+# When a VM was started (18500) or restored (18596), by its worker's event and GUID (probe:vm-started-event); null where the log does not tell.
+function Find-VmStarted {
+    param([string]$Id, [long]$SinceMs)
+    $filter = @{ LogName = 'Microsoft-Windows-Hyper-V-Worker-Admin'; Id = @(18500, 18596); StartTime = (ConvertFrom-Ms -Ms $SinceMs) }
+    foreach ($found in @(Get-Events -Filter $filter)) {
+        if (@($found.Properties | Where-Object { ([string]$_.Value).Trim('{}') -eq $Id }).Count -gt 0) { return ConvertTo-Ms -Date $found.TimeCreated }
+    }
+    $null
+}
+
+# When vmms said that it is ready (14094), which is later than running (probe:vmms-ready-event).
+function Find-VmmsReady {
+    param([long]$SinceMs)
+    $filter = @{ LogName = 'Microsoft-Windows-Hyper-V-VMMS-Admin'; Id = 14094; StartTime = (ConvertFrom-Ms -Ms $SinceMs) }
+    $found = @(Get-Events -Filter $filter)
+    if ($found.Count -eq 0) { return $null }
+    ConvertTo-Ms -Date $found[0].TimeCreated
+}
+
 # The downtime row of vmms, open or closed, from its own events; null where the log does not tell when it stopped.
 function Get-VmmsRow {
     param([bool]$Closed)
     $stopped = Find-ServiceEvent -Name 'vmms' -State 1 -SinceMs ((Get-NowMs) - 86400000)
     if ($null -eq $stopped) { return $null }
     if (-not $Closed) { return New-Downtime -Subject 'vmms' -Id (Get-NodeName) -Cause 'vmms_stopped' -StartMs $stopped -EndMs $null -How 'event 7036' }
-    $running = Find-ServiceEvent -Name 'vmms' -State 4 -SinceMs $stopped
-    if ($null -eq $running) { return $null }
-    New-Downtime -Subject 'vmms' -Id (Get-NodeName) -Cause 'vmms_stopped' -StartMs $stopped -EndMs $running -How 'event 7036'
+    $how = 'events 7036 and 14094'
+    $ready = Find-VmmsReady -SinceMs $stopped
+    if ($null -eq $ready) {
+        $how = 'event 7036'
+        $ready = Find-ServiceEvent -Name 'vmms' -State 4 -SinceMs $stopped
+    }
+    if ($null -eq $ready) { return $null }
+    New-Downtime -Subject 'vmms' -Id (Get-NodeName) -Cause 'vmms_stopped' -StartMs $stopped -EndMs $ready -How $how
 }
 
 Export-ModuleMember -Function '*'

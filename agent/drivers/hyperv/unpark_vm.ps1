@@ -11,16 +11,18 @@ function Test-Running {
     $null -ne $vm -and (Get-VmState -Vm $vm) -eq 'running'
 }
 
-# When it came up, by its own uptime; by the clock where the uptime is older than the stop (a saved state may keep
-# counting; probe:uptime-restored).
-function Get-UpMs {
+# When it came up: by its worker's event, else by its own uptime, else by the clock where the uptime is older than the stop (a
+# saved state may keep counting; probe:uptime-restored).
+function Get-Up {
     param([string]$Id, [long]$SinceMs)
+    $started = Find-VmStarted -Id $Id -SinceMs $SinceMs
+    if ($null -ne $started) { return [ordered]@{ ms = $started; how = 'event 18500' } }
     $now = Get-NowMs
     $vm = Find-Vm -Id $Id
-    if ($null -eq $vm) { return $now }
+    if ($null -eq $vm) { return [ordered]@{ ms = $now; how = 'state change' } }
     $up = $now - [long][Math]::Floor($vm.Uptime.TotalMilliseconds)
-    if ($up -le $SinceMs) { return $now }
-    $up
+    if ($up -le $SinceMs) { return [ordered]@{ ms = $now; how = 'state change' } }
+    [ordered]@{ ms = $up; how = 'uptime' }
 }
 
 Invoke-DriverAction -Action 'unpark_vm' -Run {
@@ -40,7 +42,8 @@ Invoke-DriverAction -Action 'unpark_vm' -Run {
     if ($null -eq $since) { return New-Result -Result $result }
     $cause = 'shut_down'
     if ($method -eq 'save') { $cause = 'saved' }
-    New-Result -Result $result -Downtime (New-Downtime -Subject 'vm' -Id $id -Cause $cause -StartMs $since -EndMs (Get-UpMs -Id $id -SinceMs $since) -How 'uptime')
+    $up = Get-Up -Id $id -SinceMs $since
+    New-Result -Result $result -Downtime (New-Downtime -Subject 'vm' -Id $id -Cause $cause -StartMs $since -EndMs $up.ms -How $up.how)
 } -Witness {
     $id = Get-VmArgument
     if (-not (Test-VmmsAnswers)) { return New-Witness -Word 'cannot_tell' }

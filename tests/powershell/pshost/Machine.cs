@@ -83,7 +83,10 @@ namespace Pshost
             { ["name"] = name, ["pid"] = pid, ["at_ms"] = ms, ["command"] = command };
             yield return At("smss.exe", 500, c.View.N("boot_ms"), null);
             int pid = 4000;
-            foreach (JsonObject v in c.View.Each("all_vms"))
+            if (c.View["workers"] != null)
+                foreach (string id in c.View.Texts("workers"))
+                    yield return At("vmwp.exe", pid += 4, c.View.N("now_ms"), @"C:\Windows\System32\vmwp.exe " + id.ToUpperInvariant());
+            else foreach (JsonObject v in c.View.Each("all_vms"))
                 if (v.S("node") == c.View.S("node") && v.S("state") is not ("off" or "saved"))
                     yield return At("vmwp.exe", pid += 4, c.View.N("now_ms"), @"C:\Windows\System32\vmwp.exe " + v.S("id").ToUpperInvariant());
             if (c.View.S("servicing") is string s && s != "idle")
@@ -524,10 +527,9 @@ namespace Pshost
         {
             if (!File.Exists(path))
                 return 2;
-            Match kb = Regex.Match(path, "kb(\\d+)", RegexOptions.IgnoreCase);
-            JsonNode known = c.View["catalog"]?["KB" + kb.Groups[1].Value];
+            JsonNode known = c.World.Catalog(c.Node, path);
             return known == null ? unchecked((long)0x800F081E) :
-                c.Do("install", ("tool", tool), ("path", path), ("kb", "KB" + kb.Groups[1].Value), ("build", known.N("build")), ("ubr", known.N("ubr"))).N("exit");
+                c.Do("install", ("tool", tool), ("path", path), ("kb", known.S("kb")), ("build", known.N("build")), ("ubr", known.N("ubr"))).N("exit");
         }
 
         static long Vss(Call c, string line)

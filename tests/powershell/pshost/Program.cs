@@ -119,7 +119,7 @@ namespace Pshost
         }
 
         // Serve: one request per connection, a line of tab-separated words, then as many bytes as its last word says.
-        //   RUN file node world options n    world: mini:NAME or a socket path; answers frames "O n", "E n", "X code"
+        //   RUN file node world options n    world: mini:NAME or hvlab:SOCKET; answers frames "O n", "E n", "X code"
         //   WORLD name n | PATCH name path n | STATE name 0 | USED 0
         static int Serve(string path, string tables)
         {
@@ -178,11 +178,14 @@ namespace Pshost
                 {
                     case "RUN":
                         var job = new Job { Node = words[2], In = new StringReader(text), Out = s => Frame("O", s), Err = s => Frame("E", s) };
-                        job.World = words[3].StartsWith("mini:") ? Minis[words[3][5..]] : throw new NotSupportedException(words[3]);
-                        Watch(socket, job);
-                        int rc = RunScript(job, words[1], words[4].Contains("fresh"), words[4].Contains("constrained"));
-                        lock (writing)
-                            stream.Write(Encoding.ASCII.GetBytes("X " + rc + "\n"));
+                        using (HvlabWorld lab = words[3].StartsWith("hvlab:") ? new HvlabWorld(words[3][6..], words[2], job.Cancelled.Token) : null)
+                        {
+                            job.World = lab != null ? lab : Minis[words[3][5..]];
+                            Watch(socket, job);
+                            int rc = RunScript(job, words[1], words[4].Contains("fresh"), words[4].Contains("constrained"));
+                            lock (writing)
+                                stream.Write(Encoding.ASCII.GetBytes("X " + rc + "\n"));
+                        }
                         break;
                     case "WORLD":
                         Minis[words[1]] = new MiniWorld((JsonObject)JsonNode.Parse(text));

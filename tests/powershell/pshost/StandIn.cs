@@ -149,6 +149,9 @@ namespace Pshost
 
         static readonly Dictionary<string, Handler> Each = Find(false), End = Find(true);
 
+        static readonly HashSet<string> ClusterCommands = Surface.Parameters.Where(r => r.Module == "FailoverClusters").Select(r => r.Command)
+            .ToHashSet(StringComparer.OrdinalIgnoreCase);
+
         internal readonly List<object> Kept = new();
         internal Job Job;
 
@@ -182,7 +185,10 @@ namespace Pshost
                 return;
             try
             {
-                foreach (object o in handler(new Call(this)) ?? Enumerable.Empty<object>())
+                var call = new Call(this);
+                if (table == Each && ClusterCommands.Contains(name) && call.View["nodes"] == null)
+                    throw new WorldError("ClusterServiceNotRunning", "0x80071718", "The cluster service is not running on this node.");
+                foreach (object o in handler(call) ?? Enumerable.Empty<object>())
                     WriteObject(o);
             }
             catch (NotSupportedException e)

@@ -32,6 +32,9 @@ namespace Pshost
         long NowMs(string node);
 
         void Sleep(string node, long ms);
+
+        /// <summary>What the package in that file is ({kb, build, ubr}), as the servicing stack reads it; null for none.</summary>
+        JsonObject Catalog(string node, string path);
     }
 
     public static class JsonExtensions
@@ -88,6 +91,19 @@ namespace Pshost
         public long NowMs(string node) { lock (gate) return w.N("now_ms"); }
 
         public void Sleep(string node, long ms) { lock (gate) Advance(ms); }
+
+        public JsonObject Catalog(string node, string path)
+        {
+            System.Text.RegularExpressions.Match kb = System.Text.RegularExpressions.Regex.Match(path, "kb(\\d+)", System.Text.RegularExpressions.RegexOptions.IgnoreCase);
+            lock (gate)
+                return Node(node)["catalog"]?["KB" + kb.Groups[1].Value]?.DeepClone() is JsonObject o ? With(o, "KB" + kb.Groups[1].Value) : null;
+        }
+
+        static JsonObject With(JsonObject o, string kb)
+        {
+            o["kb"] = kb;
+            return o;
+        }
 
         void Advance(long ms)
         {
