@@ -292,19 +292,6 @@ void node_activate(struct engine *e, struct engine_node *n)
     node_drive(e, n);
 }
 
-static void check_budget(struct engine *e, const struct engine_node *n)
-{
-    uint32_t wave = n->wave == IX_NONE ? 0 : e->waves[n->wave].failures;
-
-    if (e->state == RUN_ROLLING_BACK || e->ending != RUN_RUNNING)
-        return;
-    if (wave <= e->rollout->policy.failures_per_wave && e->failures <= e->rollout->policy.failures_per_run)
-        return;
-    run_stop_towards(
-        e, RUN_HALTED,
-        SAY(e, "the failure budget is spent: %u failed in the run, %u in this wave", e->failures, wave));
-}
-
 /* A failed node counts once (O8, O12 and the like). */
 void node_fail(struct engine *e, struct engine_node *n)
 {
@@ -314,7 +301,7 @@ void node_fail(struct engine *e, struct engine_node *n)
     e->failures++;
     if (n->wave != IX_NONE)
         e->waves[n->wave].failures++;
-    check_budget(e, n);
+    e->budget_changed = true; /* judged when this step is over: nothing changes under its feet */
 }
 
 static void back_in_service(struct engine *e, struct engine_node *n)

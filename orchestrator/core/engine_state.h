@@ -234,7 +234,7 @@ struct engine {
         rollback_failed;
     uint32_t out_all;
     time_ms moved_at; /* something went on */
-    bool window_blocked;
+    bool window_blocked, budget_changed;
     time_ms window_at;
     uint32_t rollback_wave; /* IX_NONE: of the whole run */
     uint32_t role_moving[ROLE_CONTROLLER + 1];

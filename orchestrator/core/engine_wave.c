@@ -330,10 +330,27 @@ static bool rests(const struct engine *e)
     return e->in_flight == 0 || e->in_flight <= e->unknown;
 }
 
+/* More failed than the plan allows: nothing new starts anywhere (I12). */
+static void check_budget(struct engine *e)
+{
+    uint32_t wave = e->waves[e->wave].failures;
+
+    e->budget_changed = false;
+    if (e->state == RUN_ROLLING_BACK || e->ending != RUN_RUNNING || has_ended(e))
+        return;
+    if (wave <= e->rollout->policy.failures_per_wave && e->failures <= e->rollout->policy.failures_per_run)
+        return;
+    run_stop_towards(
+        e, RUN_HALTED,
+        SAY(e, "the failure budget is spent: %u failed in the run, %u in this wave", e->failures, wave));
+}
+
 void run_check(struct engine *e)
 {
     if (e->state == RUN_PLANNED || e->stopped)
         return;
+    if (e->budget_changed)
+        check_budget(e);
     if (e->ending != RUN_RUNNING && !has_ended(e))
         come_to_end(e);
     else if (e->state == RUN_RUNNING)

@@ -90,6 +90,21 @@ static const struct fleet_words words_default = {
     .seed = 1, .clusters = 2, .nodes = 4, .vms = 3, .node_mib = 65536, .vm_mib_min = 2048, .vm_mib_max = 4096
 };
 
+static struct rollout *rollout_for(const char *waves, const char *more)
+{
+    struct buf text = BUF_INIT;
+    struct rollout *r;
+
+    buf_printf(
+        &text,
+        "{\"version\":1,\"name\":\"scenario\",\"patch\":{\"kb\":\"KB5061977\",\"file\":\"kb5061977.msu\","
+        "\"sha256\":\"%064d\",\"size_bytes\":1000,\"target\":\"26100.4066\"},\"waves\":%s%s%s}",
+        0, waves, strstr(more, "\"gates\"") == NULL ? ",\"gates\":[]" : "", more);
+    r = rollout_of(buf_text(&text));
+    buf_clear(&text);
+    return r;
+}
+
 struct scenario *scenario_new(const struct fleet_words *words, const char *waves, const char *more)
 {
     struct scenario *s = calloc(1, sizeof *s);
@@ -97,7 +112,7 @@ struct scenario *scenario_new(const struct fleet_words *words, const char *waves
     assert_non_null(s);
     s->now = START_MS;
     check_ok(plan_build(small_fleet(words == NULL ? &words_default : words),
-                        small_rollout(waves == NULL ? "[1,2,\"100%\"]" : waves, more == NULL ? "" : more),
+                        rollout_for(waves == NULL ? "[1,2,\"100%\"]" : waves, more == NULL ? "" : more),
                         START_MS, "tester", &s->plan, &s->err),
              &s->err);
     check_ok(engine_new(s->plan, &s->engine, &s->err), &s->err);
