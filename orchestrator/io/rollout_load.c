@@ -51,6 +51,8 @@ static int resolve_patch(struct load *l)
     char build[32];
     int rc;
 
+    if (json_is_object(v) && json_count(v) == 1)
+        v = json_get(v, "kb");
     if (!json_is_string(v))
         return 0;
     rc = store_find_patch(l->s, json_str(v, ""), &a, &p, &path, l->err);

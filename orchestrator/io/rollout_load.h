@@ -1,7 +1,7 @@
 /* The rollout file made whole: what the pure reader (rollout.h) cannot know is
  * put in its place before it reads.
  *
- *  "patch": "KB5061977"                 -> the record from `patch add`
+ *  "patch": "KB5061977", {"kb": "..."}  -> the record from `patch add`
  *  "policy": {"include": ["x.json"]}    -> those files' members, relative to
  *                                          the rollout file; later ones and the
  *                                          file's own members win

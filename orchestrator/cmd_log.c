@@ -1,0 +1,76 @@
+#include "orchestrator/cli.h"
+#include "orchestrator/io/store_load.h"
+#include "orchestrator/node_output.h"
+
+#include <string.h>
+
+static const char log_sql[] =
+    "SELECT seq, at AS when_at, kind, json_extract(event, '$.node') AS node, "
+    "coalesce(json_extract(event, '$.record.op'), json_extract(event, '$.what'), json_extract(event, "
+    "'$.verb'), "
+    "json_extract(event, '$.code'), json_extract(event, '$.reason'), json_extract(event, '$.kb'), "
+    "json_extract(event, '$.file'), '') "
+    "AS what, coalesce(json_extract(event, '$.record.outcome'), json_extract(event, '$.text'), '') AS text, "
+    "json_array_length(commands) AS commands FROM log WHERE (?1 IS NULL OR run = ?1) AND (?2 IS NULL OR "
+    "json_extract(event, '$.node') = ?2) AND (?3 IS NULL OR kind = ?3) AND (?4 IS NULL OR "
+    "json_extract(event, '$.record.op') = ?4 OR instr(commands, ?4) > 0) AND seq > ?5 ORDER BY seq LIMIT ?6";
+
+static const char raw_sql[] = "SELECT seq, at AS when_at, kind, event, commands, hash FROM log WHERE seq = ?";
+
+static int list(const struct cli *c, struct store *s, const char *run, struct err *err)
+{
+    struct rows r = { 0 };
+    int rc = store_ask(s, &r, err, log_sql, "ssssii", run, cli_text(c, "node"), cli_text(c, "kind"),
+                       cli_text(c, "op"), options_number(&c->args, "after", 0),
+                       options_number(&c->args, "limit", 1000000));
+
+    if (rc == 0)
+        cli_print_rows(c, &r, "no such entry");
+    return rc;
+}
+
+static int one(const struct cli *c, struct store *s, struct err *err)
+{
+    struct rows r = { 0 };
+    int rc = store_ask(s, &r, err, raw_sql, "i", options_number(&c->args, "seq", 0));
+
+    if (rc == 0)
+        cli_print_rows(c, &r, "no such entry");
+    return rc;
+}
+
+static int run_log(struct cli *c, int *ret_exit, struct err *err)
+{
+    struct store *s = NULL;
+    struct run_found run;
+    int rc = store_open(c->db, STORE_READ, &s, err);
+
+    (void)ret_exit;
+    if (rc == 0 && cli_text(c, "run") != NULL)
+        rc = store_find_run(s, cli_text(c, "run"), &run, err);
+    if (rc == 0 && cli_flag(c, "output"))
+        rc = node_output_print(c, s, cli_text(c, "node"), cli_text(c, "op"), err);
+    else if (rc == 0 && cli_text(c, "seq") != NULL)
+        rc = one(c, s, err);
+    else if (rc == 0)
+        rc = list(c, s, cli_text(c, "run") != NULL ? run.id : NULL, err);
+    store_close(s);
+    return rc;
+}
+
+static const struct option log_options[] = {
+    { "run", 0, OPTION_TEXT, "RUN", "only this run's" },
+    { "node", 0, OPTION_TEXT, "NODE", "only this node's" },
+    { "op", 0, OPTION_TEXT, "ID", "only of this op" },
+    { "output", 0, OPTION_FLAG, NULL, "fetch what the op's driver said, from its node (with --node, --op)" },
+    { "kind", 0, OPTION_TEXT, "KIND", "only this kind of event (verb, op_result, observed, plan, ...)" },
+    { "after", 0, OPTION_NUMBER, "SEQ", "only later ones" },
+    { "limit", 0, OPTION_NUMBER, "N", "at most so many" },
+    { "seq", 0, OPTION_NUMBER, "SEQ", "this one whole: event, commands, hash" },
+    { NULL, 0, OPTION_FLAG, NULL, NULL },
+};
+
+const struct command_spec cmd_log = {
+    NULL, "log",       "",      0, 0, "show the event log; or fetch a step's output from its node",
+    NULL, log_options, run_log,
+};

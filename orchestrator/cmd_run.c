@@ -1,0 +1,259 @@
+#include "orchestrator/detach.h"
+#include "orchestrator/io/control_socket.h"
+#include "orchestrator/io/file_digest.h"
+#include "orchestrator/run_live.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* --- what has to hold before a run begins --- */
+
+static int check_approval(struct run_session *s, time_ms *ret_expires, struct err *err)
+{
+    struct approval_found a;
+    char text[TIME_TEXT_MAX];
+    int rc = store_find_approval(s->store, s->plan->hash, &a, err);
+
+    if (rc == ERR_NOT_FOUND && err != NULL)
+        return (int)(err->code = ERR_REFUSED);
+    if (rc == 0 && a.expires <= fleet_now(&s->clock))
+        return err_set(err, ERR_REFUSED,
+                       "the approval of plan %.12s by %s (%s) ran out at %s (O34): approve it again",
+                       s->plan->hash, a.person, a.ticket, time_text(a.expires, text));
+    if (rc == 0)
+        *ret_expires = a.expires;
+    return rc;
+}
+
+static int find_package(struct run_session *s, struct arena *a, const char **ret_path, struct err *err)
+{
+    struct patch known;
+    int rc = store_find_patch(s->store, s->plan->rollout->patch.kb, a, &known, ret_path, err);
+
+    if (rc == 0 && strcmp(known.sha256, s->plan->rollout->patch.sha256) != 0)
+        rc = err_set(err, ERR_INVALID,
+                     "%s was recorded anew with another digest after this plan was made: plan again",
+                     s->plan->rollout->patch.kb);
+    return rc;
+}
+
+/* The digest is taken anew: what was approved is what goes to the nodes. */
+static int check_package(const struct run_session *s, const char *path, struct err *err)
+{
+    char sha256[SHA256_TEXT];
+    uint64_t bytes = 0;
+    int rc = file_digest(path, sha256, &bytes, err);
+
+    if (rc != 0)
+        return err_wrap(err, "package of %s", s->plan->rollout->patch.kb);
+    if (strcmp(sha256, s->plan->rollout->patch.sha256) != 0)
+        return err_set(err, ERR_INVALID, "package %s was altered: its SHA-256 is %s, approved is %s", path,
+                       sha256, s->plan->rollout->patch.sha256);
+    return 0;
+}
+
+/* --- run --- */
+
+struct start {
+    struct cli *c;
+    struct detach *detach;
+};
+
+static void on_started(void *arg, const char *run)
+{
+    struct start *st = arg;
+
+    if (st->detach != NULL)
+        detach_started(st->detach, run);
+}
+
+static void fill(struct cli *c, struct start *st, struct run_live_options *o)
+{
+    o->db = c->db;
+    o->person = c->person;
+    o->exit_on_hold = strcmp(options_text(&c->args, "on-hold", "wait"), "exit") == 0;
+    o->verbose = cli_flag(c, "verbose");
+    o->json = c->json;
+    o->default_user = cli_text(c, "user");
+    o->on_started = on_started;
+    o->arg = st;
+}
+
+static int check_on_hold(const struct cli *c, struct err *err)
+{
+    const char *word = options_text(&c->args, "on-hold", "wait");
+
+    if (strcmp(word, "wait") != 0 && strcmp(word, "exit") != 0)
+        return err_set(err, ERR_INVALID, "--on-hold is wait or exit, not \"%s\"", word);
+    return 0;
+}
+
+static void say_result(const struct cli *c, const struct run_session *s, int exit_code)
+{
+    struct run_view v = engine_run(s->engine);
+    struct buf out = BUF_INIT;
+    struct json_writer w;
+
+    if (!c->json)
+        return;
+    jw_init(&w, &out);
+    jw_object(&w, NULL);
+    jw_str(&w, "run", s->run);
+    jw_str(&w, "state", run_states[v.state].name);
+    jw_str(&w, "text", v.state == RUN_HOLDING ? v.hold_reason : v.end_text);
+    jw_str(&w, "verb", v.hold_verb);
+    jw_int(&w, "exit", exit_code);
+    jw_object_end(&w);
+    buf_char(&out, '\n');
+    cli_print(&out);
+}
+
+static int run_new(struct start *st, int *ret_exit, struct err *err)
+{
+    struct run_live_options o = { 0 };
+    struct run_session s = { 0 };
+    struct store *store = NULL;
+    struct arena a = ARENA_INIT;
+    int rc = store_open(st->c->db, STORE_WRITE, &store, err);
+
+    if (rc == 0)
+        rc = session_begin(&s, store, cli_operand(st->c, 0), err);
+    if (rc == 0)
+        rc = check_approval(&s, &o.approval_expires, err);
+    if (rc == 0)
+        rc = find_package(&s, &a, &o.package_path, err);
+    if (rc == 0)
+        rc = check_package(&s, o.package_path, err);
+    if (rc == 0) {
+        fill(st->c, st, &o);
+        rc = run_live(&s, &o, ret_exit, err);
+    }
+    if (rc == 0)
+        say_result(st->c, &s, *ret_exit);
+    session_close(&s);
+    arena_clear(&a);
+    return rc;
+}
+
+static int start_with(struct cli *c, int (*start)(struct start *st, int *ret_exit, struct err *err),
+                      int *ret_exit, struct err *err)
+{
+    struct start st = { .c = c };
+    int rc = check_on_hold(c, err);
+
+    if (rc == 0 && cli_flag(c, "detach"))
+        rc = detach_fork(c->db, &st.detach, ret_exit, err);
+    if (rc != 0 || (cli_flag(c, "detach") && st.detach == NULL))
+        return rc; /* the parent: told how the child began */
+    rc = start(&st, ret_exit, err);
+    if (st.detach != NULL)
+        detach_ended(st.detach, rc, err);
+    return rc;
+}
+
+static int run_run(struct cli *c, int *ret_exit, struct err *err)
+{
+    return start_with(c, run_new, ret_exit, err);
+}
+
+/* --- resume --- */
+
+/* Where a process runs, it is only told to go on. */
+static int resume_running(const struct cli *c, struct err *err)
+{
+    struct buf params = BUF_INIT, answer = BUF_INIT;
+    struct json_writer w;
+    int rc;
+
+    jw_init(&w, &params);
+    jw_object(&w, NULL);
+    jw_str(&w, "verb", "resume");
+    jw_str(&w, "person", c->person);
+    jw_object_end(&w);
+    rc = control_ask(c->db, "verb", buf_text(&params), 20 * SECOND_MS, &answer, err);
+    if (rc == 0) {
+        buf_char(&answer, '\n');
+        cli_print(&answer);
+    }
+    buf_clear(&params);
+    buf_clear(&answer);
+    return rc;
+}
+
+static int refuse_ended(const struct run_session *s, struct err *err)
+{
+    struct run_view v = engine_run(s->engine);
+
+    if (v.state == RUN_FINISHED || v.state == RUN_ROLLED_BACK || v.state == RUN_HALTED ||
+        v.state == RUN_ABORTED)
+        return err_set(err, ERR_STATE, "run %s has ended: %s%s%s", s->run, run_states[v.state].name,
+                       v.end_text[0] ? ": " : "", v.end_text);
+    return 0;
+}
+
+static int run_again(struct start *st, int *ret_exit, struct err *err)
+{
+    struct run_live_options o = { .resume = true };
+    struct run_session s;
+    struct arena a = ARENA_INIT;
+    int rc = session_open(&s, st->c->db, cli_operand(st->c, 0), STORE_WRITE, 0, err);
+
+    if (rc == 0)
+        rc = refuse_ended(&s, err);
+    /* Nodes hash what they get: a package that is gone or altered is found when one still needs it. */
+    if (rc == 0)
+        rc = find_package(&s, &a, &o.package_path, err);
+    if (rc == 0) {
+        fill(st->c, st, &o);
+        rc = run_live(&s, &o, ret_exit, err);
+    }
+    if (rc == 0)
+        say_result(st->c, &s, *ret_exit);
+    session_close(&s);
+    arena_clear(&a);
+    return rc;
+}
+
+static int run_resume(struct cli *c, int *ret_exit, struct err *err)
+{
+    int rc = resume_running(c, err);
+
+    if (rc != ERR_NOT_FOUND)
+        return rc;
+    return start_with(c, run_again, ret_exit, err);
+}
+
+static const struct option run_options[] = {
+    { "detach", 'd', OPTION_FLAG, NULL, "go on in the background; what it says goes to DB.log" },
+    { "on-hold", 0, OPTION_TEXT, "WHAT", "when the run holds: wait for a verb (default), or exit" },
+    { "user", 0, OPTION_TEXT, "NAME", "the SSH user where the inventory names none" },
+    { "verbose", 'v', OPTION_FLAG, NULL, "tell every phase of every node" },
+    { NULL, 0, OPTION_FLAG, NULL, NULL },
+};
+
+const struct command_spec cmd_run = {
+    NULL,
+    "run",
+    "[PLAN]",
+    0,
+    1,
+    "run an approved plan (default: the newest)",
+    "The package's digest is taken anew. SIGINT, SIGTERM and SIGHUP stop new work and leave a run\n"
+    "that `patchwave resume` goes on with. Verbs (pause, abort, promote, ...) come from any terminal.",
+    run_options,
+    run_run,
+};
+const struct command_spec cmd_resume = {
+    NULL,
+    "resume",
+    "[RUN]",
+    0,
+    1,
+    "go on with a paused, stopped or dead run (default: the newest)",
+    "Where its process still runs, it is told to go on. Else the log is replayed and every step\n"
+    "whose outcome is not known is asked for at its node.",
+    run_options,
+    run_resume,
+};

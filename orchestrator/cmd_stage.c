@@ -1,0 +1,253 @@
+/* The package to the nodes days ahead of the run (O32): nothing on them
+ * changes but a file in the staging folder. */
+#include "orchestrator/cli.h"
+#include "orchestrator/io/backend_live.h"
+#include "orchestrator/io/file_digest.h"
+#include "orchestrator/io/node_target.h"
+#include "orchestrator/io/render_escape.h"
+#include "orchestrator/io/store_load.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SURVEY_LIMIT_MS ((dur_ms)20000)
+#define STAGE_LIMIT_MS (12 * HOUR_MS)
+
+struct stage {
+    struct cli *c;
+    struct plan *plan;
+    struct loop *loop;
+    struct backend_live *backend;
+    struct ssh_hostkey *pins;
+    struct buf out;
+    struct json_writer w;
+    bool *told; /* per node of the plan */
+    uint32_t waiting, staged, failed;
+    int signum;
+};
+
+static void tell(struct stage *st, uint32_t node, bool ok, dur_ms took, const char *text)
+{
+    char took_text[TIME_TEXT_MAX];
+
+    if (st->c->json) {
+        jw_object(&st->w, NULL);
+        jw_str(&st->w, "node", st->plan->inv->nodes[node].id);
+        jw_bool(&st->w, "staged", ok);
+        jw_int(&st->w, "took_ms", took);
+        jw_str(&st->w, "text", text);
+        jw_object_end(&st->w);
+        return;
+    }
+    buf_printf(&st->out, "%-14s %s", st->plan->inv->nodes[node].id, ok ? "staged" : "FAILED");
+    if (ok)
+        buf_printf(&st->out, " in %s", dur_text(took, took_text));
+    if (text != NULL && text[0] != '\0') {
+        buf_str(&st->out, ": ");
+        escape_terminal(&st->out, text);
+    }
+    buf_char(&st->out, '\n');
+    cli_print(&st->out);
+}
+
+static void one_done(struct stage *st, uint32_t node, bool ok, dur_ms took, const char *text)
+{
+    uint32_t at = plan_node_of(st->plan, node);
+
+    if (at == IX_NONE || st->told[at])
+        return;
+    st->told[at] = true;
+    st->staged += ok;
+    st->failed += !ok;
+    tell(st, node, ok, took, text);
+    if (--st->waiting == 0)
+        loop_stop(st->loop);
+}
+
+static void on_event(void *arg, const struct event *ev)
+{
+    struct stage *st = arg;
+
+    if (ev->type == EV_STAGED)
+        one_done(st, ev->node, ev->u.staged.ok, ev->u.staged.took, ev->u.staged.text);
+    else if (ev->type == EV_NODE_REFUSED)
+        one_done(st, ev->node, false, 0, ev->u.refused.text);
+}
+
+static void on_surveyed(void *arg, const struct live_survey *s)
+{
+    struct stage *st = arg;
+
+    (void)s;
+    for (uint32_t i = 0; i < st->plan->n_nodes; i++) {
+        struct command c = { .type = CMD_STAGE,
+                             .node = st->plan->nodes[i].node,
+                             .cluster = IX_NONE,
+                             .receiver = IX_NONE,
+                             .limit_ms = STAGE_LIMIT_MS };
+        struct backend *b = backend_live_backend(st->backend);
+
+        b->submit(b, &c);
+    }
+}
+
+static void on_signal(void *arg, int signum)
+{
+    struct stage *st = arg;
+
+    st->signum = signum;
+    loop_stop(st->loop);
+}
+
+static struct log_position no_position(void *arg)
+{
+    (void)arg;
+    return (struct log_position){ 0 };
+}
+
+static bool holds_all(void *arg, uint64_t seq, const char *hash)
+{
+    (void)arg; /* staging claims nothing and orders nothing */
+    (void)seq;
+    (void)hash;
+    return true;
+}
+
+static void on_closed(void *arg)
+{
+    loop_stop(arg);
+}
+
+static int stage_all(struct stage *st, const char *package, struct err *err)
+{
+    static const int signums[] = { SIGINT, SIGTERM, SIGHUP, 0 };
+    struct live_setup setup = {
+        .plan = st->plan,
+        .clock = fleet_clock_of(st->plan->inv),
+        .pins = st->pins,
+        .default_user = options_text(&st->c->args, "user", node_default_user()),
+        .package_path = package,
+        .stage_bytes_s = (uint64_t)options_number(&st->c->args, "mib-per-second", 0) << 20,
+        .stage_parallel = (uint32_t)options_number(&st->c->args, "parallel", 0),
+        .position = no_position,
+        .log_holds = holds_all,
+        .on_event = on_event,
+        .arg = st,
+    };
+    int rc = loop_new(&st->loop, err);
+
+    if (rc != 0)
+        return rc;
+    rc = loop_on_signals(st->loop, signums, on_signal, st, err);
+    if (rc == 0)
+        rc = backend_live_new(st->loop, &setup, &st->backend, err);
+    if (rc == 0) {
+        st->waiting = st->plan->n_nodes;
+        backend_live_survey(st->backend, SURVEY_LIMIT_MS, on_surveyed);
+        if (st->waiting > 0)
+            loop_run(st->loop);
+        backend_live_close(st->backend, on_closed, st->loop);
+        loop_run(st->loop);
+    }
+    loop_free(st->loop);
+    return rc;
+}
+
+static int load_pins(struct stage *st, struct store *s, struct err *err)
+{
+    struct arena a = ARENA_INIT;
+    const char *key;
+
+    st->pins = calloc(st->plan->inv->n_nodes + 1u, sizeof *st->pins);
+    st->told = calloc(st->plan->n_nodes + 1u, sizeof *st->told);
+    if (st->pins == NULL || st->told == NULL)
+        return err_set(err, ERR_NOMEM, "stage");
+    for (uint32_t i = 0; i < st->plan->inv->n_nodes; i++)
+        if (store_find_hostkey(s, st->plan->inv->nodes[i].id, &a, &key, NULL) == 0)
+            (void)ssh_hostkey_parse(key, &st->pins[i],
+                                    NULL); /* one that cannot be read is no pin: that node is refused */
+    arena_clear(&a);
+    return 0;
+}
+
+static int check_package(const struct plan *p, const char *path, struct err *err)
+{
+    char sha256[SHA256_TEXT];
+    uint64_t bytes;
+    int rc = file_digest(path, sha256, &bytes, err);
+
+    if (rc != 0)
+        return err_wrap(err, "package of %s", p->rollout->patch.kb);
+    if (strcmp(sha256, p->rollout->patch.sha256) != 0)
+        return err_set(err, ERR_INVALID, "package %s was altered: its SHA-256 is %s, planned is %s", path,
+                       sha256, p->rollout->patch.sha256);
+    return 0;
+}
+
+static void say_end(struct stage *st, int *ret_exit)
+{
+    if (st->c->json) {
+        jw_array_end(&st->w);
+        buf_char(&st->out, '\n');
+    } else {
+        buf_printf(&st->out, "%u of %u nodes have the package\n", (unsigned)st->staged,
+                   (unsigned)st->plan->n_nodes);
+        if (st->signum != 0)
+            buf_str(&st->out, "interrupted: `patchwave stage` goes on where each node stands\n");
+    }
+    cli_print(&st->out);
+    if (st->signum != 0)
+        *ret_exit = EXIT_INTERRUPTED;
+    else if (st->failed > 0)
+        *ret_exit = EXIT_EXCEPTIONS;
+}
+
+static int run_stage(struct cli *c, int *ret_exit, struct err *err)
+{
+    struct stage st = { .c = c };
+    struct store *s = NULL;
+    struct arena a = ARENA_INIT;
+    struct patch known;
+    const char *path = NULL;
+    int rc = store_open(c->db, STORE_READ, &s, err);
+
+    if (rc == 0)
+        rc = store_load_plan(s, cli_operand(c, 0), &st.plan, err);
+    if (rc == 0)
+        rc = store_find_patch(s, st.plan->rollout->patch.kb, &a, &known, &path, err);
+    if (rc == 0)
+        rc = check_package(st.plan, path, err);
+    if (rc == 0)
+        rc = load_pins(&st, s, err);
+    if (rc == 0) {
+        if (c->json) {
+            jw_init(&st.w, &st.out);
+            jw_array(&st.w, NULL);
+        }
+        rc = stage_all(&st, path, err);
+    }
+    if (rc == 0)
+        say_end(&st, ret_exit);
+    buf_clear(&st.out);
+    free(st.pins);
+    free(st.told);
+    plan_free(st.plan);
+    arena_clear(&a);
+    store_close(s);
+    return rc;
+}
+
+static const struct option stage_options[] = {
+    { "mib-per-second", 0, OPTION_NUMBER, "N", "cap over all nodes (default: none)" },
+    { "parallel", 0, OPTION_NUMBER, "N", "nodes at once" },
+    { "user", 0, OPTION_TEXT, "NAME", "the SSH user where the inventory names none" },
+    { NULL, 0, OPTION_FLAG, NULL, NULL },
+};
+
+const struct command_spec cmd_stage = {
+    NULL, "stage",       "[PLAN]",  0, 1, "bring the package to the nodes ahead of the run; resumable (O32)",
+    NULL, stage_options, run_stage,
+};

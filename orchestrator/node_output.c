@@ -1,0 +1,168 @@
+#include "orchestrator/node_output.h"
+
+#include "orchestrator/io/backend_live.h"
+#include "orchestrator/io/node_target.h"
+#include "orchestrator/io/render_escape.h"
+#include "orchestrator/io/store_load.h"
+#include "schema/ids.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CONNECT_LIMIT_MS ((dur_ms)20000)
+
+struct fetch {
+    struct loop *loop;
+    struct backend_live *backend;
+    uint32_t node;
+    const char *op;
+    uint64_t offset;
+    struct buf text;
+    struct err err;
+};
+
+static void on_text(void *arg, const char *text, uint64_t total_bytes, const struct err *why)
+{
+    struct fetch *f = arg;
+    size_t n = text == NULL ? 0 : strlen(text);
+
+    if (why != NULL)
+        f->err = *why;
+    else
+        buf_add(&f->text, text, n);
+    f->offset += n;
+    if (why == NULL && n > 0 && f->offset < total_bytes)
+        backend_live_output(f->backend, f->node, f->op, f->offset, on_text, f);
+    else
+        loop_stop(f->loop);
+}
+
+static void on_surveyed(void *arg, const struct live_survey *s)
+{
+    struct fetch *f = arg;
+
+    (void)s;
+    backend_live_output(f->backend, f->node, f->op, 0, on_text, f);
+}
+
+static struct log_position no_position(void *arg)
+{
+    (void)arg;
+    return (struct log_position){ 0 };
+}
+
+static bool holds_all(void *arg, uint64_t seq, const char *hash)
+{
+    (void)arg; /* nothing is decided here: only text is fetched */
+    (void)seq;
+    (void)hash;
+    return true;
+}
+
+static void no_event(void *arg, const struct event *ev)
+{
+    (void)arg;
+    (void)ev;
+}
+
+static void on_closed(void *arg)
+{
+    loop_stop(arg);
+}
+
+static int fetch(struct fetch *f, const struct plan *plan, struct ssh_hostkey *pins, struct err *err)
+{
+    struct live_setup setup = { .plan = plan,
+                                .clock = fleet_clock_of(plan->inv),
+                                .pins = pins,
+                                .default_user = node_default_user(),
+                                .position = no_position,
+                                .log_holds = holds_all,
+                                .on_event = no_event,
+                                .arg = f };
+    int rc = loop_new(&f->loop, err);
+
+    if (rc != 0)
+        return rc;
+    rc = backend_live_new(f->loop, &setup, &f->backend, err);
+    if (rc == 0) {
+        backend_live_survey(f->backend, CONNECT_LIMIT_MS, on_surveyed);
+        loop_run(f->loop);
+        backend_live_close(f->backend, on_closed, f->loop);
+        loop_run(f->loop);
+    }
+    loop_free(f->loop);
+    if (rc == 0 && f->err.code != ERR_OK) {
+        rc = (int)f->err.code;
+        if (err != NULL)
+            *err = f->err;
+    }
+    return rc;
+}
+
+static int pin_of(struct store *s, const char *node, struct ssh_hostkey *pin, struct err *err)
+{
+    struct arena a = ARENA_INIT;
+    const char *key = NULL;
+    int rc = store_find_hostkey(s, node, &a, &key, err);
+
+    if (rc == 0)
+        rc = ssh_hostkey_parse(key, pin, err);
+    arena_clear(&a);
+    return rc;
+}
+
+int node_output_print(const struct cli *c, struct store *s, const char *node, const char *op, struct err *err)
+{
+    struct fetch f = { .op = op };
+    struct ssh_hostkey *pins = NULL;
+    struct run_found run;
+    struct plan *plan = NULL;
+    struct op_id_parts parts;
+    int rc;
+
+    if (op == NULL || op_id_parse(op, &parts, NULL) != 0)
+        return err_set(err, ERR_INVALID,
+                       "--output needs --op with an op's id (`patchwave log --node NODE` shows them)");
+    rc = store_find_run(s, parts.run, &run, err);
+    if (rc == 0)
+        rc = store_load_plan(s, run.plan, &plan, err);
+    if (rc == 0 && (f.node = inventory_node(plan->inv, node == NULL ? parts.node : node)) == IX_NONE)
+        rc =
+            err_set(err, ERR_NOT_FOUND, "no node \"%s\" in run %s", node == NULL ? parts.node : node, run.id);
+    if (rc == 0 && (pins = calloc(plan->inv->n_nodes + 1u, sizeof *pins)) == NULL)
+        rc = err_set(err, ERR_NOMEM, "fetch output");
+    if (rc == 0)
+        rc = pin_of(s, plan->inv->nodes[f.node].id, &pins[f.node], err);
+    if (rc == 0)
+        rc = fetch(&f, plan, pins, err);
+    if (rc == 0) {
+        struct buf out = BUF_INIT;
+        const char *line = buf_text(&f.text), *end;
+
+        for (; *line != '\0' && !c->json; line = *end == '\n' ? end + 1 : end) {
+            struct buf one = BUF_INIT;
+
+            end = line + strcspn(line, "\n");
+            buf_add(&one, line, (size_t)(end - line));
+            escape_terminal(&out, buf_text(&one));
+            buf_char(&out, '\n');
+            buf_clear(&one);
+        }
+        if (c->json) {
+            struct json_writer w;
+
+            jw_init(&w, &out);
+            jw_object(&w, NULL);
+            jw_str(&w, "op", op);
+            jw_str(&w, "output", buf_text(&f.text));
+            jw_object_end(&w);
+            buf_char(&out, '\n');
+        }
+        cli_print(&out);
+    }
+    buf_clear(&f.text);
+    free(pins);
+    plan_free(plan);
+    return rc;
+}

@@ -1,0 +1,515 @@
+#include "orchestrator/run_live.h"
+
+#include "orchestrator/io/backend_live.h"
+#include "orchestrator/io/control_socket.h"
+#include "orchestrator/io/loop.h"
+#include "orchestrator/io/progress_lines.h"
+#include "orchestrator/live_screen.h"
+#include "orchestrator/verb_event.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#define SURVEY_LIMIT_MS ((dur_ms)15000)
+#define DRAW_MS ((dur_ms)250)
+#define DEADLINE_AGAIN_MS ((dur_ms)20) /* a deadline that stands still is looked at no oftener than this */
+
+enum live_phase { LIVE_SURVEY, LIVE_RUNNING, LIVE_CLOSING };
+
+struct live {
+    struct run_session *ses;
+    const struct run_live_options *o;
+    enum live_phase phase;
+    struct loop *loop;
+    struct backend_live *backend;
+    struct control *control;
+    struct progress *progress;
+    struct live_screen screen;
+    struct loop_timer deadline, draw;
+    struct ssh_hostkey *pins;
+    struct buf lines;
+    char controller[33];
+    uint64_t epoch;
+    time_ms last_at, last_deadline;
+    int exit_code;
+    int signum;     /* that stopped us; 0: none */
+    struct err err; /* ERR_OK: none */
+};
+
+/* --- ending --- */
+
+static void live_end(struct live *l, int exit_code)
+{
+    if (l->phase == LIVE_CLOSING)
+        return;
+    l->phase = LIVE_CLOSING;
+    l->exit_code = exit_code;
+    loop_stop(l->loop);
+}
+
+static void live_fail(struct live *l, const struct err *why)
+{
+    if (l->err.code == ERR_OK)
+        l->err = *why;
+    live_end(l, exit_of_error(why->code));
+}
+
+/* --- feeding --- */
+
+static void look(struct live *l)
+{
+    buf_reset(&l->lines);
+    progress_look(l->progress, l->ses->engine, l->last_at, &l->ses->runner.commands, &l->lines);
+    live_screen_say(&l->screen, buf_text(&l->lines));
+}
+
+static bool has_ended(enum run_state s)
+{
+    return s == RUN_FINISHED || s == RUN_ROLLED_BACK || s == RUN_HALTED || s == RUN_ABORTED;
+}
+
+/* Nothing is under way that an event could still come from. */
+static bool is_quiet(const struct live *l)
+{
+    if (engine_ops_open(l->ses->engine) > 0)
+        return false;
+    for (uint32_t i = 0; i < l->ses->plan->n_nodes; i++) {
+        struct node_view v = engine_node(l->ses->engine, l->ses->plan->nodes[i].node);
+
+        if (v.phase != NODE_PENDING && v.phase != NODE_ENDED && !v.unknown)
+            return false;
+    }
+    return true;
+}
+
+static void check_end(struct live *l)
+{
+    enum run_state state = engine_run(l->ses->engine).state;
+
+    if (has_ended(state) && l->ses->runner.ended)
+        live_end(l, (int)exit_of_run(state, session_exceptions(l->ses)));
+    else if (state == RUN_HOLDING && l->o->exit_on_hold && is_quiet(l))
+        live_end(l, EXIT_HOLDING);
+}
+
+static void rearm(struct live *l)
+{
+    time_ms due = engine_deadline(l->ses->engine);
+    dur_ms wait;
+
+    if (due == TIME_NEVER) {
+        loop_timer_stop(&l->deadline);
+        return;
+    }
+    wait = fleet_to_real(&l->ses->clock, due - fleet_now(&l->ses->clock));
+    if (due == l->last_deadline && wait < DEADLINE_AGAIN_MS)
+        wait = DEADLINE_AGAIN_MS;
+    loop_timer_start(&l->deadline, wait);
+}
+
+static time_ms live_now(struct live *l)
+{
+    time_ms now = fleet_now(&l->ses->clock);
+
+    if (now > l->last_at)
+        l->last_at = now;
+    return l->last_at; /* a clock that was set back does not take the log back */
+}
+
+/* ERR_INVALID, ERR_STATE: refused, the run goes on. Everything else ends it. */
+static int live_feed(struct live *l, struct event *ev, struct err *err)
+{
+    int rc;
+
+    ev->at = live_now(l);
+    rc = runner_feed(&l->ses->runner, ev, err);
+    if (rc != 0 && l->ses->runner.stopped) {
+        live_fail(l, err);
+        return rc;
+    }
+    if (rc == 0)
+        look(l);
+    rearm(l);
+    check_end(l);
+    return rc;
+}
+
+static void on_deadline(void *arg)
+{
+    struct live *l = arg;
+    struct event ev = { .type = EV_TIMEOUT, .node = IX_NONE, .cluster = IX_NONE };
+    struct err err = { 0 };
+    time_ms due = engine_deadline(l->ses->engine);
+
+    if (l->phase != LIVE_RUNNING)
+        return;
+    if (due == TIME_NEVER || fleet_now(&l->ses->clock) < due) {
+        rearm(l);
+        return;
+    }
+    l->last_deadline = due;
+    live_feed(l, &ev, &err);
+}
+
+/* Fenced off, or a copy that lags behind: no further command, the nodes belong to another. */
+static void check_fenced(struct live *l, const struct event *ev)
+{
+    struct err why = { 0 };
+
+    if (ev->type != EV_NODE_REFUSED || (ev->u.refused.code != ERR_FENCED && ev->u.refused.code != ERR_STALE))
+        return;
+    err_set(&why, ev->u.refused.code, "node %s: %s",
+            ev->node == IX_NONE ? "?" : l->ses->plan->inv->nodes[ev->node].id,
+            ev->u.refused.text == NULL ? err_sentence(ev->u.refused.code) : ev->u.refused.text);
+    live_fail(l, &why);
+}
+
+static void on_event(void *arg, const struct event *from)
+{
+    struct live *l = arg;
+    struct event ev = *from;
+    struct err err = { 0 };
+    int rc;
+
+    if (l->phase != LIVE_RUNNING)
+        return;
+    rc = live_feed(l, &ev, &err);
+    if (rc != 0 && l->phase == LIVE_RUNNING) {
+        struct buf line = BUF_INIT;
+
+        buf_printf(&line, "event %s was not taken: %s\n", event_type_name(ev.type), err.text);
+        live_screen_say(&l->screen, buf_text(&line));
+        buf_clear(&line);
+    }
+    check_fenced(l, &ev);
+}
+
+static struct log_position on_position(void *arg)
+{
+    return store_position(((struct live *)arg)->ses->store);
+}
+
+static bool on_log_holds(void *arg, uint64_t seq, const char *hash)
+{
+    return store_holds(((struct live *)arg)->ses->store, seq, hash);
+}
+
+/* --- control socket --- */
+
+static int answer_verb(struct live *l, const json *params, const char *person, struct buf *result,
+                       struct err *err)
+{
+    struct json_writer w;
+    struct event ev;
+    int rc;
+
+    if (l->phase != LIVE_RUNNING)
+        return err_set(err, ERR_STATE,
+                       "the controller is still connecting, or is leaving: ask again in a moment");
+    rc = verb_event_read(params, person, l->ses->plan->inv, &ev, err);
+    if (rc == 0)
+        rc = live_feed(l, &ev, err);
+    if (rc != 0)
+        return rc;
+    jw_init(&w, result);
+    jw_object(&w, NULL);
+    jw_int(&w, "seq", (int64_t)store_position(l->ses->store).seq);
+    jw_str(&w, "run", l->ses->run);
+    jw_str(&w, "state", run_states[engine_run(l->ses->engine).state].name);
+    jw_bool(&w, "running", true);
+    jw_object_end(&w);
+    return 0;
+}
+
+static int on_control(void *arg, const char *method, const json *params, const char *person,
+                      struct buf *result, struct err *err)
+{
+    struct live *l = arg;
+
+    if (strcmp(method, "verb") == 0)
+        return answer_verb(l, params, person, result, err);
+    if (strcmp(method, "ping") != 0)
+        return err_set(err, ERR_INVALID, "unknown method \"%s\"", method);
+    buf_printf(result, "{\"pid\":%d,\"run\":\"%s\"}", (int)getpid(), l->ses->run);
+    return 0;
+}
+
+/* --- signals and drawing --- */
+
+static void on_signal(void *arg, int signum)
+{
+    struct live *l = arg;
+    struct event ev = { .type = EV_CONTROLLER_STOP, .node = IX_NONE, .cluster = IX_NONE };
+    struct err err = { 0 };
+
+    if (l->signum != 0)
+        return;
+    l->signum = signum;
+    ev.u.controller_stop.reason = signum == SIGINT ? "SIGINT" : signum == SIGTERM ? "SIGTERM" : "SIGHUP";
+    if (l->phase == LIVE_RUNNING)
+        live_feed(l, &ev, &err);
+    live_end(l, EXIT_INTERRUPTED);
+}
+
+static void on_draw(void *arg)
+{
+    struct live *l = arg;
+    struct status_look at = { .run = l->ses->run,
+                              .now = fleet_now(&l->ses->clock),
+                              .writer_pid = (int)getpid(),
+                              .lab = l->ses->plan->inv->lab };
+
+    if (l->phase == LIVE_RUNNING)
+        live_screen_draw(&l->screen, l->ses->store, &at);
+    loop_timer_start(&l->draw, DRAW_MS);
+}
+
+/* --- starting --- */
+
+static void feed_start(struct live *l)
+{
+    struct event ev = { .type = l->o->resume ? EV_CONTROLLER_START : EV_RUN_START,
+                        .node = IX_NONE,
+                        .cluster = IX_NONE };
+    struct err err = { 0 };
+
+    if (l->o->resume) {
+        ev.u.controller_start.controller = l->controller;
+        ev.u.controller_start.person = l->o->person;
+        ev.u.controller_start.revision = ENGINE_REVISION;
+        ev.u.controller_start.epoch = l->epoch;
+        ev.u.controller_start.takeover = l->o->takeover;
+    } else {
+        ev.u.run_start.run = l->ses->run;
+        ev.u.run_start.plan_hash = l->ses->plan->hash;
+        ev.u.run_start.person = l->o->person;
+        ev.u.run_start.revision = ENGINE_REVISION;
+        ev.u.run_start.epoch = l->epoch;
+        ev.u.run_start.controller = l->controller;
+        ev.u.run_start.approval_expires = l->o->approval_expires;
+    }
+    l->phase = LIVE_RUNNING;
+    if (live_feed(l, &ev, &err) != 0)
+        live_fail(l, &err);
+    else if (l->o->on_started != NULL)
+        l->o->on_started(l->o->arg, l->ses->run);
+}
+
+/* `resume` also leads out of an operator's pause, and of a stop. */
+static void feed_resume(struct live *l)
+{
+    struct event ev = { .type = EV_VERB, .node = IX_NONE, .cluster = IX_NONE };
+    struct run_view v = engine_run(l->ses->engine);
+    struct err err = { 0 };
+
+    if (!l->o->resume || v.state != RUN_HOLDING || strcmp(v.hold_verb, "resume") != 0 ||
+        l->phase != LIVE_RUNNING)
+        return;
+    ev.u.verb.verb = VERB_RESUME;
+    ev.u.verb.person = l->o->person;
+    live_feed(l, &ev, &err);
+}
+
+static int refuse_survey(struct live *l, const struct live_survey *s, struct err *err)
+{
+    if (s->stale_node != IX_NONE && !l->o->takeover)
+        return err_set(err, ERR_STALE,
+                       "node %s has seen entry %" PRIu64
+                       " of a log that this database does not hold: it is a stale copy. Use the "
+                       "one that ran last",
+                       l->ses->plan->inv->nodes[s->stale_node].id, s->stale_seq);
+    if (!l->o->resume && s->answered == 0 && s->asked > 0)
+        return err_set(err, ERR_CONNECT, "none of the plan's %u nodes answered: nothing was begun",
+                       (unsigned)s->asked);
+    return 0;
+}
+
+static void on_surveyed(void *arg, const struct live_survey *s)
+{
+    struct live *l = arg;
+    struct rows r = { 0 };
+    struct err err = { 0 };
+
+    if (l->phase != LIVE_SURVEY)
+        return;
+    if (refuse_survey(l, s, &err) != 0 ||
+        store_ask(l->ses->store, &r, &err, "SELECT max(epoch) FROM runs", "") != 0) {
+        live_fail(l, &err);
+        return;
+    }
+    l->epoch = (uint64_t)rows_int(&r, 0, 0);
+    l->epoch = 1 + (s->epoch_max > l->epoch ? s->epoch_max : l->epoch);
+    rows_clear(&r);
+    backend_live_identity(l->backend, l->ses->run, l->controller, l->epoch, l->o->takeover);
+    l->ses->runner.backend = backend_live_backend(l->backend);
+    feed_start(l);
+    feed_resume(l);
+}
+
+static int read_pins(struct live *l, struct err *err)
+{
+    const struct inventory *inv = l->ses->plan->inv;
+    struct buf missing = BUF_INIT;
+    struct arena a = ARENA_INIT;
+    const char *key;
+    uint32_t n = 0;
+    int rc = 0;
+
+    l->pins = calloc(inv->n_nodes + 1u, sizeof *l->pins);
+    if (l->pins == NULL)
+        return err_set(err, ERR_NOMEM, "host keys");
+    for (uint32_t i = 0; i < inv->n_nodes; i++) {
+        if (store_find_hostkey(l->ses->store, inv->nodes[i].id, &a, &key, NULL) == 0 &&
+            ssh_hostkey_parse(key, &l->pins[i], NULL) == 0)
+            continue;
+        if (plan_node_of(l->ses->plan, i) != IX_NONE && n++ < 5)
+            buf_printf(&missing, "%s%s", n == 1 ? "" : ", ", inv->nodes[i].id);
+    }
+    if (n > 0)
+        rc = err_set(err, ERR_HOSTKEY,
+                     "%u nodes of the plan are not enrolled (%s%s): `patchwave enroll --all`", (unsigned)n,
+                     buf_text(&missing), n > 5 ? ", ..." : "");
+    buf_clear(&missing);
+    arena_clear(&a);
+    return rc;
+}
+
+static int draw_controller_id(struct live *l, struct err *err)
+{
+    uint8_t noise[ID_RANDOM_BYTES];
+
+    if (getrandom(noise, sizeof noise, 0) != (ssize_t)sizeof noise)
+        return err_set(err, ERR_IO, "no random bytes from the system");
+    id_from_bytes(noise, l->controller);
+    return 0;
+}
+
+static int open_backend(struct live *l, struct err *err)
+{
+    struct live_setup setup = {
+        .plan = l->ses->plan,
+        .clock = l->ses->clock,
+        .pins = l->pins,
+        .default_user = l->o->default_user,
+        .package_path = l->o->package_path,
+        .position = on_position,
+        .log_holds = on_log_holds,
+        .on_event = on_event,
+        .arg = l,
+    };
+
+    return backend_live_new(l->loop, &setup, &l->backend, err);
+}
+
+static int open_all(struct live *l, struct err *err)
+{
+    static const int signums[] = { SIGINT, SIGTERM, SIGHUP, 0 };
+    int rc = draw_controller_id(l, err);
+
+    if (rc == 0)
+        rc = read_pins(l, err);
+    if (rc == 0)
+        rc = progress_new(l->ses->plan, l->o->verbose, &l->progress, err);
+    if (rc == 0)
+        rc = loop_new(&l->loop, err);
+    if (rc != 0)
+        return rc;
+    loop_timer_init(l->loop, &l->deadline, on_deadline, l);
+    loop_timer_init(l->loop, &l->draw, on_draw, l);
+    rc = loop_on_signals(l->loop, signums, on_signal, l, err);
+    if (rc == 0)
+        rc = control_listen(l->loop, l->o->db, on_control, l, &l->control, err);
+    if (rc == 0)
+        rc = open_backend(l, err);
+    return rc;
+}
+
+/* --- closing: everything that has handles on the loop, then the loop --- */
+
+struct closing {
+    struct loop *loop;
+    unsigned open;
+};
+
+static void on_closed(void *arg)
+{
+    struct closing *c = arg;
+
+    if (--c->open == 0)
+        loop_stop(c->loop);
+}
+
+static void close_all(struct live *l)
+{
+    struct closing c = { .loop = l->loop, .open = 1 };
+    struct loop_closer timers = { .done = on_closed, .arg = &c };
+
+    l->phase = LIVE_CLOSING;
+    if (l->loop != NULL) {
+        loop_close_timer(&timers, &l->deadline);
+        loop_close_timer(&timers, &l->draw);
+        if (l->control != NULL) {
+            c.open++;
+            control_close(l->control, on_closed, &c);
+        }
+        if (l->backend != NULL) {
+            c.open++;
+            backend_live_close(l->backend, on_closed, &c);
+        }
+        while (c.open > 0)
+            loop_run(l->loop);
+        loop_free(l->loop);
+    }
+    progress_free(l->progress);
+    live_screen_clear(&l->screen);
+    buf_clear(&l->lines);
+    free(l->pins);
+}
+
+static void say_end(struct live *l)
+{
+    struct buf out = BUF_INIT;
+    uint32_t n_out = 0;
+
+    if (l->signum == 0)
+        return;
+    for (uint32_t i = 0; i < l->ses->plan->n_nodes; i++)
+        n_out += engine_node(l->ses->engine, l->ses->plan->nodes[i].node).out;
+    buf_printf(&out,
+               "stopped; no new work is begun. %u nodes are out: their agents finish the step they are in.\n"
+               "go on with: patchwave --db %s resume\n",
+               (unsigned)n_out, l->o->db);
+    live_screen_say(&l->screen, buf_text(&out));
+    buf_clear(&out);
+}
+
+int run_live(struct run_session *s, const struct run_live_options *o, int *ret_exit, struct err *err)
+{
+    struct live l = { .ses = s, .o = o, .phase = LIVE_SURVEY };
+    int rc;
+
+    live_screen_init(&l.screen, o->json);
+    rc = open_all(&l, err);
+    if (rc == 0) {
+        if (o->resume) /* what was before is not news */
+            progress_look(l.progress, s->engine, 0, NULL, &l.lines);
+        backend_live_survey(l.backend, SURVEY_LIMIT_MS, on_surveyed);
+        loop_timer_start(&l.draw, DRAW_MS);
+        while (l.phase != LIVE_CLOSING)
+            loop_run(l.loop);
+        say_end(&l);
+        *ret_exit = l.exit_code;
+        if (l.err.code != ERR_OK) {
+            rc = (int)l.err.code;
+            if (err != NULL)
+                *err = l.err;
+        }
+    }
+    close_all(&l);
+    return rc;
+}
