@@ -11,6 +11,7 @@
 
 /*  DIR/world.db            the world, truth included (0600)
  *  DIR/inventory.json      for `patchwave inventory import`
+ *  DIR/consents           "GUID METHOD" per VM that cannot move
  *  DIR/driver.sock         what drivers and stand-ins speak to
  *  DIR/admin.sock, admin.token   truth and faults (0600; no agent is told)
  *  DIR/driver/             driver.json, hvlab-driver, hvlab.conf

@@ -168,6 +168,25 @@ static int make_driver(const char *dir, struct err *err)
     return lab_file_write(lab_path(dir, "driver/hvlab.conf", path), conf, (size_t)n, 0644, err);
 }
 
+/* Who cannot move, and what their owners consented to: "GUID METHOD" lines.
+ * A device or an isolated VM cannot be saved. */
+static int write_consents(const struct world *w, const char *dir, struct err *err)
+{
+    char path[LAB_PATH];
+    struct buf b = BUF_INIT;
+    int rc;
+
+    for (uint32_t i = 0; i < w->vms.n; i++) {
+        const struct world_vm *v = &w->vms.items[i];
+        bool stuck = v->dda || v->local_disk || strcmp(v->isolation, "snp") == 0;
+        if (stuck)
+            buf_printf(&b, "%s %s\n", v->id, v->local_disk && i % 2 == 0 ? "save" : "shutdown");
+    }
+    rc = lab_file_write(lab_path(dir, "consents", path), buf_text(&b), b.len, 0644, err);
+    buf_clear(&b);
+    return rc;
+}
+
 int lab_files_make(const struct world *w, const char *dir, const char *agent, struct err *err)
 {
     char path[LAB_PATH], *public_key = NULL;
@@ -184,6 +203,8 @@ int lab_files_make(const struct world *w, const char *dir, const char *agent, st
         rc = lab_file_write(lab_path(dir, "keys/known_hosts", path), buf_text(&known), known.len, 0644, err);
     if (rc == 0)
         rc = make_driver(dir, err);
+    if (rc == 0)
+        rc = write_consents(w, dir, err);
     if (rc == 0) {
         inventory_write_lab(w, dir, &inventory);
         rc = lab_file_write(lab_path(dir, "inventory.json", path), buf_text(&inventory), inventory.len, 0644,
