@@ -36,17 +36,16 @@ static void write_params(const struct cli *c, const struct verb_ask *a, struct b
     jw_object_end(&w);
 }
 
-static void write_answer(struct buf *out, const struct run_session *s, bool running)
+static void write_answer(struct buf *out, const struct run_session *s, uint64_t seq)
 {
-    struct log_position pos = store_position(s->store);
     struct json_writer w;
 
     jw_init(&w, out);
     jw_object(&w, NULL);
-    jw_int(&w, "seq", (int64_t)pos.seq);
+    jw_int(&w, "seq", (int64_t)seq);
     jw_str(&w, "run", s->run);
     jw_str(&w, "state", run_states[engine_run(s->engine).state].name);
-    jw_bool(&w, "running", running);
+    jw_bool(&w, "running", false);
     jw_object_end(&w);
 }
 
@@ -55,6 +54,7 @@ static int record_here(const struct cli *c, const char *params, struct buf *answ
     struct run_session s;
     struct json_doc *doc = NULL;
     struct event ev;
+    uint64_t seq = 0;
     int rc = session_open(&s, c->db, cli_text(c, "run"), STORE_WRITE, 0, err);
 
     if (rc != 0)
@@ -63,9 +63,9 @@ static int record_here(const struct cli *c, const char *params, struct buf *answ
     if (rc == 0)
         rc = verb_event_read(json_root(doc), c->person, s.plan->inv, &ev, err);
     if (rc == 0)
-        rc = session_feed_offline(&s, &ev, err);
+        rc = session_feed_offline(&s, &ev, &seq, err);
     if (rc == 0)
-        write_answer(answer, &s, false);
+        write_answer(answer, &s, seq);
     json_free(doc);
     session_close(&s);
     return rc;

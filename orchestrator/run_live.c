@@ -73,27 +73,16 @@ static bool has_ended(enum run_state s)
     return s == RUN_FINISHED || s == RUN_ROLLED_BACK || s == RUN_HALTED || s == RUN_ABORTED;
 }
 
-/* Nothing is under way that an event could still come from. */
-static bool is_quiet(const struct live *l)
-{
-    if (engine_ops_open(l->ses->engine) > 0)
-        return false;
-    for (uint32_t i = 0; i < l->ses->plan->n_nodes; i++) {
-        struct node_view v = engine_node(l->ses->engine, l->ses->plan->nodes[i].node);
-
-        if (v.phase != NODE_PENDING && v.phase != NODE_ENDED && !v.unknown)
-            return false;
-    }
-    return true;
-}
-
+/* END: the run has come to rest, by its end or while it holds. */
 static void check_end(struct live *l)
 {
-    enum run_state state = engine_run(l->ses->engine).state;
+    struct run_view v = engine_run(l->ses->engine);
 
-    if (has_ended(state) && l->ses->runner.ended)
-        live_end(l, (int)exit_of_run(state, session_exceptions(l->ses)));
-    else if (state == RUN_HOLDING && l->o->exit_on_hold && is_quiet(l))
+    if (!l->ses->runner.ended || v.fenced)
+        return;
+    if (has_ended(v.state))
+        live_end(l, (int)exit_of_run(v.state, session_exceptions(l->ses)));
+    else if (v.state == RUN_HOLDING && l->o->exit_on_hold)
         live_end(l, EXIT_HOLDING);
 }
 

@@ -133,8 +133,45 @@ uint32_t session_exceptions(const struct run_session *s)
     return n;
 }
 
-int session_feed_offline(struct run_session *s, struct event *ev, struct err *err)
+static int feed(struct run_session *s, struct event *ev, struct err *err)
 {
     ev->at = session_now(s);
     return runner_feed(&s->runner, ev, err);
+}
+
+/* A run that was stopped in order takes nothing but a start: this process is its controller for a moment. */
+static int start_offline(struct run_session *s, const char *person, struct err *err)
+{
+    struct event ev = { .type = EV_CONTROLLER_START, .node = IX_NONE, .cluster = IX_NONE };
+    uint8_t noise[ID_RANDOM_BYTES];
+    char controller[33];
+
+    if (getrandom(noise, sizeof noise, 0) != (ssize_t)sizeof noise)
+        return err_set(err, ERR_IO, "no random bytes from the system");
+    ev.u.controller_start.controller = id_from_bytes(noise, controller);
+    ev.u.controller_start.person = person;
+    ev.u.controller_start.revision = ENGINE_REVISION;
+    ev.u.controller_start.epoch = engine_run(s->engine).epoch + 1;
+    return feed(s, &ev, err);
+}
+
+int session_feed_offline(struct run_session *s, struct event *ev, uint64_t *ret_seq, struct err *err)
+{
+    struct event stop = { .type = EV_CONTROLLER_STOP, .node = IX_NONE, .cluster = IX_NONE };
+    struct run_view v = engine_run(s->engine);
+    int rc = 0;
+
+    if (v.fenced)
+        return err_set(err, ERR_FENCED, "%s", v.end_text);
+    if (v.stopped)
+        rc = start_offline(s, ev->u.verb.person, err);
+    if (rc == 0)
+        rc = feed(s, ev, err);
+    if (rc == 0)
+        *ret_seq = store_position(s->store).seq;
+    if (rc == 0 && v.stopped) {
+        stop.u.controller_stop.reason = "recorded without a running controller";
+        rc = feed(s, &stop, err);
+    }
+    return rc;
 }

@@ -32,8 +32,8 @@ void session_close(struct run_session *s); /* accepts a half-opened one */
 time_ms session_now(const struct run_session *s);
 /* Nodes in scope that ended, or are, neither done nor compliant. */
 uint32_t session_exceptions(const struct run_session *s);
-/* Feed one event while nothing is connected: its commands are in the log and
- * are taken up when the run is resumed. */
-int session_feed_offline(struct run_session *s, struct event *ev, struct err *err);
+/* Feed an operator's verb while nothing is connected: its commands are in the
+ * log and are taken up when the run is resumed. *ret_seq is its number. */
+int session_feed_offline(struct run_session *s, struct event *ev, uint64_t *ret_seq, struct err *err);
 
 #endif

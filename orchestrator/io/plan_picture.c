@@ -1,6 +1,12 @@
 #include "orchestrator/io/plan_picture.h"
 
-/* Slots of one cluster, and of the fleet: when each is free again. */
+/* One cluster: the next batch starts when the one before it is back. */
+struct batching {
+    uint32_t batch; /* 0: none yet */
+    dur_ms start, end;
+};
+
+/* The fleet's slots: when each is free again. */
 struct slots {
     dur_ms *free_at;
     uint32_t n;
@@ -27,40 +33,26 @@ static uint32_t first_free(const struct slots *s)
     return best;
 }
 
-static dur_ms gate_time(const struct plan *p, enum gate_when side)
-{
-    dur_ms longest = 0;
-
-    for (uint32_t i = 0; i < p->rollout->n_gates; i++) {
-        const struct gate *g = &p->rollout->gates[i];
-        dur_ms took = g->soak_ms > (dur_ms)g->samples * g->interval_ms
-                          ? g->soak_ms
-                          : (dur_ms)(g->samples - 1) * g->interval_ms;
-
-        if (((unsigned)g->when & (unsigned)side) != 0 && g->type != GATE_MANUAL && took > longest)
-            longest = took;
-    }
-    return longest;
-}
-
-/* One node: as soon as its cluster and the fleet have a slot. */
-static void place(const struct plan *p, struct plan_picture *pic, uint32_t at, struct slots *clusters,
+static void place(const struct plan *p, struct plan_picture *pic, uint32_t at, struct batching *clusters,
                   struct slots *fleet)
 {
     const struct plan_node *n = &p->nodes[at];
-    struct slots *c = &clusters[p->inv->nodes[n->node].cluster];
-    uint32_t slot = first_free(c), global = first_free(fleet);
-    dur_ms start = c->free_at[slot] > fleet->free_at[global] ? c->free_at[slot] : fleet->free_at[global];
+    struct batching *c = &clusters[p->inv->nodes[n->node].cluster];
+    uint32_t slot = first_free(fleet);
+    dur_ms start;
 
+    if (n->batch != c->batch) {
+        c->batch = n->batch;
+        c->start = c->end;
+    }
+    start = c->start > fleet->free_at[slot] ? c->start : fleet->free_at[slot];
     pic->nodes[at].start = start;
-    pic->nodes[at].end = start + (n->compliant ? 0 : n->life.p50);
-    if (n->compliant)
-        return;
-    c->free_at[slot] = pic->nodes[at].end;
-    fleet->free_at[global] = pic->nodes[at].end;
+    pic->nodes[at].end = start + n->life.p50;
+    c->end = pic->nodes[at].end > c->end ? pic->nodes[at].end : c->end;
+    fleet->free_at[slot] = pic->nodes[at].end;
 }
 
-static uint32_t most_out(const struct plan *p, const struct plan_picture *pic, const struct plan_wave *w)
+static uint32_t most_out(const struct plan_picture *pic, const struct plan_wave *w)
 {
     uint32_t most = 0;
 
@@ -69,8 +61,7 @@ static uint32_t most_out(const struct plan *p, const struct plan_picture *pic, c
         dur_ms at = pic->nodes[w->nodes[i]].start;
 
         for (uint32_t j = 0; j < w->n_nodes; j++)
-            out += !p->nodes[w->nodes[j]].compliant && pic->nodes[w->nodes[j]].start <= at &&
-                   pic->nodes[w->nodes[j]].end > at;
+            out += pic->nodes[w->nodes[j]].start <= at && pic->nodes[w->nodes[j]].end > at;
         most = out > most ? out : most;
     }
     return most;
@@ -79,7 +70,7 @@ static uint32_t most_out(const struct plan *p, const struct plan_picture *pic, c
 static int draw_wave(const struct plan *p, struct plan_picture *pic, uint32_t wave, dur_ms from,
                      struct err *err)
 {
-    struct slots *clusters = ARENA_ARRAY(&pic->arena, struct slots, p->inv->n_clusters);
+    struct batching *clusters = ARENA_ARRAY(&pic->arena, struct batching, p->inv->n_clusters);
     const struct plan_wave *w = &p->waves[wave];
     struct slots fleet;
     dur_ms end = from;
@@ -87,26 +78,26 @@ static int draw_wave(const struct plan *p, struct plan_picture *pic, uint32_t wa
 
     if (clusters == NULL)
         return err_set(err, ERR_NOMEM, "draw plan");
-    for (uint32_t i = 0; rc == 0 && i < p->inv->n_clusters; i++)
-        rc = slots_new(&pic->arena, p->inv->clusters[i].max_out, from, &clusters[i], err);
-    for (uint32_t i = 0; rc == 0 && i < w->n_nodes; i++) {
+    if (rc != 0)
+        return rc;
+    for (uint32_t i = 0; i < p->inv->n_clusters; i++)
+        clusters[i] = (struct batching){ 0, from, from };
+    for (uint32_t i = 0; i < w->n_nodes; i++) {
         place(p, pic, w->nodes[i], clusters, &fleet);
         if (pic->nodes[w->nodes[i]].end > end)
             end = pic->nodes[w->nodes[i]].end;
     }
-    if (rc == 0) {
-        pic->waves[wave].start = from;
-        pic->waves[wave].end = end;
-        pic->waves[wave].gate_end = end + gate_time(p, GATE_AFTER);
-        pic->waves[wave].out_max = most_out(p, pic, w);
-    }
-    return rc;
+    pic->waves[wave].start = from;
+    pic->waves[wave].end = end;
+    pic->waves[wave].gate_end = end + w->gates_ms;
+    pic->waves[wave].out_max = most_out(pic, w);
+    return 0;
 }
 
 int plan_picture_draw(const struct plan *p, struct plan_picture *ret, struct err *err)
 {
     struct plan_picture pic = { 0 };
-    dur_ms at = 0, before = gate_time(p, GATE_BEFORE);
+    dur_ms at = 0;
     int rc = 0;
 
     pic.nodes = arena_array(&pic.arena, p->n_nodes, sizeof *pic.nodes);
@@ -114,7 +105,7 @@ int plan_picture_draw(const struct plan *p, struct plan_picture *ret, struct err
     if (pic.nodes == NULL || pic.waves == NULL)
         rc = err_set(err, ERR_NOMEM, "draw plan");
     for (uint32_t i = 0; rc == 0 && i < p->n_waves; i++) {
-        rc = draw_wave(p, &pic, i, at + before, err);
+        rc = draw_wave(p, &pic, i, at, err);
         at = pic.waves[i].gate_end;
     }
     pic.end = at;

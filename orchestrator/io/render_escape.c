@@ -73,7 +73,7 @@ static void put_markdown(struct buf *out, const char *text, size_t n)
         buf_str(out, "&gt;");
     else if (n == 1 && *text == '&')
         buf_str(out, "&amp;");
-    else if (n == 1 && strchr("\\`*_{}[]()#+!|~$^@", *text) != NULL)
+    else if (n == 1 && strchr("\\`*_{}[]#+!|~$^@", *text) != NULL)
         buf_printf(out, "\\%c", *text);
     else
         buf_add(out, text, n);

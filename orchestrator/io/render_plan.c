@@ -31,8 +31,11 @@ struct plan_sums plan_sums_of(const struct plan *p)
             add(&s.blackout, n->moves[m].blackout);
             s.unproved += n->moves[m].unproved;
         }
+        for (uint32_t m = 0; m < n->n_evidence; m++)
+            add(&s.blackout, n->evidence[m].blackout);
         for (uint32_t k = 0; k < n->n_parks; k++)
             add(&s.parked, n->parks[k].down);
+        s.moves += n->n_evidence;
         if (n->compliant)
             continue;
         add(&s.install, n->steps[PREDICT_INSTALL]);
@@ -211,6 +214,13 @@ static void put_lists(struct buf *out, const struct plan *p)
         escape_terminal(out, p->refusals[i].reason);
         buf_char(out, '\n');
     }
+    if (p->n_notes > 0)
+        buf_str(out, "\nNOTES\n");
+    for (uint32_t i = 0; i < p->n_notes; i++) {
+        buf_str(out, "  ");
+        escape_terminal(out, p->notes[i]);
+        buf_char(out, '\n');
+    }
     if (p->n_warnings > 0)
         buf_str(out, "\nWARNINGS\n");
     for (uint32_t i = 0; i < p->n_warnings; i++) {
@@ -274,7 +284,7 @@ static uint32_t diff_node(struct buf *out, const char *id, const struct plan_nod
         return 1;
     }
     buf_printf(&what, "%s: wave", id);
-    n += diff_number(out, buf_text(&what), (uint64_t)a->wave + 1, (uint64_t)b->wave + 1);
+    n += diff_number(out, buf_text(&what), a->wave + 1, b->wave + 1); /* without a wave: 0 */
     buf_reset(&what);
     buf_printf(&what, "%s: moves", id);
     n += diff_number(out, buf_text(&what), a->n_moves, b->n_moves);

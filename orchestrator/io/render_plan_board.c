@@ -146,6 +146,14 @@ static void put_capacity(struct buf *out, const struct plan *p)
                (unsigned)below, (unsigned)p->n_nodes, (unsigned)p->moves, (unsigned)p->moves_bound);
 }
 
+static bool has_s2d(const struct plan *p)
+{
+    for (uint32_t i = 0; i < p->inv->n_clusters; i++)
+        if (p->inv->clusters[i].storage == STORAGE_S2D)
+            return true;
+    return false;
+}
+
 static void put_steps(struct buf *out, const struct plan *p)
 {
     buf_printf(out,
@@ -154,8 +162,8 @@ static void put_steps(struct buf *out, const struct plan *p)
                "volumes, check empty%s%s, install with %s, %s, verify (package, build, nothing pending, boot "
                "newer), start vmms, "
                "come back whole or stay out (O12), resume, evidence load (O15).\n",
-               ", storage maintenance (S2D)", p->rollout->policy.stop_vmms ? ", stop vmms" : "",
-               p->rollout->patch.tool,
+               has_s2d(p) ? ", storage maintenance (S2D)" : "",
+               p->rollout->policy.stop_vmms ? ", stop vmms" : "", p->rollout->patch.tool,
                p->rollout->patch.reboot == REBOOT_ALWAYS ? "reboot" : "reboot if required");
 }
 
@@ -197,6 +205,11 @@ static void put_backout(struct buf *out, const struct plan *p)
 static void put_risks(struct buf *out, const struct plan *p)
 {
     buf_str(out, "\n## 8 Risks and warnings\n\n");
+    for (uint32_t i = 0; i < p->n_notes; i++) {
+        buf_str(out, "- ");
+        escape_markdown(out, p->notes[i]);
+        buf_char(out, '\n');
+    }
     for (uint32_t i = 0; i < p->n_warnings; i++) {
         buf_str(out, "- ");
         escape_markdown(out, p->warnings[i]);

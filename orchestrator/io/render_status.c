@@ -44,7 +44,8 @@ static const char flight_sql[] =
 enum { F_NODE, F_CLUSTER, F_PHASE, F_SINCE, F_BACK, F_UNKNOWN, F_WAITS, F_REASON, F_LIFE };
 
 static const char gates_sql[] =
-    "SELECT name, type, wave, side, answer, done, samples, text FROM gates WHERE run = ? ORDER BY n";
+    "SELECT name, type, wave, side, answer, done, samples, text FROM gates WHERE run = ? "
+    "AND NOT (done AND answer = 'pass' AND samples = 0 AND type <> 'manual') ORDER BY n";
 enum { G_NAME, G_TYPE, G_WAVE, G_SIDE, G_ANSWER, G_DONE, G_SAMPLES, G_TEXT };
 
 static const char ends_sql[] = "SELECT ending, count(*) AS nodes FROM run_nodes WHERE run = ? AND ending <> "

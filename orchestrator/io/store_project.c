@@ -116,11 +116,12 @@ static int write_node(struct projector *p, const struct plan_node *pn, const str
                     "unknown, claimed, is_out, "
                     "life, attempt, since, out_since, out_until, reason, waits_for, build_before, build_now) "
                     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    "sssissiiiiiiittssss", p->run, n->id, inv->clusters[n->cluster].id, (int64_t)pn->wave + 1,
-                    node_phases[v->phase].name, v->end == NODE_END_NONE ? "" : node_end_names[v->end],
-                    (int64_t)v->back, (int64_t)v->unknown, (int64_t)v->claimed, (int64_t)v->out,
-                    (int64_t)v->life, (int64_t)v->attempt, (int64_t)v->since, v->out_since, v->out_until,
-                    or_empty(v->reason), or_empty(v->waits_for), build_text(v->build_before, before),
+                    "sssissiiiiiiittssss", p->run, n->id, inv->clusters[n->cluster].id,
+                    pn->wave == IX_NONE ? (int64_t)0 : (int64_t)pn->wave + 1, node_phases[v->phase].name,
+                    v->end == NODE_END_NONE ? "" : node_end_names[v->end], (int64_t)v->back,
+                    (int64_t)v->unknown, (int64_t)v->claimed, (int64_t)v->out, (int64_t)v->life,
+                    (int64_t)v->attempt, (int64_t)v->since, v->out_since, v->out_until, or_empty(v->reason),
+                    or_empty(v->waits_for), build_text(v->build_before, before),
                     build_text(v->build_now, now));
 }
 

@@ -58,6 +58,9 @@ for path in sorted(glob.glob("examples/**/driver.json", recursive=True) + glob.g
 for path in sorted(glob.glob(os.environ.get("PW_BUILD_DIR", "build/debug") + "/examples/*.plan.json")):
     case(os.path.basename(path), errors_of("plan.schema.json", load(path)))
 
+for path in sorted(glob.glob(os.environ.get("PW_BUILD_DIR", "build/debug") + "/report.json")):
+    case(os.path.basename(path), errors_of("report.schema.json", load(path)))
+
 # The examples in the contract's own text.
 blocks = re.findall(r"^[ ]*```json\n(.*?)^[ ]*```", open("docs/driver.md", encoding="utf-8").read(), re.M | re.S)
 PARTS = (("machine_id", "node_facts"), ("possible_owners", "vm"), ("quorum", "cluster_health"), ("action", "request"),

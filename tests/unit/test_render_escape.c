@@ -49,7 +49,7 @@ static void test_markdown(void **state)
         { "plain text", "plain text" },
         { "a|b", "a\\|b" },
         { "<script>&", "&lt;script&gt;&amp;" },
-        { "[x](http://y)", "\\[x\\]\\(http://y\\)" },
+        { "[x](http://y)", "\\[x\\](http://y)" },
         { "*b* _i_ `c` #h !", "\\*b\\* \\_i\\_ \\`c\\` \\#h \\!" },
         { "line\nbreak\r\n", "line break  " },
         { "- item", "\\- item" },

@@ -2,6 +2,7 @@
 #include "orchestrator/io/store_log.h"
 
 #include "orchestrator/io/downtime_sum.h"
+#include "orchestrator/io/render_report.h"
 #include "orchestrator/io/render_status.h"
 #include "orchestrator/io/store_impl.h"
 #include "orchestrator/io/store_load.h"
@@ -11,6 +12,7 @@
 #include "tests/lib/store_bed.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define ENOUGH 20000
@@ -273,6 +275,44 @@ static void test_status_shows_the_run(void **state)
     buf_clear(&out);
 }
 
+/* The report in its three forms; the JSON is left for the schema test. */
+static void test_the_report_tells_the_run(void **state)
+{
+    const char *build = getenv("PW_BUILD_DIR");
+    struct buf out = BUF_INIT, path = BUF_INIT;
+    struct json_doc *doc = NULL;
+    struct err err = { 0 };
+    FILE *f;
+
+    (void)state;
+    bed_start(&bed);
+    bed_play(&bed, ENOUGH);
+    check_ok(render_report(&out, bed.store, BED_RUN, REPORT_TEXT, BED_AT, true, &err), &err);
+    assert_non_null(strstr(buf_text(&out),
+                           "Run " BED_RUN " of KB5061977 is finished: every wave has passed its gates. "));
+    assert_non_null(strstr(buf_text(&out), "All figures are of a simulated fleet."));
+    buf_reset(&out);
+    check_ok(render_report(&out, bed.store, BED_RUN, REPORT_MARKDOWN, BED_AT, false, &err), &err);
+    assert_non_null(strstr(buf_text(&out), "# Report of run " BED_RUN));
+    assert_non_null(strstr(buf_text(&out), "## Gates\n\n| wave | side |"));
+    assert_null(strstr(buf_text(&out), "simulated"));
+    buf_reset(&out);
+    check_ok(render_report(&out, bed.store, BED_RUN, REPORT_JSON, BED_AT, true, &err), &err);
+    check_ok(json_parse("report", buf_text(&out), out.len, &doc, &err), &err);
+    assert_int_equal(json_count(json_get(json_root(doc), "nodes")), bed.plan->n_nodes);
+    assert_int_equal(json_count(json_get(json_root(doc), "exceptions")), 0);
+    if (build != NULL) {
+        buf_printf(&path, "%s/report.json", build);
+        f = fopen(buf_text(&path), "wb");
+        assert_non_null(f);
+        fwrite(out.data, 1, out.len, f);
+        fclose(f);
+    }
+    json_free(doc);
+    buf_clear(&path);
+    buf_clear(&out);
+}
+
 static void test_plans_are_found_by_prefix_name_and_age(void **state)
 {
     struct plan *p = NULL;
@@ -305,6 +345,7 @@ int main(void)
         WITH_BED(test_a_failed_append_sends_nothing),
         WITH_BED(test_downtime_sums_are_the_ledgers),
         WITH_BED(test_status_shows_the_run),
+        WITH_BED(test_the_report_tells_the_run),
         WITH_BED(test_plans_are_found_by_prefix_name_and_age),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
