@@ -1,0 +1,253 @@
+/* Gates have three answers; what each leads to (I13, O14 to O16). */
+#include "tests/scenarios/scenario.h"
+
+#include <string.h>
+
+#define WAIVED ",\"waivers\":[{\"what\":\"rollback_unproved\",\"person\":\"board\",\"ticket\":\"CHG1\"}]"
+#define BACKUP(more) \
+    ",\"gates\":[{\"name\":\"backup\",\"type\":\"backup_agent\",\"when\":\"after\",\"samples\":3,\"interval\":\"30s\",\"soak\":\"1m\"" more "}]"
+
+static void event_7001(struct scenario *s, struct plan_answer *a)
+{
+    static struct event_7001 e = { .service = "BackupExecAgent", .depends_on = "RpcSs" };
+
+    if (a->cause != CMD_OBSERVE || a->ev->u.observed.what != OBSERVE_BACKUP || backend_plan_effects(s->world, a->node, "reboot") == 0)
+        return;
+    e.at = a->at;
+    a->ev->u.observed.backup.events = &e;
+    a->ev->u.observed.backup.n_events = 1;
+}
+
+static void silence(struct scenario *s, struct plan_answer *a)
+{
+    (void)s;
+    if (a->cause == CMD_OBSERVE && a->ev->u.observed.what == OBSERVE_BACKUP) {
+        a->ev->u.observed.ok = false;
+        a->ev->u.observed.text = "the backup service does not answer";
+    }
+}
+
+/* Fails after wave 1, the plan waives the proof: wave 2 never starts, wave 1 is removed in reverse order. */
+static void test_fail_rolls_back(void **state)
+{
+    struct scenario *s = scenario_new(NULL, "[2,\"100%\"]", BACKUP(",\"on_fail\":\"rollback\"") WAIVED);
+
+    (void)state;
+    s->meddle = event_7001;
+    scenario_start(s);
+    scenario_run(s);
+    check_run(s, RUN_ROLLED_BACK);
+    assert_int_equal(scenario_ended(s, NODE_ROLLED_BACK), 2);
+    assert_int_equal(scenario_ended(s, NODE_NOT_STARTED), 6);
+    assert_non_null(strstr(engine_run(s->engine).end_text, "7001"));
+    for (uint32_t i = 0; i < s->plan->inv->n_nodes; i++)
+        assert_int_equal(build_compare(backend_plan_build(s->world, i), s->plan->inv->nodes[i].build), 0);
+    scenario_truth(s);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
+/* The same without proof or waiver: halted, the patched nodes stay in service, named. */
+static void test_fail_without_way_back_halts(void **state)
+{
+    struct scenario *s = scenario_new(NULL, "[2,\"100%\"]", BACKUP(",\"on_fail\":\"rollback\""));
+
+    (void)state;
+    s->meddle = event_7001;
+    scenario_start(s);
+    scenario_run(s);
+    check_run(s, RUN_HALTED);
+    assert_int_equal(scenario_ended(s, NODE_DONE), 2);
+    assert_non_null(strstr(engine_run(s->engine).end_text, "not proved"));
+    scenario_truth(s);
+    scenario_free(s);
+}
+
+/* A removal that is refused: patched, in service, halted with the list (O16). */
+static void test_refused_removal_halts(void **state)
+{
+    struct scenario *s = scenario_new(NULL, "[2,\"100%\"]", BACKUP(",\"on_fail\":\"rollback\"") WAIVED);
+    struct fault *f = scenario_fault(s, NULL, "uninstall", "not_removable");
+
+    (void)state;
+    f->times = 9;
+    f->outcome = OUTCOME_REFUSED;
+    s->meddle = event_7001;
+    scenario_start(s);
+    scenario_run(s);
+    check_run(s, RUN_HALTED);
+    assert_int_equal(scenario_ended(s, NODE_DONE), 2);
+    assert_non_null(strstr(engine_run(s->engine).end_text, "not rolled back: n"));
+    scenario_truth(s);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
+/* Silence holds the wave and never rolls anything back; promote leads on, with person and ticket only. */
+static void test_unknown_holds(void **state)
+{
+    struct scenario *s = scenario_new(NULL, "[2,\"100%\"]", BACKUP(",\"on_fail\":\"rollback\"") WAIVED);
+    struct event ev = { .type = EV_VERB, .node = IX_NONE, .cluster = IX_NONE };
+
+    (void)state;
+    s->meddle = silence;
+    scenario_start(s);
+    scenario_run(s);
+    check_run(s, RUN_HOLDING);
+    assert_string_equal(engine_run(s->engine).hold_verb, "promote");
+    assert_int_equal(scenario_ended(s, NODE_DONE), 2);
+    assert_int_equal(scenario_verb(s, VERB_PROMOTE, NULL), ERR_STATE);
+    ev.u.verb.verb = VERB_PROMOTE;
+    ev.u.verb.person = "anna";
+    ev.u.verb.ticket = "INC7";
+    ev.u.verb.accept_unknown = true;
+    check_ok(scenario_event(s, &ev), &s->err);
+    s->meddle = NULL;
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    assert_int_equal(scenario_ended(s, NODE_DONE), 8);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
+/* Resume asks for the evidence again. */
+static void test_unknown_asked_again(void **state)
+{
+    struct scenario *s = scenario_new(NULL, "[\"100%\"]", BACKUP(""));
+
+    (void)state;
+    s->meddle = silence;
+    scenario_start(s);
+    scenario_run(s);
+    check_run(s, RUN_HOLDING);
+    s->meddle = NULL;
+    check_ok(scenario_verb(s, VERB_RESUME, NULL), &s->err);
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    scenario_free(s);
+}
+
+static void clock_off(struct scenario *s, struct plan_answer *a)
+{
+    (void)s;
+    if (a->cause == CMD_OBSERVE && a->ev->u.observed.what == OBSERVE_TIME)
+        a->ev->u.observed.time.servers[0].offset_us = 3600000000;
+}
+
+/* A gate that fails before a wave halts; nothing was touched. */
+static void test_fail_before_halts(void **state)
+{
+    struct scenario *s = scenario_new(
+        NULL, NULL, ",\"gates\":[{\"type\":\"time_sync\",\"when\":\"before\",\"samples\":1,\"soak\":\"0s\",\"on_fail\":\"rollback\"}]" WAIVED);
+
+    (void)state;
+    s->meddle = clock_off;
+    scenario_start(s);
+    scenario_run(s);
+    check_run(s, RUN_HALTED);
+    assert_int_equal(scenario_ended(s, NODE_NOT_STARTED), 8);
+    for (uint32_t i = 0; i < 8; i++)
+        assert_int_equal(backend_plan_effects(s->world, i, "pause"), 0);
+    scenario_free(s);
+}
+
+static void test_manual_gate(void **state)
+{
+    struct scenario *s = scenario_new(NULL, "[1,\"100%\"]", ",\"gates\":[{\"type\":\"manual\",\"when\":\"after\"}]");
+
+    (void)state;
+    scenario_start(s);
+    scenario_run(s);
+    check_run(s, RUN_HOLDING);
+    assert_int_equal(scenario_ended(s, NODE_DONE), 1);
+    check_ok(scenario_verb(s, VERB_PROMOTE, NULL), &s->err);
+    scenario_run(s);
+    check_run(s, RUN_HOLDING);
+    check_ok(scenario_verb(s, VERB_PROMOTE, NULL), &s->err);
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    scenario_free(s);
+}
+
+static void stale(struct scenario *s, struct plan_answer *a)
+{
+    (void)s;
+    if (a->cause == CMD_OBSERVE && a->ev->u.observed.what == OBSERVE_HEARTBEAT)
+        a->ev->u.observed.taken -= HOUR_MS;
+}
+
+/* Evidence from before the question is none (I13). */
+static void test_stale_evidence_is_unknown(void **state)
+{
+    struct scenario *s = scenario_new(NULL, "[1,\"100%\"]", ",\"gates\":[{\"type\":\"vm_heartbeat\",\"when\":\"after\"}]");
+
+    (void)state;
+    s->meddle = stale;
+    scenario_start(s);
+    scenario_run(s);
+    check_run(s, RUN_HOLDING);
+    assert_int_equal(engine_wave(s->engine, 1).state, WAVE_WAITING);
+    scenario_free(s);
+}
+
+/* O15: each patched node of a wave carries VMs again before its gate begins, and the gate passes on them. */
+static void test_patched_nodes_carry_load(void **state)
+{
+    struct scenario *s = scenario_new(NULL, "[2,\"100%\"]", ",\"gates\":[{\"type\":\"vm_heartbeat\",\"when\":\"after\"}]");
+
+    (void)state;
+    scenario_start(s);
+    while (engine_wave(s->engine, 0).state != WAVE_GATE_AFTER)
+        assert_true(scenario_step(s));
+    for (uint32_t i = 0; i < s->plan->waves[0].n_nodes; i++) {
+        uint32_t node = s->plan->nodes[s->plan->waves[0].nodes[i]].node, carried = 0;
+
+        for (uint32_t v = 0; v < s->plan->inv->n_vms; v++)
+            carried += backend_plan_vm_at(s->world, v) == node;
+        assert_true(carried >= 2);
+    }
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    scenario_free(s);
+}
+
+static void refuse_removal_moves(struct scenario *s, struct plan_answer *a)
+{
+    event_7001(s, a);
+    if (a->action != NULL && strcmp(a->action, "move_vm") == 0 && engine_node(s->engine, a->node).back &&
+        engine_run(s->engine).state == RUN_ROLLING_BACK) {
+        a->effect = false;
+        a->ev->u.op_result.record.outcome = OUTCOME_REFUSED;
+        a->ev->u.op_result.record.error_code = "refused";
+    }
+}
+
+/* Moves from patched to unpatched hosts are refused: nothing is parked, the nodes are resumed patched, the run halts. */
+static void test_refused_move_ends_a_nodes_rollback(void **state)
+{
+    struct scenario *s = scenario_new(NULL, "[2,\"100%\"]", BACKUP(",\"on_fail\":\"rollback\"") WAIVED);
+
+    (void)state;
+    s->meddle = refuse_removal_moves;
+    scenario_start(s);
+    scenario_run(s);
+    check_run(s, RUN_HALTED);
+    assert_int_equal(scenario_ended(s, NODE_DONE), 2);
+    for (uint32_t i = 0; i < 8; i++)
+        assert_int_equal(backend_plan_effects(s->world, i, "uninstall"), 0);
+    scenario_truth(s);
+    scenario_free(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_fail_rolls_back),          cmocka_unit_test(test_fail_without_way_back_halts),
+        cmocka_unit_test(test_refused_removal_halts),    cmocka_unit_test(test_unknown_holds),
+        cmocka_unit_test(test_unknown_asked_again),      cmocka_unit_test(test_fail_before_halts),
+        cmocka_unit_test(test_manual_gate),              cmocka_unit_test(test_stale_evidence_is_unknown),
+        cmocka_unit_test(test_patched_nodes_carry_load), cmocka_unit_test(test_refused_move_ends_a_nodes_rollback),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,249 @@
+/* Unknown is not success and not failure: the journal, a witness or a person decides (O17, C.3). */
+#include "tests/scenarios/scenario.h"
+
+#include <string.h>
+
+static const struct fleet_words words = { .seed = 5,
+                                          .clusters = 1,
+                                          .nodes = 4,
+                                          .vms = 2,
+                                          .node_mib = 65536,
+                                          .vm_mib_min = 2048,
+                                          .vm_mib_max = 4096 };
+#define BUDGET ",\"policy\":{\"failures_per_wave\":2,\"failures_per_run\":2}"
+
+static const char *const effects[] = { "pause", "move_vm", "move_groups", "stop_vmms", "install", "reboot", "start_vmms", "resume" };
+
+/* The reply is lost and the journal says running by nobody: the witness shows that it was done. */
+static void test_witness_says_done(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < TABLE_LEN(effects); i++) {
+        struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+        struct fault *f = scenario_fault(s, NULL, effects[i], NULL);
+
+        f->silent = f->no_journal = true;
+        scenario_start(s);
+        scenario_run(s);
+        assert_true(f->hits > 0);
+        check_run(s, RUN_FINISHED);
+        assert_int_equal(scenario_ended(s, NODE_DONE), 4);
+        for (uint32_t n = 0; n < 4; n++)
+            assert_int_equal(backend_plan_effects(s->world, n, "install"), 1);
+        scenario_truth(s);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
+/* The same, and it did not happen: the same op is sent once more, under its own id (I19). */
+static void test_witness_says_not_done(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < TABLE_LEN(effects); i++) {
+        struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+        struct fault *f = scenario_fault(s, NULL, effects[i], NULL);
+
+        if (strcmp(effects[i], "reboot") == 0) {
+            scenario_free(s); /* a node that went down has rebooted */
+            continue;
+        }
+        f->silent = f->no_journal = f->no_effect = true;
+        scenario_start(s);
+        scenario_run(s);
+        check_run(s, RUN_FINISHED);
+        assert_int_equal(scenario_ended(s, NODE_DONE), 4);
+        for (uint32_t n = 0; n < 4; n++)
+            assert_int_equal(backend_plan_effects(s->world, n, "install"), 1);
+        scenario_truth(s);
+        scenario_free(s);
+    }
+}
+
+/* A reply lost on the way: the deadline asks, and the journal answers. */
+static void test_lost_reply(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < TABLE_LEN(effects); i++) {
+        struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+        struct fault *f = scenario_fault(s, NULL, effects[i], NULL);
+
+        f->silent = true;
+        scenario_start(s);
+        scenario_run(s);
+        check_run(s, RUN_FINISHED);
+        assert_int_equal(scenario_ended(s, NODE_DONE), 4);
+        scenario_truth(s);
+        scenario_free(s);
+    }
+}
+
+static void never_back(struct scenario *s, struct plan_answer *a)
+{
+    uint32_t first = s->plan->nodes[s->plan->waves[0].nodes[0]].node;
+
+    if (a->node == first && a->cause == CMD_OP_START && strcmp(a->action, "reboot") == 0)
+        backend_plan_cut(s->world, first, TIME_NEVER);
+}
+
+/* A node that never comes back is unknown, keeps its slot, and the run holds for a person; set-aside makes it stuck. */
+static void test_never_comes_back(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+    uint32_t first = s->plan->nodes[s->plan->waves[0].nodes[0]].node;
+    const char *id = s->plan->inv->nodes[first].id;
+
+    (void)state;
+    s->meddle = never_back;
+    scenario_start(s);
+    scenario_run(s);
+    check_run(s, RUN_HOLDING);
+    assert_string_equal(engine_run(s->engine).hold_verb, "decide");
+    assert_true(scenario_node(s, id).unknown);
+    assert_true(scenario_node(s, id).out);
+    assert_string_equal(node_phases[scenario_node(s, id).phase].name, "rebooting");
+    check_ok(scenario_verb(s, VERB_SET_ASIDE, id), &s->err);
+    scenario_run(s);
+    check_end(s, id, NODE_STUCK);
+    /* N+1 with one of four nodes gone for good still lets the others go one by one, or says why not */
+    assert_int_equal(scenario_ended(s, NODE_DONE) + scenario_ended(s, NODE_NOT_STARTED), 3);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
+/* It was only slow: back after the deadline, it goes on where it was. */
+static void test_slow_boot_goes_on(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+    uint32_t first = s->plan->nodes[s->plan->waves[0].nodes[0]].node;
+    const char *id = s->plan->inv->nodes[first].id;
+
+    (void)state;
+    scenario_start(s);
+    scenario_until(s, id, NODE_REBOOTING);
+    backend_plan_cut(s->world, first, s->now + 3 * HOUR_MS);
+    while (!scenario_node(s, id).unknown)
+        assert_true(scenario_step(s));
+    assert_int_equal(engine_run(s->engine).failures, 0); /* not failed, only unknown */
+    while (s->runner.ended || scenario_node(s, id).unknown) {
+        s->runner.ended = false;
+        scenario_step(s);
+    }
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    assert_int_equal(scenario_ended(s, NODE_DONE), 4);
+    scenario_truth(s);
+    scenario_free(s);
+}
+
+/* Lost before its first effect: set aside (O17). */
+static void test_lost_before_first_effect(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+    uint32_t first = s->plan->nodes[s->plan->waves[0].nodes[0]].node;
+
+    (void)state;
+    scenario_start(s);
+    scenario_until(s, s->plan->inv->nodes[first].id, NODE_STAGING);
+    backend_plan_cut(s->world, first, TIME_NEVER);
+    while (scenario_node(s, s->plan->inv->nodes[first].id).phase != NODE_ENDED)
+        assert_true(scenario_step(s));
+    check_end(s, s->plan->inv->nodes[first].id, NODE_SET_ASIDE);
+    assert_int_equal(backend_plan_effects(s->world, first, "pause"), 0);
+    scenario_free(s);
+}
+
+/* A cut in the middle of each phase, a minute long: nothing is lost, nothing is done twice. */
+static void test_short_cuts(void **state)
+{
+    (void)state;
+    for (int p = NODE_CHECKING; p < NODE_ENDED; p++) {
+        struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+        uint32_t first = s->plan->nodes[s->plan->waves[0].nodes[0]].node;
+        const char *id = s->plan->inv->nodes[first].id;
+
+        scenario_start(s);
+        while (scenario_node(s, id).phase < (enum node_phase)p && scenario_step(s)) {
+        }
+        backend_plan_cut(s->world, first, s->now + MINUTE_MS);
+        scenario_run(s);
+        check_run(s, RUN_FINISHED);
+        assert_int_equal(scenario_ended(s, NODE_DONE), 4);
+        assert_int_equal(backend_plan_effects(s->world, first, "install"), 1);
+        assert_int_equal(backend_plan_effects(s->world, first, "reboot"), 1);
+        scenario_truth(s);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
+static void cannot_tell(struct scenario *s, struct plan_answer *a)
+{
+    (void)s;
+    if (a->cause == CMD_OP_PROBE && a->ev->u.op_result.record.state == OP_UNKNOWN)
+        a->ev->u.op_result.record.witness = WITNESS_CANNOT_TELL;
+}
+
+/* No witness can tell: the run holds, and a person's word is an event that decides. */
+static void test_a_person_decides(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+    struct fault *f = scenario_fault(s, NULL, "install", NULL);
+    uint32_t first = s->plan->nodes[s->plan->waves[0].nodes[0]].node;
+    struct event ev = { .type = EV_VERB, .node = first, .cluster = IX_NONE };
+
+    (void)state;
+    f->silent = f->no_journal = true;
+    s->meddle = cannot_tell;
+    scenario_start(s);
+    scenario_run(s);
+    check_run(s, RUN_HOLDING);
+    assert_string_equal(engine_run(s->engine).hold_verb, "decide");
+    ev.u.verb.verb = VERB_DECIDE;
+    ev.u.verb.person = "tester";
+    assert_int_equal(scenario_event(s, &ev), ERR_INVALID); /* neither done nor not done */
+    ev.u.verb.decision = WITNESS_SAYS_DONE;
+    check_ok(scenario_event(s, &ev), &s->err);
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    assert_int_equal(scenario_ended(s, NODE_DONE), 4);
+    assert_int_equal(backend_plan_effects(s->world, first, "install"), 1);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
+/* Another controller holds a node: this one stops at once, the run's state stays (I20). */
+static void test_fenced(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+    struct event ev = { .type = EV_NODE_REFUSED, .node = 0, .cluster = IX_NONE };
+
+    (void)state;
+    scenario_start(s);
+    for (int i = 0; i < 30; i++)
+        scenario_step(s);
+    ev.u.refused.code = ERR_FENCED;
+    ev.u.refused.text = "held by another controller, epoch 9";
+    check_ok(scenario_event(s, &ev), &s->err);
+    assert_true(s->runner.ended);
+    check_run(s, RUN_RUNNING);
+    assert_true(engine_run(s->engine).fenced);
+    assert_non_null(strstr(engine_run(s->engine).end_text, "epoch 9"));
+    assert_int_equal(scenario_verb(s, VERB_PAUSE, NULL), ERR_STATE);
+    assert_true(engine_deadline(s->engine) == TIME_NEVER);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_witness_says_done),        cmocka_unit_test(test_witness_says_not_done),
+        cmocka_unit_test(test_lost_reply),               cmocka_unit_test(test_never_comes_back),
+        cmocka_unit_test(test_slow_boot_goes_on),        cmocka_unit_test(test_lost_before_first_effect),
+        cmocka_unit_test(test_short_cuts),               cmocka_unit_test(test_a_person_decides),
+        cmocka_unit_test(test_fenced),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
