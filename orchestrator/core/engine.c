@@ -354,6 +354,7 @@ static void fire(struct engine *e, struct timer *t)
 /* Until nothing more follows from this event at this moment. */
 static void settle(struct engine *e)
 {
+    enum run_state before;
     struct timer *t;
     uint32_t rounds = 0;
 
@@ -362,9 +363,10 @@ static void settle(struct engine *e)
             fire(e, t);
         if (!e->stopped)
             schedule_all(e);
+        before = e->state;
         run_check(e);
-    } while (!e->stopped && (e->dirty.n > 0 || e->clusters_dirty || timer_next(&e->timers) <= e->now) &&
-             ++rounds < ROUNDS_MAX);
+    } while (!e->stopped && ++rounds < ROUNDS_MAX &&
+             (e->dirty.n > 0 || e->clusters_dirty || e->state != before || timer_next(&e->timers) <= e->now));
     if (rounds >= ROUNDS_MAX)
         e->bug = true;
 }

@@ -62,6 +62,7 @@ struct gate_view { const struct gate *gate; uint32_t wave; bool after; enum gate
 struct op_view { const char *op, *action; uint32_t node; enum op_state state; enum op_outcome outcome; time_ms sent, deadline; };
 
 struct run_view engine_run(const struct engine *e);
+bool engine_at_rest(const struct engine *e); /* of run_view, cheaply */
 struct node_view engine_node(const struct engine *e, uint32_t node);
 struct wave_view engine_wave(const struct engine *e, uint32_t wave);
 uint32_t engine_gates(const struct engine *e);

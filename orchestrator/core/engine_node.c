@@ -31,6 +31,7 @@ void node_unknown(struct engine *e, struct engine_node *n, bool was)
     if (is == was)
         return;
     e->unknown = is ? e->unknown + 1 : e->unknown - 1;
+    e->moved_at = e->now; /* from here on it may hold */
     if (n->wave != IX_NONE)
         e->waves[n->wave].unknown = is ? e->waves[n->wave].unknown + 1 : e->waves[n->wave].unknown - 1;
     if (is)

@@ -10,7 +10,12 @@
 #define QUARANTINE_MS (65 * MINUTE_MS) /* O14: three departures within an hour would quarantine the node */
 
 /* What an obstacle stops. */
-enum admit { ADMIT_YES, ADMIT_NOT_NODE, ADMIT_NOT_CLUSTER };
+enum admit {
+    ADMIT_YES,
+    ADMIT_NOT_NODE,    /* the next one may go */
+    ADMIT_NOT_CLUSTER, /* none of it */
+    ADMIT_LATER        /* ends by itself: no reason to give up */
+};
 
 bool over_budget(const struct engine *e)
 {
@@ -124,11 +129,11 @@ static enum admit check_fresh(struct engine *e, struct engine_cluster *c, struct
 
     if (e->now - n->before.at > fresh) {
         ask_node(e, n, OBSERVE_FACTS);
-        return wait(e, n, ADMIT_NOT_CLUSTER, "fresh facts of the node");
+        return wait(e, n, ADMIT_LATER, "fresh facts of the node");
     }
     if (c->seen_at < 0 || e->now - c->seen_at > fresh || c->seen_at < c->changed_at) {
         cluster_want(e, c);
-        return wait(e, n, ADMIT_NOT_CLUSTER,
+        return wait(e, n, ADMIT_LATER,
                     c->why[0] == '\0' ? "a fresh picture of the cluster"
                                       : SAY(e, "a picture of the cluster: %s", c->why));
     }
@@ -143,9 +148,9 @@ static enum admit check_cluster(struct engine *e, struct engine_cluster *c, stru
     if (c->busy[0] != '\0')
         return wait(e, n, ADMIT_NOT_CLUSTER, SAY(e, "O26: %s", c->busy));
     if (e->now < c->held_until)
-        return wait(e, n, ADMIT_NOT_CLUSTER, "O26: a VM was moved by somebody else");
+        return wait(e, n, ADMIT_LATER, "O26: a VM was moved by somebody else");
     if (c->loads > 0)
-        return wait(e, n, ADMIT_NOT_CLUSTER, "O15: evidence loads on their way");
+        return wait(e, n, ADMIT_LATER, "O15: evidence loads on their way");
     if (c->witness_bad)
         return wait(e, n, ADMIT_NOT_CLUSTER, "O20: the quorum witness is not online");
     if (e->seen[n->ix] != SEEN_UP)
@@ -161,7 +166,7 @@ static enum admit check_spacing(struct engine *e, struct engine_node *n)
 {
     if (n->rebooted[0] == 0 || e->now >= n->rebooted[0] + QUARANTINE_MS)
         return ADMIT_YES;
-    return wait(e, n, ADMIT_NOT_NODE,
+    return wait(e, n, ADMIT_LATER,
                 "O14: the cluster would quarantine the node for a third departure within an hour");
 }
 
@@ -291,8 +296,7 @@ static void give_up(struct engine *e, struct engine_cluster *c)
         struct engine_node *n = &e->nodes[c->members.items[i]];
 
         if (node_ready(n))
-            node_end(e, n, n->back ? NODE_DONE : NODE_NOT_STARTED,
-                     n->waits[0] == '\0' ? "its cluster gave no place" : SAY(e, "%s", n->waits));
+            node_end(e, n, n->back ? NODE_DONE : NODE_NOT_STARTED, c->refusal);
     }
 }
 
@@ -307,6 +311,12 @@ static bool moving(const struct engine *e, const struct engine_cluster *c)
 }
 
 /* I28: what is refused is looked at again. */
+static void look_again(struct engine *e, struct engine_cluster *c)
+{
+    if (c->timer.pos == 0)
+        engine_timer(e, &c->timer, e->now + (cluster_clean(e, c, -1) ? RECHECK_MS : SAMPLE_APART_MS));
+}
+
 static void refused(struct engine *e, struct engine_cluster *c)
 {
     c->refused_changes = c->changes;
@@ -319,8 +329,7 @@ static void refused(struct engine *e, struct engine_cluster *c)
         return;
     }
     c->wanted = true;
-    if (c->timer.pos == 0)
-        engine_timer(e, &c->timer, e->now + (cluster_clean(e, c, -1) ? RECHECK_MS : SAMPLE_APART_MS));
+    look_again(e, c);
 }
 
 /* The plan's batch of this cluster that has nodes out now; IX_NONE: none. */
@@ -364,8 +373,13 @@ void schedule_cluster(struct engine *e, struct engine_cluster *c)
             admit(e, c, n);
             continue;
         }
+        if (a == ADMIT_LATER) {
+            look_again(e, c);
+            return;
+        }
         waiting = true;
         out_of_order = true;
+        FILL(c->refusal, n->waits);
         if (a == ADMIT_NOT_CLUSTER)
             break;
     }

@@ -159,7 +159,7 @@ struct engine_cluster {
     uint32_t csv_bad, fails;
     uint32_t loads; /* evidence loads on their way (O15) */
     bool stretched, witness_bad, growth;
-    char busy[96], why[128];
+    char busy[96], why[128], refusal[160];
     uint32_t slots; /* of migration per node, as the cluster says; 0: not told (O19) */
     struct {
         uint32_t *items;

@@ -74,6 +74,11 @@ static const char *waits_for(const struct engine *e, const struct engine_node *n
     return n->waits;
 }
 
+bool engine_at_rest(const struct engine *e)
+{
+    return e->at_rest;
+}
+
 struct node_view engine_node(const struct engine *e, uint32_t node)
 {
     const struct engine_node *n = &e->nodes[node];

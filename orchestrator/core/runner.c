@@ -22,13 +22,10 @@ static int stepped(struct runner *r, int rc)
     return rc;
 }
 
-/* Commands after an END (a verb, a resumed run) mean that it moves again. */
+/* A verb or another controller sets a run in motion again that had come to rest. */
 static void note_end(struct runner *r)
 {
-    if (r->commands.n > 0)
-        r->ended = false;
-    for (uint32_t i = 0; i < r->commands.n; i++)
-        r->ended = r->ended || r->commands.items[i].type == CMD_END;
+    r->ended = engine_at_rest(r->engine);
 }
 
 int runner_feed(struct runner *r, const struct event *ev, struct err *err)

@@ -13,7 +13,7 @@ struct runner {
     struct backend *backend;
     struct command_list commands; /* scratch */
     bool stopped;                 /* the engine is ahead of the log, or broken: no more commands */
-    bool ended;                   /* an END came and nothing after it */
+    bool ended;                   /* the run is at rest: an END came and nothing has moved since */
 };
 void runner_init(struct runner *r, struct engine *e, struct event_log *log, struct backend *b);
 void runner_clear(struct runner *r);

@@ -4,14 +4,16 @@
 #include <string.h>
 
 #define WAIVED ",\"waivers\":[{\"what\":\"rollback_unproved\",\"person\":\"board\",\"ticket\":\"CHG1\"}]"
-#define BACKUP(more) \
-    ",\"gates\":[{\"name\":\"backup\",\"type\":\"backup_agent\",\"when\":\"after\",\"samples\":3,\"interval\":\"30s\",\"soak\":\"1m\"" more "}]"
+#define BACKUP(more)                                                                               \
+    ",\"gates\":[{\"name\":\"backup\",\"type\":\"backup_agent\",\"when\":\"after\",\"samples\":3," \
+    "\"interval\":\"30s\",\"soak\":\"1m\"" more "}]"
 
 static void event_7001(struct scenario *s, struct plan_answer *a)
 {
     static struct event_7001 e = { .service = "BackupExecAgent", .depends_on = "RpcSs" };
 
-    if (a->cause != CMD_OBSERVE || a->ev->u.observed.what != OBSERVE_BACKUP || backend_plan_effects(s->world, a->node, "reboot") == 0)
+    if (a->cause != CMD_OBSERVE || a->ev->u.observed.what != OBSERVE_BACKUP ||
+        backend_plan_effects(s->world, a->node, "reboot") == 0)
         return;
     e.at = a->at;
     a->ev->u.observed.backup.events = &e;
@@ -137,8 +139,9 @@ static void clock_off(struct scenario *s, struct plan_answer *a)
 /* A gate that fails before a wave halts; nothing was touched. */
 static void test_fail_before_halts(void **state)
 {
-    struct scenario *s = scenario_new(
-        NULL, NULL, ",\"gates\":[{\"type\":\"time_sync\",\"when\":\"before\",\"samples\":1,\"soak\":\"0s\",\"on_fail\":\"rollback\"}]" WAIVED);
+    struct scenario *s = scenario_new(NULL, NULL,
+                                      ",\"gates\":[{\"type\":\"time_sync\",\"when\":\"before\",\"samples\":1,"
+                                      "\"soak\":\"0s\",\"on_fail\":\"rollback\"}]" WAIVED);
 
     (void)state;
     s->meddle = clock_off;
@@ -153,7 +156,8 @@ static void test_fail_before_halts(void **state)
 
 static void test_manual_gate(void **state)
 {
-    struct scenario *s = scenario_new(NULL, "[1,\"100%\"]", ",\"gates\":[{\"type\":\"manual\",\"when\":\"after\"}]");
+    struct scenario *s =
+        scenario_new(NULL, "[1,\"100%\"]", ",\"gates\":[{\"type\":\"manual\",\"when\":\"after\"}]");
 
     (void)state;
     scenario_start(s);
@@ -179,7 +183,8 @@ static void stale(struct scenario *s, struct plan_answer *a)
 /* Evidence from before the question is none (I13). */
 static void test_stale_evidence_is_unknown(void **state)
 {
-    struct scenario *s = scenario_new(NULL, "[1,\"100%\"]", ",\"gates\":[{\"type\":\"vm_heartbeat\",\"when\":\"after\"}]");
+    struct scenario *s =
+        scenario_new(NULL, "[1,\"100%\"]", ",\"gates\":[{\"type\":\"vm_heartbeat\",\"when\":\"after\"}]");
 
     (void)state;
     s->meddle = stale;
@@ -193,7 +198,8 @@ static void test_stale_evidence_is_unknown(void **state)
 /* O15: each patched node of a wave carries VMs again before its gate begins, and the gate passes on them. */
 static void test_patched_nodes_carry_load(void **state)
 {
-    struct scenario *s = scenario_new(NULL, "[2,\"100%\"]", ",\"gates\":[{\"type\":\"vm_heartbeat\",\"when\":\"after\"}]");
+    struct scenario *s =
+        scenario_new(NULL, "[2,\"100%\"]", ",\"gates\":[{\"type\":\"vm_heartbeat\",\"when\":\"after\"}]");
 
     (void)state;
     scenario_start(s);
@@ -242,11 +248,16 @@ static void test_refused_move_ends_a_nodes_rollback(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fail_rolls_back),          cmocka_unit_test(test_fail_without_way_back_halts),
-        cmocka_unit_test(test_refused_removal_halts),    cmocka_unit_test(test_unknown_holds),
-        cmocka_unit_test(test_unknown_asked_again),      cmocka_unit_test(test_fail_before_halts),
-        cmocka_unit_test(test_manual_gate),              cmocka_unit_test(test_stale_evidence_is_unknown),
-        cmocka_unit_test(test_patched_nodes_carry_load), cmocka_unit_test(test_refused_move_ends_a_nodes_rollback),
+        cmocka_unit_test(test_fail_rolls_back),
+        cmocka_unit_test(test_fail_without_way_back_halts),
+        cmocka_unit_test(test_refused_removal_halts),
+        cmocka_unit_test(test_unknown_holds),
+        cmocka_unit_test(test_unknown_asked_again),
+        cmocka_unit_test(test_fail_before_halts),
+        cmocka_unit_test(test_manual_gate),
+        cmocka_unit_test(test_stale_evidence_is_unknown),
+        cmocka_unit_test(test_patched_nodes_carry_load),
+        cmocka_unit_test(test_refused_move_ends_a_nodes_rollback),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,279 @@
+/* What the board signed besides the waves: windows, freezes, expiry, rehearsal, deviations, consents, caps. */
+#include "tests/scenarios/scenario.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* START_MS is 2025-11-24T16:00:00Z. */
+
+/* Outside the window nothing starts and the run holds; it opens by itself and goes on, each drain inside. */
+static void test_window(void **state)
+{
+    struct scenario *s = scenario_new(
+        NULL, NULL, ",\"windows\":[{\"from\":\"2025-11-24T20:00:00Z\",\"to\":\"2025-11-25T08:00:00Z\"}]");
+    bool held = false;
+
+    (void)state;
+    scenario_start(s);
+    while (scenario_step(s)) {
+        held = held || engine_run(s->engine).state == RUN_HOLDING;
+        for (uint32_t i = 0; i < 8; i++)
+            if (engine_node(s->engine, i).out)
+                assert_true(s->now >= START_MS + 4 * HOUR_MS && s->now < START_MS + 16 * HOUR_MS);
+    }
+    assert_true(held);
+    check_run(s, RUN_FINISHED);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
+/* Too late for a whole life in the window: held, not squeezed in (I14). */
+static void test_window_too_short(void **state)
+{
+    struct scenario *s = scenario_new(
+        NULL, NULL, ",\"windows\":[{\"from\":\"2025-11-24T16:00:00Z\",\"to\":\"2025-11-24T16:10:00Z\"}]");
+
+    (void)state;
+    scenario_start(s);
+    scenario_run(s);
+    check_run(s, RUN_HOLDING);
+    assert_non_null(strstr(engine_run(s->engine).hold_reason, "window"));
+    for (uint32_t i = 0; i < 8; i++)
+        assert_int_equal(backend_plan_effects(s->world, i, "pause"), 0);
+    scenario_free(s);
+}
+
+static void test_freeze(void **state)
+{
+    struct scenario *s = scenario_new(
+        NULL, NULL, ",\"freezes\":[{\"from\":\"2025-11-24T16:00:00Z\",\"to\":\"2025-11-24T18:00:00Z\"}]");
+
+    (void)state;
+    scenario_start(s);
+    while (scenario_step(s))
+        for (uint32_t i = 0; i < 8; i++)
+            if (engine_node(s->engine, i).out)
+                assert_true(s->now >= START_MS + 2 * HOUR_MS);
+    check_run(s, RUN_FINISHED);
+    scenario_free(s);
+}
+
+/* O14: before any second node the first is installed, removed and installed again; then automatic rollback is allowed. */
+static void test_rehearsal(void **state)
+{
+    struct scenario *s = scenario_new(NULL, NULL, ",\"policy\":{\"rehearse\":true,\"rollback\":\"run\"}");
+    uint32_t first = s->plan->nodes[s->plan->waves[0].nodes[0]].node;
+
+    (void)state;
+    assert_true(s->plan->nodes[s->plan->waves[0].nodes[0]].rehearse);
+    scenario_start(s);
+    while (engine_node(s->engine, first).phase != NODE_ENDED) {
+        assert_true(scenario_step(s));
+        for (uint32_t i = 0; i < 8; i++)
+            if (i != first)
+                assert_false(engine_node(s->engine, i).out);
+    }
+    if (engine_node(s->engine, first).life != 3 || backend_plan_effects(s->world, first, "install") != 2)
+        fail_msg("%s %s\n%s", node_end_names[engine_node(s->engine, first).end],
+                 engine_node(s->engine, first).reason, buf_text(&s->notes));
+    assert_int_equal(backend_plan_effects(s->world, first, "install"), 2);
+    assert_int_equal(backend_plan_effects(s->world, first, "uninstall"), 1);
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    scenario_truth(s);
+    check_ok(scenario_verb(s, VERB_ROLLBACK, NULL), &s->err); /* proved: no waiver is needed */
+    scenario_run(s);
+    check_run(s, RUN_ROLLED_BACK);
+    scenario_truth(s);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
+/* The rehearsal is refused: patched and in service, the run holds for promote, and nothing is ever rolled back. */
+static void test_rehearsal_refused(void **state)
+{
+    struct scenario *s = scenario_new(NULL, NULL, ",\"policy\":{\"rehearse\":true}");
+    struct fault *f = scenario_fault(s, NULL, "uninstall", "not_removable");
+
+    (void)state;
+    f->outcome = OUTCOME_REFUSED;
+    scenario_start(s);
+    scenario_run(s);
+    check_run(s, RUN_HOLDING);
+    assert_string_equal(engine_run(s->engine).hold_verb, "promote");
+    assert_int_equal(scenario_ended(s, NODE_DONE), 1);
+    assert_int_equal(scenario_verb(s, VERB_ROLLBACK, NULL), ERR_STATE);
+    check_ok(scenario_verb(s, VERB_PROMOTE, NULL), &s->err);
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    assert_int_equal(scenario_ended(s, NODE_DONE), 8);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
+/* A crash in each of the three lives. */
+static void test_rehearsal_crash(void **state)
+{
+    (void)state;
+    for (uint32_t life = 1; life <= 3; life++) {
+        struct scenario *s = scenario_new(NULL, NULL, ",\"policy\":{\"rehearse\":true}");
+        uint32_t first = s->plan->nodes[s->plan->waves[0].nodes[0]].node;
+
+        scenario_start(s);
+        while (engine_node(s->engine, first).life < life ||
+               engine_node(s->engine, first).phase != NODE_REBOOTING)
+            assert_true(scenario_step(s));
+        scenario_crash(s);
+        scenario_run(s);
+        check_run(s, RUN_FINISHED);
+        assert_int_equal(backend_plan_effects(s->world, first, "install"), 2);
+        assert_int_equal(backend_plan_effects(s->world, first, "uninstall"), 1);
+        scenario_truth(s);
+        scenario_free(s);
+    }
+}
+
+static void others_move(struct scenario *s, struct plan_answer *a)
+{
+    (void)s;
+    if (a->action != NULL && strcmp(a->action, "move_vm") == 0 &&
+        a->ev->u.op_result.record.outcome == OUTCOME_OK && a->vm % 2 == 0) {
+        a->effect = false;
+        a->ev->u.op_result.record.outcome = OUTCOME_REFUSED;
+        a->ev->u.op_result.record.error_code = "refused";
+    }
+}
+
+/* More deviations than the plan allows: the run holds and says why; resume allows as many again. */
+static void test_deviations(void **state)
+{
+    struct scenario *s = scenario_new(
+        NULL, NULL, ",\"policy\":{\"deviations_max\":0,\"failures_per_wave\":8,\"failures_per_run\":8}");
+
+    (void)state;
+    s->meddle = others_move;
+    scenario_start(s);
+    scenario_run(s);
+    check_run(s, RUN_HOLDING);
+    assert_non_null(strstr(engine_run(s->engine).hold_reason, "deviations"));
+    assert_string_equal(engine_run(s->engine).hold_verb, "resume");
+    s->meddle = NULL;
+    for (int i = 0; i < 20 && engine_run(s->engine).state == RUN_HOLDING; i++) {
+        check_ok(scenario_verb(s, VERB_RESUME, NULL), &s->err);
+        scenario_run(s);
+    }
+    check_run(s, RUN_FINISHED);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
+/* Never more out than the caps say, in the cluster and in the fleet (C9). */
+static void test_caps(void **state)
+{
+    static const struct fleet_words wide = { .seed = 2,
+                                             .clusters = 4,
+                                             .nodes = 6,
+                                             .vms = 2,
+                                             .node_mib = 65536,
+                                             .vm_mib_min = 2048,
+                                             .vm_mib_max = 3072,
+                                             .max_out = 2 };
+    struct scenario *s = scenario_new(&wide, "[\"100%\"]", ",\"policy\":{\"max_out_fleet\":3}");
+    uint32_t most = 0;
+
+    (void)state;
+    scenario_start(s);
+    while (scenario_step(s)) {
+        uint32_t all = 0;
+
+        for (uint32_t c = 0; c < 4; c++) {
+            uint32_t out = 0;
+
+            for (uint32_t i = 0; i < s->plan->inv->clusters[c].n_nodes; i++)
+                out += engine_node(s->engine, s->plan->inv->clusters[c].nodes[i]).out;
+            assert_true(out <= 2);
+            all += out;
+        }
+        assert_true(all <= 3);
+        most = all > most ? all : most;
+    }
+    assert_int_equal(most, 3);
+    check_run(s, RUN_FINISHED);
+    scenario_truth(s);
+    scenario_free(s);
+}
+
+/* Backup runs in the cluster: no drain until it is over (O26). */
+static void busy_for_an_hour(struct scenario *s, struct plan_answer *a)
+{
+    static struct view_busy busy = { "backup", "nightly" };
+
+    (void)s;
+    if (a->cause == CMD_OBSERVE && a->ev->u.observed.what == OBSERVE_CLUSTER &&
+        a->at < START_MS + 20 * MINUTE_MS) {
+        a->ev->u.observed.view.busy = &busy;
+        a->ev->u.observed.view.n_busy = 1;
+    }
+}
+
+static void test_look_again(void **state)
+{
+    struct scenario *s = scenario_new(NULL, NULL, NULL);
+
+    (void)state;
+    s->meddle = busy_for_an_hour;
+    scenario_start(s);
+    while (scenario_step(s))
+        for (uint32_t i = 0; i < 8; i++)
+            if (engine_node(s->engine, i).out)
+                assert_true(s->now >= START_MS + 20 * MINUTE_MS);
+    check_run(s, RUN_FINISHED);
+    scenario_free(s);
+}
+
+/* A cluster that never lets go: its nodes are not started, with the reason, and the run ends (I27). */
+static void busy_for_ever(struct scenario *s, struct plan_answer *a)
+{
+    static struct view_busy busy = { "cau", "Cluster-Aware Updating" };
+
+    if (a->cause == CMD_OBSERVE && a->ev->u.observed.what == OBSERVE_CLUSTER &&
+        s->plan->inv->nodes[a->node].cluster == 0) {
+        a->ev->u.observed.view.busy = &busy;
+        a->ev->u.observed.view.n_busy = 1;
+    }
+}
+
+static void test_gives_up_with_a_reason(void **state)
+{
+    struct scenario *s = scenario_new(NULL, NULL, NULL);
+
+    (void)state;
+    s->meddle = busy_for_ever;
+    scenario_start(s);
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    assert_int_equal(scenario_ended(s, NODE_NOT_STARTED), 4);
+    assert_int_equal(scenario_ended(s, NODE_DONE), 4);
+    if (strstr(engine_node(s->engine, 0).reason, "cau") == NULL)
+        fail_msg("%s", engine_node(s->engine, 0).reason);
+    assert_true(engine_run(s->engine).unfinished);
+    scenario_free(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_window),
+        cmocka_unit_test(test_window_too_short),
+        cmocka_unit_test(test_freeze),
+        cmocka_unit_test(test_rehearsal),
+        cmocka_unit_test(test_rehearsal_refused),
+        cmocka_unit_test(test_rehearsal_crash),
+        cmocka_unit_test(test_deviations),
+        cmocka_unit_test(test_caps),
+        cmocka_unit_test(test_look_again),
+        cmocka_unit_test(test_gives_up_with_a_reason),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
