@@ -35,7 +35,8 @@ struct conf_world {
     const char *vm;              /* a VM of the node that can move, park and have a checkpoint */
     const json *package, *fetch; /* package: as `install` takes it; fetch: as `fetch_package` */
     const char *predecessor;
-    const char *setting; /* a cluster setting with a whole number */
+    const char *setting;   /* a cluster setting with a whole number */
+    int64_t down_since_ms; /* of the row that the prior action opened; 0: none */
     bool made;
 };
 /* False with a reason in `why`. */

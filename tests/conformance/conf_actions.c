@@ -45,7 +45,10 @@ static void args_park(struct conf_world *w, struct buf *b)
 
 static void args_unpark(struct conf_world *w, struct buf *b)
 {
-    buf_printf(b, "{\"vm\":\"%s\",\"method\":\"shutdown\"}", w->vm);
+    buf_printf(b, "{\"vm\":\"%s\",\"method\":\"shutdown\"", w->vm);
+    if (w->down_since_ms > 0)
+        buf_printf(b, ",\"down_since_ms\":%lld", (long long)w->down_since_ms);
+    buf_str(b, "}");
 }
 
 static void args_vm(struct conf_world *w, struct buf *b)

@@ -48,6 +48,7 @@ static bool prepared(struct conf_world *w, const struct conf_action *a, struct b
     if (ok && a->prior != NULL) {
         conf_action_find(a->prior)->args(w, &args);
         ok = succeeds(w, conf_action_find(a->prior), buf_text(&args), &r, why);
+        w->down_since_ms = json_get_int(json_first(r.downtime), "start_ms", 0);
         conf_answer_clear(&r);
     }
     buf_clear(&args);

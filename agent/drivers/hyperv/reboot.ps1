@@ -14,7 +14,9 @@ Invoke-DriverAction -Action 'reboot' -Run {
     $exit = Invoke-Program -Name 'shutdown.exe' -Line '/r /t 0 /d p:2:17'
     # 1115: a shutdown is in progress; 1190: one is scheduled already (probe:shutdown-exits).
     if (@(0, 1115, 1190) -notcontains $exit) { Stop-ForExit -Program 'shutdown' -Exit $exit }
-    New-Result -Result ([ordered]@{ requested = $true; boot_id = $boot })
+    # The machine goes away under this script. If it is still there at the limit, nothing is known.
+    if (-not (Wait-Until -Until { (Get-BootId) -ne $boot })) { Stop-Unknown -Message 'the node has not gone down' }
+    New-Result -Result ([ordered]@{ boot_id = (Get-BootId) })
 } -Witness {
     $boot = Get-Argument -Name 'boot_id' -Kind 'text'
     $now = Get-BootId

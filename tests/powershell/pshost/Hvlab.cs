@@ -42,6 +42,8 @@ namespace Pshost
             if (answer["error"] is not JsonObject e)
                 return answer["result"];
             string message = e.S("message");
+            if (message.EndsWith(" is off", StringComparison.Ordinal))
+                throw new NodeIsOff();
             int at = message.IndexOf("0x", StringComparison.Ordinal);
             throw new WorldError("OperationFailed", at >= 0 ? message.Substring(at, 10) : null, message);
         }

@@ -191,6 +191,11 @@ namespace Pshost
                 foreach (object o in handler(call) ?? Enumerable.Empty<object>())
                     WriteObject(o);
             }
+            catch (NodeIsOff)
+            {
+                Job.Cancelled.Cancel();
+                throw new PipelineStoppedException();
+            }
             catch (NotSupportedException e)
             {
                 Job.Unplayed = name + ": " + e.Message;

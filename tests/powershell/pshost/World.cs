@@ -20,6 +20,11 @@ namespace Pshost
         }
     }
 
+    /// <summary>The machine that the script runs on is gone, and the script with it.</summary>
+    public sealed class NodeIsOff : Exception
+    {
+    }
+
     public interface IWorld
     {
         /// <summary>Everything that can be seen from a node, now.</summary>
