@@ -112,14 +112,27 @@ static const struct gate gate_defaults[GATE_TYPES] = {
     [GATE_MANUAL] = { .scope = SCOPE_WAVE, .when = GATE_AFTER },
 };
 
+static enum gate_type read_gate_type(struct fields *f, const json *o)
+{
+    const char *text = fields_str(f, o, "type", JSON_REQUIRED);
+
+    if (text == NULL)
+        return GATE_MANUAL;
+    for (int i = 0; i < GATE_TYPES; i++)
+        if (strcmp(gate_type_names[i], text) == 0)
+            return (enum gate_type)i;
+    f->rc = json_fault(f->doc, json_get(o, "type"), f->err,
+                       "the gate type `%s` is not built into this program", text);
+    return GATE_MANUAL;
+}
+
 static void read_gate(struct fields *f, const json *o, struct gate *g)
 {
     static const char *const known[] = {
         "name", "type",          "scope",         "when",    "on_fail",       "interval",    "samples",
         "soak", "failure_limit", "unknown_limit", "max_age", "offset_max_ms", "stratum_max", NULL
     };
-    enum gate_type type =
-        (enum gate_type)fields_enum(f, o, "type", JSON_REQUIRED, FIELDS_NAMES(gate_type_names), 0);
+    enum gate_type type = read_gate_type(f, o);
     const struct gate *d = &gate_defaults[type];
 
     fields_known(f, o, known);
