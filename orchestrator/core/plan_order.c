@@ -66,10 +66,10 @@ static bool goes_before(const struct planner *pl, uint32_t a, uint32_t b, uint32
     return lighter(pl, a, b);
 }
 
-/* The rest of a cluster's nodes, best first; the first that proves is next. */
+/* The rest of a cluster's nodes; the best that proves is next. */
 struct round {
     uint32_t *left, n_left;
-    bool *blocked; /* tried since the last success */
+    bool *blocked; /* tried in vain this time */
 };
 
 static uint32_t pick(const struct planner *pl, const struct round *round, uint32_t rank)
@@ -105,32 +105,64 @@ static void take_out(struct planner *pl, struct round *round, uint32_t at, uint3
     pl->strata_early[(size_t)pl->of[node].stratum * pl->ranks + rank]++;
     memmove(round->left + at, round->left + at + 1, (round->n_left - at - 1) * sizeof *round->left);
     round->n_left--;
+}
+
+#define SETTLED_TRIES 8
+
+/* Is there a node that is not drained any more, to take VMs for good? */
+static bool has_settled(const struct planner *pl, uint32_t cluster)
+{
+    const struct cluster *c = &pl->inv->clusters[cluster];
+
+    for (uint32_t i = 0; i < c->n_nodes; i++)
+        if (pl->fleet.nodes[c->nodes[i]].due == 0)
+            return true;
+    return false;
+}
+
+/* Drain the best node that can go, in thought. First round: only onto nodes
+ * that are done, so that nothing moves twice; second round: anywhere. */
+static int drain_next(struct planner *pl, uint32_t cluster, struct round *round, bool settled_only,
+                      uint32_t *ret_at)
+{
+    uint32_t tries = settled_only ? SETTLED_TRIES : UINT32_MAX, at;
+
+    *ret_at = IX_NONE;
     memset(round->blocked, 0, round->n_left * sizeof *round->blocked);
+    while (tries-- > 0 && (at = pick(pl, round, pl->n_orders[cluster])) != IX_NONE) {
+        bool safe;
+        int rc = plan_drain(pl, round->left[at], settled_only, &safe);
+
+        if (rc != 0)
+            return rc;
+        if (safe) {
+            *ret_at = at;
+            return 0;
+        }
+        round->blocked[at] = true;
+    }
+    return 0;
 }
 
 static int order_cluster(struct planner *pl, uint32_t cluster, struct round *round)
 {
-    uint32_t at;
     int rc = 0;
 
     number_due(pl, round);
-    while ((at = pick(pl, round, pl->n_orders[cluster])) != IX_NONE) {
-        uint32_t node = round->left[at];
-        bool safe;
+    while (rc == 0 && round->n_left > 0) {
+        uint32_t at = IX_NONE;
 
-        rc = plan_drain(pl, node, false, &safe);
-        if (rc != 0)
-            return rc;
-        if (!safe) {
-            round->blocked[at] = true; /* once another is done there may be room */
-            continue;
-        }
-        rc = plan_return(pl, node);
-        if (rc != 0)
-            return rc;
-        take_out(pl, round, at, cluster);
+        if (has_settled(pl, cluster))
+            rc = drain_next(pl, cluster, round, true, &at);
+        if (rc == 0 && at == IX_NONE)
+            rc = drain_next(pl, cluster, round, false, &at);
+        if (rc != 0 || at == IX_NONE)
+            break; /* the rest is refused, each for its own reason */
+        rc = plan_return(pl, round->left[at]);
+        if (rc == 0)
+            take_out(pl, round, at, cluster);
     }
-    return 0;
+    return rc;
 }
 
 static int order_one(struct planner *pl, uint32_t cluster)

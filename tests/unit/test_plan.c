@@ -32,7 +32,12 @@ static void check_verified(const struct plan *p)
  * all were asked once. */
 static void test_72_nodes(void **state)
 {
-    struct fleet_words words = { .seed = 3, .clusters = 9, .nodes = 8, .vms = 10, .node_mib = 524288, .vm_mib_min = 4096,
+    struct fleet_words words = { .seed = 3,
+                                 .clusters = 9,
+                                 .nodes = 8,
+                                 .vms = 10,
+                                 .node_mib = 524288,
+                                 .vm_mib_min = 4096,
                                  .vm_mib_max = 32768 };
     struct plan *p = plan_it(small_fleet(&words), small_rollout("[12,24,\"100%\"]", ""));
     uint32_t per_cluster[9] = { 0 };
@@ -54,38 +59,55 @@ static void test_72_nodes(void **state)
     plan_free(p);
 }
 
-/* Random clusters of one out at a time: the lower bound is met. */
+/* Random clusters, one node out at a time: the lower bound is met; with hard
+ * anti-affinity, which the bound does not know, within one per cent in all. */
 static void test_moves_meet_the_bound(void **state)
 {
     static const uint32_t sizes[] = { 4, 5, 6, 8, 12, 16 };
-    unsigned planned = 0;
+    unsigned planned = 0, moves = 0, bound = 0;
 
     (void)state;
     for (uint64_t seed = 1; seed <= 120; seed++) {
         uint32_t nodes = sizes[seed % TABLE_LEN(sizes)];
         /* up to nine tenths of what N+1 allows: (n-2)/n */
         uint32_t limit = 100 * (nodes - 2) / nodes * 9 / 10;
-        struct fleet_words words = { .seed = seed, .clusters = 1, .nodes = nodes, .node_mib = 512000, .vm_mib_min = 4000,
-                                     .vm_mib_max = 60000, .percent_full = limit - (uint32_t)(seed % 4) * 8,
-                                     .anti_percent = seed % 3 == 0 ? 30 : 0, .uneven = seed % 5 == 0 };
+        struct fleet_words words = { .seed = seed,
+                                     .clusters = 1,
+                                     .nodes = nodes,
+                                     .node_mib = 512000,
+                                     .vm_mib_min = 4000,
+                                     .vm_mib_max = 60000,
+                                     .percent_full = limit - (uint32_t)(seed % 4) * 8,
+                                     .anti_percent = seed % 3 == 0 ? 30 : 0,
+                                     .uneven = seed % 5 == 0 };
         struct plan *p = plan_it(small_fleet(&words), small_rollout("[1,\"100%\"]", ""));
 
         if (p->n_refusals == 0) {
             planned++;
-            if (p->moves != p->moves_bound)
-                fail_msg("seed %llu: %u moves, the bound is %u", (unsigned long long)seed, p->moves, p->moves_bound);
+            moves += p->moves;
+            bound += p->moves_bound;
+            if (words.anti_percent == 0 && p->moves != p->moves_bound)
+                fail_msg("seed %llu: %u moves, the bound is %u", (unsigned long long)seed, p->moves,
+                         p->moves_bound);
         }
         check_verified(p);
         plan_free(p);
     }
     assert_true(planned >= 100);
+    assert_true(moves <= bound + bound / 100);
 }
 
 /* Where more than one may be out, batches grow, and cost no move. */
 static void test_growing_batches(void **state)
 {
-    struct fleet_words words = { .seed = 5, .clusters = 1, .nodes = 16, .node_mib = 512000, .vm_mib_min = 4000,
-                                 .vm_mib_max = 32000, .percent_full = 50, .max_out = 8 };
+    struct fleet_words words = { .seed = 5,
+                                 .clusters = 1,
+                                 .nodes = 16,
+                                 .node_mib = 512000,
+                                 .vm_mib_min = 4000,
+                                 .vm_mib_max = 32000,
+                                 .percent_full = 50,
+                                 .max_out = 8 };
     struct plan *p = plan_it(small_fleet(&words), small_rollout("[\"100%\"]", ""));
     uint32_t sizes[16] = { 0 }, batches = 0;
 
@@ -95,7 +117,9 @@ static void test_growing_batches(void **state)
         batches = p->nodes[i].batch + 1 > batches ? p->nodes[i].batch + 1 : batches;
     }
     assert_int_equal(sizes[0], 1);
-    assert_true(sizes[1] >= 2);
+    for (uint32_t i = 1; i + 1 < batches; i++)
+        assert_true(sizes[i] >= sizes[i - 1]);
+    assert_true(sizes[batches - 2] >= 3);
     assert_true(batches <= 8);
     assert_int_equal(p->moves, p->moves_bound);
     check_verified(p);
@@ -105,8 +129,15 @@ static void test_growing_batches(void **state)
 /* S2D: one after the other, whatever the cap says. */
 static void test_s2d_is_serial(void **state)
 {
-    struct fleet_words words = { .seed = 6, .clusters = 2, .nodes = 6, .vms = 4, .node_mib = 512000, .vm_mib_min = 4000,
-                                 .vm_mib_max = 32000, .max_out = 4, .s2d = true };
+    struct fleet_words words = { .seed = 6,
+                                 .clusters = 2,
+                                 .nodes = 6,
+                                 .vms = 4,
+                                 .node_mib = 512000,
+                                 .vm_mib_min = 4000,
+                                 .vm_mib_max = 32000,
+                                 .max_out = 4,
+                                 .s2d = true };
     struct plan *p = plan_it(small_fleet(&words), small_rollout("[\"100%\"]", ""));
 
     (void)state;
@@ -122,8 +153,15 @@ static void test_s2d_is_serial(void **state)
  * refused by name until a waiver names it, and then the plan says what is lost. */
 static void test_waiver_for_a_small_cluster(void **state)
 {
-    struct fleet_words words = { .seed = 7, .clusters = 1, .nodes = 3, .node_mib = 100000, .vm_mib_min = 4000,
-                                 .vm_mib_max = 9000, .percent_full = 60, .s2d = true, .witness = "cloud" };
+    struct fleet_words words = { .seed = 7,
+                                 .clusters = 1,
+                                 .nodes = 3,
+                                 .node_mib = 100000,
+                                 .vm_mib_min = 4000,
+                                 .vm_mib_max = 9000,
+                                 .percent_full = 60,
+                                 .s2d = true,
+                                 .witness = "cloud" };
     struct plan *p = plan_it(small_fleet(&words), small_rollout("[1]", ""));
     bool said = false;
 
@@ -134,7 +172,8 @@ static void test_waiver_for_a_small_cluster(void **state)
     check_verified(p);
     plan_free(p);
     p = plan_it(small_fleet(&words),
-                small_rollout("[1]", ",\"waivers\":[{\"what\":\"reserve_none\",\"cluster\":\"c00\",\"person\":\"p\",\"ticket\":\"t\"}]"));
+                small_rollout("[1]", ",\"waivers\":[{\"what\":\"reserve_none\",\"cluster\":\"c00\","
+                                     "\"person\":\"p\",\"ticket\":\"t\"}]"));
     assert_int_equal(p->n_refusals, 0);
     for (uint32_t i = 0; i < p->n_warnings; i++)
         said = said || strncmp(p->warnings[i], "O23: cluster c00 is below the full reserve", 42) == 0;
@@ -146,7 +185,12 @@ static void test_waiver_for_a_small_cluster(void **state)
 /* What is at the target already is listed and left alone. */
 static void test_compliant_nodes(void **state)
 {
-    struct fleet_words words = { .seed = 8, .clusters = 1, .nodes = 5, .vms = 3, .node_mib = 512000, .vm_mib_min = 4000,
+    struct fleet_words words = { .seed = 8,
+                                 .clusters = 1,
+                                 .nodes = 5,
+                                 .vms = 3,
+                                 .node_mib = 512000,
+                                 .vm_mib_min = 4000,
                                  .vm_mib_max = 32000 };
     struct inventory *inv = small_fleet(&words);
     struct plan *p;
@@ -173,7 +217,12 @@ static void test_compliant_nodes(void **state)
 /* Models and firmware of the fleet are represented in the first wave. */
 static void test_stratified(void **state)
 {
-    struct fleet_words words = { .seed = 9, .clusters = 4, .nodes = 12, .vms = 4, .node_mib = 512000, .vm_mib_min = 4000,
+    struct fleet_words words = { .seed = 9,
+                                 .clusters = 4,
+                                 .nodes = 12,
+                                 .vms = 4,
+                                 .node_mib = 512000,
+                                 .vm_mib_min = 4000,
                                  .vm_mib_max = 32000 };
     struct plan *p = plan_it(small_fleet(&words), small_rollout("[8,\"100%\"]", ""));
     uint32_t of[3][2] = { { 0 } };
@@ -194,7 +243,12 @@ static void test_stratified(void **state)
  * be drained cost no extra move. */
 static void test_evidence(void **state)
 {
-    struct fleet_words words = { .seed = 10, .clusters = 1, .nodes = 4, .vms = 4, .node_mib = 512000, .vm_mib_min = 4000,
+    struct fleet_words words = { .seed = 10,
+                                 .clusters = 1,
+                                 .nodes = 4,
+                                 .vms = 4,
+                                 .node_mib = 512000,
+                                 .vm_mib_min = 4000,
                                  .vm_mib_max = 32000 };
     struct plan *p = plan_it(small_fleet(&words), small_rollout("[1,\"100%\"]", ""));
 
@@ -215,9 +269,15 @@ static void test_evidence(void **state)
 /* O14: three lives of the very first node, its times among them. */
 static void test_rehearsal(void **state)
 {
-    struct fleet_words words = { .seed = 11, .clusters = 2, .nodes = 4, .vms = 3, .node_mib = 512000, .vm_mib_min = 4000,
+    struct fleet_words words = { .seed = 11,
+                                 .clusters = 2,
+                                 .nodes = 4,
+                                 .vms = 3,
+                                 .node_mib = 512000,
+                                 .vm_mib_min = 4000,
                                  .vm_mib_max = 32000 };
-    struct plan *p = plan_it(small_fleet(&words), small_rollout("[2,\"100%\"]", ",\"policy\":{\"rehearse\":true}"));
+    struct plan *p =
+        plan_it(small_fleet(&words), small_rollout("[2,\"100%\"]", ",\"policy\":{\"rehearse\":true}"));
     const struct plan_node *first = &p->nodes[p->waves[0].nodes[0]];
 
     (void)state;
@@ -234,7 +294,12 @@ static void test_rehearsal(void **state)
 
 static void test_way_back_text(void **state)
 {
-    struct fleet_words words = { .seed = 12, .clusters = 1, .nodes = 4, .vms = 1, .node_mib = 512000, .vm_mib_min = 4000,
+    struct fleet_words words = { .seed = 12,
+                                 .clusters = 1,
+                                 .nodes = 4,
+                                 .vms = 1,
+                                 .node_mib = 512000,
+                                 .vm_mib_min = 4000,
                                  .vm_mib_max = 32000 };
     struct plan *p = plan_it(small_fleet(&words), small_rollout("[1]", ""));
 
@@ -253,20 +318,23 @@ static void test_unknown_names(void **state)
         { ",\"scope\":{\"clusters\":[\"q\"]}", "the scope names the unknown cluster `q`" },
         { ",\"scope\":{\"nodes\":[\"q\"]}", "the scope names the unknown node `q`" },
         { ",\"scope\":{\"exclude\":[\"q\"]}", "the scope excludes the unknown node `q`" },
-        { ",\"consents\":[{\"vm\":\"00000000-0000-4000-8000-0000000000ff\",\"person\":\"p\",\"ticket\":\"t\",\"expires\":\"2030-01-01T00:00:00Z\"}]",
+        { ",\"consents\":[{\"vm\":\"00000000-0000-4000-8000-0000000000ff\",\"person\":\"p\",\"ticket\":\"t\","
+          "\"expires\":\"2030-01-01T00:00:00Z\"}]",
           "a consent names the unknown VM `00000000-0000-4000-8000-0000000000ff`" },
         { ",\"waivers\":[{\"what\":\"reserve_none\",\"cluster\":\"q\",\"person\":\"p\",\"ticket\":\"t\"}]",
           "a waiver names the unknown cluster `q`" },
     };
-    struct fleet_words words = { .clusters = 1, .nodes = 4, .vms = 1, .node_mib = 512000, .vm_mib_min = 4000, .vm_mib_max = 5000 };
+    struct fleet_words words = {
+        .clusters = 1, .nodes = 4, .vms = 1, .node_mib = 512000, .vm_mib_min = 4000, .vm_mib_max = 5000
+    };
 
     (void)state;
     for (unsigned i = 0; i < TABLE_LEN(rows); i++) {
         struct plan *p = NULL;
         struct err err = { 0 };
 
-        check_err(plan_build(small_fleet(&words), small_rollout("[1]", rows[i].more), NOW, "t", &p, &err), &err, ERR_INVALID,
-                  rows[i].want);
+        check_err(plan_build(small_fleet(&words), small_rollout("[1]", rows[i].more), NOW, "t", &p, &err),
+                  &err, ERR_INVALID, rows[i].want);
         assert_null(p);
     }
 }
@@ -300,8 +368,14 @@ static struct plan *read_plan(const char *text, size_t len, int *ret_rc, struct 
 
 static struct plan *sample(void)
 {
-    struct fleet_words words = { .seed = 13, .clusters = 2, .nodes = 4, .vms = 4, .node_mib = 512000, .vm_mib_min = 4000,
-                                 .vm_mib_max = 32000, .anti_percent = 20 };
+    struct fleet_words words = { .seed = 13,
+                                 .clusters = 2,
+                                 .nodes = 4,
+                                 .vms = 4,
+                                 .node_mib = 512000,
+                                 .vm_mib_min = 4000,
+                                 .vm_mib_max = 32000,
+                                 .anti_percent = 20 };
 
     return plan_it(small_fleet(&words), small_rollout("[2,\"100%\"]", ""));
 }
