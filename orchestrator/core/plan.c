@@ -123,6 +123,7 @@ static int judge_nodes(struct planner *pl)
         x->in_scope = rollout_covers(pl->r, pl->inv, i);
         x->compliant = build.number == target.number && build.ubr >= target.ubr;
         if (build.number != target.number) {
+            x->out_of_plan = true;
             x->rule = "I15";
             x->refusal = "the package is for another Windows build than the node has";
         }

@@ -285,3 +285,22 @@ int plan_return(struct planner *pl, uint32_t node)
         return 0;
     return bring_evidence(pl, node);
 }
+
+void plan_rewind_cluster(struct planner *pl, uint32_t cluster)
+{
+    const struct cluster *c = &pl->inv->clusters[cluster];
+
+    for (uint32_t i = 0; i < c->n_vms; i++) {
+        fleet_promise(&pl->fleet, c->vms[i], IX_NONE);
+        fleet_arrive(&pl->fleet, c->vms[i], pl->inv->vms[c->vms[i]].home);
+        fleet_park(&pl->fleet, c->vms[i], false);
+        pl->fleet.vms.items[c->vms[i]].moves = 0;
+    }
+    for (uint32_t i = 0; i < c->n_nodes; i++) {
+        struct fleet_node *n = &pl->fleet.nodes[c->nodes[i]];
+
+        n->out = 0;
+        n->patched = pl->of[c->nodes[i]].compliant;
+        n->due = 0;
+    }
+}

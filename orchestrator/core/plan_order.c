@@ -165,6 +165,30 @@ static int order_cluster(struct planner *pl, uint32_t cluster, struct round *rou
     return rc;
 }
 
+/* Forget what an earlier go found, and start with all that may still go. */
+static void start_round(struct planner *pl, uint32_t cluster, struct round *round)
+{
+    const struct cluster *c = &pl->inv->clusters[cluster];
+
+    for (uint32_t i = 0; i < pl->n_orders[cluster]; i++) {
+        struct candidate *x = &pl->of[pl->orders[cluster][i]];
+
+        x->planned = false;
+        pl->strata_early[(size_t)x->stratum * pl->ranks + x->rank]--;
+    }
+    pl->n_orders[cluster] = 0;
+    plan_rewind_cluster(pl, cluster);
+    round->n_left = 0;
+    for (uint32_t i = 0; i < c->n_nodes; i++) {
+        const struct candidate *x = &pl->of[c->nodes[i]];
+
+        if (x->in_scope && !x->compliant && !x->out_of_plan)
+            round->left[round->n_left++] = c->nodes[i];
+    }
+}
+
+/* A node that is refused keeps its VMs and may take others for good: once that
+ * is known, the others are ordered anew. Each go takes one out at least. */
 static int order_one(struct planner *pl, uint32_t cluster)
 {
     const struct cluster *c = &pl->inv->clusters[cluster];
@@ -176,14 +200,14 @@ static int order_one(struct planner *pl, uint32_t cluster)
     pl->orders[cluster] = ARENA_ARRAY(pl->arena, uint32_t, c->n_nodes);
     if (round.left == NULL || round.blocked == NULL || pl->orders[cluster] == NULL)
         rc = err_set(pl->err, ERR_NOMEM, "order a cluster");
-    for (uint32_t i = 0; rc == 0 && i < c->n_nodes; i++) {
-        const struct candidate *x = &pl->of[c->nodes[i]];
-
-        if (x->in_scope && !x->compliant && x->refusal == NULL)
-            round.left[round.n_left++] = c->nodes[i];
-    }
-    if (rc == 0)
+    while (rc == 0) {
+        start_round(pl, cluster, &round);
         rc = order_cluster(pl, cluster, &round);
+        for (uint32_t i = 0; i < round.n_left; i++)
+            pl->of[round.left[i]].out_of_plan = true;
+        if (round.n_left == 0 || pl->n_orders[cluster] == 0)
+            break;
+    }
     free(round.left);
     free(round.blocked);
     return rc;

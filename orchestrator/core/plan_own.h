@@ -9,6 +9,7 @@ struct json_writer;
 /* What the planner thinks of one node of the inventory. */
 struct candidate {
     bool in_scope, compliant, planned;
+    bool out_of_plan;   /* refused; rule and refusal say why */
     bool confidential; /* hosts confidential VMs: early (P3) */
     uint32_t stratum;  /* model x firmware x confidential */
     uint32_t wave, order, batch;
@@ -54,6 +55,9 @@ int plan_explain(struct planner *pl);
 int plan_drain(struct planner *pl, uint32_t node, bool settled_only, bool *ret_safe);
 /* The node is back, patched; its evidence load comes (O15). */
 int plan_return(struct planner *pl, uint32_t node);
+
+/* Put the cluster's nodes and VMs back as they were found, none of them due. */
+void plan_rewind_cluster(struct planner *pl, uint32_t cluster);
 
 /* "P4: ..." added to a list; the text is the plan's. ERR_NOMEM. */
 int plan_say(struct planner *pl, struct text_list *list, const char *fmt, ...)

@@ -54,24 +54,12 @@ int plan_cut_waves(struct planner *pl)
     return 0;
 }
 
-/* Put the cluster's nodes back as they were found. */
-static void rewind_cluster(struct planner *pl, uint32_t cluster)
+/* From the start again, in the order that was found. */
+static void rewind(struct planner *pl, uint32_t cluster)
 {
-    const struct cluster *c = &pl->inv->clusters[cluster];
-
-    for (uint32_t i = 0; i < c->n_vms; i++) {
-        fleet_promise(&pl->fleet, c->vms[i], IX_NONE);
-        fleet_arrive(&pl->fleet, c->vms[i], pl->inv->vms[c->vms[i]].home);
-        fleet_park(&pl->fleet, c->vms[i], false);
-        pl->fleet.vms.items[c->vms[i]].moves = 0;
-    }
-    for (uint32_t i = 0; i < pl->n_orders[cluster]; i++) {
-        struct fleet_node *n = &pl->fleet.nodes[pl->orders[cluster][i]];
-
-        n->out = 0;
-        n->patched = false;
-        n->due = i + 1;
-    }
+    plan_rewind_cluster(pl, cluster);
+    for (uint32_t i = 0; i < pl->n_orders[cluster]; i++)
+        pl->fleet.nodes[pl->orders[cluster][i]].due = i + 1;
 }
 
 static int end_batch(struct planner *pl, uint32_t cluster, uint32_t from, uint32_t to)
@@ -177,10 +165,10 @@ static int batch_cluster(struct planner *pl, uint32_t cluster)
     if (keep == NULL)
         return err_set(pl->err, ERR_NOMEM, "batch a cluster");
     keep_results(pl, cluster, keep, false);
-    rewind_cluster(pl, cluster);
+    rewind(pl, cluster);
     rc = batch_nodes(pl, cluster, limit, &all);
     if (rc == 0 && !all) { /* proved one at a time, so done one at a time */
-        rewind_cluster(pl, cluster);
+        rewind(pl, cluster);
         keep_results(pl, cluster, keep, true);
         number_serial(pl, cluster);
     }
