@@ -7,7 +7,7 @@ target_link_libraries(test_temp_dir PRIVATE pw_warnings pw_platform PUBLIC pw::c
 foreach(name json_splice render_escape zone_time)
     pw_test(test_${name} unit test_${name}.c LIBS orchestrator_io)
 endforeach()
-foreach(name store store_migrate)
+foreach(name control_socket store store_migrate)
     pw_test(test_${name} unit test_${name}.c LIBS orchestrator_io test_temp_dir)
 endforeach()
 pw_test(test_options unit test_options.c "${CMAKE_SOURCE_DIR}/orchestrator/options.c" LIBS schema)
