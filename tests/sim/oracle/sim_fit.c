@@ -1,0 +1,127 @@
+/* The oracle's own idea of what fits where: a small search, no heuristics of
+ * the planner's. A search that grows too long counts as "fits": the oracle
+ * accuses only where it is sure. */
+#include "tests/sim/oracle/sim_oracle.h"
+
+#include <string.h>
+
+#define FIT_STEPS 20000
+
+struct fit {
+    const struct sim_world *w;
+    int64_t free_mib[WORLD_NODES];
+    uint32_t open; /* bit per node that may take */
+    uint32_t vms[WORLD_VMS], n, at[WORLD_VMS];
+    uint32_t steps;
+};
+
+static bool clash(const struct fit *f, uint32_t i, uint32_t node)
+{
+    const struct world_vm *v = &f->w->vms[f->vms[i]];
+
+    if (!v->hard || v->anti == 0)
+        return false;
+    for (uint32_t k = 0; k < f->w->n_vms; k++) {
+        const struct world_vm *o = &f->w->vms[k];
+        uint32_t where = o->node;
+
+        if (o->gone || o == v || o->anti != v->anti || !world_vm_live(o))
+            continue;
+        for (uint32_t m = 0; m < f->n; m++)
+            if (f->vms[m] == k)
+                where = m < i ? f->at[m] : WORLD_NONE;
+        if (where == node)
+            return true;
+    }
+    return false;
+}
+
+static bool place(struct fit *f, uint32_t i)
+{
+    const struct world_vm *v;
+
+    if (i == f->n || ++f->steps > FIT_STEPS)
+        return true;
+    v = &f->w->vms[f->vms[i]];
+    for (uint32_t node = 0; node < f->w->n_nodes; node++) {
+        if (!(f->open >> node & 1u) || f->free_mib[node] < v->memory_mib || !world_may_own(f->w, v, node) ||
+            clash(f, i, node))
+            continue;
+        f->at[i] = node;
+        f->free_mib[node] -= v->memory_mib;
+        if (place(f, i + 1))
+            return true;
+        f->free_mib[node] += v->memory_mib;
+    }
+    return false;
+}
+
+static void open_nodes(struct fit *f, uint32_t cluster, uint32_t out)
+{
+    for (uint32_t i = 0; i < f->w->n_nodes; i++) {
+        f->free_mib[i] = world_free_mib(f->w, i);
+        if (f->w->nodes[i].cluster == cluster && world_node_up(f->w, i) && !f->w->nodes[i].paused && !(out >> i & 1u))
+            f->open |= 1u << i;
+    }
+}
+
+/* Biggest first. */
+static void add_vm(struct fit *f, uint32_t vm)
+{
+    uint32_t i = f->n++;
+
+    while (i > 0 && f->w->vms[f->vms[i - 1]].memory_mib < f->w->vms[vm].memory_mib) {
+        f->vms[i] = f->vms[i - 1];
+        i--;
+    }
+    f->vms[i] = vm;
+}
+
+static bool node_fits(const struct sim_world *w, uint32_t node, uint32_t out, bool must_restart_only)
+{
+    struct fit f = { .w = w };
+
+    open_nodes(&f, w->nodes[node].cluster, out | 1u << node);
+    for (uint32_t i = 0; i < w->n_vms; i++) {
+        const struct world_vm *v = &w->vms[i];
+
+        if (world_vm_live(v) && v->node == node && v->clustered && !v->dda && (!must_restart_only || v->must_restart) &&
+            v->state != GUEST_MIGRATING)
+            add_vm(&f, i);
+    }
+    return place(&f, 0);
+}
+
+bool oracle_fits(const struct sim_world *w, uint32_t node, uint32_t also_out)
+{
+    return node_fits(w, node, also_out, false);
+}
+
+bool oracle_survives_one_more(const struct sim_world *w, uint32_t cluster, bool must_restart_only)
+{
+    for (uint32_t i = 0; i < w->n_nodes; i++)
+        if (w->nodes[i].cluster == cluster && world_node_up(w, i) && !node_fits(w, i, 0, must_restart_only))
+            return false;
+    return true;
+}
+
+bool oracle_room_for_one_more(const struct sim_world *w, uint32_t node)
+{
+    int64_t room = 0, most = 0;
+
+    for (uint32_t i = 0; i < w->n_nodes; i++) {
+        int64_t size = w->nodes[i].memory_mib - w->nodes[i].reserve_mib;
+
+        if (i == node || w->nodes[i].cluster != w->nodes[node].cluster || !world_node_up(w, i) || w->nodes[i].paused)
+            continue;
+        room += size;
+        most = size > most ? size : most;
+    }
+    for (uint32_t i = 0; i < w->n_vms; i++) {
+        const struct world_vm *v = &w->vms[i];
+
+        if (world_vm_live(v) && v->clustered && !v->dda && w->nodes[v->node].cluster == w->nodes[node].cluster)
+            room -= v->memory_mib;
+    }
+    return room - most >= 0;
+}

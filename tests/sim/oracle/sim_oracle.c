@@ -1,0 +1,296 @@
+/* The oracle's books: what stores and agents made durable. */
+#include "tests/sim/oracle/sim_oracle.h"
+
+#include "schema/ids.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+void oracle_init(struct sim_oracle *o, const struct sim_world *w, const struct oracle_policy *p)
+{
+    struct oracle_intents intents = o->intents;
+    struct oracle_evidences evidence = o->evidence;
+    struct buf why = o->why;
+
+    buf_reset(&why);
+    intents.n = evidence.n = 0; /* memory is kept from run to run */
+    memset(o, 0, sizeof *o);
+    o->intents = intents;
+    o->evidence = evidence;
+    o->why = why;
+    o->w = w;
+    o->policy = *p;
+}
+
+void oracle_clear(struct sim_oracle *o)
+{
+    list_clear(&o->intents);
+    list_clear(&o->evidence);
+    buf_clear(&o->why);
+}
+
+struct buf *oracle_broken(struct sim_oracle *o, int invariant)
+{
+    if (o->broken != 0)
+        return NULL;
+    o->broken = invariant;
+    o->broken_at = o->w->now;
+    buf_reset(&o->why);
+    buf_printf(&o->why, "I%d at +%lld ms: ", invariant, (long long)(o->w->now - WORLD_START));
+    return &o->why;
+}
+
+bool oracle_recent(const struct sim_oracle *o, uint32_t cluster)
+{
+    time_ms at = o->w->clusters[cluster].exo_at;
+
+    return at != 0 && o->w->now - at <= o->policy.fresh_ms + o->policy.slack_ms;
+}
+
+struct oracle_intent *oracle_find(struct sim_oracle *o, uint32_t store, const char *op)
+{
+    for (uint32_t i = o->intents.n; i > 0; i--) {
+        struct oracle_intent *x = &o->intents.items[i - 1];
+
+        if ((store == WORLD_NONE || x->store == store) && strcmp(x->op, op) == 0)
+            return x;
+    }
+    return NULL;
+}
+
+static void copy(char *out, size_t size, const char *text)
+{
+    size_t len = strlen(text);
+
+    len = len < size - 1 ? len : size - 1;
+    memcpy(out, text, len);
+    out[len] = '\0';
+}
+
+static bool begins_drain(const char *action)
+{
+    return strcmp(action, "pause") == 0;
+}
+
+/* I12, I14: judged where it is decided. */
+static void check_drain_intent(struct sim_oracle *o, const struct oracle_intent *x)
+{
+    const struct oracle_store *s = &o->stores[x->store];
+    const struct oracle_policy *p = &o->policy;
+    bool back = s->run == ORACLE_RUN_BACK;
+    uint32_t failures = 0, in_wave = 0, wave = p->wave_of[x->node];
+
+    for (uint32_t i = 0; i < o->w->n_nodes; i++)
+        if (s->ends[i] == ORACLE_END_SET_ASIDE || s->ends[i] == ORACLE_END_STUCK) {
+            failures++;
+            in_wave += p->wave_of[i] == wave;
+        }
+    o->checks[12]++;
+    if (s->run != ORACLE_RUN_RUNNING && !back)
+        oracle_break(o, 12, "drain of %s was decided while the run was not running", o->w->nodes[x->node].id);
+    if (s->paused_by_verb)
+        oracle_break(o, 12, "drain of %s was decided although the run is paused", o->w->nodes[x->node].id);
+    if (!back && (failures > p->failures_run || in_wave > p->failures_wave))
+        oracle_break(o, 12, "drain of %s was decided over the failure budget", o->w->nodes[x->node].id);
+    if (back && !o->w->nodes[x->node].has_package && o->w->nodes[x->node].out_since == 0 && !oracle_recent(o, o->w->nodes[x->node].cluster))
+        oracle_break(o, 12, "rolling back drains %s, which is not patched", o->w->nodes[x->node].id);
+    o->checks[14]++;
+    if (x->at > p->expires && p->expires != 0)
+        oracle_break(o, 14, "drain of %s was decided after the approval's end", o->w->nodes[x->node].id);
+    if (back && p->back_outside_window)
+        return;
+    if (p->window_to != 0 && (x->at < p->window_from || x->at + 5 * MINUTE_MS > p->window_to))
+        oracle_break(o, 14, "drain of %s was decided outside the window", o->w->nodes[x->node].id);
+    if (p->freeze_to != 0 && x->at + 5 * MINUTE_MS > p->freeze_from && x->at < p->freeze_to)
+        oracle_break(o, 14, "drain of %s was decided in a freeze", o->w->nodes[x->node].id);
+}
+
+void oracle_intent(struct sim_oracle *o, const struct oracle_intent_fact *f)
+{
+    struct oracle_store *s = &o->stores[f->store];
+    struct oracle_intent *x = oracle_find(o, f->store, f->op);
+    struct op_id_parts parts = { 0 };
+
+    s->last_seq = f->seq;
+    if (op_id_parse(f->op, &parts, NULL) != 0)
+        oracle_break(o, 19, "op id %s has no form", f->op);
+    if (x != NULL) { /* started once more under its own id: only after a witness's not_done */
+        x->at = f->at;
+        x->run = s->run;
+        return;
+    }
+    x = list_push(&o->intents);
+    assert(x != NULL);
+    x->store = f->store;
+    x->seq = f->seq;
+    x->at = f->at;
+    copy(x->op, sizeof x->op, f->op);
+    copy(x->action, sizeof x->action, f->action);
+    x->node = world_node_find(o->w, f->node);
+    x->vm = world_vm_find(o->w, f->vm);
+    x->to = world_node_find(o->w, f->to);
+    x->life = parts.life;
+    x->run = s->run;
+    x->back = s->run == ORACLE_RUN_BACK;
+    o->checks[19]++;
+    if (parts.attempt > o->policy.attempts + 1 && strcmp(f->action, "install") == 0)
+        oracle_break(o, 19, "%s is attempt %u, allowed are %u", f->op, parts.attempt, o->policy.attempts);
+    if (strcmp(parts.node, f->node) != 0)
+        oracle_break(o, 16, "%s is sent to %s", f->op, f->node);
+    if (begins_drain(f->action) && x->node != WORLD_NONE && o->w->nodes[x->node].out_since == 0)
+        check_drain_intent(o, x);
+    if (s->aborted_at != 0 && f->at > s->aborted_at && (strcmp(f->action, "install") == 0 || strcmp(f->action, "uninstall") == 0))
+        oracle_break(o, 12, "%s was decided after the abort", f->op);
+}
+
+void oracle_verb(struct sim_oracle *o, uint32_t store, time_ms at, const char *verb)
+{
+    struct oracle_store *s = &o->stores[store];
+
+    if (strcmp(verb, "pause") == 0)
+        s->paused_by_verb = true;
+    if (strcmp(verb, "resume") == 0)
+        s->paused_by_verb = false;
+    if (strcmp(verb, "abort") == 0 || strcmp(verb, "abort-force") == 0)
+        s->aborted_at = at;
+    if (strcmp(verb, "rollback") == 0) {
+        s->aborted_at = 0;
+        s->paused_by_verb = false;
+    }
+}
+
+void oracle_run(struct sim_oracle *o, uint32_t store, time_ms at, enum oracle_run run)
+{
+    (void)at;
+    o->stores[store].run = run;
+    o->stores[store].rolled_back = o->stores[store].rolled_back || run == ORACLE_RUN_BACK;
+}
+
+void oracle_wave_over(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave)
+{
+    if (wave < ORACLE_WAVES && o->stores[store].wave_over[wave] == 0)
+        o->stores[store].wave_over[wave] = at;
+}
+
+void oracle_wave_began(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave)
+{
+    if (wave < ORACLE_WAVES)
+        o->stores[store].wave_began[wave] = at;
+}
+
+/* I11: the record lists every node of the wave with its end. */
+void oracle_wave_passed(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave)
+{
+    struct oracle_store *s = &o->stores[store];
+
+    (void)at;
+    if (wave >= ORACLE_WAVES)
+        return;
+    s->passed[wave] = true;
+    o->checks[11]++;
+    for (uint32_t i = 0; i < o->w->n_nodes; i++)
+        if (o->policy.wave_of[i] == wave && s->ends[i] == ORACLE_END_NONE)
+            oracle_break(o, 11, "wave %u passed while %s has no end", wave + 1, o->w->nodes[i].id);
+    for (uint32_t i = 0; i < wave; i++)
+        if (!s->passed[i])
+            oracle_break(o, 11, "wave %u passed before wave %u", wave + 1, i + 1);
+}
+
+void oracle_gate_answer(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave, bool after, uint32_t gate,
+                        enum oracle_answer answer, bool by_person)
+{
+    if (answer != ORACLE_PASS || by_person || !after || gate >= o->policy.n_gates)
+        return;
+    oracle_check_pass(o, store, at, wave, &o->policy.gates[gate]);
+}
+
+void oracle_node_end(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t node, enum oracle_end end)
+{
+    struct oracle_store *s = &o->stores[store];
+
+    if (s->ends[node] == end)
+        return;
+    s->ends[node] = end;
+    s->ended_at[node] = at;
+    if (end == ORACLE_END_DONE)
+        oracle_check_done(o, node);
+}
+
+void oracle_evidence(struct sim_oracle *o, uint32_t store, time_ms at, const char *what, uint32_t node, uint32_t cluster,
+                     time_ms taken)
+{
+    struct oracle_evidence *e = list_push(&o->evidence);
+
+    assert(e != NULL);
+    *e = (struct oracle_evidence){ .store = store, .node = node, .cluster = cluster, .taken = taken, .at = at };
+    copy(e->what, sizeof e->what, what);
+}
+
+void oracle_result(struct sim_oracle *o, uint32_t store, const char *op, uint32_t node, bool moved_on)
+{
+    struct oracle_intent *x = oracle_find(o, store, op);
+
+    o->checks[21]++;
+    if (x == NULL || x->node != node) {
+        if (moved_on)
+            oracle_break(o, 21, "a result of %s, which this store never sent to that node, changed something", op);
+        return;
+    }
+    x->resulted = true;
+}
+
+void oracle_store_failed(struct sim_oracle *o, uint32_t store)
+{
+    o->stores[store].failed = true;
+}
+
+void oracle_store_recovered(struct sim_oracle *o, uint32_t store)
+{
+    o->stores[store].failed = false;
+}
+
+void oracle_store_copied(struct sim_oracle *o, uint32_t from, uint32_t to, uint64_t up_to_seq)
+{
+    uint32_t n = o->intents.n;
+
+    o->stores[to] = o->stores[from];
+    o->stores[to].failed = false;
+    for (uint32_t i = 0; i < n; i++)
+        if (o->intents.items[i].store == from && o->intents.items[i].seq <= up_to_seq) {
+            struct oracle_intent *x = list_push(&o->intents);
+
+            assert(x != NULL);
+            *x = o->intents.items[i];
+            x->store = to;
+        }
+}
+
+void oracle_submit(struct sim_oracle *o, uint32_t store, const char *op)
+{
+    o->checks[25]++;
+    if (o->stores[store].failed)
+        oracle_break(o, 25, "%s was sent after the store had failed", op);
+    o->checks[18]++;
+    if (oracle_find(o, store, op) == NULL)
+        oracle_break(o, 18, "%s was sent before its intent was stored", op);
+}
+
+void oracle_claimed(struct sim_oracle *o, uint32_t node, int64_t epoch, const char *controller)
+{
+    struct oracle_claim *c = &o->nodes[node].claim;
+
+    o->checks[20]++;
+    if (epoch < c->epoch)
+        oracle_break(o, 20, "%s took a claim of epoch %lld after %lld", o->w->nodes[node].id, (long long)epoch,
+                     (long long)c->epoch);
+    if (epoch == c->epoch && strcmp(c->controller, controller) != 0)
+        oracle_break(o, 20, "%s took a claim of the same epoch from another controller", o->w->nodes[node].id);
+    c->epoch = epoch;
+    copy(c->controller, sizeof c->controller, controller);
+}
+
+void oracle_journal_lost(struct sim_oracle *o, uint32_t node)
+{
+    o->nodes[node].claim = (struct oracle_claim){ 0 };
+}

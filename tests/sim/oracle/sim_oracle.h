@@ -1,0 +1,173 @@
+/* The thirty invariants of docs/reliability.md (I1..I30) over ground truth.
+ *
+ * The oracle sees three things: the world as it really is; what agents make
+ * durable (claims, ACCEPT, START); and plain facts out of the controllers'
+ * durable stores (intents, verbs, wave, gate and node records), per store,
+ * because a copied store is another truth. It includes nothing of either
+ * program: the build checks that.
+ *
+ * What others do to the world may break a condition by itself; then our
+ * effect is at fault only if it was admitted after the change had been there
+ * for longer than inventories may be old (`fresh_ms`) plus what a message in
+ * flight may take (`slack_ms`). */
+#ifndef PATCHWAVE_SIM_ORACLE_H
+#define PATCHWAVE_SIM_ORACLE_H
+
+#include "schema/list.h"
+#include "schema/sha256.h"
+#include "tests/sim/oracle/sim_world.h"
+
+#define ORACLE_STORES 4
+#define ORACLE_WAVES 8
+#define ORACLE_GATES 8
+
+/* What the board signed, and what the harness made of the seed. */
+struct oracle_gate {
+    char what[20]; /* backup_agent, cluster, time, heartbeat, manual */
+    bool before, after, by_node;
+    dur_ms soak_ms, interval_ms, max_age_ms;
+    uint32_t samples;
+};
+struct oracle_policy {
+    uint32_t waves, wave_of[WORLD_NODES]; /* WORLD_NONE: not in scope */
+    uint32_t failures_run, failures_wave, max_out_fleet, moves_per_vm, moves_back, attempts;
+    time_ms window_from, window_to, freeze_from, freeze_to, expires, consent_expires; /* 0: none */
+    bool back_outside_window, reboot_always;
+    dur_ms fresh_ms, slack_ms;
+    struct oracle_gate gates[ORACLE_GATES];
+    uint32_t n_gates;
+};
+
+enum oracle_run { ORACLE_RUN_PLANNED, ORACLE_RUN_RUNNING, ORACLE_RUN_HOLDING, ORACLE_RUN_BACK, ORACLE_RUN_OVER, ORACLE_RUN_ABORTED };
+enum oracle_end { ORACLE_END_NONE, ORACLE_END_DONE, ORACLE_END_COMPLIANT, ORACLE_END_ROLLED_BACK, ORACLE_END_RETURNED,
+                  ORACLE_END_SET_ASIDE, ORACLE_END_NOT_STARTED, ORACLE_END_STUCK };
+enum oracle_answer { ORACLE_PASS, ORACLE_FAIL, ORACLE_UNKNOWN };
+
+struct oracle_intent {
+    uint32_t store;
+    uint64_t seq;
+    time_ms at;
+    char op[128], action[24];
+    uint32_t node, vm, to, life;
+    enum oracle_run run; /* the run's state as stored with it */
+    bool resulted, accepted, started, back;
+    uint32_t applied;    /* effects that took hold */
+};
+struct oracle_intents LIST_OF(struct oracle_intent);
+
+struct oracle_evidence {
+    uint32_t store, node, cluster;
+    char what[16];
+    time_ms taken, at;
+};
+struct oracle_evidences LIST_OF(struct oracle_evidence);
+
+struct oracle_claim {
+    int64_t epoch;
+    char controller[33];
+};
+
+struct oracle_store {
+    enum oracle_run run;
+    time_ms aborted_at, stopped_at, wave_over[ORACLE_WAVES], wave_began[ORACLE_WAVES];
+    bool passed[ORACLE_WAVES], approved, paused_by_verb, rolled_back;
+    enum oracle_end ends[WORLD_NODES];
+    time_ms ended_at[WORLD_NODES];
+    uint64_t last_seq;
+    bool failed; /* an append failed: no more commands */
+};
+
+struct oracle_node {
+    struct oracle_claim claim;
+    time_ms start_at;   /* of the last START */
+    uint32_t installs;  /* installs and removals that took hold */
+    time_ms exo_at_pause;
+};
+
+struct sim_oracle {
+    const struct sim_world *w;
+    struct oracle_policy policy;
+    struct oracle_store stores[ORACLE_STORES];
+    struct oracle_node nodes[WORLD_NODES];
+    struct oracle_intents intents;
+    struct oracle_evidences evidence;
+    uint64_t checks[31]; /* how often each was really judged */
+    int broken;          /* 0, or the number of the first invariant that broke */
+    struct buf why;
+    time_ms broken_at;
+};
+
+void oracle_init(struct sim_oracle *o, const struct sim_world *w, const struct oracle_policy *p);
+void oracle_clear(struct sim_oracle *o);
+/* Note a violation; the first one counts. */
+#define oracle_break(o, invariant, ...)                          \
+    do {                                                         \
+        struct buf *oracle_why = oracle_broken((o), (invariant)); \
+        if (oracle_why != NULL)                                  \
+            buf_printf(oracle_why, __VA_ARGS__);                 \
+    } while (0)
+struct buf *oracle_broken(struct sim_oracle *o, int invariant); /* NULL: one is known already */
+
+/* Durable facts of a store, in their order. */
+struct oracle_intent_fact {
+    uint32_t store;
+    uint64_t seq;
+    time_ms at;
+    const char *op, *action, *vm, *to, *node;
+};
+void oracle_intent(struct sim_oracle *o, const struct oracle_intent_fact *f);
+void oracle_verb(struct sim_oracle *o, uint32_t store, time_ms at, const char *verb);
+void oracle_run(struct sim_oracle *o, uint32_t store, time_ms at, enum oracle_run run);
+void oracle_wave_over(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave);
+void oracle_wave_began(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave);
+void oracle_wave_passed(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave);
+void oracle_gate_answer(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave, bool after, uint32_t gate,
+                        enum oracle_answer answer, bool by_person);
+void oracle_node_end(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t node, enum oracle_end end);
+void oracle_evidence(struct sim_oracle *o, uint32_t store, time_ms at, const char *what, uint32_t node, uint32_t cluster,
+                     time_ms taken);
+/* An op's result was recorded; `moved_on`: it changed more than the log. */
+void oracle_result(struct sim_oracle *o, uint32_t store, const char *op, uint32_t node, bool moved_on);
+void oracle_store_failed(struct sim_oracle *o, uint32_t store);
+void oracle_store_recovered(struct sim_oracle *o, uint32_t store);
+/* A store was copied: what is known of `from` is known of `to`. */
+void oracle_store_copied(struct sim_oracle *o, uint32_t from, uint32_t to, uint64_t up_to_seq);
+/* A controller handed a command to its backend. */
+void oracle_submit(struct sim_oracle *o, uint32_t store, const char *op);
+
+/* Durable facts of agents. */
+void oracle_claimed(struct sim_oracle *o, uint32_t node, int64_t epoch, const char *controller);
+void oracle_accepted(struct sim_oracle *o, uint32_t node, uint32_t store, const char *op, const char *action,
+                     int64_t epoch, const char *controller);
+void oracle_started(struct sim_oracle *o, uint32_t node, uint32_t store, const char *op, const char *action);
+void oracle_journal_lost(struct sim_oracle *o, uint32_t node);
+
+/* Wired to the world's on_truth. */
+void oracle_truth(struct sim_oracle *o, const struct world_truth *t);
+/* After every event. */
+void oracle_step(struct sim_oracle *o);
+
+/* At the end, after the calm. */
+struct oracle_ending {
+    uint32_t store;
+    bool at_rest, explained; /* explained: names what it waits for */
+    const char *state;
+    bool reported_stuck[WORLD_NODES];
+};
+void oracle_end(struct sim_oracle *o, const struct oracle_ending *e);
+
+/* sim_fit.c: can the VMs on `node` be placed on nodes that are in service? */
+bool oracle_fits(const struct sim_world *w, uint32_t node, uint32_t also_out);
+/* I3 for the state as it is: for each further node, do its VMs fit? */
+bool oracle_survives_one_more(const struct sim_world *w, uint32_t cluster, bool must_restart_only);
+/* The aggregate form, with `node` out too. */
+bool oracle_room_for_one_more(const struct sim_world *w, uint32_t node);
+
+/* sim_oracle_admit.c */
+struct oracle_intent *oracle_find(struct sim_oracle *o, uint32_t store, const char *op);
+bool oracle_recent(const struct sim_oracle *o, uint32_t cluster);
+/* sim_oracle_gate.c, sim_oracle_truth.c */
+void oracle_check_pass(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave, const struct oracle_gate *g);
+void oracle_check_done(struct sim_oracle *o, uint32_t node);
+
+#endif

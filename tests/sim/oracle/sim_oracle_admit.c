@@ -1,0 +1,241 @@
+/* Judged when an agent makes ACCEPT and START durable. */
+#include "tests/sim/oracle/sim_oracle.h"
+
+#include <string.h>
+
+static bool is(const char *a, const char *b)
+{
+    return strcmp(a, b) == 0;
+}
+
+static bool goes_home(const char *action)
+{
+    static const char *const ways[] = { "resume", "storage_in", "start_vmms", "unpark_vm", "merge", "cluster_setting", "fetch_package" };
+
+    for (unsigned i = 0; i < sizeof ways / sizeof ways[0]; i++)
+        if (is(action, ways[i]))
+            return true;
+    return false;
+}
+
+/* I18: what an agent admits was an intent in the store of who sent it. I20. */
+void oracle_accepted(struct sim_oracle *o, uint32_t node, uint32_t store, const char *op, const char *action,
+                     int64_t epoch, const char *controller)
+{
+    struct oracle_intent *x = oracle_find(o, store, op);
+    const struct oracle_claim *c = &o->nodes[node].claim;
+
+    o->checks[18]++;
+    o->checks[20]++;
+    o->checks[24]++;
+    if (x == NULL) {
+        oracle_break(o, 18, "%s admitted %s, which no store holds as an intent", o->w->nodes[node].id, op);
+        return;
+    }
+    x->accepted = true;
+    if (x->node != node)
+        oracle_break(o, 16, "%s admitted %s, meant for another node", o->w->nodes[node].id, op);
+    if (!o->stores[x->store].approved)
+        oracle_break(o, 24, "%s admitted %s without an approval", o->w->nodes[node].id, op);
+    if (!is(x->action, action))
+        oracle_break(o, 24, "%s admitted %s as %s", o->w->nodes[node].id, op, action);
+    if (epoch != c->epoch || !is(controller, c->controller))
+        oracle_break(o, 20, "%s admitted %s of epoch %lld, claimed by epoch %lld", o->w->nodes[node].id, op,
+                     (long long)epoch, (long long)c->epoch);
+}
+
+static uint32_t nodes_out(const struct sim_world *w, uint32_t cluster, uint32_t besides)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < w->n_nodes; i++)
+        n += i != besides && w->nodes[i].out_since != 0 && (cluster == WORLD_NONE || w->nodes[i].cluster == cluster);
+    return n;
+}
+
+/* I4: votes. A node that is up votes, paused or not (O20). */
+static void check_quorum(struct sim_oracle *o, uint32_t node)
+{
+    const struct sim_world *w = o->w;
+    const struct world_cluster *c = &w->clusters[w->nodes[node].cluster];
+    uint32_t all = c->witness, up = c->witness && c->witness_online, ours = 0;
+
+    for (uint32_t i = 0; i < w->n_nodes; i++) {
+        if (w->nodes[i].cluster != w->nodes[node].cluster)
+            continue;
+        all++;
+        up += i != node && world_node_up(w, i);
+        ours += i == node || (w->nodes[i].out_since != 0 && !world_node_up(w, i));
+    }
+    o->checks[4]++;
+    if (oracle_recent(o, w->nodes[node].cluster))
+        return;
+    if (up * 2 <= all)
+        oracle_break(o, 4, "with %s down %s has %u of %u votes", w->nodes[node].id, c->id, up, all);
+    else if ((all - 2) * 2 > all && ours + up == all && (up - 1) * 2 <= all)
+        oracle_break(o, 4, "with %s down %s cannot bear one more loss (%u of %u votes)", w->nodes[node].id, c->id, up, all);
+}
+
+/* I5, I6 */
+static void check_storage(struct sim_oracle *o, uint32_t node)
+{
+    const struct sim_world *w = o->w;
+    uint32_t k = w->nodes[node].cluster, others = nodes_out(w, k, node);
+    const struct world_cluster *c = &w->clusters[k];
+
+    if (!c->s2d)
+        return;
+    o->checks[5]++;
+    if (others > 0 && !c->waive_rack)
+        oracle_break(o, 5, "%s is drained while another node of %s is out", w->nodes[node].id, c->id);
+    if (others > 1)
+        oracle_break(o, 5, "three nodes of %s would be out", c->id);
+    for (uint32_t i = 0; i < w->n_nodes; i++)
+        if (i != node && w->nodes[i].cluster == k && w->nodes[i].out_since != 0 && !is(w->nodes[i].rack, w->nodes[node].rack))
+            oracle_break(o, 5, "%s and %s are out, of two fault domains", w->nodes[i].id, w->nodes[node].id);
+    o->checks[6]++;
+    if (!world_storage_whole(w, k) &&
+        (c->dirty_since == 0 || w->now - c->dirty_since > o->policy.fresh_ms + o->policy.slack_ms))
+        oracle_break(o, 6, "%s is drained while %s repairs", w->nodes[node].id, c->id);
+}
+
+/* I2, I3: the world agrees that it fits. */
+static void check_fit(struct sim_oracle *o, uint32_t node)
+{
+    const struct world_cluster *c = &o->w->clusters[o->w->nodes[node].cluster];
+
+    o->checks[2]++;
+    if (oracle_recent(o, o->w->nodes[node].cluster))
+        return;
+    if (!oracle_fits(o->w, node, 0))
+        oracle_break(o, 2, "the VMs of %s fit nowhere", o->w->nodes[node].id);
+    o->checks[3]++;
+    if (is(c->reserve, "full") && !c->waive_none && !oracle_room_for_one_more(o->w, node))
+        oracle_break(o, 3, "with %s out %s has no room for one more loss", o->w->nodes[node].id, c->id);
+}
+
+static void check_caps(struct sim_oracle *o, uint32_t node)
+{
+    const struct sim_world *w = o->w;
+    const struct world_cluster *c = &w->clusters[w->nodes[node].cluster];
+    uint32_t here = 1 + nodes_out(w, w->nodes[node].cluster, node), all = 1 + nodes_out(w, WORLD_NONE, node);
+
+    o->checks[10]++;
+    if (here > c->max_out)
+        oracle_break(o, 10, "%u nodes of %s out, allowed are %u", here, c->id, c->max_out);
+    if (all > o->policy.max_out_fleet)
+        oracle_break(o, 10, "%u nodes out, allowed are %u", all, o->policy.max_out_fleet);
+}
+
+static void check_drain(struct sim_oracle *o, uint32_t node)
+{
+    if (o->w->nodes[node].out_since != 0 || o->w->nodes[node].paused)
+        return; /* the same drain, told again */
+    o->nodes[node].exo_at_pause = o->w->clusters[o->w->nodes[node].cluster].exo_at;
+    check_fit(o, node);
+    check_quorum(o, node);
+    check_storage(o, node);
+    check_caps(o, node);
+}
+
+/* I7 */
+static void check_move(struct sim_oracle *o, const struct oracle_intent *x)
+{
+    const struct sim_world *w = o->w;
+    const struct world_vm *v = x->vm == WORLD_NONE ? NULL : &w->vms[x->vm];
+    uint32_t k = w->nodes[x->node].cluster;
+
+    o->checks[7]++;
+    if (v == NULL || v->gone || x->to == WORLD_NONE || oracle_recent(o, k))
+        return;
+    if (!world_may_own(w, v, x->to))
+        oracle_break(o, 7, "%s is no possible owner of %s", w->nodes[x->to].id, v->id);
+    if (w->nodes[x->to].out_since != 0 || (w->nodes[x->to].paused && v->node != x->to))
+        oracle_break(o, 7, "%s is to be moved to %s, which is out", v->id, w->nodes[x->to].id);
+    if (!is(w->nodes[x->to].machine, w->nodes[x->to].machine_plan))
+        oracle_break(o, 7, "%s is to be moved to %s, which is another machine", v->id, w->nodes[x->to].id);
+    for (uint32_t i = 0; i < w->n_vms && v->hard; i++)
+        if (i != x->vm && !w->vms[i].gone && w->vms[i].anti == v->anti && w->vms[i].hard && world_vm_live(&w->vms[i]) &&
+            w->vms[i].node == x->to && w->vms[i].state != GUEST_MIGRATING)
+            oracle_break(o, 7, "%s and %s must not meet on %s", v->id, w->vms[i].id, w->nodes[x->to].id);
+    o->checks[9]++;
+    if (v->dda || !v->clustered)
+        oracle_break(o, 9, "%s cannot move and is sent to %s", v->id, w->nodes[x->to].id);
+}
+
+/* I9 */
+static void check_park(struct sim_oracle *o, const struct oracle_intent *x)
+{
+    const struct world_vm *v = x->vm == WORLD_NONE ? NULL : &o->w->vms[x->vm];
+
+    o->checks[9]++;
+    if (v == NULL || v->gone)
+        return;
+    if (!v->consent)
+        oracle_break(o, 9, "%s is parked without consent", v->id);
+    if (o->policy.consent_expires != 0 && x->at > o->policy.consent_expires)
+        oracle_break(o, 9, "%s is parked after its consent's end", v->id);
+}
+
+/* I11 */
+static void check_order(struct sim_oracle *o, const struct oracle_intent *x)
+{
+    const struct oracle_store *s = &o->stores[x->store];
+    uint32_t wave = o->policy.wave_of[x->node];
+
+    if (wave == WORLD_NONE) {
+        oracle_break(o, 11, "%s is not in the plan and gets %s", o->w->nodes[x->node].id, x->op);
+        return;
+    }
+    o->checks[11]++;
+    for (uint32_t i = 0; i < wave && i < ORACLE_WAVES; i++)
+        if (!s->passed[i] && !(x->back && o->w->nodes[x->node].has_package))
+            oracle_break(o, 11, "%s of wave %u gets %s before wave %u has passed", o->w->nodes[x->node].id, wave + 1,
+                         x->action, i + 1);
+}
+
+/* I1, the node's own view right before: nothing lives there. */
+static void check_empty(struct sim_oracle *o, uint32_t node, const char *action)
+{
+    o->checks[1]++;
+    for (uint32_t i = 0; i < o->w->n_vms; i++) {
+        const struct world_vm *v = &o->w->vms[i];
+        bool arriving = v->state == GUEST_MIGRATING && v->to == node;
+
+        if (v->gone || !world_vm_live(v) || (v->node != node && !arriving))
+            continue;
+        if (arriving || o->w->now - v->here_since > 5 * SECOND_MS)
+            oracle_break(o, 1, "%s of %s begins while %s is on it", action, o->w->nodes[node].id, v->id);
+    }
+}
+
+void oracle_started(struct sim_oracle *o, uint32_t node, uint32_t store, const char *op, const char *action)
+{
+    struct oracle_intent *x = oracle_find(o, store, op);
+    const struct sim_world *w = o->w;
+
+    o->nodes[node].start_at = w->now;
+    if (x == NULL) {
+        oracle_break(o, 18, "%s started %s, which no store holds as an intent", w->nodes[node].id, op);
+        return;
+    }
+    if (!x->accepted)
+        oracle_break(o, 18, "%s started %s without ACCEPT", w->nodes[node].id, op);
+    x->started = true;
+    o->checks[16]++;
+    if (!is(w->nodes[node].machine, w->nodes[node].machine_plan))
+        oracle_break(o, 16, "%s started %s and is another machine than planned", w->nodes[node].id, op);
+    if (goes_home(action) || is(action, "bitlocker_suspend") || is(action, "checkpoint"))
+        return;
+    check_order(o, x);
+    if (is(action, "pause"))
+        check_drain(o, node);
+    else if (is(action, "move_vm"))
+        check_move(o, x);
+    else if (is(action, "park_vm"))
+        check_park(o, x);
+    else if (is(action, "reboot"))
+        check_quorum(o, node);
+    if (is(action, "install") || is(action, "uninstall") || is(action, "reboot"))
+        check_empty(o, node, action);
+}

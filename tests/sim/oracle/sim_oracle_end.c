@@ -1,0 +1,139 @@
+/* Gate honesty (I13), and what must hold when all is calm (I9, I22, I27..I30). */
+#include "tests/sim/oracle/sim_oracle.h"
+
+#include <string.h>
+
+static bool is(const char *a, const char *b)
+{
+    return strcmp(a, b) == 0;
+}
+
+static bool owes_evidence(const struct oracle_store *s, uint32_t node)
+{
+    return s->ends[node] == ORACLE_END_DONE;
+}
+
+/* Evidence of `what` about one node (or cluster): enough, over the soak, fresh, and newer than the wave. */
+static void check_row(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave, const struct oracle_gate *g,
+                      uint32_t node, uint32_t cluster)
+{
+    const struct oracle_store *s = &o->stores[store];
+    time_ms first = 0, last = 0;
+    uint32_t n = 0;
+    const char *who = node != WORLD_NONE ? o->w->nodes[node].id : o->w->clusters[cluster].id;
+
+    for (uint32_t i = 0; i < o->evidence.n; i++) {
+        const struct oracle_evidence *e = &o->evidence.items[i];
+
+        if (e->store != store || !is(e->what, g->what) || e->taken < s->wave_over[wave] || e->taken > at)
+            continue;
+        if (g->by_node ? e->node != node : e->cluster != cluster)
+            continue;
+        first = n == 0 || e->taken < first ? e->taken : first;
+        last = e->taken > last ? e->taken : last;
+        n++;
+    }
+    o->checks[13]++;
+    if (n < g->samples)
+        oracle_break(o, 13, "gate %s of wave %u passed on %u answers about %s, needed are %u", g->what, wave + 1, n, who,
+                     g->samples);
+    else if (last - first + g->interval_ms + o->policy.slack_ms < g->soak_ms)
+        oracle_break(o, 13, "gate %s of wave %u watched %s for %lld ms of %lld", g->what, wave + 1, who,
+                     (long long)(last - first), (long long)g->soak_ms);
+    else if (at - last > g->max_age_ms + o->policy.slack_ms)
+        oracle_break(o, 13, "gate %s of wave %u passed on evidence about %s that is %lld ms old", g->what, wave + 1, who,
+                     (long long)(at - last));
+}
+
+static void check_truth(struct sim_oracle *o, time_ms at, const struct oracle_gate *g, uint32_t node)
+{
+    const struct world_node *n = &o->w->nodes[node];
+
+    if (is(g->what, "backup") && n->backup_broken && n->backup_broken_at + g->soak_ms + o->policy.slack_ms < at)
+        oracle_break(o, 13, "gate backup passed while the backup of %s is broken for long", n->id);
+    if (is(g->what, "time") && n->clock_error_ms > 5000 && n->clock_bad_at + g->soak_ms + o->policy.slack_ms < at)
+        oracle_break(o, 13, "gate time passed while the clock of %s is wrong for long", n->id);
+}
+
+void oracle_check_pass(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave, const struct oracle_gate *g)
+{
+    const struct oracle_store *s = &o->stores[store];
+    uint32_t clusters = 0;
+
+    if (wave >= ORACLE_WAVES || is(g->what, "manual"))
+        return;
+    if (s->wave_over[wave] == 0) {
+        oracle_break(o, 13, "gate %s of wave %u passed before the wave was over", g->what, wave + 1);
+        return;
+    }
+    for (uint32_t i = 0; i < o->w->n_nodes; i++) {
+        if (o->policy.wave_of[i] != wave || !owes_evidence(s, i))
+            continue;
+        check_truth(o, at, g, i);
+        if (g->by_node)
+            check_row(o, store, at, wave, g, i, o->w->nodes[i].cluster);
+        else if (!(clusters >> o->w->nodes[i].cluster & 1u))
+            check_row(o, store, at, wave, g, WORLD_NONE, o->w->nodes[i].cluster);
+        clusters |= 1u << o->w->nodes[i].cluster;
+    }
+}
+
+static void end_nodes(struct sim_oracle *o, const struct oracle_ending *e)
+{
+    const struct oracle_store *s = &o->stores[e->store];
+
+    for (uint32_t i = 0; i < o->w->n_nodes; i++) {
+        const struct world_node *n = &o->w->nodes[i];
+
+        if (o->policy.wave_of[i] == WORLD_NONE)
+            continue;
+        o->checks[27]++;
+        if (s->ends[i] == ORACLE_END_NONE)
+            oracle_break(o, 27, "%s has no end", n->id);
+        o->checks[29]++;
+        if (n->paused && n->paused_ours && s->ends[i] != ORACLE_END_STUCK)
+            oracle_break(o, 29, "%s is left paused and not reported as stuck", n->id);
+        if (n->storage_out && s->ends[i] != ORACLE_END_STUCK)
+            oracle_break(o, 29, "%s is left in storage maintenance", n->id);
+    }
+}
+
+static void end_vms(struct sim_oracle *o, const struct oracle_ending *e)
+{
+    for (uint32_t i = 0; i < o->w->n_vms; i++) {
+        const struct world_vm *v = &o->w->vms[i];
+
+        if (v->gone || v->down != DOWN_PARKED)
+            continue;
+        o->checks[9]++;
+        if (o->stores[e->store].ends[v->node] != ORACLE_END_STUCK && !o->w->nodes[v->node].paused)
+            oracle_break(o, 9, "%s was parked by us and is not back", v->id);
+    }
+}
+
+/* I22: no operation is lost. */
+static void end_ops(struct sim_oracle *o, const struct oracle_ending *e)
+{
+    for (uint32_t i = 0; i < o->intents.n; i++) {
+        const struct oracle_intent *x = &o->intents.items[i];
+
+        if (x->store != e->store || !x->started || x->resulted)
+            continue;
+        o->checks[22]++;
+        if (o->stores[e->store].ends[x->node] != ORACLE_END_STUCK && o->stores[e->store].ends[x->node] != ORACLE_END_SET_ASIDE)
+            oracle_break(o, 22, "%s was started and its result was never recorded", x->op);
+    }
+}
+
+void oracle_end(struct sim_oracle *o, const struct oracle_ending *e)
+{
+    o->checks[28]++;
+    o->checks[30]++;
+    if (!e->at_rest && !e->explained)
+        oracle_break(o, 28, "the run stands still and does not say why (%s)", e->state);
+    if (!e->at_rest)
+        oracle_break(o, 27, "the run has not ended: %s", e->state);
+    end_nodes(o, e);
+    end_vms(o, e);
+    end_ops(o, e);
+}

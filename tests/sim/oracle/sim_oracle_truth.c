@@ -1,0 +1,152 @@
+/* Judged when an effect takes hold of the world, and after every event. */
+#include "tests/sim/oracle/sim_oracle.h"
+
+#include <string.h>
+
+static uint32_t moves_at(const struct sim_world *w, uint32_t node)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < w->n_vms; i++)
+        n += w->vms[i].state == GUEST_MIGRATING && (w->vms[i].node == node || w->vms[i].to == node);
+    return n;
+}
+
+static void truth_move_begin(struct sim_oracle *o, const struct world_truth *t)
+{
+    uint32_t slots = o->w->clusters[o->w->nodes[t->node].cluster].slots;
+
+    o->checks[10]++;
+    if (moves_at(o->w, t->node) > slots || moves_at(o->w, t->to) > slots)
+        oracle_break(o, 10, "more than %u migrations at %s or %s", slots, o->w->nodes[t->node].id, o->w->nodes[t->to].id);
+}
+
+/* Drain moves count apart from evidence loads (onto a node in service from one in service). */
+static void truth_move_end(struct sim_oracle *o, const struct world_truth *t, const struct oracle_intent *x)
+{
+    struct world_vm *v = &((struct sim_world *)(uintptr_t)o->w)->vms[t->vm];
+    bool drains = o->w->nodes[t->node].out_since != 0;
+    uint32_t *n = x != NULL && x->back ? &v->moves_back : drains ? &v->moves : &v->loads;
+
+    ++*n;
+    o->checks[10]++;
+    if (v->moves > o->policy.moves_per_vm || v->moves_back > o->policy.moves_back + o->policy.moves_per_vm ||
+        v->loads > o->policy.moves_per_vm)
+        oracle_break(o, 10, "%s was moved %u times (back %u, as load %u)", v->id, v->moves, v->moves_back, v->loads);
+}
+
+static void truth_install(struct sim_oracle *o, const struct world_truth *t)
+{
+    o->checks[15]++;
+    if (strcmp(t->sha256, WORLD_SHA) != 0)
+        oracle_break(o, 15, "%s installs a package that is not the approved one", o->w->nodes[t->node].id);
+    if (o->w->nodes[t->node].staged_corrupt)
+        oracle_break(o, 15, "%s installs a package whose bytes are not the approved ones", o->w->nodes[t->node].id);
+    o->nodes[t->node].installs++;
+    if (o->nodes[t->node].installs > 3 * (o->policy.attempts + 1))
+        oracle_break(o, 19, "%s was serviced %u times", o->w->nodes[t->node].id, o->nodes[t->node].installs);
+}
+
+static void truth_reboot(struct sim_oracle *o, const struct world_truth *t)
+{
+    o->checks[8]++;
+    for (uint32_t i = 0; i < o->w->n_vms; i++)
+        if (!o->w->vms[i].gone && world_vm_live(&o->w->vms[i]) && o->w->vms[i].node == t->node &&
+            o->w->now - o->w->vms[i].here_since > 15 * SECOND_MS)
+            oracle_break(o, 8, "our reboot of %s takes %s down", o->w->nodes[t->node].id, o->w->vms[i].id);
+}
+
+static bool counts_once(enum world_what what)
+{
+    return what == TRUTH_INSTALL_BEGIN || what == TRUTH_REMOVE_BEGIN || what == TRUTH_REBOOT || what == TRUTH_MOVE_END;
+}
+
+/* I3 in the state after the drain: before anything further is taken away. */
+static void truth_drained(struct sim_oracle *o, const struct world_truth *t)
+{
+    uint32_t k = o->w->nodes[t->node].cluster;
+    const struct world_cluster *c = &o->w->clusters[k];
+
+    if (c->waive_none || strcmp(c->reserve, "none") == 0 || c->exo_at != o->nodes[t->node].exo_at_pause || oracle_recent(o, k))
+        return;
+    o->checks[3]++;
+    if (!oracle_survives_one_more(o->w, k, strcmp(c->reserve, "protected") == 0))
+        oracle_break(o, 3, "with %s drained %s does not survive one more loss", o->w->nodes[t->node].id, c->id);
+}
+
+void oracle_truth(struct sim_oracle *o, const struct world_truth *t)
+{
+    struct oracle_intent *x = oracle_find(o, WORLD_NONE, t->op);
+
+    o->checks[24]++;
+    if (x == NULL || !x->started) {
+        oracle_break(o, x == NULL ? 24 : 18, "an effect of %s on %s has no %s", t->op, o->w->nodes[t->node].id,
+                     x == NULL ? "intent" : "START");
+        return;
+    }
+    if (counts_once(t->what)) {
+        o->checks[19]++;
+        if (++x->applied > 1)
+            oracle_break(o, 19, "%s happened twice", t->op);
+    }
+    if (t->what == TRUTH_MOVE_BEGIN)
+        truth_move_begin(o, t);
+    else if (t->what == TRUTH_MOVE_END)
+        truth_move_end(o, t, x);
+    else if (t->what == TRUTH_INSTALL_BEGIN)
+        truth_install(o, t);
+    else if (t->what == TRUTH_REBOOT)
+        truth_reboot(o, t);
+    else if (t->what == TRUTH_VMMS_STOP)
+        truth_drained(o, t);
+}
+
+/* I17: patched means patched. */
+void oracle_check_done(struct sim_oracle *o, uint32_t node)
+{
+    const struct world_node *n = &o->w->nodes[node];
+
+    o->checks[17]++;
+    if (n->exo_at != 0 && o->w->now - n->exo_at <= o->policy.fresh_ms + o->policy.slack_ms)
+        return;
+    if (n->ubr < WORLD_UBR_NEW || !n->has_package)
+        oracle_break(o, 17, "%s counts as done and lacks the patch", n->id);
+    else if (n->pending_in || n->pending_out || (o->policy.reboot_always && n->boot <= n->boot_installed && !n->compliant_at_start))
+        oracle_break(o, 17, "%s counts as done and has not booted since", n->id);
+    else if (!world_node_up(o->w, node) || n->paused)
+        oracle_break(o, 17, "%s counts as done and is not in service", n->id);
+    else if (!world_storage_whole(o->w, n->cluster) && o->w->clusters[n->cluster].dirty_since < o->w->now - o->policy.fresh_ms - o->policy.slack_ms)
+        oracle_break(o, 17, "%s counts as done and its storage is not whole", n->id);
+}
+
+/* Out ends when a node is back and its storage is whole. */
+static void nodes_in(struct sim_oracle *o)
+{
+    struct sim_world *w = (struct sim_world *)(uintptr_t)o->w;
+
+    for (uint32_t i = 0; i < w->n_nodes; i++) {
+        struct world_node *n = &w->nodes[i];
+
+        if (n->out_since != 0 && !n->paused && n->power == POWER_ON && !n->storage_out && world_storage_whole(w, n->cluster))
+            n->out_since = 0;
+    }
+}
+
+static void check_parked(struct sim_oracle *o)
+{
+    for (uint32_t i = 0; i < o->w->n_vms; i++) {
+        const struct world_vm *v = &o->w->vms[i];
+
+        o->checks[8] += v->down != DOWN_NOT;
+        if (v->gone || v->down != DOWN_BY_OUR_REBOOT)
+            continue;
+        if (o->w->now - v->down_since == 0)
+            oracle_break(o, 8, "%s went down by a reboot of ours", v->id);
+    }
+}
+
+void oracle_step(struct sim_oracle *o)
+{
+    nodes_in(o);
+    check_parked(o);
+}
