@@ -24,7 +24,12 @@ static void fail(struct world_effect *e, const char *code, const char *native, c
 
 void world_tell(struct sim_world *w, enum world_what what, uint32_t node, const struct world_effect *e)
 {
-    struct world_truth t = { .what = what, .node = node, .vm = e->vm, .to = e->to, .op = e->op, .sha256 = e->sha256,
+    struct world_truth t = { .what = what,
+                             .node = node,
+                             .vm = e->vm,
+                             .to = e->to,
+                             .op = e->op,
+                             .sha256 = e->sha256,
                              .method = e->text };
 
     w->hooks.on_truth(w->hooks.arg, &t);
@@ -67,6 +72,12 @@ static void end_pause(struct sim_world *w, struct world_effect *e, struct json_w
 static const char *witness_pause(const struct sim_world *w, const struct world_effect *e)
 {
     return w->nodes[e->node].paused ? "done" : "not_done";
+}
+
+static void begin_resume(struct sim_world *w, struct world_effect *e)
+{
+    if (w->nodes[e->node].evicted)
+        fail(e, "failed", "0x80071397", "the node is no member of a cluster");
 }
 
 static void end_resume(struct sim_world *w, struct world_effect *e, struct json_writer *j)
@@ -140,8 +151,9 @@ static void begin_move(struct sim_world *w, struct world_effect *e)
     }
     v->state = GUEST_MIGRATING;
     v->to = e->to;
-    e->done_at = w->now + 1000 + v->memory_mib * 1200 / w->clusters[w->nodes[e->node].cluster].bandwidth_mib_s *
-                                     v->slow_permille / 1000;
+    e->done_at = w->now + 1000 +
+                 v->memory_mib * 1200 / w->clusters[w->nodes[e->node].cluster].bandwidth_mib_s *
+                     v->slow_permille / 1000;
     world_tell(w, TRUTH_MOVE_BEGIN, e->node, e);
 }
 
@@ -192,7 +204,8 @@ static bool owns_groups(const struct sim_world *w, uint32_t node)
     if (c->core_owner == node || c->csv_owner[0] == node || c->csv_owner[1] == node)
         return true;
     for (uint32_t i = 0; i < w->n_vms; i++)
-        if (!w->vms[i].gone && w->vms[i].clustered && w->vms[i].node == node && !world_vm_live(&w->vms[i]) && !w->vms[i].dda)
+        if (!w->vms[i].gone && w->vms[i].clustered && w->vms[i].node == node && !world_vm_live(&w->vms[i]) &&
+            !w->vms[i].dda)
             return true;
     return false;
 }
@@ -640,7 +653,7 @@ static const struct action actions[] = {
     { "verify", false, 500, 2000, NULL, NULL, NULL },
     { "removability", false, 100, 400, NULL, end_removability, NULL },
     { "pause", true, 1000, 4000, begin_pause, end_pause, witness_pause },
-    { "resume", true, 1000, 4000, NULL, end_resume, witness_resume },
+    { "resume", true, 1000, 4000, begin_resume, end_resume, witness_resume },
     { "move_vm", true, 500, 1000, begin_move, end_move, witness_move },
     { "move_groups", true, 1000, 8000, NULL, end_groups, witness_groups },
     { "park_vm", true, 5000, 60000, begin_park, end_park, witness_park },
@@ -690,7 +703,8 @@ static void read_args(const struct sim_world *w, struct world_effect *e, const j
     copy_text(e->sha256, sizeof e->sha256, json_get_str(package, "sha256", ""));
     copy_text(e->kb, sizeof e->kb, json_get_str(package, "kb", ""));
     e->flag = json_get_bool(args, "found_ours", false);
-    e->number = json_get_int(args, "since_ms", json_get_int(args, "value", json_get_int(args, "down_since_ms", 0)));
+    e->number =
+        json_get_int(args, "since_ms", json_get_int(args, "value", json_get_int(args, "down_since_ms", 0)));
     for (const json *v = json_first(json_get(args, "parked")); v != NULL; v = json_next(v)) {
         uint32_t vm = world_vm_find(w, json_str(v, ""));
 
@@ -713,8 +727,8 @@ uint32_t world_effect_of(const struct sim_world *w, uint32_t node, const char *a
     uint32_t a = action_find(action);
 
     for (uint32_t i = 0; i < w->n_effects; i++)
-        if (w->effects[i].used && w->effects[i].node == node && w->effects[i].action == a && !w->effects[i].witness &&
-            (vm == WORLD_NONE || w->effects[i].vm == vm))
+        if (w->effects[i].used && w->effects[i].node == node && w->effects[i].action == a &&
+            !w->effects[i].witness && (vm == WORLD_NONE || w->effects[i].vm == vm))
             return i;
     return WORLD_NONE;
 }
@@ -728,7 +742,9 @@ uint32_t world_begin(struct sim_world *w, uint32_t node, const char *request, si
     if (e == NULL || json_parse("request", request, len, &doc, NULL) != 0)
         return 0;
     root = json_root(doc);
-    *e = (struct world_effect){ .used = true, .heard = true, .node = node, .begun = w->now, .handle = ++w->next_handle };
+    *e = (struct world_effect){
+        .used = true, .heard = true, .node = node, .begun = w->now, .handle = ++w->next_handle
+    };
     e->action = action_find(json_get_str(root, "action", ""));
     if (e->action == WORLD_NONE) {
         e->used = false;
@@ -739,8 +755,9 @@ uint32_t world_begin(struct sim_world *w, uint32_t node, const char *request, si
     copy_text(e->op, sizeof e->op, json_get_str(root, "op", ""));
     read_args(w, e, json_get(root, "args"));
     json_free(doc);
-    e->done_at = w->now + (e->witness ? prng_between(&w->rng, 100, 400)
-                                      : prng_between(&w->rng, actions[e->action].lo_ms, actions[e->action].hi_ms));
+    e->done_at =
+        w->now + (e->witness ? prng_between(&w->rng, 100, 400)
+                             : prng_between(&w->rng, actions[e->action].lo_ms, actions[e->action].hi_ms));
     if (!e->witness && actions[e->action].begin != NULL)
         actions[e->action].begin(w, e);
     return e->handle;

@@ -41,20 +41,26 @@ void world_write_facts(const struct sim_world *w, uint32_t node, struct buf *out
     const struct world_node *n = &w->nodes[node];
     char boot[24];
 
-    buf_printf(out,
-               "{\"node\":\"%s\",\"machine_id\":\"%s\",\"boot_id\":\"%s\",\"boot_ms\":%lld,\"now_ms\":%lld,\"cluster\":"
-               "\"%s\",\"model\":\"M\",\"firmware\":null,\"bmc\":null,\"os\":{\"build\":%u,\"ubr\":%u,\"server\":true,"
-               "\"caption\":null},\"memory_mib\":%lld,\"host_reserve_mib\":%lld,\"cpus\":64,\"free_disk_bytes\":99999999999,"
-               "\"packages\":[],\"hotfixes\":[],\"pending\":{\"reboot\":%s,\"marks\":[]},\"servicing_idle\":%s,",
-               n->id, n->machine, world_boot_id(w, node, boot), (long long)n->boot_at, (long long)w->now,
-               w->clusters[n->cluster].id, WORLD_BUILD, n->ubr, (long long)n->memory_mib, (long long)n->reserve_mib,
-               n->pending_in || n->pending_out ? "true" : "false", n->servicing_until > w->now ? "false" : "true");
-    buf_printf(out,
-               "\"services\":[{\"name\":\"vmms\",\"state\":\"%s\",\"start\":\"automatic\"}],\"switches\":[\"s\"],"
-               "\"interfaces\":[],\"storage_paths\":%d,\"bitlocker\":{\"os_volume\":\"off\",\"protectors\":[],"
-               "\"escrowed\":null},\"attestation\":null,\"vbs\":2,\"tpm\":true,\"hotpatch\":false,\"clock_error_ms\":%lld,"
-               "\"time_source\":\"10.0.0.1:123\"}",
-               n->vmms ? "running" : "stopped", n->path_lost ? 3 : 4, (long long)n->clock_error_ms);
+    buf_printf(
+        out,
+        "{\"node\":\"%s\",\"machine_id\":\"%s\",\"boot_id\":\"%s\",\"boot_ms\":%lld,\"now_ms\":%lld,"
+        "\"cluster\":"
+        "\"%s\",\"model\":\"M\",\"firmware\":null,\"bmc\":null,\"os\":{\"build\":%u,\"ubr\":%u,\"server\":"
+        "true,"
+        "\"caption\":null},\"memory_mib\":%lld,\"host_reserve_mib\":%lld,\"cpus\":64,\"free_disk_bytes\":"
+        "99999999999,"
+        "\"packages\":[],\"hotfixes\":[],\"pending\":{\"reboot\":%s,\"marks\":[]},\"servicing_idle\":%s,",
+        n->id, n->machine, world_boot_id(w, node, boot), (long long)n->boot_at, (long long)w->now,
+        w->clusters[n->cluster].id, WORLD_BUILD, n->ubr, (long long)n->memory_mib, (long long)n->reserve_mib,
+        n->pending_in || n->pending_out ? "true" : "false", n->servicing_until > w->now ? "false" : "true");
+    buf_printf(
+        out,
+        "\"services\":[{\"name\":\"vmms\",\"state\":\"%s\",\"start\":\"automatic\"}],\"switches\":[\"s\"],"
+        "\"interfaces\":[],\"storage_paths\":%d,\"bitlocker\":{\"os_volume\":\"off\",\"protectors\":[],"
+        "\"escrowed\":null},\"attestation\":null,\"vbs\":2,\"tpm\":true,\"hotpatch\":false,\"clock_error_"
+        "ms\":%lld,"
+        "\"time_source\":\"10.0.0.1:123\"}",
+        n->vmms ? "running" : "stopped", n->path_lost ? 3 : 4, (long long)n->clock_error_ms);
 }
 
 static const char *state_word(const struct world_vm *v)
@@ -77,19 +83,23 @@ static void write_owners(const struct sim_world *w, const struct world_vm *v, st
 
 static void write_vm(const struct sim_world *w, const struct world_vm *v, struct buf *out)
 {
-    buf_printf(out,
-               "{\"id\":\"%s\",\"name\":\"%s\",\"node\":\"%s\",\"state\":\"%s\",\"clustered\":%s,\"group\":\"g-%s\",\"memory\":{"
-               "\"assigned_mib\":%lld,\"startup_mib\":%lld,\"maximum_mib\":%lld,\"dynamic\":false},\"cpus\":2,"
-               "\"dirty_mib_s\":20,\"priority\":2000,\"heartbeat\":%s,\"busy\":%s,\"isolation\":\"none\",\"dda\":%s,"
-               "\"gpu\":false,\"local_disk\":false,\"passthrough\":false,\"shared_disk\":false,\"iso\":null,\"switches\":"
-               "[\"s\"],\"key_protector\":null,\"cpu_compat\":true,",
-               v->id, v->name, w->nodes[v->node].id, state_word(v), v->clustered ? "true" : "false", v->id + 28,
-               (long long)v->memory_mib, (long long)v->memory_mib, (long long)v->memory_mib,
-               v->state != GUEST_RUNNING ? "null"
-               : v->no_heartbeat         ? "\"lost\""
-                                         : "\"ok\"",
-               v->state == GUEST_MIGRATING ? "\"migration\"" : "null", v->dda ? "true" : "false");
-    buf_str(out, "\"version\":\"12.0\",\"stop_action\":\"save\",\"start_action\":\"start_if_running\",\"possible_owners\":[");
+    buf_printf(
+        out,
+        "{\"id\":\"%s\",\"name\":\"%s\",\"node\":\"%s\",\"state\":\"%s\",\"clustered\":%s,\"group\":\"g-%s\","
+        "\"memory\":{"
+        "\"assigned_mib\":%lld,\"startup_mib\":%lld,\"maximum_mib\":%lld,\"dynamic\":false},\"cpus\":2,"
+        "\"dirty_mib_s\":20,\"priority\":2000,\"heartbeat\":%s,\"busy\":%s,\"isolation\":\"none\",\"dda\":%s,"
+        "\"gpu\":false,\"local_disk\":false,\"passthrough\":false,\"shared_disk\":false,\"iso\":null,"
+        "\"switches\":"
+        "[\"s\"],\"key_protector\":null,\"cpu_compat\":true,",
+        v->id, v->name, w->nodes[v->node].id, state_word(v), v->clustered ? "true" : "false", v->id + 28,
+        (long long)v->memory_mib, (long long)v->memory_mib, (long long)v->memory_mib,
+        v->state != GUEST_RUNNING ? "null"
+        : v->no_heartbeat         ? "\"lost\""
+                                  : "\"ok\"",
+        v->state == GUEST_MIGRATING ? "\"migration\"" : "null", v->dda ? "true" : "false");
+    buf_str(out, "\"version\":\"12.0\",\"stop_action\":\"save\",\"start_action\":\"start_if_running\","
+                 "\"possible_owners\":[");
     write_owners(w, v, out);
     buf_str(out, "],\"preferred_owners\":[],\"anti_affinity\":[");
     if (v->anti != 0)
@@ -130,10 +140,11 @@ static void write_nodes(const struct sim_world *w, uint32_t cluster, struct buf 
     for (uint32_t i = 0; i < w->n_nodes; i++) {
         if (w->nodes[i].cluster != cluster || w->nodes[i].evicted)
             continue;
-        buf_printf(out,
-                   "%s{\"id\":\"%s\",\"state\":\"%s\",\"drain\":\"not_initiated\",\"vote\":1,\"dynamic_vote\":1,"
-                   "\"fault_domain\":\"%s\"}",
-                   first ? "" : ",", w->nodes[i].id, node_word(w, i), w->nodes[i].rack);
+        buf_printf(
+            out,
+            "%s{\"id\":\"%s\",\"state\":\"%s\",\"drain\":\"not_initiated\",\"vote\":1,\"dynamic_vote\":1,"
+            "\"fault_domain\":\"%s\"}",
+            first ? "" : ",", w->nodes[i].id, node_word(w, i), w->nodes[i].rack);
         first = false;
     }
     buf_str(out, "],");
@@ -144,7 +155,8 @@ static void write_groups(const struct sim_world *w, uint32_t cluster, struct buf
     const struct world_cluster *c = &w->clusters[cluster];
 
     buf_printf(out,
-               "\"groups\":[{\"id\":\"core-%s\",\"name\":\"Cluster Group\",\"type\":\"cluster\",\"state\":\"online\","
+               "\"groups\":[{\"id\":\"core-%s\",\"name\":\"Cluster "
+               "Group\",\"type\":\"cluster\",\"state\":\"online\","
                "\"owner\":\"%s\",\"wanted_online\":true,\"locked\":false,\"pinned\":false}",
                c->id, w->nodes[c->core_owner].id);
     for (uint32_t i = 0; i < w->n_vms; i++) {
@@ -153,9 +165,11 @@ static void write_groups(const struct sim_world *w, uint32_t cluster, struct buf
         if (v->gone || !v->clustered || w->nodes[v->node].cluster != cluster)
             continue;
         buf_printf(out,
-                   ",{\"id\":\"g-%s\",\"name\":\"%s\",\"type\":\"vm\",\"state\":\"%s\",\"owner\":\"%s\",\"vm\":\"%s\","
+                   ",{\"id\":\"g-%s\",\"name\":\"%s\",\"type\":\"vm\",\"state\":\"%s\",\"owner\":\"%s\","
+                   "\"vm\":\"%s\","
                    "\"wanted_online\":%s,\"locked\":%s,\"pinned\":%s}",
-                   v->id + 28, v->name, v->state == GUEST_RUNNING || v->state == GUEST_MIGRATING ? "online" : "offline",
+                   v->id + 28, v->name,
+                   v->state == GUEST_RUNNING || v->state == GUEST_MIGRATING ? "online" : "offline",
                    w->nodes[v->node].id, v->id, v->down == DOWN_PARKED ? "false" : "true",
                    v->state == GUEST_MIGRATING ? "true" : "false", v->dda ? "true" : "false");
     }
@@ -168,19 +182,24 @@ static void write_cluster(const struct sim_world *w, uint32_t cluster, struct bu
 
     buf_printf(out, "{\"cluster\":\"%s\",", c->id);
     write_nodes(w, cluster, out);
-    buf_printf(out, "\"quorum\":{\"witness\":\"%s\",\"witness_state\":%s,\"witness_vote\":%d},", c->witness ? "disk" : "none",
+    buf_printf(out, "\"quorum\":{\"witness\":\"%s\",\"witness_state\":%s,\"witness_vote\":%d},",
+               c->witness ? "disk" : "none",
                !c->witness         ? "null"
                : c->witness_online ? "\"online\""
                                    : "\"failed\"",
                c->witness && c->witness_online ? 1 : 0);
     write_groups(w, cluster, out);
     buf_printf(out,
-               "\"csvs\":[{\"id\":\"csv1\",\"name\":\"v1\",\"owner\":\"%s\",\"state\":\"direct\",\"healthy\":true},{\"id\":"
-               "\"csv2\",\"name\":\"v2\",\"owner\":\"%s\",\"state\":\"direct\",\"healthy\":true}],\"resources_failed\":[],",
+               "\"csvs\":[{\"id\":\"csv1\",\"name\":\"v1\",\"owner\":\"%s\",\"state\":\"direct\",\"healthy\":"
+               "true},{\"id\":"
+               "\"csv2\",\"name\":\"v2\",\"owner\":\"%s\",\"state\":\"direct\",\"healthy\":true}],"
+               "\"resources_failed\":[],",
                w->nodes[c->csv_owner[0]].id, w->nodes[c->csv_owner[1]].id);
     buf_printf(out,
-               "\"properties\":{\"max_parallel_migrations\":%u,\"migration_bandwidth_mib_s\":%lld,\"auto_balancer_mode\":%u,"
-               "\"move_type_threshold\":2000,\"enforced_anti_affinity\":%s,\"quarantine_threshold\":3},\"s2d\":%s,\"busy\":["
+               "\"properties\":{\"max_parallel_migrations\":%u,\"migration_bandwidth_mib_s\":%lld,\"auto_"
+               "balancer_mode\":%u,"
+               "\"move_type_threshold\":2000,\"enforced_anti_affinity\":%s,\"quarantine_threshold\":3},"
+               "\"s2d\":%s,\"busy\":["
                "%s],\"stretched\":false,\"networks_down\":0}",
                c->slots, (long long)c->bandwidth_mib_s, c->balancer, c->anti_enforced ? "true" : "false",
                c->s2d ? "true" : "false", c->busy_cau ? "{\"kind\":\"cau\",\"text\":\"updating run\"}" : "");
@@ -190,12 +209,15 @@ static void write_backup(const struct sim_world *w, uint32_t node, struct buf *o
 {
     const struct world_node *n = &w->nodes[node];
 
-    buf_printf(out,
-               "{\"agents\":[{\"product\":\"Backup\",\"service\":\"bksvc\",\"state\":\"%s\",\"expected\":\"running\"}],"
-               "\"last_job\":null,\"writers\":[{\"id\":\"w1\",\"state\":1,\"stable\":true}],\"events_7001\":[",
-               n->backup_broken ? "stopped" : "running");
+    buf_printf(
+        out,
+        "{\"agents\":[{\"product\":\"Backup\",\"service\":\"bksvc\",\"state\":\"%s\",\"expected\":"
+        "\"running\"}],"
+        "\"last_job\":null,\"writers\":[{\"id\":\"w1\",\"state\":1,\"stable\":true}],\"events_7001\":[",
+        n->backup_broken ? "stopped" : "running");
     if (n->backup_broken)
-        buf_printf(out, "{\"at_ms\":%lld,\"service\":\"bksvc\",\"depends_on\":\"vmms\"}", (long long)n->backup_broken_at);
+        buf_printf(out, "{\"at_ms\":%lld,\"service\":\"bksvc\",\"depends_on\":\"vmms\"}",
+                   (long long)n->backup_broken_at);
     buf_str(out, "]}");
     (void)w;
 }
@@ -210,8 +232,8 @@ static void write_beats(const struct sim_world *w, uint32_t node, struct buf *ou
 
         if (v->gone || v->node != node)
             continue;
-        buf_printf(out, "%s{\"id\":\"%s\",\"name\":\"%s\",\"state\":\"%s\",\"heartbeat\":%s}", first ? "" : ",", v->id,
-                   v->name, state_word(v),
+        buf_printf(out, "%s{\"id\":\"%s\",\"name\":\"%s\",\"state\":\"%s\",\"heartbeat\":%s}",
+                   first ? "" : ",", v->id, v->name, state_word(v),
                    v->state != GUEST_RUNNING ? "null"
                    : v->no_heartbeat         ? "\"lost\""
                                              : "\"ok\"");
@@ -220,7 +242,8 @@ static void write_beats(const struct sim_world *w, uint32_t node, struct buf *ou
     buf_str(out, "]}");
 }
 
-void world_write_gate(const struct sim_world *w, uint32_t node, const char *type, time_ms since, struct buf *out)
+void world_write_gate(const struct sim_world *w, uint32_t node, const char *type, time_ms since,
+                      struct buf *out)
 {
     (void)since;
     if (strcmp(type, "cluster_health") == 0)
@@ -241,10 +264,13 @@ void world_write_storage(const struct sim_world *w, uint32_t node, struct buf *o
         buf_str(out, "{\"s2d\":false,\"virtual_disks\":[],\"jobs\":[],\"rack_aware\":false}");
         return;
     }
-    buf_printf(out, "{\"s2d\":true,\"virtual_disks\":[{\"id\":\"vd1\",\"name\":\"v1\",\"health\":\"%s\"}],\"jobs\":[",
-               c->dirty_since != 0 ? "warning" : "healthy");
+    buf_printf(
+        out,
+        "{\"s2d\":true,\"virtual_disks\":[{\"id\":\"vd1\",\"name\":\"v1\",\"health\":\"%s\"}],\"jobs\":[",
+        c->dirty_since != 0 ? "warning" : "healthy");
     if (c->repair_until != 0)
-        buf_str(out, "{\"id\":\"j1\",\"kind\":\"repair\",\"state\":\"running\",\"percent\":50,\"bytes_total\":1}");
+        buf_str(out,
+                "{\"id\":\"j1\",\"kind\":\"repair\",\"state\":\"running\",\"percent\":50,\"bytes_total\":1}");
     buf_str(out, "],\"rack_aware\":false}");
 }
 
@@ -259,20 +285,23 @@ void world_write_verify(const struct sim_world *w, uint32_t node, struct buf *ou
     if (n->pending_out)
         package = "uninstall_pending";
     buf_printf(out,
-               "{\"build\":%u,\"ubr\":%u,\"package\":\"%s\",\"predecessor\":\"26100.4061\",\"pending\":%s,\"marks\":[],"
+               "{\"build\":%u,\"ubr\":%u,\"package\":\"%s\",\"predecessor\":\"26100.4061\",\"pending\":%s,"
+               "\"marks\":[],"
                "\"servicing_idle\":%s,\"boot_id\":\"%s\",\"hotfix\":{\"listed\":%s,\"installed_on\":null}}",
                WORLD_BUILD, n->ubr, package, n->pending_in || n->pending_out ? "true" : "false",
-               n->servicing_until > w->now ? "false" : "true", world_boot_id(w, node, boot), n->has_package ? "true" : "false");
+               n->servicing_until > w->now ? "false" : "true", world_boot_id(w, node, boot),
+               n->has_package ? "true" : "false");
 }
 
 static void left(struct buf *out, bool *first, const char *kind, const char *id, const char *why)
 {
-    buf_printf(out, "%s{\"kind\":\"%s\",\"id\":\"%s\",\"name\":null,\"why\":\"%s\"}", *first ? "" : ",", kind, id, why);
+    buf_printf(out, "%s{\"kind\":\"%s\",\"id\":\"%s\",\"name\":null,\"why\":\"%s\"}", *first ? "" : ",", kind,
+               id, why);
     *first = false;
 }
 
-static void left_vms(const struct sim_world *w, uint32_t node, const char *form, uint64_t parked, struct buf *out,
-                     bool *first)
+static void left_vms(const struct sim_world *w, uint32_t node, const char *form, uint64_t parked,
+                     struct buf *out, bool *first)
 {
     const char *kind = strcmp(form, "processes") == 0 ? "process" : "vm";
 
@@ -289,7 +318,8 @@ static void left_vms(const struct sim_world *w, uint32_t node, const char *form,
     }
 }
 
-void world_write_empty(const struct sim_world *w, uint32_t node, const char *form, uint64_t parked, struct buf *out)
+void world_write_empty(const struct sim_world *w, uint32_t node, const char *form, uint64_t parked,
+                       struct buf *out)
 {
     const struct world_cluster *c = &w->clusters[w->nodes[node].cluster];
     struct buf items = BUF_INIT;

@@ -60,7 +60,8 @@ static void open_nodes(struct fit *f, uint32_t cluster, uint32_t out)
 {
     for (uint32_t i = 0; i < f->w->n_nodes; i++) {
         f->free_mib[i] = world_free_mib(f->w, i);
-        if (f->w->nodes[i].cluster == cluster && world_node_up(f->w, i) && !f->w->nodes[i].paused && !(out >> i & 1u))
+        if (f->w->nodes[i].cluster == cluster && world_node_up(f->w, i) && !f->w->nodes[i].paused &&
+            !(out >> i & 1u))
             f->open |= 1u << i;
     }
 }
@@ -85,8 +86,8 @@ static bool node_fits(const struct sim_world *w, uint32_t node, uint32_t out, bo
     for (uint32_t i = 0; i < w->n_vms; i++) {
         const struct world_vm *v = &w->vms[i];
 
-        if (world_vm_live(v) && v->node == node && v->clustered && !v->dda && (!must_restart_only || v->must_restart) &&
-            v->state != GUEST_MIGRATING)
+        if (world_vm_live(v) && v->node == node && v->clustered && !v->dda &&
+            (!must_restart_only || v->must_restart) && v->state != GUEST_MIGRATING)
             add_vm(&f, i);
     }
     return place(&f, 0);
@@ -112,7 +113,8 @@ bool oracle_room_for_one_more(const struct sim_world *w, uint32_t node)
     for (uint32_t i = 0; i < w->n_nodes; i++) {
         int64_t size = w->nodes[i].memory_mib - w->nodes[i].reserve_mib;
 
-        if (i == node || w->nodes[i].cluster != w->nodes[node].cluster || !world_node_up(w, i) || w->nodes[i].paused)
+        if (i == node || w->nodes[i].cluster != w->nodes[node].cluster || !world_node_up(w, i) ||
+            w->nodes[i].paused)
             continue;
         room += size;
         most = size > most ? size : most;
@@ -120,7 +122,8 @@ bool oracle_room_for_one_more(const struct sim_world *w, uint32_t node)
     for (uint32_t i = 0; i < w->n_vms; i++) {
         const struct world_vm *v = &w->vms[i];
 
-        if (world_vm_live(v) && v->clustered && !v->dda && w->nodes[v->node].cluster == w->nodes[node].cluster)
+        if (world_vm_live(v) && v->clustered && !v->dda &&
+            w->nodes[v->node].cluster == w->nodes[node].cluster)
             room -= v->memory_mib;
     }
     return room - most >= 0;

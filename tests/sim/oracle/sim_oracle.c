@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-void oracle_init(struct sim_oracle *o, const struct sim_world *w, const struct oracle_policy *p)
+void oracle_init(struct sim_oracle *o, struct sim_world *w, const struct oracle_policy *p)
 {
     struct oracle_intents intents = o->intents;
     struct oracle_evidences evidence = o->evidence;
@@ -93,7 +93,8 @@ static void check_drain_intent(struct sim_oracle *o, const struct oracle_intent 
         oracle_break(o, 12, "drain of %s was decided although the run is paused", o->w->nodes[x->node].id);
     if (!back && (failures > p->failures_run || in_wave > p->failures_wave))
         oracle_break(o, 12, "drain of %s was decided over the failure budget", o->w->nodes[x->node].id);
-    if (back && !o->w->nodes[x->node].has_package && o->w->nodes[x->node].out_since == 0 && !oracle_recent(o, o->w->nodes[x->node].cluster))
+    if (back && !o->w->nodes[x->node].has_package && o->w->nodes[x->node].out_since == 0 &&
+        !oracle_recent(o, o->w->nodes[x->node].cluster))
         oracle_break(o, 12, "rolling back drains %s, which is not patched", o->w->nodes[x->node].id);
     o->checks[14]++;
     if (x->at > p->expires && p->expires != 0)
@@ -140,7 +141,8 @@ void oracle_intent(struct sim_oracle *o, const struct oracle_intent_fact *f)
         oracle_break(o, 16, "%s is sent to %s", f->op, f->node);
     if (begins_drain(f->action) && x->node != WORLD_NONE && o->w->nodes[x->node].out_since == 0)
         check_drain_intent(o, x);
-    if (s->aborted_at != 0 && f->at > s->aborted_at && (strcmp(f->action, "install") == 0 || strcmp(f->action, "uninstall") == 0))
+    if (s->aborted_at != 0 && f->at > s->aborted_at &&
+        (strcmp(f->action, "install") == 0 || strcmp(f->action, "uninstall") == 0))
         oracle_break(o, 12, "%s was decided after the abort", f->op);
 }
 
@@ -197,8 +199,8 @@ void oracle_wave_passed(struct sim_oracle *o, uint32_t store, time_ms at, uint32
             oracle_break(o, 11, "wave %u passed before wave %u", wave + 1, i + 1);
 }
 
-void oracle_gate_answer(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave, bool after, uint32_t gate,
-                        enum oracle_answer answer, bool by_person)
+void oracle_gate_answer(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave, bool after,
+                        uint32_t gate, enum oracle_answer answer, bool by_person)
 {
     if (answer != ORACLE_PASS || by_person || !after || gate >= o->policy.n_gates)
         return;
@@ -217,13 +219,15 @@ void oracle_node_end(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t 
         oracle_check_done(o, node);
 }
 
-void oracle_evidence(struct sim_oracle *o, uint32_t store, time_ms at, const char *what, uint32_t node, uint32_t cluster,
-                     time_ms taken)
+void oracle_evidence(struct sim_oracle *o, uint32_t store, time_ms at, const char *what, uint32_t node,
+                     uint32_t cluster, time_ms taken)
 {
     struct oracle_evidence *e = list_push(&o->evidence);
 
     assert(e != NULL);
-    *e = (struct oracle_evidence){ .store = store, .node = node, .cluster = cluster, .taken = taken, .at = at };
+    *e = (struct oracle_evidence){
+        .store = store, .node = node, .cluster = cluster, .taken = taken, .at = at
+    };
     copy(e->what, sizeof e->what, what);
 }
 
@@ -234,7 +238,8 @@ void oracle_result(struct sim_oracle *o, uint32_t store, const char *op, uint32_
     o->checks[21]++;
     if (x == NULL || x->node != node) {
         if (moved_on)
-            oracle_break(o, 21, "a result of %s, which this store never sent to that node, changed something", op);
+            oracle_break(o, 21, "a result of %s, which this store never sent to that node, changed something",
+                         op);
         return;
     }
     x->resulted = true;
@@ -282,10 +287,11 @@ void oracle_claimed(struct sim_oracle *o, uint32_t node, int64_t epoch, const ch
 
     o->checks[20]++;
     if (epoch < c->epoch)
-        oracle_break(o, 20, "%s took a claim of epoch %lld after %lld", o->w->nodes[node].id, (long long)epoch,
-                     (long long)c->epoch);
+        oracle_break(o, 20, "%s took a claim of epoch %lld after %lld", o->w->nodes[node].id,
+                     (long long)epoch, (long long)c->epoch);
     if (epoch == c->epoch && strcmp(c->controller, controller) != 0)
-        oracle_break(o, 20, "%s took a claim of the same epoch from another controller", o->w->nodes[node].id);
+        oracle_break(o, 20, "%s took a claim of the same epoch from another controller",
+                     o->w->nodes[node].id);
     c->epoch = epoch;
     copy(c->controller, sizeof c->controller, controller);
 }

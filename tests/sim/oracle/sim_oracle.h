@@ -38,9 +38,24 @@ struct oracle_policy {
     uint32_t n_gates;
 };
 
-enum oracle_run { ORACLE_RUN_PLANNED, ORACLE_RUN_RUNNING, ORACLE_RUN_HOLDING, ORACLE_RUN_BACK, ORACLE_RUN_OVER, ORACLE_RUN_ABORTED };
-enum oracle_end { ORACLE_END_NONE, ORACLE_END_DONE, ORACLE_END_COMPLIANT, ORACLE_END_ROLLED_BACK, ORACLE_END_RETURNED,
-                  ORACLE_END_SET_ASIDE, ORACLE_END_NOT_STARTED, ORACLE_END_STUCK };
+enum oracle_run {
+    ORACLE_RUN_PLANNED,
+    ORACLE_RUN_RUNNING,
+    ORACLE_RUN_HOLDING,
+    ORACLE_RUN_BACK,
+    ORACLE_RUN_OVER,
+    ORACLE_RUN_ABORTED
+};
+enum oracle_end {
+    ORACLE_END_NONE,
+    ORACLE_END_DONE,
+    ORACLE_END_COMPLIANT,
+    ORACLE_END_ROLLED_BACK,
+    ORACLE_END_RETURNED,
+    ORACLE_END_SET_ASIDE,
+    ORACLE_END_NOT_STARTED,
+    ORACLE_END_STUCK
+};
 enum oracle_answer { ORACLE_PASS, ORACLE_FAIL, ORACLE_UNKNOWN };
 
 struct oracle_intent {
@@ -51,7 +66,7 @@ struct oracle_intent {
     uint32_t node, vm, to, life;
     enum oracle_run run; /* the run's state as stored with it */
     bool resulted, accepted, started, back;
-    uint32_t applied;    /* effects that took hold */
+    uint32_t applied; /* effects that took hold */
 };
 struct oracle_intents LIST_OF(struct oracle_intent);
 
@@ -79,13 +94,14 @@ struct oracle_store {
 
 struct oracle_node {
     struct oracle_claim claim;
-    time_ms start_at;   /* of the last START */
-    uint32_t installs;  /* installs and removals that took hold */
+    time_ms start_at;  /* of the last START */
+    uint32_t store;    /* whose op that was */
+    uint32_t installs; /* installs and removals that took hold */
     time_ms exo_at_pause;
 };
 
 struct sim_oracle {
-    const struct sim_world *w;
+    struct sim_world *w;
     struct oracle_policy policy;
     struct oracle_store stores[ORACLE_STORES];
     struct oracle_node nodes[WORLD_NODES];
@@ -97,14 +113,14 @@ struct sim_oracle {
     time_ms broken_at;
 };
 
-void oracle_init(struct sim_oracle *o, const struct sim_world *w, const struct oracle_policy *p);
+void oracle_init(struct sim_oracle *o, struct sim_world *w, const struct oracle_policy *p);
 void oracle_clear(struct sim_oracle *o);
 /* Note a violation; the first one counts. */
-#define oracle_break(o, invariant, ...)                          \
-    do {                                                         \
+#define oracle_break(o, invariant, ...)                           \
+    do {                                                          \
         struct buf *oracle_why = oracle_broken((o), (invariant)); \
-        if (oracle_why != NULL)                                  \
-            buf_printf(oracle_why, __VA_ARGS__);                 \
+        if (oracle_why != NULL)                                   \
+            buf_printf(oracle_why, __VA_ARGS__);                  \
     } while (0)
 struct buf *oracle_broken(struct sim_oracle *o, int invariant); /* NULL: one is known already */
 
@@ -121,11 +137,11 @@ void oracle_run(struct sim_oracle *o, uint32_t store, time_ms at, enum oracle_ru
 void oracle_wave_over(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave);
 void oracle_wave_began(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave);
 void oracle_wave_passed(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave);
-void oracle_gate_answer(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave, bool after, uint32_t gate,
-                        enum oracle_answer answer, bool by_person);
+void oracle_gate_answer(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave, bool after,
+                        uint32_t gate, enum oracle_answer answer, bool by_person);
 void oracle_node_end(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t node, enum oracle_end end);
-void oracle_evidence(struct sim_oracle *o, uint32_t store, time_ms at, const char *what, uint32_t node, uint32_t cluster,
-                     time_ms taken);
+void oracle_evidence(struct sim_oracle *o, uint32_t store, time_ms at, const char *what, uint32_t node,
+                     uint32_t cluster, time_ms taken);
 /* An op's result was recorded; `moved_on`: it changed more than the log. */
 void oracle_result(struct sim_oracle *o, uint32_t store, const char *op, uint32_t node, bool moved_on);
 void oracle_store_failed(struct sim_oracle *o, uint32_t store);
@@ -167,7 +183,8 @@ bool oracle_room_for_one_more(const struct sim_world *w, uint32_t node);
 struct oracle_intent *oracle_find(struct sim_oracle *o, uint32_t store, const char *op);
 bool oracle_recent(const struct sim_oracle *o, uint32_t cluster);
 /* sim_oracle_gate.c, sim_oracle_truth.c */
-void oracle_check_pass(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave, const struct oracle_gate *g);
+void oracle_check_pass(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave,
+                       const struct oracle_gate *g);
 void oracle_check_done(struct sim_oracle *o, uint32_t node);
 
 #endif

@@ -10,7 +10,8 @@ static bool is(const char *a, const char *b)
 
 static bool goes_home(const char *action)
 {
-    static const char *const ways[] = { "resume", "storage_in", "start_vmms", "unpark_vm", "merge", "cluster_setting", "fetch_package" };
+    static const char *const ways[] = { "resume", "storage_in",      "start_vmms",   "unpark_vm",
+                                        "merge",  "cluster_setting", "fetch_package" };
 
     for (unsigned i = 0; i < sizeof ways / sizeof ways[0]; i++)
         if (is(action, ways[i]))
@@ -49,7 +50,8 @@ static uint32_t nodes_out(const struct sim_world *w, uint32_t cluster, uint32_t 
     uint32_t n = 0;
 
     for (uint32_t i = 0; i < w->n_nodes; i++)
-        n += i != besides && w->nodes[i].out_since != 0 && (cluster == WORLD_NONE || w->nodes[i].cluster == cluster);
+        n += i != besides && w->nodes[i].out_since != 0 &&
+             (cluster == WORLD_NONE || w->nodes[i].cluster == cluster);
     return n;
 }
 
@@ -73,7 +75,8 @@ static void check_quorum(struct sim_oracle *o, uint32_t node)
     if (up * 2 <= all)
         oracle_break(o, 4, "with %s down %s has %u of %u votes", w->nodes[node].id, c->id, up, all);
     else if ((all - 2) * 2 > all && ours + up == all && (up - 1) * 2 <= all)
-        oracle_break(o, 4, "with %s down %s cannot bear one more loss (%u of %u votes)", w->nodes[node].id, c->id, up, all);
+        oracle_break(o, 4, "with %s down %s cannot bear one more loss (%u of %u votes)", w->nodes[node].id,
+                     c->id, up, all);
 }
 
 /* I5, I6 */
@@ -91,7 +94,8 @@ static void check_storage(struct sim_oracle *o, uint32_t node)
     if (others > 1)
         oracle_break(o, 5, "three nodes of %s would be out", c->id);
     for (uint32_t i = 0; i < w->n_nodes; i++)
-        if (i != node && w->nodes[i].cluster == k && w->nodes[i].out_since != 0 && !is(w->nodes[i].rack, w->nodes[node].rack))
+        if (i != node && w->nodes[i].cluster == k && w->nodes[i].out_since != 0 &&
+            !is(w->nodes[i].rack, w->nodes[node].rack))
             oracle_break(o, 5, "%s and %s are out, of two fault domains", w->nodes[i].id, w->nodes[node].id);
     o->checks[6]++;
     if (!world_storage_whole(w, k) &&
@@ -155,8 +159,8 @@ static void check_move(struct sim_oracle *o, const struct oracle_intent *x)
     if (!is(w->nodes[x->to].machine, w->nodes[x->to].machine_plan))
         oracle_break(o, 7, "%s is to be moved to %s, which is another machine", v->id, w->nodes[x->to].id);
     for (uint32_t i = 0; i < w->n_vms && v->hard; i++)
-        if (i != x->vm && !w->vms[i].gone && w->vms[i].anti == v->anti && w->vms[i].hard && world_vm_live(&w->vms[i]) &&
-            w->vms[i].node == x->to && w->vms[i].state != GUEST_MIGRATING)
+        if (i != x->vm && !w->vms[i].gone && w->vms[i].anti == v->anti && w->vms[i].hard &&
+            world_vm_live(&w->vms[i]) && w->vms[i].node == x->to && w->vms[i].state != GUEST_MIGRATING)
             oracle_break(o, 7, "%s and %s must not meet on %s", v->id, w->vms[i].id, w->nodes[x->to].id);
     o->checks[9]++;
     if (v->dda || !v->clustered)
@@ -177,21 +181,22 @@ static void check_park(struct sim_oracle *o, const struct oracle_intent *x)
         oracle_break(o, 9, "%s is parked after its consent's end", v->id);
 }
 
-/* I11 */
+/* I11. A move off a node that is in service is an evidence load: it belongs to the node that gets it. */
 static void check_order(struct sim_oracle *o, const struct oracle_intent *x)
 {
     const struct oracle_store *s = &o->stores[x->store];
-    uint32_t wave = o->policy.wave_of[x->node];
+    bool load = is(x->action, "move_vm") && x->to != WORLD_NONE && o->w->nodes[x->node].out_since == 0;
+    uint32_t node = load ? x->to : x->node, wave = o->policy.wave_of[node];
 
     if (wave == WORLD_NONE) {
-        oracle_break(o, 11, "%s is not in the plan and gets %s", o->w->nodes[x->node].id, x->op);
+        oracle_break(o, 11, "%s is not in the plan and gets %s", o->w->nodes[node].id, x->op);
         return;
     }
     o->checks[11]++;
     for (uint32_t i = 0; i < wave && i < ORACLE_WAVES; i++)
         if (!s->passed[i] && !(x->back && o->w->nodes[x->node].has_package))
-            oracle_break(o, 11, "%s of wave %u gets %s before wave %u has passed", o->w->nodes[x->node].id, wave + 1,
-                         x->action, i + 1);
+            oracle_break(o, 11, "%s of wave %u gets %s before wave %u has passed", o->w->nodes[node].id,
+                         wave + 1, x->action, i + 1);
 }
 
 /* I1, the node's own view right before: nothing lives there. */
@@ -215,6 +220,7 @@ void oracle_started(struct sim_oracle *o, uint32_t node, uint32_t store, const c
     const struct sim_world *w = o->w;
 
     o->nodes[node].start_at = w->now;
+    o->nodes[node].store = store;
     if (x == NULL) {
         oracle_break(o, 18, "%s started %s, which no store holds as an intent", w->nodes[node].id, op);
         return;

@@ -18,21 +18,23 @@ static void truth_move_begin(struct sim_oracle *o, const struct world_truth *t)
 
     o->checks[10]++;
     if (moves_at(o->w, t->node) > slots || moves_at(o->w, t->to) > slots)
-        oracle_break(o, 10, "more than %u migrations at %s or %s", slots, o->w->nodes[t->node].id, o->w->nodes[t->to].id);
+        oracle_break(o, 10, "more than %u migrations at %s or %s", slots, o->w->nodes[t->node].id,
+                     o->w->nodes[t->to].id);
 }
 
 /* Drain moves count apart from evidence loads (onto a node in service from one in service). */
 static void truth_move_end(struct sim_oracle *o, const struct world_truth *t, const struct oracle_intent *x)
 {
-    struct world_vm *v = &((struct sim_world *)(uintptr_t)o->w)->vms[t->vm];
+    struct world_vm *v = &o->w->vms[t->vm];
     bool drains = o->w->nodes[t->node].out_since != 0;
     uint32_t *n = x != NULL && x->back ? &v->moves_back : drains ? &v->moves : &v->loads;
 
     ++*n;
     o->checks[10]++;
     if (v->moves > o->policy.moves_per_vm || v->moves_back > o->policy.moves_back + o->policy.moves_per_vm ||
-        v->loads > o->policy.moves_per_vm)
-        oracle_break(o, 10, "%s was moved %u times (back %u, as load %u)", v->id, v->moves, v->moves_back, v->loads);
+        v->loads > o->w->n_nodes) /* loads: at most one a node's return */
+        oracle_break(o, 10, "%s was moved %u times (back %u, as load %u)", v->id, v->moves, v->moves_back,
+                     v->loads);
 }
 
 static void truth_install(struct sim_oracle *o, const struct world_truth *t)
@@ -41,7 +43,8 @@ static void truth_install(struct sim_oracle *o, const struct world_truth *t)
     if (strcmp(t->sha256, WORLD_SHA) != 0)
         oracle_break(o, 15, "%s installs a package that is not the approved one", o->w->nodes[t->node].id);
     if (o->w->nodes[t->node].staged_corrupt)
-        oracle_break(o, 15, "%s installs a package whose bytes are not the approved ones", o->w->nodes[t->node].id);
+        oracle_break(o, 15, "%s installs a package whose bytes are not the approved ones",
+                     o->w->nodes[t->node].id);
     o->nodes[t->node].installs++;
     if (o->nodes[t->node].installs > 3 * (o->policy.attempts + 1))
         oracle_break(o, 19, "%s was serviced %u times", o->w->nodes[t->node].id, o->nodes[t->node].installs);
@@ -58,7 +61,8 @@ static void truth_reboot(struct sim_oracle *o, const struct world_truth *t)
 
 static bool counts_once(enum world_what what)
 {
-    return what == TRUTH_INSTALL_BEGIN || what == TRUTH_REMOVE_BEGIN || what == TRUTH_REBOOT || what == TRUTH_MOVE_END;
+    return what == TRUTH_INSTALL_BEGIN || what == TRUTH_REMOVE_BEGIN || what == TRUTH_REBOOT ||
+           what == TRUTH_MOVE_END;
 }
 
 /* I3 in the state after the drain: before anything further is taken away. */
@@ -67,21 +71,26 @@ static void truth_drained(struct sim_oracle *o, const struct world_truth *t)
     uint32_t k = o->w->nodes[t->node].cluster;
     const struct world_cluster *c = &o->w->clusters[k];
 
-    if (c->waive_none || strcmp(c->reserve, "none") == 0 || c->exo_at != o->nodes[t->node].exo_at_pause || oracle_recent(o, k))
+    if (c->waive_none || strcmp(c->reserve, "none") == 0 || c->exo_at != o->nodes[t->node].exo_at_pause ||
+        oracle_recent(o, k))
         return;
     o->checks[3]++;
     if (!oracle_survives_one_more(o->w, k, strcmp(c->reserve, "protected") == 0))
-        oracle_break(o, 3, "with %s drained %s does not survive one more loss", o->w->nodes[t->node].id, c->id);
+        oracle_break(o, 3, "with %s drained %s does not survive one more loss", o->w->nodes[t->node].id,
+                     c->id);
 }
 
 void oracle_truth(struct sim_oracle *o, const struct world_truth *t)
 {
-    struct oracle_intent *x = oracle_find(o, WORLD_NONE, t->op);
+    struct oracle_intent *x = oracle_find(o, o->nodes[t->node].store, t->op);
 
     o->checks[24]++;
+    if (x == NULL || !x->started) /* begun for a controller before this one */
+        for (uint32_t i = 0; i < ORACLE_STORES && (x == NULL || !x->started); i++)
+            x = oracle_find(o, i, t->op) != NULL ? oracle_find(o, i, t->op) : x;
     if (x == NULL || !x->started) {
-        oracle_break(o, x == NULL ? 24 : 18, "an effect of %s on %s has no %s", t->op, o->w->nodes[t->node].id,
-                     x == NULL ? "intent" : "START");
+        oracle_break(o, x == NULL ? 24 : 18, "an effect of %s on %s has no %s", t->op,
+                     o->w->nodes[t->node].id, x == NULL ? "intent" : "START");
         return;
     }
     if (counts_once(t->what)) {
@@ -111,23 +120,26 @@ void oracle_check_done(struct sim_oracle *o, uint32_t node)
         return;
     if (n->ubr < WORLD_UBR_NEW || !n->has_package)
         oracle_break(o, 17, "%s counts as done and lacks the patch", n->id);
-    else if (n->pending_in || n->pending_out || (o->policy.reboot_always && n->boot <= n->boot_installed && !n->compliant_at_start))
+    else if (n->pending_in || n->pending_out ||
+             (o->policy.reboot_always && n->boot <= n->boot_installed && !n->compliant_at_start))
         oracle_break(o, 17, "%s counts as done and has not booted since", n->id);
     else if (!world_node_up(o->w, node) || n->paused)
         oracle_break(o, 17, "%s counts as done and is not in service", n->id);
-    else if (!world_storage_whole(o->w, n->cluster) && o->w->clusters[n->cluster].dirty_since < o->w->now - o->policy.fresh_ms - o->policy.slack_ms)
+    else if (!world_storage_whole(o->w, n->cluster) &&
+             o->w->clusters[n->cluster].dirty_since < o->w->now - o->policy.fresh_ms - o->policy.slack_ms)
         oracle_break(o, 17, "%s counts as done and its storage is not whole", n->id);
 }
 
 /* Out ends when a node is back and its storage is whole. */
 static void nodes_in(struct sim_oracle *o)
 {
-    struct sim_world *w = (struct sim_world *)(uintptr_t)o->w;
+    struct sim_world *w = o->w;
 
     for (uint32_t i = 0; i < w->n_nodes; i++) {
         struct world_node *n = &w->nodes[i];
 
-        if (n->out_since != 0 && !n->paused && n->power == POWER_ON && !n->storage_out && world_storage_whole(w, n->cluster))
+        if (n->out_since != 0 && !n->paused && n->power == POWER_ON && !n->storage_out &&
+            world_storage_whole(w, n->cluster))
             n->out_since = 0;
     }
 }

@@ -16,12 +16,14 @@ bool world_receives(const struct sim_world *w, uint32_t node)
 
 bool world_vm_live(const struct world_vm *v)
 {
-    return !v->gone && (v->state == GUEST_RUNNING || v->state == GUEST_MIGRATING || v->state == GUEST_STARTING);
+    return !v->gone &&
+           (v->state == GUEST_RUNNING || v->state == GUEST_MIGRATING || v->state == GUEST_STARTING);
 }
 
 bool world_may_own(const struct sim_world *w, const struct world_vm *v, uint32_t node)
 {
-    return w->nodes[node].cluster == w->nodes[v->node].cluster && (v->owners == 0 || (v->owners >> node & 1u));
+    return w->nodes[node].cluster == w->nodes[v->node].cluster &&
+           (v->owners == 0 || (v->owners >> node & 1u));
 }
 
 int64_t world_free_mib(const struct sim_world *w, uint32_t node)
@@ -281,8 +283,8 @@ bool world_foreign_move(struct sim_world *w, uint32_t vm, uint32_t to)
 {
     struct world_vm *v = &w->vms[vm];
 
-    if (v->gone || v->state != GUEST_RUNNING || v->dda || !v->clustered || v->node == to || !world_receives(w, to) ||
-        !world_may_own(w, v, to) || world_free_mib(w, to) < v->memory_mib)
+    if (v->gone || v->state != GUEST_RUNNING || v->dda || !v->clustered || v->node == to ||
+        !world_receives(w, to) || !world_may_own(w, v, to) || world_free_mib(w, to) < v->memory_mib)
         return false;
     world_touched(w, WORLD_NONE, v->node);
     world_touched(w, WORLD_NONE, to);
@@ -299,8 +301,14 @@ void world_vm_create(struct sim_world *w, uint32_t node)
     if (w->n_vms == WORLD_VMS || world_free_mib(w, node) < 4096 || !world_receives(w, node))
         return;
     v = &w->vms[w->n_vms];
-    *v = (struct world_vm){ .node = node, .to = WORLD_NONE, .state = GUEST_RUNNING, .clustered = true,
-                            .memory_mib = 2048, .here_since = w->now, .slow_permille = 1000, .by_others = true };
+    *v = (struct world_vm){ .node = node,
+                            .to = WORLD_NONE,
+                            .state = GUEST_RUNNING,
+                            .clustered = true,
+                            .memory_mib = 2048,
+                            .here_since = w->now,
+                            .slow_permille = 1000,
+                            .by_others = true };
     w->made_vms++;
     memcpy(v->id, "00000000-0000-4000-8000-00000000ff00", 37);
     v->id[34] = (char)('0' + w->n_vms / 10);
@@ -361,7 +369,8 @@ void world_heal(struct sim_world *w)
 
         v->refuses = v->fails_half = v->crashes = v->no_heartbeat = false;
         v->slow_permille = 1000;
-        if (!v->gone && v->state == GUEST_OFF && v->down == DOWN_EXOGENOUS && v->restart_at == 0 && v->clustered)
+        if (!v->gone && v->state == GUEST_OFF && v->down == DOWN_EXOGENOUS && v->restart_at == 0 &&
+            v->clustered)
             v->restart_at = w->now + SECOND_MS;
     }
 }

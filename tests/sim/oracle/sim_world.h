@@ -54,7 +54,7 @@ struct world_node {
     bool paused, paused_ours, paused_admin, evicted, vmms, storage_out;
     uint32_t ubr;
     bool pending_in, pending_out, pending_again, has_package; /* has_package: servicing says installed */
-    uint32_t boot_installed; /* boot in which the package was put in */
+    uint32_t boot_installed;                                  /* boot in which the package was put in */
     time_ms servicing_until;
     int64_t memory_mib, reserve_mib;
     uint32_t speed_permille; /* hidden: how long this model takes */
@@ -88,9 +88,23 @@ struct world_vm {
 };
 
 enum world_what {
-    TRUTH_PAUSE, TRUTH_RESUME, TRUTH_MOVE_BEGIN, TRUTH_MOVE_END, TRUTH_PARK, TRUTH_UNPARK, TRUTH_STORAGE_OUT,
-    TRUTH_STORAGE_IN, TRUTH_VMMS_STOP, TRUTH_VMMS_START, TRUTH_INSTALL_BEGIN, TRUTH_INSTALL_END, TRUTH_REMOVE_BEGIN,
-    TRUTH_REMOVE_END, TRUTH_REBOOT, TRUTH_GROUPS, TRUTH_SETTING
+    TRUTH_PAUSE,
+    TRUTH_RESUME,
+    TRUTH_MOVE_BEGIN,
+    TRUTH_MOVE_END,
+    TRUTH_PARK,
+    TRUTH_UNPARK,
+    TRUTH_STORAGE_OUT,
+    TRUTH_STORAGE_IN,
+    TRUTH_VMMS_STOP,
+    TRUTH_VMMS_START,
+    TRUTH_INSTALL_BEGIN,
+    TRUTH_INSTALL_END,
+    TRUTH_REMOVE_BEGIN,
+    TRUTH_REMOVE_END,
+    TRUTH_REBOOT,
+    TRUTH_GROUPS,
+    TRUTH_SETTING
 };
 /* An effect of ours, at the moment it takes hold of the world. */
 struct world_truth {
@@ -179,7 +193,8 @@ uint32_t world_effect_of(const struct sim_world *w, uint32_t node, const char *a
 /* What the drivers report (sim_facts.c). */
 void world_write_facts(const struct sim_world *w, uint32_t node, struct buf *out);
 void world_write_vms(const struct sim_world *w, uint32_t node, struct buf *out);
-void world_write_gate(const struct sim_world *w, uint32_t node, const char *type, time_ms since, struct buf *out);
+void world_write_gate(const struct sim_world *w, uint32_t node, const char *type, time_ms since,
+                      struct buf *out);
 void world_write_storage(const struct sim_world *w, uint32_t node, struct buf *out);
 void world_write_verify(const struct sim_world *w, uint32_t node, struct buf *out);
 void world_write_empty(const struct sim_world *w, uint32_t node, const char *form, uint64_t parked,

@@ -19,8 +19,14 @@ static void make_node(struct sim_world *w, uint32_t i, uint32_t cluster)
 {
     struct world_node *n = &w->nodes[i];
 
-    *n = (struct world_node){ .cluster = cluster, .boot = 1, .power = POWER_ON, .up_at = TIME_NEVER, .vmms = true,
-                              .boot_at = w->now - DAY_MS, .ubr = WORLD_UBR_OLD, .reserve_mib = 4096 };
+    *n = (struct world_node){ .cluster = cluster,
+                              .boot = 1,
+                              .power = POWER_ON,
+                              .up_at = TIME_NEVER,
+                              .vmms = true,
+                              .boot_at = w->now - DAY_MS,
+                              .ubr = WORLD_UBR_OLD,
+                              .reserve_mib = 4096 };
     name_node(n->id, i);
     memcpy(n->machine, "machine-HV00", 13);
     n->machine[11] = n->id[3];
@@ -39,8 +45,11 @@ static void make_cluster(struct sim_world *w, uint32_t c, uint32_t first, uint32
 {
     struct world_cluster *k = &w->clusters[c];
 
-    *k = (struct world_cluster){ .s2d = prng_permille(&w->rng, 400), .slots = 1 + below(w, 3), .balancer = 2,
-                                 .bandwidth_mib_s = 500 + 100 * below(w, 8), .core_owner = first + below(w, n) };
+    *k = (struct world_cluster){ .s2d = prng_permille(&w->rng, 400),
+                                 .slots = 1 + below(w, 3),
+                                 .balancer = 2,
+                                 .bandwidth_mib_s = 500 + 100 * below(w, 8),
+                                 .core_owner = first + below(w, n) };
     memcpy(k->id, "clu-a", 6);
     k->id[4] = (char)('a' + c);
     k->witness = n == 2 || n % 2 == 0 || prng_permille(&w->rng, 500);
@@ -59,9 +68,15 @@ static void make_vm(struct sim_world *w, uint32_t i, uint32_t node)
     static const uint32_t sizes[] = { 2048, 4096, 4096, 8192 };
     struct world_vm *v = &w->vms[i];
 
-    *v = (struct world_vm){ .node = node, .to = WORLD_NONE, .state = GUEST_RUNNING, .clustered = true,
-                            .memory_mib = sizes[below(w, 4)], .here_since = w->now - DAY_MS,
-                            .consent_method = "shutdown", .slow_permille = 1000, .must_restart = prng_permille(&w->rng, 300) };
+    *v = (struct world_vm){ .node = node,
+                            .to = WORLD_NONE,
+                            .state = GUEST_RUNNING,
+                            .clustered = true,
+                            .memory_mib = sizes[below(w, 4)],
+                            .here_since = w->now - DAY_MS,
+                            .consent_method = "shutdown",
+                            .slow_permille = 1000,
+                            .must_restart = prng_permille(&w->rng, 300) };
     memcpy(v->id, "00000000-0000-4000-8000-000000000000", 37);
     v->id[34] = (char)('0' + i / 10);
     v->id[35] = (char)('0' + i % 10);
@@ -86,7 +101,8 @@ static void make_pairs(struct sim_world *w)
 
         if (!prng_permille(&w->rng, 60) || a->anti != 0 || b->anti != 0 || a->node == b->node)
             continue;
-        if (w->nodes[a->node].cluster != w->nodes[b->node].cluster || a->dda || b->dda || !a->clustered || !b->clustered)
+        if (w->nodes[a->node].cluster != w->nodes[b->node].cluster || a->dda || b->dda || !a->clustered ||
+            !b->clustered)
             continue;
         roomy = !w->clusters[w->nodes[a->node].cluster].waive_none;
         a->anti = b->anti = i + 1;
@@ -106,7 +122,7 @@ static void make_memory(struct sim_world *w, uint32_t c, uint32_t first, uint32_
             most = w->vms[i].memory_mib > most ? w->vms[i].memory_mib : most;
         }
     each = n >= 3 && !w->clusters[c].waive_none ? used / (n - 2) : used / (n > 1 ? n - 1 : 1);
-    each = tight ? each * 3 / 4 : each * (int64_t)(11 + below(w, 8)) / 10 + most;
+    each = tight ? each : each * (int64_t)(12 + below(w, 10)) / 10 + 2 * most;
     if (w->clusters[c].max_out == 2)
         each = each * 3 / 2;
     for (uint32_t i = first; i < first + n; i++) {

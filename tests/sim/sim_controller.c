@@ -1,0 +1,335 @@
+/* A controller process: survey, replay, run; it may die at any kill point,
+ * be paused for hours and go on (the stale leader), or be one of two. */
+#include "tests/sim/sim.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+uint32_t sim_store_of(const struct sim *s, const char *controller)
+{
+    for (uint32_t i = 0; i < s->n_ids; i++)
+        if (strcmp(s->ids[i].controller, controller) == 0)
+            return s->ids[i].store;
+    return SIM_NONE;
+}
+
+static void remember_id(struct sim *s, const char *controller, uint32_t store)
+{
+    struct sim_id *id;
+
+    if (s->n_ids == SIM_IDS)
+        return;
+    id = &s->ids[s->n_ids++];
+    memcpy(id->controller, controller, sizeof id->controller);
+    id->store = store;
+}
+
+bool sim_kill_point(struct sim_controller *c, enum sim_probe where)
+{
+    struct sim *s = c->s;
+    bool dies = (int64_t)s->kill_point++ == s->opt.kill_at;
+
+    if (c->dying)
+        return true;
+    if (!dies && !s->calm)
+        dies = sim_chance(s, c->recovering ? 2 : 1);
+    if (!dies)
+        return false;
+    c->dying = true;
+    s->probes[where]++;
+    SIM_HIT(s, controller_killed);
+    return true;
+}
+
+/* The log, with the process around it dying before or after the append. */
+static int ctl_append(struct event_log *base, const struct event *ev, const struct command_list *commands,
+                      const struct engine *engine, struct err *err)
+{
+    struct sim_ctl_log *l = (struct sim_ctl_log *)(void *)base;
+    struct sim_controller *c = l->c;
+    int rc;
+
+    if (sim_kill_point(c, PROBE_killed_before_append))
+        return err_set(err, ERR_IO, "killed");
+    if (sim_chance(c->s, 9) || sim_chance(c->s, 10) || sim_chance(c->s, 11)) {
+        SIM_HIT(c->s, store_failed);
+        c->log->fail_next = true;
+    }
+    rc = c->log->base.append(&c->log->base, ev, commands, engine, err);
+    if (rc == 0)
+        sim_kill_point(c, PROBE_killed_after_append);
+    return rc;
+}
+
+static struct log_position ctl_position(const struct event_log *base)
+{
+    const struct sim_ctl_log *l = (const struct sim_ctl_log *)(const void *)base;
+
+    return l->c->log->base.position(&l->c->log->base);
+}
+
+static void keep_time(struct sim_controller *c)
+{
+    time_ms due = engine_deadline(c->engine);
+
+    if (due == TIME_NEVER)
+        return;
+    due = due > c->s->now ? due : c->s->now + 1;
+    if (due >= c->due)
+        return;
+    c->due = due;
+    sim_put(c->s, due, SIM_Q_CTL_TIME, c->index, c->life, 0, NULL, 0);
+}
+
+static void clear_process(struct sim_controller *c)
+{
+    if (c->engine != NULL) {
+        runner_clear(&c->runner);
+        engine_free(c->engine);
+        c->engine = NULL;
+    }
+    sim_backend_free(&c->backend);
+    for (uint32_t i = 0; i < c->held.n; i++)
+        free(c->held.items[i].text);
+    c->held.n = 0;
+}
+
+void sim_ctl_kill(struct sim *s, uint32_t ctl)
+{
+    struct sim_controller *c = &s->ctls[ctl];
+
+    if (c->state == CTL_OFF)
+        return;
+    sim_say(s, "controller %u ends", ctl);
+    sim_net_ctl_gone(s, ctl);
+    clear_process(c);
+    c->state = CTL_OFF;
+    c->life++;
+    c->dying = c->paused = c->recovering = false;
+    oracle_store_recovered(&s->oracle, c->log->store);
+}
+
+/* Dead by a fault: somebody or something starts it again. */
+static void die(struct sim_controller *c)
+{
+    struct sim *s = c->s;
+
+    sim_ctl_kill(s, c->index);
+    if (c->index == s->primary)
+        sim_put(s, s->now + prng_between(&s->rng_fault, 1, 600) * SECOND_MS, SIM_Q_CTL_START, c->index,
+                c->life, 0, NULL, 0);
+}
+
+void sim_ctl_feed(struct sim_controller *c, struct event *ev)
+{
+    struct err err = { 0 };
+    int rc;
+
+    if (c->state != CTL_LIVE || c->dying)
+        return;
+    ev->at = c->s->now;
+    rc = runner_feed(&c->runner, ev, &err);
+    if (rc != 0 && rc != ERR_INVALID && rc != ERR_STATE)
+        c->dying = true; /* stopped: rebuild from the log (I25) */
+    if (rc == ERR_INTERNAL || rc == ERR_DIVERGED) {
+        oracle_break(&c->s->oracle, 25, "the engine broke: %s", err.text);
+        return;
+    }
+    if (rc != 0)
+        sim_say(c->s, "controller %u: %s refused: %s", c->index, event_type_name(ev->type), err.text);
+    if (!c->dying)
+        sim_kill_point(c, PROBE_killed_between_submits);
+    if (c->dying)
+        die(c);
+    else
+        keep_time(c);
+}
+
+/* ---- start: survey, then replay ---- */
+
+void sim_ctl_start(struct sim *s, uint32_t ctl, uint32_t log, bool takeover)
+{
+    struct sim_controller *c = &s->ctls[ctl];
+    uint8_t bytes[ID_RANDOM_BYTES];
+
+    assert(c->state == CTL_OFF);
+    c->s = s;
+    c->index = ctl;
+    c->log = &s->logs[log];
+    c->takeover = takeover;
+    c->state = CTL_SURVEY;
+    c->dying = c->paused = c->refused_stale = false;
+    c->recovering = true;
+    c->due = TIME_NEVER;
+    c->starts++;
+    for (unsigned i = 0; i < ID_RANDOM_BYTES; i++)
+        bytes[i] = (uint8_t)prng_below(&s->rng_ids, 256);
+    id_from_bytes(bytes, c->id);
+    remember_id(s, c->id, c->log->store);
+    sim_say(s, "controller %u starts on store %u%s", ctl, log, takeover ? " by takeover" : "");
+    sim_backend_init(c);
+    sim_backend_survey(c);
+    sim_put(s, s->now + 15 * SECOND_MS, SIM_Q_SURVEY, ctl, c->life, 0, NULL, 0);
+}
+
+static bool is_stale(const struct sim_controller *c, uint64_t *ret_epoch)
+{
+    bool stale = false;
+
+    *ret_epoch = c->log->epoch;
+    for (uint32_t i = 0; i < c->s->world.n_nodes; i++) {
+        const struct sim_link *l = &c->backend.links[i];
+
+        if (!l->greeted_once)
+            continue;
+        if ((uint64_t)l->epoch_seen > *ret_epoch)
+            *ret_epoch = (uint64_t)l->epoch_seen;
+        stale = stale || !sim_log_holds(c->log, (uint64_t)l->log_seq, l->log_hash);
+    }
+    return stale;
+}
+
+static bool replay(struct sim_controller *c)
+{
+    struct arena mem = ARENA_INIT;
+    struct err err = { 0 };
+    int rc = 0;
+
+    for (uint32_t i = 0; i < c->log->entries.n && rc == 0; i++) {
+        const struct sim_entry *e = &c->log->entries.items[i];
+        struct event ev;
+
+        rc = event_read(e->event, strlen(e->event), c->s->plan->inv, &mem, &ev, &err);
+        if (rc == 0)
+            rc = runner_replay(&c->runner, &ev, e->commands, &err);
+        arena_clear(&mem);
+    }
+    if (rc != 0)
+        oracle_break(&c->s->oracle, 23, "replay: %s", err.text);
+    return rc == 0;
+}
+
+static void first_event(struct sim_controller *c)
+{
+    struct event ev = { .node = IX_NONE, .cluster = IX_NONE };
+
+    if (c->log->entries.n == 0) {
+        ev.type = EV_RUN_START;
+        ev.u.run_start.run = "r1";
+        ev.u.run_start.plan_hash = c->s->plan->hash;
+        ev.u.run_start.person = "night";
+        ev.u.run_start.controller = c->id;
+        ev.u.run_start.revision = ENGINE_REVISION;
+        ev.u.run_start.epoch = c->epoch;
+        ev.u.run_start.approval_expires = c->s->policy.expires != 0 ? c->s->policy.expires : TIME_NEVER;
+    } else {
+        ev.type = EV_CONTROLLER_START;
+        ev.u.controller_start.controller = c->id;
+        ev.u.controller_start.person = "on-call";
+        ev.u.controller_start.revision = ENGINE_REVISION;
+        ev.u.controller_start.epoch = c->epoch;
+        ev.u.controller_start.takeover = c->takeover;
+    }
+    sim_ctl_feed(c, &ev);
+}
+
+/* The survey is over: who am I, is my log the newest, what was there? */
+void sim_ctl_surveyed(struct sim *s, uint32_t ctl)
+{
+    struct sim_controller *c = &s->ctls[ctl];
+    struct err err = { 0 };
+    uint64_t epoch;
+    int rc;
+
+    if (is_stale(c, &epoch) && !c->takeover) {
+        SIM_HIT(s, stale_copy_refused);
+        sim_ctl_kill(s, ctl);
+        c->refused_stale = true;
+        return;
+    }
+    c->epoch = epoch + 1;
+    c->backend.takeover = c->takeover;
+    if (c->takeover)
+        SIM_HIT(s, takeover);
+    rc = engine_new(s->plan, &c->engine, &err);
+    assert(rc == 0);
+    (void)rc;
+    c->ctl_log = (struct sim_ctl_log){ .base = { .append = ctl_append, .position = ctl_position }, .c = c };
+    runner_init(&c->runner, c->engine, &c->ctl_log.base, &c->backend.base);
+    if (sim_kill_point(c, PROBE_killed_in_recovery) || !replay(c)) {
+        die(c);
+        return;
+    }
+    c->state = CTL_LIVE;
+    first_event(c);
+    c->recovering = false;
+}
+
+/* ---- life ---- */
+
+void sim_ctl_time(struct sim *s, uint32_t ctl)
+{
+    struct sim_controller *c = &s->ctls[ctl];
+    struct event ev = { .type = EV_TIMEOUT, .node = IX_NONE, .cluster = IX_NONE };
+
+    c->due = TIME_NEVER;
+    if (c->state != CTL_LIVE)
+        return;
+    if (engine_deadline(c->engine) > s->now)
+        keep_time(c);
+    else
+        sim_ctl_feed(c, &ev);
+}
+
+void sim_ctl_verb(struct sim *s, uint32_t ctl, enum verb v, uint32_t node, const char *op,
+                  enum op_witness decision)
+{
+    struct sim_controller *c = &s->ctls[ctl];
+    struct event ev = { .type = EV_VERB, .node = node, .cluster = IX_NONE };
+
+    ev.u.verb.verb = v;
+    ev.u.verb.person = "operator";
+    ev.u.verb.ticket = "CHG1";
+    ev.u.verb.reason = "because";
+    ev.u.verb.op = op;
+    ev.u.verb.accept_unknown = true;
+    ev.u.verb.decision = decision;
+    sim_say(s, "verb %s%s%s", verb_name(v), node == IX_NONE ? "" : " ",
+            node == IX_NONE ? "" : s->world.nodes[node].id);
+    sim_ctl_feed(c, &ev);
+}
+
+void sim_ctl_pause(struct sim *s, uint32_t ctl, dur_ms d)
+{
+    struct sim_controller *c = &s->ctls[ctl];
+
+    if (c->state == CTL_OFF || c->paused)
+        return;
+    c->paused = true;
+    c->paused_until = s->now + d;
+    sim_put(s, c->paused_until, SIM_Q_CTL_WAKE, ctl, c->life, 0, NULL, 0);
+}
+
+/* What comes for a paused process waits in its sockets. */
+bool sim_ctl_hold_item(struct sim *s, struct sim_item *it)
+{
+    struct sim_controller *c;
+    struct sim_item *kept;
+    uint32_t ctl = SIM_NONE;
+
+    if (it->kind == SIM_Q_TO_CTL || it->kind == SIM_Q_CLOSED_CTL)
+        ctl = s->conns[it->a % SIM_CONNS].id == it->a ? s->conns[it->a % SIM_CONNS].ctl : SIM_NONE;
+    else if (it->kind == SIM_Q_CTL_TIME || it->kind == SIM_Q_ASK_LIMIT || it->kind == SIM_Q_CLAIM_LIMIT ||
+             it->kind == SIM_Q_CONNECT || it->kind == SIM_Q_LOCAL || it->kind == SIM_Q_SURVEY ||
+             it->kind == SIM_Q_STAGED)
+        ctl = it->a;
+    if (ctl == SIM_NONE || !s->ctls[ctl].paused)
+        return false;
+    c = &s->ctls[ctl];
+    kept = list_push(&c->held);
+    assert(kept != NULL);
+    *kept = *it;
+    it->text = NULL;
+    return true;
+}

@@ -1,0 +1,458 @@
+/* The fault model B.2 as a table, and what each fault does. A seed arms a
+ * few (swarm): at a time, or at the n-th opportunity. */
+#include "tests/sim/sim.h"
+
+#include <string.h>
+
+const struct sim_fault_row sim_fault_rows[SIM_FAULTS] = {
+    [1] = { "F1", "controller killed around an event", NULL, true },
+    [2] = { "F2", "controller killed during recovery", NULL, true },
+    [3] = { "F3", "controller paused and continued", NULL, false },
+    [4] = { "F4", "second controller from a copied or old store", NULL, false },
+    [5] = { "F5", "out of memory", "Nth-failure loops: tests/unit and tests/torture", true },
+    [6] = { "F6", "clock of a node jumps", NULL, false },
+    [7] = { "F7", "operator's verbs at any moment", NULL, false },
+    [8] = { "F8", "controller upgraded in mid-run",
+            "takeover by another revision has no engine of that revision to run", false },
+    [9] = { "F9", "disk full under the store", NULL, true },
+    [10] = { "F10", "store busy", NULL, true },
+    [11] = { "F11", "store input/output error", NULL, true },
+    [12] = { "F12", "lost or torn write", "below the contract of append: tests/torture", true },
+    [13] = { "F13", "corrupt store", "below the contract of append: tests/torture", false },
+    [14] = { "F14", "connect refused or times out", NULL, false },
+    [15] = { "F15", "connection cut in mid-command", NULL, true },
+    [16] = { "F16", "half-open connection", NULL, true },
+    [17] = { "F17", "reply twice, late", NULL, true },
+    [18] = { "F18", "slow channel", NULL, false },
+    [19] = { "F19", "partition: node not reachable, cluster sees it", NULL, false },
+    [20] = { "F20", "host key changed", NULL, false },
+    [21] = { "F21", "authentication refused", NULL, false },
+    [22] = { "F22", "agent killed around a journal record", NULL, true },
+    [23] = { "F23", "agent's journal lost", NULL, false },
+    [24] = { "F24", "two agents on one node", "the journal's lock is the host's: tests/torture", false },
+    [25] = { "F25", "garbage from a driver", NULL, true },
+    [26] = { "F26", "driver says done when it is not", NULL, false },
+    [27] = { "F27", "journal cannot be written", NULL, true },
+    [28] = { "F28", "reboot never returns", NULL, false },
+    [29] = { "F29", "reboot returns late", NULL, false },
+    [30] = { "F30", "patch rolled back at boot", NULL, false },
+    [31] = { "F31", "another reboot is pending", NULL, false },
+    [32] = { "F32", "node crashes", NULL, false },
+    [33] = { "F33", "node replaced under the same name", NULL, false },
+    [34] = { "F34", "package corrupt on the node", NULL, false },
+    [35] = { "F35", "installation fails or says odd things", NULL, false },
+    [36] = { "F36", "VM refuses to move", NULL, false },
+    [37] = { "F37", "migration fails half-way", NULL, false },
+    [38] = { "F38", "migration much slower", NULL, false },
+    [39] = { "F39", "VM created, deleted, resized, moved by others", NULL, false },
+    [40] = { "F40", "node paused or resumed by an admin", NULL, false },
+    [41] = { "F41", "witness lost, node evicted", NULL, false },
+    [42] = { "F42", "storage repair stuck, a disk fails", NULL, false },
+    [43] = { "F43", "capacity shrinks", NULL, false },
+    [44] = { "F44", "groups stay behind", NULL, false },
+    [45] = { "F45", "owner list changes", NULL, false },
+    [46] = { "F46", "cluster group moves during a call", NULL, false },
+    [47] = { "F47", "gate evidence goes bad", NULL, false },
+    [48] = { "F48", "gate's service is down", NULL, false },
+    [49] = { "F49", "alarm after the gate", NULL, false },
+};
+
+static uint32_t pick_fault(struct sim *s, struct prng *p)
+{
+    for (uint32_t tries = 0; tries < 1000; tries++) {
+        uint32_t f = 1 + (uint32_t)prng_below(p, SIM_FAULTS - 1);
+
+        if (sim_fault_rows[f].why_not == NULL && (s->opt.fault_mask == 0 || (s->opt.fault_mask >> f & 1u)))
+            return f;
+    }
+    return 0;
+}
+
+/* How often an opportunity comes by in a run, roughly. */
+static uint32_t opportunities(uint32_t fault)
+{
+    switch (fault) {
+    case 1:
+        return 1200;
+    case 2:
+        return 6;
+    case 9:
+    case 10:
+    case 11:
+        return 500;
+    case 15:
+    case 16:
+    case 17:
+        return 900;
+    case 22:
+    case 27:
+        return 250;
+    case 25:
+        return 600;
+    default:
+        return 100;
+    }
+}
+
+void sim_faults_arm(struct sim *s)
+{
+    struct prng p;
+    uint32_t n;
+
+    prng_init(&p, s->opt.seed ^ 0xfa017);
+    n = 1 + (uint32_t)(prng_below(&p, 3) + prng_below(&p, 3)); /* 1..5, median 3 */
+    s->n_armed = s->fired = 0;
+    if (s->opt.calm_only || s->opt.kill_at >= 0)
+        return;
+    for (uint32_t i = 0; i < n; i++) {
+        struct sim_armed *a = &s->armed[s->n_armed];
+        uint32_t span = 10 + 25 * s->world.n_nodes;
+
+        *a = (struct sim_armed){ .fault = pick_fault(s, &p) };
+        a->at = WORLD_START + (time_ms)prng_below(&p, span * 60) * SECOND_MS;
+        if (prng_permille(&p, 300))
+            a->at = WORLD_START + (time_ms)prng_below(&p, span * 12) * SECOND_MS;
+        a->nth = 1 + (uint32_t)prng_below(&p, opportunities(a->fault));
+        a->left_out = (s->opt.drop_mask >> i & 1u) != 0;
+        if (a->fault == 0)
+            continue;
+        s->n_armed++;
+        if (!sim_fault_rows[a->fault].by_chance && !a->left_out)
+            sim_put(s, a->at, SIM_Q_FAULT, i, 0, 0, NULL, 0);
+        if (a->fault == 2 && !a->left_out) /* a death first, else there is no recovery to die in */
+            sim_put(s, a->at, SIM_Q_FAULT, i, 1, 0, NULL, 0);
+    }
+}
+
+static void fired(struct sim *s, uint32_t fault)
+{
+    s->fired++;
+    s->totals->fault_hits[fault]++;
+    sim_say(s, "fault %s: %s", sim_fault_rows[fault].id, sim_fault_rows[fault].text);
+}
+
+bool sim_chance(struct sim *s, uint32_t fault)
+{
+    if (s->calm)
+        return false;
+    for (uint32_t i = 0; i < s->n_armed; i++) {
+        struct sim_armed *a = &s->armed[i];
+
+        if (a->fault != fault || a->fired || a->left_out || ++a->seen < a->nth)
+            continue;
+        a->fired = true;
+        fired(s, fault);
+        return true;
+    }
+    return false;
+}
+
+static uint32_t any_node(struct sim *s)
+{
+    return (uint32_t)prng_below(&s->rng_fault, s->world.n_nodes);
+}
+
+static uint32_t any_vm(struct sim *s)
+{
+    return (uint32_t)prng_below(&s->rng_fault, s->world.n_vms);
+}
+
+static void until_later(struct sim *s, uint32_t fault, uint32_t subject, dur_ms lo, dur_ms hi)
+{
+    sim_put(s, s->now + prng_between(&s->rng_fault, lo, hi), SIM_Q_FAULT_END, fault, subject, 0, NULL, 0);
+}
+
+static void second_controller(struct sim *s)
+{
+    uint32_t ctl = s->primary, other = SIM_NONE;
+    struct sim_log *from = &s->logs[0];
+    uint64_t up_to = from->entries.n;
+
+    for (uint32_t i = 0; i < SIM_CONTROLLERS; i++)
+        if (s->ctls[i].state == CTL_OFF && i != ctl && s->ctls[i].log == NULL)
+            other = i;
+    if (other == SIM_NONE || s->n_logs >= ORACLE_STORES)
+        return;
+    from = s->ctls[ctl].log;
+    up_to = from->entries.n;
+    if (prng_permille(&s->rng_fault, 500) && up_to > 1)
+        up_to = 1 + prng_below(&s->rng_fault, up_to);
+    if (up_to == 0)
+        return;
+    sim_log_copy(s, from, &s->logs[s->n_logs], up_to);
+    sim_ctl_start(s, other, s->n_logs, prng_permille(&s->rng_fault, 600));
+    if (s->ctls[other].takeover)
+        s->primary = other; /* the on-call engineer means it */
+    s->n_logs++;
+}
+
+static void odd_verb(struct sim *s)
+{
+    static const enum verb verbs[] = { VERB_PAUSE,    VERB_RESUME,    VERB_ABORT,
+                                       VERB_RETRY,    VERB_SET_ASIDE, VERB_PROMOTE,
+                                       VERB_ROLLBACK, VERB_RETURN,    VERB_ABORT_FORCE };
+    enum verb v = verbs[prng_below(&s->rng_fault, sizeof verbs / sizeof verbs[0])];
+    bool by_node = v == VERB_RETRY || v == VERB_SET_ASIDE || v == VERB_RETURN;
+
+    if (s->opt.no_verbs)
+        return;
+    if (v == VERB_ABORT)
+        SIM_HIT(s, aborted);
+    if (s->ctls[s->primary].state == CTL_LIVE && !s->ctls[s->primary].paused)
+        sim_ctl_verb(s, s->primary, v, by_node ? any_node(s) : IX_NONE, NULL, WITNESS_NOT_ASKED);
+    if (v == VERB_PAUSE)
+        until_later(s, 7, 0, 5 * MINUTE_MS, 60 * MINUTE_MS);
+}
+
+static void vm_by_others(struct sim *s)
+{
+    uint32_t vm = any_vm(s), what = (uint32_t)prng_below(&s->rng_fault, 4);
+
+    if (what == 0)
+        world_vm_create(&s->world, any_node(s));
+    else if (what == 1)
+        world_vm_delete(&s->world, vm);
+    else if (what == 2)
+        world_vm_resize(&s->world, vm, s->world.vms[vm].memory_mib * 3 / 2);
+    else if (world_foreign_move(&s->world, vm, any_node(s)))
+        SIM_HIT(s, foreign_move_in_drain);
+}
+
+static void cluster_fault(struct sim *s, uint32_t fault, uint32_t node)
+{
+    struct sim_world *w = &s->world;
+    uint32_t k = w->nodes[node].cluster;
+
+    world_touched(w, WORLD_NONE, node);
+    switch (fault) {
+    case 40:
+        w->nodes[node].paused_admin = !w->nodes[node].paused;
+        w->nodes[node].paused = !w->nodes[node].paused;
+        until_later(s, fault, node, 10 * MINUTE_MS, 90 * MINUTE_MS);
+        break;
+    case 41:
+        if (w->clusters[k].witness && prng_permille(&s->rng_fault, 700))
+            w->clusters[k].witness_online = false;
+        else
+            w->nodes[node].evicted = true;
+        until_later(s, fault, node, 10 * MINUTE_MS, 60 * MINUTE_MS);
+        break;
+    case 42:
+        w->clusters[k].disk_failed = w->clusters[k].s2d;
+        world_storage_dirty(w, k);
+        until_later(s, fault, node, 10 * MINUTE_MS, 90 * MINUTE_MS);
+        break;
+    case 43:
+        w->nodes[node].memory_mib = w->nodes[node].memory_mib * 3 / 4;
+        break;
+    case 46:
+        w->clusters[k].core_owner = world_receives(w, node) ? node : w->clusters[k].core_owner;
+        break;
+    default:
+        break;
+    }
+}
+
+static void node_fault(struct sim *s, uint32_t fault, uint32_t node)
+{
+    struct world_node *n = &s->world.nodes[node];
+
+    switch (fault) {
+    case 26:
+        n->lies = true;
+        break;
+    case 28:
+        n->never_returns = true;
+        SIM_HIT(s, reboot_lost);
+        break;
+    case 29:
+        n->boot_extra_ms = prng_between(&s->rng_fault, 10, 120) * MINUTE_MS;
+        break;
+    case 30:
+        n->loses_patch = true;
+        break;
+    case 31:
+        n->boots_twice = true;
+        break;
+    case 34:
+        n->staged_corrupt = true;
+        break;
+    case 35:
+        if (prng_permille(&s->rng_fault, 600))
+            n->install_fails = true;
+        else
+            n->install_odd = true;
+        break;
+    case 44:
+        n->leaves_group = true;
+        break;
+    case 47:
+    case 49:
+        n->backup_broken = true;
+        n->backup_broken_at = s->now;
+        until_later(s, fault, node, 5 * MINUTE_MS, 60 * MINUTE_MS);
+        break;
+    case 48:
+        if (prng_permille(&s->rng_fault, 500))
+            n->refuse_pause = true;
+        else
+            n->vmms_sticks = true;
+        break;
+    case 32:
+        world_node_crash(&s->world, node, prng_between(&s->rng_fault, 120, 1200) * SECOND_MS,
+                         prng_permille(&s->rng_fault, 150));
+        break;
+    case 33: /* away, then back as another machine, with or without the old disk */
+        world_node_crash(&s->world, node, prng_between(&s->rng_fault, 300, 3600) * SECOND_MS, false);
+        n->machine[0] = 'M';
+        if (prng_permille(&s->rng_fault, 500)) {
+            s->agents[node].journal.n = 0;
+            oracle_journal_lost(&s->oracle, node);
+        }
+        break;
+    case 6:
+        n->clock_error_ms = prng_between(&s->rng_fault, -3600000, 36000000);
+        n->clock_bad_at = s->now;
+        until_later(s, fault, node, MINUTE_MS, HOUR_MS);
+        break;
+    default:
+        break;
+    }
+}
+
+static void vm_fault(struct sim *s, uint32_t fault)
+{
+    struct world_vm *v = &s->world.vms[any_vm(s)];
+
+    world_touched(&s->world, WORLD_NONE, v->node);
+    switch (fault) {
+    case 36:
+        v->refuses = true;
+        SIM_HIT(s, move_refused);
+        break;
+    case 37:
+        if (prng_permille(&s->rng_fault, 500))
+            v->fails_half = true;
+        else
+            v->crashes = true;
+        break;
+    case 38:
+        v->slow_permille = (uint32_t)prng_between(&s->rng_fault, 1200, 100000);
+        break;
+    case 45:
+        v->owners = 1u << v->node | 1u << any_node(s);
+        break;
+    default:
+        break;
+    }
+}
+
+static void channel_fault(struct sim *s, uint32_t fault, uint32_t node)
+{
+    switch (fault) {
+    case 14:
+    case 19:
+        s->partition |= 1u << node;
+        sim_net_half_open(s, node);
+        break;
+    case 18:
+        s->delay_extra_ms = 5000;
+        break;
+    case 20:
+        s->agents[node].host_key_changed = true;
+        sim_net_cut(s, node);
+        break;
+    case 21:
+        s->agents[node].auth_refused = true;
+        sim_net_cut(s, node);
+        break;
+    default:
+        break;
+    }
+    until_later(s, fault, node, MINUTE_MS, 60 * MINUTE_MS);
+}
+
+void sim_fault_now(struct sim *s, uint32_t armed)
+{
+    struct sim_armed *a = &s->armed[armed];
+    uint32_t f = a->fault, node = any_node(s);
+
+    if (s->calm || a->fired)
+        return;
+    if (f == 2) {
+        if (s->ctls[s->primary].state == CTL_LIVE) {
+            sim_ctl_kill(s, s->primary);
+            sim_put(s, s->now + MINUTE_MS, SIM_Q_CTL_START, s->primary, s->ctls[s->primary].life, 0, NULL, 0);
+        }
+        return;
+    }
+    a->fired = true;
+    fired(s, f);
+    if (f == 3)
+        sim_ctl_pause(s, s->primary, prng_between(&s->rng_fault, 1, 7200) * SECOND_MS);
+    else if (f == 4)
+        second_controller(s);
+    else if (f == 7)
+        odd_verb(s);
+    else if (f == 23)
+        sim_agent_lose_journal(s, node);
+    else if (f == 39)
+        vm_by_others(s);
+    else if (f == 36 || f == 37 || f == 38 || f == 45)
+        vm_fault(s, f);
+    else if (f >= 40 && f <= 46 && f != 44)
+        cluster_fault(s, f, node);
+    else if (f == 14 || (f >= 18 && f <= 21))
+        channel_fault(s, f, node);
+    else
+        node_fault(s, f, node);
+}
+
+void sim_fault_end(struct sim *s, uint32_t fault, uint32_t subject)
+{
+    struct sim_world *w = &s->world;
+
+    switch (fault) {
+    case 6:
+        w->nodes[subject].clock_error_ms = 0;
+        break;
+    case 7:
+        sim_ctl_verb(s, s->primary, VERB_RESUME, IX_NONE, NULL, WITNESS_NOT_ASKED);
+        break;
+    case 14:
+    case 19:
+        s->partition &= ~(1u << subject);
+        break;
+    case 18:
+        s->delay_extra_ms = 0;
+        break;
+    case 20:
+        s->agents[subject].host_key_changed = false;
+        break;
+    case 21:
+        s->agents[subject].auth_refused = false;
+        break;
+    case 40:
+        if (w->nodes[subject].paused_admin) {
+            w->nodes[subject].paused = w->nodes[subject].paused_admin = false;
+            world_touched(w, WORLD_NONE, subject);
+        }
+        break;
+    case 41:
+        w->clusters[w->nodes[subject].cluster].witness_online =
+            w->clusters[w->nodes[subject].cluster].witness;
+        w->nodes[subject].evicted = false;
+        world_touched(w, WORLD_NONE, subject);
+        break;
+    case 42:
+        w->clusters[w->nodes[subject].cluster].disk_failed = false;
+        world_touched(w, WORLD_NONE, subject);
+        break;
+    case 47:
+    case 49:
+        w->nodes[subject].backup_broken = false;
+        break;
+    default:
+        break;
+    }
+}

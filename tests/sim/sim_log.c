@@ -1,0 +1,285 @@
+/* An event log in memory: durable when append returns. What the projections
+ * say after each entry is told to the oracle as plain facts. */
+#include "tests/sim/sim.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct log_position log_position_of(const struct event_log *base)
+{
+    const struct sim_log *l = (const struct sim_log *)(const void *)base;
+    struct log_position p = { .seq = l->entries.n };
+
+    if (l->entries.n > 0)
+        memcpy(p.hash, l->entries.items[l->entries.n - 1].hash, SHA256_TEXT);
+    return p;
+}
+
+bool sim_log_holds(const struct sim_log *l, uint64_t seq, const char *hash)
+{
+    if (seq == 0)
+        return true;
+    return seq <= l->entries.n && strcmp(l->entries.items[seq - 1].hash, hash) == 0;
+}
+
+static const char *const evidence_words[OBSERVE_WHATS] = {
+    [OBSERVE_CLUSTER] = "cluster",
+    [OBSERVE_TIME] = "time",
+    [OBSERVE_BACKUP] = "backup",
+    [OBSERVE_HEARTBEAT] = "heartbeat",
+};
+
+static void tell_event(struct sim_log *l, const struct event *ev, bool moved_on)
+{
+    struct sim_oracle *o = &l->s->oracle;
+
+    if (ev->type == EV_RUN_START)
+        o->stores[l->store].approved = true;
+    if (ev->type == EV_VERB)
+        oracle_verb(o, l->store, ev->at, verb_name(ev->u.verb.verb));
+    if (ev->type == EV_OP_RESULT &&
+        (ev->u.op_result.record.state == OP_DONE || ev->u.op_result.record.state == OP_NONE))
+        oracle_result(o, l->store, ev->u.op_result.record.op, ev->node, moved_on);
+    if (ev->type == EV_NODE_CLAIMED)
+        for (uint32_t i = 0; i < ev->u.claimed.n_ops; i++)
+            if (ev->u.claimed.ops[i].state == OP_DONE)
+                oracle_result(o, l->store, ev->u.claimed.ops[i].op, ev->node, false);
+    if (ev->type == EV_OBSERVED && ev->u.observed.ok && evidence_words[ev->u.observed.what] != NULL)
+        oracle_evidence(o, l->store, ev->at, evidence_words[ev->u.observed.what], ev->node, ev->cluster,
+                        ev->u.observed.taken);
+}
+
+static void tell_intent(struct sim_log *l, const struct command *c, time_ms at)
+{
+    const struct inventory *inv = l->s->plan->inv;
+    struct oracle_intent_fact f = { .store = l->store,
+                                    .seq = l->entries.n,
+                                    .at = at,
+                                    .op = c->op,
+                                    .action = c->action,
+                                    .vm = "",
+                                    .to = "",
+                                    .node = inv->nodes[c->node].id };
+    struct json_doc *doc = NULL;
+
+    if (strcmp(c->action, "move_vm") == 0 || strcmp(c->action, "park_vm") == 0)
+        if (json_parse("args", c->args, strlen(c->args), &doc, NULL) == 0) {
+            f.vm = json_get_str(json_root(doc), "vm", "");
+            f.to = json_get_str(json_root(doc), "to", "");
+        }
+    oracle_intent(&l->s->oracle, &f);
+    json_free(doc);
+}
+
+static enum oracle_run run_word(enum run_state s)
+{
+    static const enum oracle_run words[RUN_STATES] = {
+        [RUN_PLANNED] = ORACLE_RUN_PLANNED,   [RUN_APPROVED] = ORACLE_RUN_PLANNED,
+        [RUN_RUNNING] = ORACLE_RUN_RUNNING,   [RUN_HOLDING] = ORACLE_RUN_HOLDING,
+        [RUN_ROLLING_BACK] = ORACLE_RUN_BACK, [RUN_FINISHED] = ORACLE_RUN_OVER,
+        [RUN_ROLLED_BACK] = ORACLE_RUN_OVER,  [RUN_HALTED] = ORACLE_RUN_OVER,
+        [RUN_ABORTED] = ORACLE_RUN_ABORTED,
+    };
+
+    return words[s];
+}
+
+static const enum oracle_end end_words[NODE_ENDS] = {
+    [NODE_DONE] = ORACLE_END_DONE,
+    [NODE_COMPLIANT] = ORACLE_END_COMPLIANT,
+    [NODE_ROLLED_BACK] = ORACLE_END_ROLLED_BACK,
+    [NODE_RETURNED] = ORACLE_END_RETURNED,
+    [NODE_SET_ASIDE] = ORACLE_END_SET_ASIDE,
+    [NODE_NOT_STARTED] = ORACLE_END_NOT_STARTED,
+    [NODE_STUCK] = ORACLE_END_STUCK,
+};
+
+static void tell_nodes(struct sim_log *l, const struct engine *e, time_ms at)
+{
+    for (uint32_t i = 0; i < l->s->plan->inv->n_nodes; i++) {
+        struct node_view v = engine_node(e, i);
+        static const int probes[NODE_ENDS] = {
+            [NODE_COMPLIANT] = PROBE_compliant,    [NODE_ROLLED_BACK] = PROBE_node_rolled_back,
+            [NODE_RETURNED] = PROBE_node_returned, [NODE_SET_ASIDE] = PROBE_node_set_aside,
+            [NODE_STUCK] = PROBE_node_stuck,
+        };
+
+        if (v.end == l->ends[i])
+            continue;
+        l->ends[i] = v.end;
+        if (probes[v.end] != 0)
+            l->s->probes[probes[v.end]]++;
+        sim_say(l->s, "store %u: node %s ends: %s (%s)", l->store, l->s->plan->inv->nodes[i].id,
+                node_end_names[v.end], v.reason);
+        oracle_node_end(&l->s->oracle, l->store, at, i, end_words[v.end]);
+    }
+}
+
+static void tell_gates(struct sim_log *l, const struct engine *e, const struct event *ev)
+{
+    uint32_t n = engine_gates(e);
+
+    for (uint32_t i = 0; i < n && i < 64; i++) {
+        struct gate_view g = engine_gate(e, i);
+
+        if (!g.done || (l->gate_bits >> i & 1u))
+            continue;
+        l->gate_bits |= (uint64_t)1 << i;
+        sim_say(l->s, "store %u: gate %s %s wave %u: %s (%s)", l->store, g.gate->name,
+                g.after ? "after" : "before", g.wave + 1, gate_answer_names[g.answer], g.text);
+        if (g.answer == ANSWER_FAIL)
+            SIM_HIT(l->s, gate_failed);
+        if (g.answer == ANSWER_UNKNOWN)
+            SIM_HIT(l->s, gate_unknown);
+        oracle_gate_answer(&l->s->oracle, l->store, ev->at, g.wave, g.after,
+                           (uint32_t)(g.gate - l->s->plan->rollout->gates),
+                           g.answer == ANSWER_PASS   ? ORACLE_PASS
+                           : g.answer == ANSWER_FAIL ? ORACLE_FAIL
+                                                     : ORACLE_UNKNOWN,
+                           ev->type == EV_VERB);
+    }
+}
+
+static void tell_waves(struct sim_log *l, const struct engine *e, time_ms at)
+{
+    for (uint32_t i = 0; i < l->s->plan->n_waves && i < ORACLE_WAVES; i++) {
+        enum wave_state now = engine_wave(e, i).state;
+
+        if (now == l->waves[i])
+            continue;
+        sim_say(l->s, "store %u: wave %u is %s", l->store, i + 1, wave_states[now].name);
+        if (now == WAVE_EVIDENCE || now == WAVE_GATE_AFTER)
+            oracle_wave_over(&l->s->oracle, l->store, at, i);
+        if (now == WAVE_PASSED) {
+            if (i > 0)
+                SIM_HIT(l->s, two_waves);
+            oracle_wave_passed(&l->s->oracle, l->store, at, i);
+        }
+        l->waves[i] = now;
+    }
+}
+
+static void tell_run(struct sim_log *l, const struct engine *e, time_ms at)
+{
+    struct run_view v = engine_run(e);
+    static const int probes[RUN_STATES] = { [RUN_HOLDING] = PROBE_held,
+                                            [RUN_ROLLING_BACK] = PROBE_rolling_back,
+                                            [RUN_FINISHED] = PROBE_finished,
+                                            [RUN_HALTED] = PROBE_halted,
+                                            [RUN_ABORTED] = PROBE_aborted };
+
+    if (v.state == l->run)
+        return;
+    l->run = v.state;
+    if (probes[v.state] != 0)
+        l->s->probes[probes[v.state]]++;
+    sim_say(l->s, "store %u: run is %s %s%s", l->store, run_states[v.state].name, v.hold_reason, v.end_text);
+    oracle_run(&l->s->oracle, l->store, at, run_word(v.state));
+}
+
+static void tell_all(struct sim_log *l, const struct event *ev, const struct command_list *commands,
+                     const struct engine *e)
+{
+    tell_event(l, ev, commands->n > 0);
+    tell_nodes(l, e, ev->at);
+    tell_waves(l, e, ev->at);
+    tell_gates(l, e, ev);
+    tell_run(l, e, ev->at);
+    for (uint32_t i = 0; i < commands->n; i++)
+        if (commands->items[i].type == CMD_OP_START)
+            tell_intent(l, &commands->items[i], ev->at);
+}
+
+static char *take_text(struct buf *b)
+{
+    char *text = b->data;
+
+    assert(!b->failed && text != NULL);
+    *b = (struct buf)BUF_INIT;
+    return text;
+}
+
+static int log_append(struct event_log *base, const struct event *ev, const struct command_list *commands,
+                      const struct engine *engine, struct err *err)
+{
+    struct sim_log *l = (struct sim_log *)(void *)base;
+    struct buf event = BUF_INIT, text = BUF_INIT;
+    struct sim_entry *entry;
+
+    if (l->fail_next) {
+        l->fail_next = false;
+        oracle_store_failed(&l->s->oracle, l->store);
+        return err_set(err, ERR_FULL, "the disk under the database is full");
+    }
+    event_write(&event, ev, l->s->plan->inv);
+    commands_write(&text, commands, l->s->plan->inv);
+    entry = list_push(&l->entries);
+    assert(entry != NULL);
+    *entry = (struct sim_entry){ .event = take_text(&event), .commands = take_text(&text), .at = ev->at };
+    log_chain(l->entries.n == 1 ? "" : l->entries.items[l->entries.n - 2].hash, entry->event, entry->commands,
+              entry->hash);
+    if (ev->type == EV_RUN_START)
+        l->epoch = ev->u.run_start.epoch;
+    if (ev->type == EV_CONTROLLER_START)
+        l->epoch = ev->u.controller_start.epoch;
+    if (l->s->opt.verbose)
+        sim_say(l->s, "store %u #%u %.*s -> %.900s", l->store, l->entries.n,
+                ev->type == EV_OBSERVED ? 130 : 700, entry->event, entry->commands);
+    tell_all(l, ev, commands, engine);
+    return 0;
+}
+
+void sim_log_init(struct sim *s, struct sim_log *l, uint32_t store)
+{
+    sim_log_free(l);
+    l->base.append = log_append;
+    l->base.position = log_position_of;
+    l->s = s;
+    l->store = store;
+    l->epoch = 0;
+    l->fail_next = false;
+    l->run = RUN_PLANNED;
+    l->gate_bits = 0;
+    memset(l->waves, 0, sizeof l->waves);
+    memset(l->ends, 0, sizeof l->ends);
+}
+
+static char *twin(const char *text)
+{
+    size_t n = strlen(text) + 1;
+    char *copy = malloc(n);
+
+    assert(copy != NULL);
+    memcpy(copy, text, n);
+    return copy;
+}
+
+/* A copied or restored database: entries up to `up_to`. */
+void sim_log_copy(struct sim *s, struct sim_log *from, struct sim_log *to, uint64_t up_to)
+{
+    sim_log_init(s, to, to->store);
+    for (uint32_t i = 0; i < from->entries.n && i < up_to; i++) {
+        struct sim_entry *e = list_push(&to->entries);
+
+        assert(e != NULL);
+        *e = from->entries.items[i];
+        e->event = twin(e->event);
+        e->commands = twin(e->commands);
+    }
+    to->run = from->run;
+    to->epoch = from->epoch;
+    to->gate_bits = from->gate_bits;
+    memcpy(to->waves, from->waves, sizeof to->waves);
+    memcpy(to->ends, from->ends, sizeof to->ends);
+    oracle_store_copied(&s->oracle, from->store, to->store, up_to);
+}
+
+void sim_log_free(struct sim_log *l)
+{
+    for (uint32_t i = 0; i < l->entries.n; i++) {
+        free(l->entries.items[i].event);
+        free(l->entries.items[i].commands);
+    }
+    list_clear(&l->entries);
+}

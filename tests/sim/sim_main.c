@@ -1,0 +1,312 @@
+/* The simulator's command.
+ *
+ *   sim_patchwave --seed 7            one seed
+ *   sim_patchwave --seeds 1..100000   many; stops at the first violation
+ *   sim_patchwave --seconds 180       from --seed on, for so long
+ *   ... --faults 1,22  only these     --calm  none        --keep-going
+ *   ... --shrink  make a failing seed smaller             --verbose
+ *   ... --hash    print each seed's log hash              --kill-points A..B
+ */
+#include "tests/sim/sim.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+struct work {
+    struct sim_options opt;
+    uint64_t from, to;
+    long seconds;
+    bool shrink, hash, keep_going, quiet, no_fork;
+    uint64_t kill_from, kill_to; /* kill points per seed; 0,0: none */
+    uint64_t broken;
+};
+
+static struct sim sim;
+/* Shared with the parent: a broken assertion ends the child that plays, and the next child goes on behind it. */
+static struct shared {
+    struct sim_totals totals;
+    struct sim_options playing;
+    uint64_t broken;
+    bool over;
+} * shared;
+
+static int usage(void)
+{
+    fprintf(stderr, "sim_patchwave: --seed N | --seeds A..B | --seconds N [--faults LIST] [--calm] "
+                    "[--shrink] [--verbose] [--hash]\n"
+                    "               [--keep-going] [--quiet] [--replay] [--nodes N] [--vms N] [--drop MASK] "
+                    "[--no-verbs]\n"
+                    "               [--kill N | --kill-points A..B]\n");
+    return 2;
+}
+
+static uint64_t fault_list(const char *text)
+{
+    uint64_t mask = 0;
+
+    while (*text != '\0') {
+        char *end;
+        unsigned long n = strtoul(*text == 'F' ? text + 1 : text, &end, 10);
+
+        if (n == 0 || n >= SIM_FAULTS || end == text)
+            return 0;
+        mask |= (uint64_t)1 << n;
+        text = *end == ',' ? end + 1 : end;
+    }
+    return mask;
+}
+
+static bool range(const char *text, uint64_t *from, uint64_t *to)
+{
+    char *end;
+
+    *from = strtoull(text, &end, 10);
+    if (strncmp(end, "..", 2) != 0)
+        return false;
+    *to = strtoull(end + 2, &end, 10);
+    return *end == '\0' && *to >= *from;
+}
+
+static bool flag(struct work *w, const char *name)
+{
+    if (strcmp(name, "--shrink") == 0)
+        w->shrink = true;
+    else if (strcmp(name, "--verbose") == 0)
+        w->opt.verbose = true;
+    else if (strcmp(name, "--hash") == 0)
+        w->hash = true;
+    else if (strcmp(name, "--keep-going") == 0)
+        w->keep_going = true;
+    else if (strcmp(name, "--quiet") == 0)
+        w->quiet = true;
+    else if (strcmp(name, "--no-fork") == 0)
+        w->no_fork = true;
+    else if (strcmp(name, "--replay") == 0)
+        w->opt.replay = true;
+    else if (strcmp(name, "--calm") == 0)
+        w->opt.calm_only = true;
+    else if (strcmp(name, "--no-verbs") == 0)
+        w->opt.no_verbs = true;
+    else
+        return false;
+    return true;
+}
+
+static bool valued(struct work *w, const char *name, const char *value)
+{
+    if (strcmp(name, "--seed") == 0)
+        w->from = w->to = strtoull(value, NULL, 10);
+    else if (strcmp(name, "--seeds") == 0)
+        return range(value, &w->from, &w->to);
+    else if (strcmp(name, "--seconds") == 0)
+        w->seconds = strtol(value, NULL, 10);
+    else if (strcmp(name, "--faults") == 0)
+        return (w->opt.fault_mask = fault_list(value)) != 0;
+    else if (strcmp(name, "--nodes") == 0)
+        w->opt.nodes_max = (uint32_t)strtoul(value, NULL, 10);
+    else if (strcmp(name, "--vms") == 0)
+        w->opt.vms_max = (uint32_t)strtoul(value, NULL, 10);
+    else if (strcmp(name, "--drop") == 0)
+        w->opt.drop_mask = (uint32_t)strtoul(value, NULL, 10);
+    else if (strcmp(name, "--kill") == 0)
+        w->opt.kill_at = strtoll(value, NULL, 10);
+    else if (strcmp(name, "--kill-points") == 0)
+        return range(value, &w->kill_from, &w->kill_to);
+    else
+        return false;
+    return true;
+}
+
+static bool options(int argc, char **argv, struct work *w)
+{
+    for (int i = 1; i < argc; i++) {
+        if (flag(w, argv[i]))
+            continue;
+        if (i + 1 >= argc || !valued(w, argv[i], argv[i + 1]))
+            return false;
+        i++;
+    }
+    return true;
+}
+
+static void again(const struct sim_options *o)
+{
+    printf("again: sim_patchwave --seed %" PRIu64, o->seed);
+    if (o->drop_mask != 0)
+        printf(" --drop %u", o->drop_mask);
+    if (o->nodes_max != 0)
+        printf(" --nodes %u", o->nodes_max);
+    if (o->vms_max != 0)
+        printf(" --vms %u", o->vms_max);
+    if (o->no_verbs)
+        printf(" --no-verbs");
+    if (o->calm_only)
+        printf(" --calm");
+    if (o->kill_at >= 0)
+        printf(" --kill %" PRId64, o->kill_at);
+    if (o->fault_mask != 0) {
+        const char *sep = " --faults ";
+
+        for (uint32_t i = 1; i < SIM_FAULTS; i++)
+            if (o->fault_mask >> i & 1u) {
+                printf("%s%u", sep, i);
+                sep = ",";
+            }
+    }
+    printf(" --verbose\n");
+}
+
+/* The same invariant still breaks? */
+static bool still(const struct sim_options *o, int invariant)
+{
+    return !sim_play(&sim, o) && sim.oracle.broken == invariant;
+}
+
+static void shrink(struct sim_options o)
+{
+    int invariant = sim.oracle.broken;
+    struct sim_options t;
+
+    o.verbose = false;
+    for (uint32_t i = 0; i < SIM_ARMED; i++) {
+        t = o;
+        t.drop_mask |= 1u << i;
+        if (i < sim.n_armed && still(&t, invariant))
+            o = t;
+    }
+    t = o;
+    t.no_verbs = true;
+    if (still(&t, invariant))
+        o = t;
+    for (uint32_t n = 2; n < WORLD_NODES; n++) {
+        t = o;
+        t.nodes_max = n;
+        if (still(&t, invariant)) {
+            o = t;
+            break;
+        }
+    }
+    for (uint32_t n = 1; n < 40; n += 2) {
+        t = o;
+        t.vms_max = n;
+        if (still(&t, invariant)) {
+            o = t;
+            break;
+        }
+    }
+    still(&o, invariant);
+    printf("shrunk: %s\n", buf_text(&sim.oracle.why));
+    for (uint32_t i = 0; i < sim.n_armed; i++)
+        if (sim.armed[i].fired)
+            printf("  with %s %s\n", sim_fault_rows[sim.armed[i].fault].id,
+                   sim_fault_rows[sim.armed[i].fault].text);
+    again(&o);
+}
+
+static void one(struct work *w, const struct sim_options *o)
+{
+    bool good = sim_play(&sim, o);
+
+    if (w->hash)
+        printf("%" PRIu64 " %s\n", o->seed, sim.hash);
+    if (good)
+        return;
+    w->broken++;
+    if (w->quiet) {
+        printf("%" PRIu64 " %s\n", o->seed, buf_text(&sim.oracle.why));
+        return;
+    }
+    printf("VIOLATION seed %" PRIu64 ": %s\n", o->seed, buf_text(&sim.oracle.why));
+    again(o);
+    if (w->shrink)
+        shrink(*o);
+}
+
+static void seed(struct work *w, uint64_t n)
+{
+    struct sim_options o = w->opt;
+
+    o.seed = n;
+    if (w->kill_to == 0) {
+        one(w, &o);
+        return;
+    }
+    for (uint64_t k = w->kill_from; k <= w->kill_to && (w->broken == 0 || w->keep_going); k++) {
+        o.kill_at = (int64_t)k;
+        shared->playing.kill_at = o.kill_at;
+        one(w, &o);
+        if (sim.kill_point <= k) /* this run had no such point any more */
+            break;
+    }
+}
+
+static void campaign(struct work *w)
+{
+    time_t end = time(NULL) + w->seconds;
+
+    sim.totals = &shared->totals;
+    for (uint64_t n = w->from;
+         (w->seconds > 0 ? time(NULL) < end : n <= w->to) && (w->broken == 0 || w->keep_going); n++) {
+        shared->playing.seed = n;
+        seed(w, n);
+    }
+    shared->broken += w->broken;
+    shared->over = true;
+}
+
+/* An assertion of the engine's or the agent's broke: a violation of I25 that has no text but the assertion's. */
+static bool after_abort(struct work *w)
+{
+    printf("VIOLATION seed %" PRIu64 ": an assertion broke (see above)\n", shared->playing.seed);
+    again(&shared->playing);
+    shared->broken++;
+    w->from = shared->playing.seed + 1;
+    return w->keep_going && (w->seconds > 0 || w->from <= w->to);
+}
+
+static void in_children(struct work *w)
+{
+    time_t begun = time(NULL);
+    long seconds = w->seconds;
+
+    do {
+        pid_t child = fork();
+        int status = 0;
+
+        if (child == 0) {
+            campaign(w);
+            fflush(stdout);
+            _exit(0);
+        }
+        waitpid(child, &status, 0);
+        if (seconds > 0)
+            w->seconds = seconds - (long)(time(NULL) - begun);
+    } while (!shared->over && after_abort(w) && (seconds == 0 || w->seconds > 0));
+}
+
+int main(int argc, char **argv)
+{
+    struct work w = { .opt = { .kill_at = -1 }, .from = 1, .to = 1 };
+
+    if (!options(argc, argv, &w))
+        return usage();
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED)
+        return 1;
+    shared->playing = w.opt;
+    if (w.opt.verbose || w.no_fork)
+        campaign(&w);
+    else
+        in_children(&w);
+    if (!w.quiet && !w.hash)
+        sim_totals_print(&shared->totals);
+    sim_free(&sim);
+    return shared->broken == 0 ? 0 : 1;
+}

@@ -1,0 +1,127 @@
+/* The people. While faults go on they say odd things at odd moments (F7);
+ * in the calm there is one who is reasonable: starts what has died, answers
+ * what is asked, and gives up in the end. */
+#include "tests/sim/sim.h"
+
+#include <string.h>
+
+void sim_operator_init(struct sim *s)
+{
+    s->operator_tries = s->held_tries = 0;
+    sim_put(s, s->now + 20 * MINUTE_MS, SIM_Q_OPERATOR, 0, 0, 0, NULL, 0);
+}
+
+static void lead_out(struct sim *s, struct sim_controller *c, const struct run_view *v)
+{
+    if (strcmp(v->hold_verb, "promote") == 0) {
+        SIM_HIT(s, promoted);
+        sim_ctl_verb(s, c->index, VERB_PROMOTE, IX_NONE, NULL, WITNESS_NOT_ASKED);
+    } else if (strcmp(v->hold_verb, "resume") == 0) {
+        sim_ctl_verb(s, c->index, VERB_RESUME, IX_NONE, NULL, WITNESS_NOT_ASKED);
+    } else if (strcmp(v->hold_verb, "rollback") == 0) {
+        sim_ctl_verb(s, c->index, VERB_ROLLBACK, IX_NONE, NULL, WITNESS_NOT_ASKED);
+    } else {
+        sim_ctl_verb(s, c->index, VERB_ABORT, IX_NONE, NULL, WITNESS_NOT_ASKED);
+    }
+}
+
+/* A doubt that nothing decides: somebody goes and looks. */
+static bool decide(struct sim *s, struct sim_controller *c)
+{
+    for (uint32_t i = 0; i < engine_ops_open(c->engine); i++) {
+        struct op_view v = engine_op_open(c->engine, i);
+        char op[ID_TEXT_MAX];
+        bool there;
+
+        if (v.state != OP_UNKNOWN || s->world.nodes[v.node].power != POWER_ON)
+            continue;
+        memcpy(op, v.op, strlen(v.op) + 1);
+        there = strcmp(v.action, "install") == 0     ? s->world.nodes[v.node].has_package
+                : strcmp(v.action, "uninstall") == 0 ? !s->world.nodes[v.node].has_package
+                : strcmp(v.action, "pause") == 0     ? s->world.nodes[v.node].paused
+                                                     : true;
+        sim_ctl_verb(s, c->index, VERB_DECIDE, v.node, op, there ? WITNESS_SAYS_DONE : WITNESS_SAYS_NOT_DONE);
+        return true;
+    }
+    return false;
+}
+
+/* A node that was refused is asked again when somebody says so. */
+static bool retry(struct sim *s, struct sim_controller *c)
+{
+    for (uint32_t i = 0; i < s->plan->n_nodes; i++) {
+        uint32_t node = s->plan->nodes[i].node;
+        struct node_view v = engine_node(c->engine, node);
+
+        if (v.end == NODE_END_NONE && !v.claimed && v.phase != NODE_PENDING) {
+            sim_ctl_verb(s, c->index, VERB_RETRY, node, NULL, WITNESS_NOT_ASKED);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void calm_step(struct sim *s)
+{
+    struct sim_controller *c = &s->ctls[s->primary];
+    struct run_view v;
+
+    if (c->state == CTL_OFF) {
+        sim_ctl_start(s, s->primary, c->log == NULL ? 0 : (uint32_t)(c->log - s->logs),
+                      c->refused_stale || s->operator_tries > 3);
+        return;
+    }
+    if (c->state != CTL_LIVE)
+        return;
+    v = engine_run(c->engine);
+    if (v.stopped) { /* fenced or told to stop: start anew */
+        sim_ctl_kill(s, s->primary);
+        return;
+    }
+    if (v.at_rest && v.state != RUN_HOLDING)
+        return;
+    s->operator_tries++;
+    if (s->operator_tries % 4 == 2 && retry(s, c))
+        return;
+    if (s->operator_tries == 10) { /* off and on again */
+        sim_ctl_kill(s, s->primary);
+        return;
+    }
+    if (v.state == RUN_HOLDING && strcmp(v.hold_verb, "decide") == 0 && s->held_tries < 3)
+        s->held_tries += decide(s, c) ? 0 : 1;
+    else if (v.state == RUN_HOLDING && ++s->held_tries <= 8)
+        lead_out(s, c, &v);
+    else if (v.state == RUN_HOLDING)
+        sim_ctl_verb(s, c->index, s->held_tries % 2 == 0 ? VERB_ABORT : VERB_ABORT_FORCE, IX_NONE, NULL,
+                     WITNESS_NOT_ASKED);
+    else if (s->operator_tries % 6 == 5 && decide(s, c))
+        return;
+    else if (s->operator_tries == 60)
+        sim_ctl_verb(s, c->index, VERB_ABORT, IX_NONE, NULL, WITNESS_NOT_ASKED);
+    else if (s->operator_tries == 90)
+        sim_ctl_verb(s, c->index, VERB_ABORT_FORCE, IX_NONE, NULL, WITNESS_NOT_ASKED);
+}
+
+static void fault_step(struct sim *s)
+{
+    struct sim_controller *c = &s->ctls[s->primary];
+    struct run_view v;
+
+    if (c->state != CTL_LIVE || c->paused || s->opt.no_verbs)
+        return;
+    v = engine_run(c->engine);
+    if (v.state == RUN_HOLDING && prng_permille(&s->rng_fault, 500))
+        lead_out(s, c, &v);
+}
+
+void sim_operator_step(struct sim *s)
+{
+    dur_ms next = 10 * MINUTE_MS;
+
+    if (s->calm)
+        calm_step(s);
+    else
+        fault_step(s);
+    if (!s->over)
+        sim_put(s, s->now + next, SIM_Q_OPERATOR, 0, 0, 0, NULL, 0);
+}

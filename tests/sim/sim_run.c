@@ -1,0 +1,518 @@
+/* One seed from start to verdict: faults, then calm, then the last questions. */
+#include "tests/sim/sim.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CALM_LIMIT_MS (48 * HOUR_MS)
+#define STEPS_MAX 400000u
+
+void sim_say(const struct sim *s, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (!s->opt.verbose)
+        return;
+    printf("%10.3f ", (double)(s->now - WORLD_START) / 1000.0);
+    va_start(ap, fmt);
+    vprintf(fmt, ap);
+    va_end(ap);
+    putchar('\n');
+}
+
+/* ---- queue: a heap by time, then by order ---- */
+
+static bool before(const struct sim_item *a, const struct sim_item *b)
+{
+    return a->at != b->at ? a->at < b->at : a->order < b->order;
+}
+
+static void heap_up(struct sim_heap *h, uint32_t i)
+{
+    while (i > 0 && before(&h->items[i], &h->items[(i - 1) / 2])) {
+        struct sim_item t = h->items[i];
+
+        h->items[i] = h->items[(i - 1) / 2];
+        h->items[(i - 1) / 2] = t;
+        i = (i - 1) / 2;
+    }
+}
+
+static void heap_down(struct sim_heap *h)
+{
+    uint32_t i = 0;
+
+    for (;;) {
+        uint32_t least = i;
+
+        for (uint32_t k = 2 * i + 1; k <= 2 * i + 2; k++)
+            if (k < h->n && before(&h->items[k], &h->items[least]))
+                least = k;
+        if (least == i)
+            return;
+        struct sim_item t = h->items[i];
+
+        h->items[i] = h->items[least];
+        h->items[least] = t;
+        i = least;
+    }
+}
+
+static void put_item(struct sim *s, struct sim_item it)
+{
+    struct sim_item *slot = list_push(&s->heap);
+
+    assert(slot != NULL);
+    it.order = s->order++;
+    *slot = it;
+    heap_up(&s->heap, s->heap.n - 1);
+}
+
+void sim_put(struct sim *s, time_ms at, enum sim_kind kind, uint32_t a, uint32_t b, uint32_t c,
+             const char *text, size_t len)
+{
+    struct sim_item it = { .at = at, .kind = kind, .a = a, .b = b, .c = c, .len = len };
+
+    if (text != NULL) {
+        it.text = malloc(len + 1);
+        assert(it.text != NULL);
+        memcpy(it.text, text, len);
+        it.text[len] = '\0';
+    }
+    put_item(s, it);
+}
+
+static struct sim_item take_first(struct sim *s)
+{
+    struct sim_item it = s->heap.items[0];
+
+    s->heap.items[0] = s->heap.items[--s->heap.n];
+    heap_down(&s->heap);
+    return it;
+}
+
+/* ---- the world's hooks ---- */
+
+static void on_answer(void *arg, uint32_t handle, const char *text, size_t len)
+{
+    struct sim *s = arg;
+
+    sim_put(s, s->now, SIM_Q_DRIVER, handle, 0, 0, text, len);
+}
+
+static void on_node_down(void *arg, uint32_t node)
+{
+    struct sim *s = arg;
+
+    sim_say(s, "%s is down", s->world.nodes[node].id);
+    sim_agent_kill(s, node, true);
+}
+
+static void on_node_up(void *arg, uint32_t node)
+{
+    struct sim *s = arg;
+
+    sim_say(s, "%s is up", s->world.nodes[node].id);
+    s->agents[node].boot_at = s->now;
+    sim_put(s, s->now + prng_between(&s->rng_net, 5000, 40000), SIM_Q_AGENT_START, node, s->agents[node].life,
+            0, NULL, 0);
+}
+
+static const char *const truth_words[] = { "pause",          "resume",       "move begins",    "move ends",
+                                           "park",           "unpark",       "storage out",    "storage in",
+                                           "vmms stops",     "vmms starts",  "install begins", "install ends",
+                                           "removal begins", "removal ends", "reboot",         "groups leave",
+                                           "setting" };
+
+static void on_truth(void *arg, const struct world_truth *t)
+{
+    struct sim *s = arg;
+
+    if (s->opt.verbose)
+        sim_say(s, "truth: %s: %s %s", s->world.nodes[t->node].id, truth_words[t->what],
+                t->vm == WORLD_NONE ? "" : s->world.vms[t->vm].id);
+    if (t->what == TRUTH_PARK)
+        SIM_HIT(s, vm_parked);
+    if (t->what == TRUTH_STORAGE_IN)
+        SIM_HIT(s, storage_resync);
+    if (t->what == TRUTH_MOVE_END && s->world.nodes[t->node].out_since == 0)
+        SIM_HIT(s, evidence_load);
+    oracle_truth(&s->oracle, t);
+}
+
+/* ---- items ---- */
+
+static void on_driver(struct sim *s, const struct sim_item *it)
+{
+    for (uint32_t i = 0; i < s->world.n_nodes; i++)
+        for (uint32_t k = 0; k < s->agents[i].runs.n; k++)
+            if (s->agents[i].runs.items[k].handle == it->a) {
+                sim_agent_driver(s, i, it->a, it->text, it->len);
+                return;
+            }
+}
+
+static void wake(struct sim *s, uint32_t ctl)
+{
+    struct sim_controller *c = &s->ctls[ctl];
+    uint32_t n = c->held.n;
+
+    SIM_HIT(s, stale_leader_woke);
+    c->paused = false;
+    for (uint32_t i = 0; i < n; i++) {
+        c->held.items[i].at = s->now;
+        put_item(s, c->held.items[i]);
+    }
+    c->held.n = 0;
+}
+
+static void start_again(struct sim *s, const struct sim_item *it)
+{
+    struct sim_controller *c = &s->ctls[it->a];
+
+    if (c->state == CTL_OFF && c->life == it->b && c->log != NULL)
+        sim_ctl_start(s, it->a, (uint32_t)(c->log - s->logs), c->takeover);
+}
+
+static void do_item(struct sim *s, struct sim_item *it)
+{
+    bool ctl_lives = it->a < SIM_CONTROLLERS && s->ctls[it->a].state != CTL_OFF;
+
+    switch (it->kind) {
+    case SIM_Q_WORLD:
+        break;
+    case SIM_Q_DRIVER:
+        on_driver(s, it);
+        break;
+    case SIM_Q_AGENT_TIME:
+        if (s->agents[it->a].a != NULL && s->agents[it->a].life == it->b)
+            sim_agent_time(s, it->a);
+        break;
+    case SIM_Q_AGENT_START:
+        if (s->agents[it->a].life == it->b)
+            sim_agent_start(s, it->a);
+        break;
+    case SIM_Q_AGENT_ANSWER:
+        sim_agent_answer(s, it->a, it->b, it->c, it->text, it->len);
+        break;
+    case SIM_Q_TO_AGENT:
+    case SIM_Q_TO_CTL:
+    case SIM_Q_OPEN:
+    case SIM_Q_CLOSED_AGENT:
+    case SIM_Q_CLOSED_CTL:
+        sim_net_item(s, it);
+        break;
+    case SIM_Q_CTL_TIME:
+        if (ctl_lives && s->ctls[it->a].life == it->b)
+            sim_ctl_time(s, it->a);
+        break;
+    case SIM_Q_CTL_START:
+        start_again(s, it);
+        break;
+    case SIM_Q_CTL_WAKE:
+        if (s->ctls[it->a].life == it->b && s->ctls[it->a].paused)
+            wake(s, it->a);
+        break;
+    case SIM_Q_SURVEY:
+        if (s->ctls[it->a].state == CTL_SURVEY && s->ctls[it->a].life == it->b)
+            sim_ctl_surveyed(s, it->a);
+        break;
+    case SIM_Q_CONNECT:
+        if (ctl_lives)
+            sim_backend_retry(&s->ctls[it->a], it->b, it->c);
+        break;
+    case SIM_Q_ASK_LIMIT:
+        if (ctl_lives)
+            sim_ask_limit(&s->ctls[it->a].backend, it->b);
+        break;
+    case SIM_Q_CLAIM_LIMIT:
+        if (ctl_lives)
+            sim_backend_claim_limit(&s->ctls[it->a], it->b, it->c);
+        break;
+    case SIM_Q_STAGED:
+        if (ctl_lives)
+            sim_backend_staged(&s->ctls[it->a], it->b);
+        break;
+    case SIM_Q_LOCAL:
+        if (ctl_lives)
+            sim_backend_local(&s->ctls[it->a], it->b, it->c, it->text);
+        break;
+    case SIM_Q_FAULT:
+        sim_fault_now(s, it->a);
+        break;
+    case SIM_Q_FAULT_END:
+        if (!s->calm)
+            sim_fault_end(s, it->a, it->b);
+        break;
+    case SIM_Q_OPERATOR:
+        sim_operator_step(s);
+        break;
+    case SIM_Q_CALM:
+        break;
+    }
+}
+
+static void keep_world_time(struct sim *s)
+{
+    time_ms next = world_next(&s->world);
+
+    if (next == TIME_NEVER || next >= s->world_due)
+        return;
+    s->world_due = next;
+    sim_put(s, next > s->now ? next : s->now, SIM_Q_WORLD, 0, 0, 0, NULL, 0);
+}
+
+static bool at_rest(const struct sim *s)
+{
+    const struct sim_controller *c = &s->ctls[s->primary];
+
+    struct run_view v;
+
+    if (c->state != CTL_LIVE)
+        return false;
+    v = engine_run(c->engine); /* a run that holds waits for a person: no end */
+    return v.at_rest && v.state != RUN_HOLDING;
+}
+
+/* The people go on with the controller that holds the fleet. */
+static void find_primary(struct sim *s)
+{
+    for (uint32_t i = 0; i < SIM_CONTROLLERS; i++)
+        if (s->ctls[i].log != NULL && s->ctls[i].log->epoch > s->ctls[s->primary].log->epoch)
+            s->primary = i;
+}
+
+static void begin_calm(struct sim *s)
+{
+    sim_say(s, "---- calm");
+    find_primary(s);
+    s->calm = true;
+    s->partition = 0;
+    s->delay_extra_ms = 0;
+    for (uint32_t i = 0; i < s->world.n_nodes; i++) {
+        s->agents[i].host_key_changed = s->agents[i].auth_refused = false;
+        memcpy(s->world.nodes[i].machine, s->world.nodes[i].machine_plan, sizeof s->world.nodes[i].machine);
+    }
+    for (uint32_t i = 0; i < SIM_CONTROLLERS; i++) {
+        if (s->ctls[i].paused)
+            wake(s, i);
+        if (i != s->primary)
+            sim_ctl_kill(s, i);
+    }
+    world_heal(&s->world);
+    s->calm_at = s->now;
+}
+
+static void step(struct sim *s)
+{
+    struct sim_item it = take_first(s);
+
+    assert(it.at >= s->now);
+    s->now = it.at;
+    s->steps++;
+    if (it.kind == SIM_Q_WORLD)
+        s->world_due = TIME_NEVER;
+    world_advance(&s->world, s->now);
+    if (!sim_ctl_hold_item(s, &it))
+        do_item(s, &it);
+    free(it.text);
+    oracle_step(&s->oracle);
+    keep_world_time(s);
+    if (!s->calm && (s->now >= s->calm_at || (at_rest(s) && s->now > WORLD_START + 30 * MINUTE_MS)))
+        begin_calm(s);
+}
+
+/* ---- the last questions ---- */
+
+static void ask_end(struct sim *s)
+{
+    struct sim_controller *c = &s->ctls[s->primary];
+    struct oracle_ending e = { .store = c->log->store, .state = "no controller lives" };
+    struct buf text = BUF_INIT;
+
+    if (c->state == CTL_LIVE) {
+        struct run_view v = engine_run(c->engine);
+
+        e.at_rest = at_rest(s);
+        e.explained = e.at_rest || v.hold_reason[0] != '\0';
+        buf_printf(&text, "%s, %s", run_states[v.state].name, v.hold_reason);
+        for (uint32_t i = 0; i < s->plan->n_nodes; i++) {
+            struct node_view n = engine_node(c->engine, s->plan->nodes[i].node);
+
+            e.explained = e.explained || n.waits_for[0] != '\0';
+            if (n.end == NODE_END_NONE)
+                buf_printf(&text, "; %s %s%s%s waits for \"%s\" (%s)",
+                           s->world.nodes[s->plan->nodes[i].node].id, node_phases[n.phase].name,
+                           n.unknown ? " unknown" : "", n.claimed ? "" : " unclaimed", n.waits_for, n.reason);
+        }
+        e.state = buf_text(&text);
+    }
+    oracle_end(&s->oracle, &e);
+    buf_clear(&text);
+}
+
+/* I23, I24: the chain verifies and a new engine makes the same of it. */
+static void check_log(struct sim *s, const struct sim_log *l)
+{
+    char hash[SHA256_TEXT] = "";
+
+    for (uint32_t i = 0; i < l->entries.n; i++) {
+        char next[SHA256_TEXT];
+
+        log_chain(hash, l->entries.items[i].event, l->entries.items[i].commands, next);
+        if (strcmp(next, l->entries.items[i].hash) != 0)
+            oracle_break(&s->oracle, 24, "the chain breaks at entry %u", i + 1);
+        memcpy(hash, next, sizeof hash);
+    }
+}
+
+static void check_replay(struct sim *s, const struct sim_log *l, const struct engine *live)
+{
+    struct engine *e = NULL;
+    struct runner r;
+    struct err err = { 0 };
+    struct arena mem = ARENA_INIT;
+    char was[SHA256_TEXT], is[SHA256_TEXT];
+    int rc = engine_new(s->plan, &e, &err);
+
+    assert(rc == 0);
+    runner_init(&r, e, NULL, NULL);
+    for (uint32_t i = 0; i < l->entries.n && rc == 0; i++) {
+        struct event ev;
+
+        rc = event_read(l->entries.items[i].event, strlen(l->entries.items[i].event), s->plan->inv, &mem, &ev,
+                        &err);
+        if (rc == 0)
+            rc = runner_replay(&r, &ev, l->entries.items[i].commands, &err);
+        arena_clear(&mem);
+    }
+    s->oracle.checks[23]++;
+    if (rc != 0) {
+        oracle_break(&s->oracle, 23, "replay: %s", err.text);
+    } else if (live != NULL) {
+        engine_hash(live, was);
+        engine_hash(e, is);
+        if (strcmp(was, is) != 0)
+            oracle_break(&s->oracle, 23, "replay reproduces every decision and yet another state");
+    }
+    runner_clear(&r);
+    engine_free(e);
+}
+
+static void finish(struct sim *s)
+{
+    struct sha256 sum;
+    uint8_t digest[SHA256_BYTES];
+    const struct sim_controller *c = &s->ctls[s->primary];
+
+    if (s->oracle.broken == 0)
+        ask_end(s);
+    sha256_init(&sum);
+    for (uint32_t i = 0; i < s->n_logs; i++) {
+        if (s->logs[i].entries.n > 0)
+            sha256_add(&sum, s->logs[i].entries.items[s->logs[i].entries.n - 1].hash, SHA256_TEXT - 1);
+        if (s->opt.replay || s->opt.seed % 16 == 0)
+            check_log(s, &s->logs[i]);
+    }
+    sha256_end(&sum, digest);
+    sha256_hex(digest, s->hash);
+    if ((s->opt.replay || s->opt.seed % 16 == 0) && s->oracle.broken == 0)
+        check_replay(s, c->log, c->state == CTL_LIVE ? c->engine : NULL);
+}
+
+/* ---- begin and end ---- */
+
+static void reset(struct sim *s, const struct sim_options *opt)
+{
+    struct world_shape shape = { .nodes_max = opt->nodes_max, .vms_max = opt->vms_max };
+
+    s->opt = *opt;
+    s->world.hooks = (struct world_hooks){ on_answer, on_node_down, on_node_up, on_truth, s };
+    world_make(&s->world, opt->seed, &shape);
+    prng_init(&s->rng_net, opt->seed ^ 0x1e7);
+    prng_init(&s->rng_fault, opt->seed ^ 0xfa2);
+    prng_init(&s->rng_ids, opt->seed ^ 0x1d5);
+    s->now = WORLD_START;
+    s->order = s->steps = s->kill_point = 0;
+    s->world_due = TIME_NEVER;
+    s->calm_at = WORLD_START + 12 * HOUR_MS;
+    s->calm = s->over = s->plan_refused = false;
+    s->next_conn = s->n_ids = s->primary = s->partition = s->delay_extra_ms = 0;
+    memset(s->conns, 0, sizeof s->conns);
+    memset(s->probes, 0, sizeof s->probes);
+    s->n_logs = 1;
+    for (uint32_t i = 0; i < SIM_CONTROLLERS; i++) {
+        s->ctls[i].log = NULL;
+        s->ctls[i].state = CTL_OFF;
+        s->ctls[i].starts = 0;
+        s->ctls[i].life = 0;
+        s->ctls[i].paused = s->ctls[i].refused_stale = false;
+    }
+    for (uint32_t i = 0; i < ORACLE_STORES; i++)
+        sim_log_init(s, &s->logs[i], i);
+}
+
+static void tear_down(struct sim *s)
+{
+    for (uint32_t i = 0; i < SIM_CONTROLLERS; i++)
+        sim_ctl_kill(s, i);
+    for (uint32_t i = 0; i < WORLD_NODES; i++) {
+        agent_free(s->agents[i].a);
+        s->agents[i].a = NULL;
+    }
+    while (s->heap.n > 0)
+        free(s->heap.items[--s->heap.n].text);
+    plan_free(s->plan);
+    s->plan = NULL;
+}
+
+static void warn_of_plan(struct sim *s, const struct err *err)
+{
+    s->plan_refused = true;
+    sim_say(s, "no plan: %s", err->text);
+}
+
+bool sim_play(struct sim *s, const struct sim_options *opt)
+{
+    struct err err = { 0 };
+
+    reset(s, opt);
+    if (sim_policy_make(s, &err) != 0)
+        warn_of_plan(s, &err);
+    oracle_init(&s->oracle, &s->world, &s->policy);
+    if (!s->plan_refused && s->plan->n_nodes > 0) {
+        sim_agents_init(s);
+        sim_faults_arm(s);
+        sim_operator_init(s);
+        sim_ctl_start(s, 0, 0, false);
+        while (s->heap.n > 0 && s->oracle.broken == 0 && s->steps < STEPS_MAX &&
+               s->now < s->calm_at + CALM_LIMIT_MS) {
+            step(s);
+            if (s->calm && at_rest(s) && s->now > s->calm_at + 60 * MINUTE_MS)
+                break;
+        }
+        finish(s);
+    } else {
+        s->plan_refused = true;
+    }
+    sim_totals_add(s->totals, s);
+    tear_down(s);
+    return s->oracle.broken == 0;
+}
+
+void sim_free(struct sim *s)
+{
+    for (uint32_t i = 0; i < WORLD_NODES; i++)
+        sim_agent_free(&s->agents[i]);
+    for (uint32_t i = 0; i < ORACLE_STORES; i++)
+        sim_log_free(&s->logs[i]);
+    for (uint32_t i = 0; i < SIM_CONTROLLERS; i++)
+        list_clear(&s->ctls[i].held);
+    list_clear(&s->heap);
+    oracle_clear(&s->oracle);
+    world_clear(&s->world);
+    sim_agents_forget();
+}
