@@ -41,7 +41,7 @@ static void write_nodes(struct ask *a, const struct world_cluster *c)
     jw_object(w, "quorum");
     jw_str(w, "witness", c->witness);
     jw_str(w, "witness_state", strcmp(c->witness, "none") == 0 ? NULL : c->witness_state);
-    jw_int(w, "witness_vote", world_witness_vote(a->w, ask_node(a)->cluster));
+    jw_int(w, "witness_vote", world_witness_vote(a->w, ask_host(a)->cluster));
     jw_object_end(w);
 }
 
@@ -151,7 +151,7 @@ static void write_properties(struct json_writer *w, const struct world_cluster *
 
 static bool cluster_health(struct ask *a)
 {
-    const struct world_node *n = ask_node(a);
+    const struct world_node *n = ask_host(a);
     const struct world_cluster *c = world_cluster_of(a->w, a->node);
     int64_t down = 0;
 
@@ -168,7 +168,7 @@ static bool cluster_health(struct ask *a)
     jw_array_end(&a->jw);
     write_properties(&a->jw, c);
     jw_int(&a->jw, "networks_down", down);
-    return ask_end(a);
+    return ask_finish(a);
 }
 
 /* --- backup_agent --- */
@@ -178,7 +178,7 @@ static void write_writers(struct ask *a)
     struct json_writer *w = &a->jw;
 
     jw_array(w, "writers");
-    if (ask_node(a)->vmms_answers) { /* the Hyper-V writer lives in vmms */
+    if (ask_host(a)->vmms_answers) { /* the Hyper-V writer lives in vmms */
         jw_object(w, NULL);
         jw_str(w, "id", "66841cd4-6ded-4f4b-8f17-fd23f8ddc3de");
         jw_int(w, "state", 1);
@@ -210,7 +210,7 @@ static void write_7001(struct ask *a, time_ms since)
 
 static bool backup_agent(struct ask *a)
 {
-    const struct world_node *n = ask_node(a);
+    const struct world_node *n = ask_host(a);
     struct json_writer *w = &a->jw;
 
     if (n->backup_silent)
@@ -230,7 +230,7 @@ static bool backup_agent(struct ask *a)
     jw_object_end(w);
     write_writers(a);
     write_7001(a, json_get_int(a->args, "since_ms", 0));
-    return ask_end(a);
+    return ask_finish(a);
 }
 
 /* --- vm_heartbeat, event_log --- */
@@ -239,9 +239,9 @@ static bool vm_heartbeats(struct ask *a)
 {
     struct json_writer *w = &a->jw;
 
-    if (!ask_node(a)->vmms_answers)
+    if (!ask_host(a)->vmms_answers)
         return ask_error(a, "busy", "0x800706ba",
-                         "the virtual machine management service of %s does not answer", ask_node(a)->id);
+                         "the virtual machine management service of %s does not answer", ask_host(a)->id);
     ask_result(a);
     jw_array(w, "vms");
     for (uint32_t i = 0; i < a->w->vms.n; i++) {
@@ -256,7 +256,7 @@ static bool vm_heartbeats(struct ask *a)
         jw_object_end(w);
     }
     jw_array_end(w);
-    return ask_end(a);
+    return ask_finish(a);
 }
 
 #define KINDS_MAX 64
@@ -296,7 +296,7 @@ static bool event_log(struct ask *a)
         jw_object_end(w);
     }
     jw_array_end(w);
-    return ask_end(a);
+    return ask_finish(a);
 }
 
 bool act_gate_facts(struct ask *a)

@@ -7,12 +7,12 @@
 
 static bool on_pause_done(struct ask *a)
 {
-    return ask_node(a)->paused ? ask_state(a, "paused", false) : false;
+    return ask_host(a)->paused ? ask_state(a, "paused", false) : false;
 }
 
 bool act_pause(struct ask *a)
 {
-    struct world_node *n = ask_node(a);
+    struct world_node *n = ask_host(a);
     struct refusal r;
 
     if (a->witness)
@@ -28,12 +28,12 @@ bool act_pause(struct ask *a)
 
 static bool on_resume_done(struct ask *a)
 {
-    return !ask_node(a)->paused ? ask_state(a, "up", false) : false;
+    return !ask_host(a)->paused ? ask_state(a, "up", false) : false;
 }
 
 bool act_resume(struct ask *a)
 {
-    struct world_node *n = ask_node(a);
+    struct world_node *n = ask_host(a);
     struct refusal r;
 
     if (a->witness)
@@ -56,7 +56,7 @@ static uint32_t receiver(struct ask *a)
 
     for (const json *v = to == NULL ? NULL : json_first(to); v != NULL; v = json_next(v)) {
         uint32_t i = world_node_by_id(a->w, json_str(v, ""));
-        if (world_in_cluster(a->w, i, ask_node(a)->cluster) && i != a->node &&
+        if (world_in_cluster(a->w, i, ask_host(a)->cluster) && i != a->node &&
             world_node_open(&a->w->nodes.items[i]))
             return i;
     }
@@ -109,7 +109,7 @@ static bool on_groups_moved(struct ask *a)
         jw_object_end(&a->jw);
     }
     jw_array_end(&a->jw);
-    return ask_end(a);
+    return ask_finish(a);
 }
 
 /* Parked VMs' groups go along where their owners allow (O4). */
@@ -150,17 +150,17 @@ static bool disks(struct ask *a, bool already)
     jw_int(&a->jw, "disks", world_cluster_of(a->w, a->node)->s2d ? 8 : 0);
     if (already)
         jw_bool(&a->jw, "already", true);
-    return ask_end(a);
+    return ask_finish(a);
 }
 
 static bool on_out(struct ask *a)
 {
-    return ask_node(a)->storage_out ? disks(a, false) : false;
+    return ask_host(a)->storage_out ? disks(a, false) : false;
 }
 
 bool act_storage_out(struct ask *a)
 {
-    struct world_node *n = ask_node(a);
+    struct world_node *n = ask_host(a);
     bool s2d = world_cluster_of(a->w, a->node)->s2d;
     struct refusal r;
 
@@ -175,12 +175,12 @@ bool act_storage_out(struct ask *a)
 
 static bool on_in(struct ask *a)
 {
-    return !ask_node(a)->storage_out ? disks(a, false) : false;
+    return !ask_host(a)->storage_out ? disks(a, false) : false;
 }
 
 bool act_storage_in(struct ask *a)
 {
-    struct world_node *n = ask_node(a);
+    struct world_node *n = ask_host(a);
     struct refusal r;
 
     if (a->witness)
@@ -196,7 +196,7 @@ bool act_storage_in(struct ask *a)
 
 static bool on_vmms_down(struct ask *a)
 {
-    struct world_node *n = ask_node(a);
+    struct world_node *n = ask_host(a);
 
     if (n->vmms != SERVICE_STOPPED)
         return false;
@@ -206,7 +206,7 @@ static bool on_vmms_down(struct ask *a)
 
 bool act_stop_vmms(struct ask *a)
 {
-    struct world_node *n = ask_node(a);
+    struct world_node *n = ask_host(a);
     struct refusal r;
 
     if (a->witness) {
@@ -227,7 +227,7 @@ bool act_stop_vmms(struct ask *a)
 
 static void vmms_row(struct ask *a)
 {
-    struct world_node *n = ask_node(a);
+    struct world_node *n = ask_host(a);
 
     if (n->vmms_stopped_ms > 0 && n->vmms_since > n->vmms_stopped_ms)
         ask_add_row(a, "vmms", n->id, "vmms_stopped", n->vmms_stopped_ms, n->vmms_since, "event 7036");
@@ -235,7 +235,7 @@ static void vmms_row(struct ask *a)
 
 static bool on_vmms_up(struct ask *a)
 {
-    if (!ask_node(a)->vmms_answers)
+    if (!ask_host(a)->vmms_answers)
         return false;
     vmms_row(a);
     return ask_state(a, "running", a->mark != 0);
@@ -243,7 +243,7 @@ static bool on_vmms_up(struct ask *a)
 
 bool act_start_vmms(struct ask *a)
 {
-    struct world_node *n = ask_node(a);
+    struct world_node *n = ask_host(a);
     struct refusal r;
 
     if (a->witness && n->vmms_answers)
@@ -267,7 +267,7 @@ static bool on_reboot(struct ask *a)
 
 bool act_reboot(struct ask *a)
 {
-    struct world_node *n = ask_node(a);
+    struct world_node *n = ask_host(a);
     const char *boot = json_get_str(a->args, "boot_id", NULL);
     struct refusal r;
 
@@ -297,7 +297,7 @@ bool act_bitlocker_suspend(struct ask *a)
     ask_result(a);
     jw_int(&a->jw, "volumes", 0);
     jw_bool(&a->jw, "already", true);
-    return ask_end(a);
+    return ask_finish(a);
 }
 
 static int64_t *setting(struct world_cluster *c, const char *name)
@@ -332,5 +332,5 @@ bool act_cluster_setting(struct ask *a)
     jw_int(&a->jw, "new", *at);
     if (old == *at)
         jw_bool(&a->jw, "already", true);
-    return ask_end(a);
+    return ask_finish(a);
 }

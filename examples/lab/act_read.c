@@ -84,7 +84,7 @@ static void write_service(struct json_writer *w, const char *name, const char *s
 
 static void write_services(struct ask *a)
 {
-    const struct world_node *n = ask_node(a);
+    const struct world_node *n = ask_host(a);
     struct json_writer *w = &a->jw;
 
     jw_array(w, "services");
@@ -106,7 +106,7 @@ static void write_interfaces(struct ask *a)
     for (uint32_t i = 0; i < 4; i++) {
         jw_object(w, NULL);
         jw_str(w, "name", names[i]);
-        jw_str(w, "state", i == 1 && ask_node(a)->nic_down ? "down" : "up");
+        jw_str(w, "state", i == 1 && ask_host(a)->nic_down ? "down" : "up");
         jw_object_end(w);
     }
     jw_array_end(w);
@@ -114,7 +114,7 @@ static void write_interfaces(struct ask *a)
 
 static void write_identity(struct ask *a)
 {
-    const struct world_node *n = ask_node(a);
+    const struct world_node *n = ask_host(a);
     struct json_writer *w = &a->jw;
 
     jw_str(w, "node", n->id);
@@ -153,7 +153,7 @@ static void write_security(struct ask *a)
 
 static void write_hardware(struct ask *a)
 {
-    const struct world_node *n = ask_node(a);
+    const struct world_node *n = ask_host(a);
     struct json_writer *w = &a->jw;
 
     jw_int(w, "memory_mib", n->memory_now_mib);
@@ -164,7 +164,7 @@ static void write_hardware(struct ask *a)
 
 bool act_facts(struct ask *a)
 {
-    const struct world_node *n = ask_node(a);
+    const struct world_node *n = ask_host(a);
     struct json_writer *w = &a->jw;
     char source[40];
 
@@ -187,7 +187,7 @@ bool act_facts(struct ask *a)
     write_security(a);
     snprintf(source, sizeof source, "%s:%lld", a->w->nodes.items[0].address, (long long)n->sntp_port);
     jw_str(w, "time_source", source);
-    return ask_end(a);
+    return ask_finish(a);
 }
 
 /* --- VMs --- */
@@ -287,12 +287,12 @@ void vm_write(struct json_writer *w, const struct world *wd, uint32_t vm, bool d
 static bool vmms_silent(struct ask *a)
 {
     return ask_error(a, "busy", "0x800706ba", "the virtual machine management service of %s does not answer",
-                     ask_node(a)->id);
+                     ask_host(a)->id);
 }
 
 bool act_vms(struct ask *a)
 {
-    if (!ask_node(a)->vmms_answers)
+    if (!ask_host(a)->vmms_answers)
         return vmms_silent(a);
     ask_result(a);
     jw_array(&a->jw, "vms");
@@ -301,7 +301,7 @@ bool act_vms(struct ask *a)
             vm_write(&a->jw, a->w, i, false);
     jw_array_end(&a->jw);
     jw_null(&a->jw, "next");
-    return ask_end(a);
+    return ask_finish(a);
 }
 
 /* --- empty (O2) --- */
@@ -342,7 +342,7 @@ static const char *vm_why(struct ask *a, const struct world_vm *v, bool processe
 
 bool node_empty(struct ask *a, bool processes, struct json_writer *w)
 {
-    const struct world_node *n = ask_node(a);
+    const struct world_node *n = ask_host(a);
     bool empty = true;
 
     for (uint32_t i = 0; i < a->w->vms.n; i++) {
@@ -374,7 +374,7 @@ bool act_check_empty(struct ask *a)
 
     if (!processes && strcmp(form, "vmms") != 0)
         return ask_error(a, "bad_request", NULL, "`form` must be vmms or processes");
-    if (!processes && !ask_node(a)->vmms_answers)
+    if (!processes && !ask_host(a)->vmms_answers)
         return vmms_silent(a);
     empty = node_empty(a, processes, NULL);
     ask_result(a);
@@ -382,7 +382,7 @@ bool act_check_empty(struct ask *a)
     jw_array(&a->jw, "left");
     (void)node_empty(a, processes, &a->jw);
     jw_array_end(&a->jw);
-    return ask_end(a);
+    return ask_finish(a);
 }
 
 /* --- storage, packages --- */
@@ -429,7 +429,7 @@ static void write_jobs(struct ask *a, const struct world_cluster *c)
 bool act_storage_health(struct ask *a)
 {
     const struct world_cluster *c = world_cluster_of(a->w, a->node);
-    uint32_t index = ask_node(a)->cluster;
+    uint32_t index = ask_host(a)->cluster;
 
     ask_result(a);
     jw_bool(&a->jw, "s2d", c->s2d);
@@ -447,7 +447,7 @@ bool act_storage_health(struct ask *a)
     jw_array_end(&a->jw);
     write_jobs(a, c);
     jw_bool(&a->jw, "rack_aware", c->rack_aware);
-    return ask_end(a);
+    return ask_finish(a);
 }
 
 static void write_predecessor(struct ask *a, int64_t below)
@@ -469,7 +469,7 @@ static void write_predecessor(struct ask *a, int64_t below)
 
 bool act_removability(struct ask *a)
 {
-    const char *id = ask_node(a)->id;
+    const char *id = ask_host(a)->id;
     bool permanent = (!a->w->meta.removable || world_fault_set(a->w, "package-permanent", id) != NULL) &&
                      world_fault_set(a->w, "package-removable", id) == NULL;
 
@@ -478,12 +478,12 @@ bool act_removability(struct ask *a)
     jw_str(&a->jw, "why",
            permanent ? "the package manifest says permanent" : "not permanent, and a predecessor is there");
     write_predecessor(a, json_get_int(a->args, "ubr", INT64_MAX));
-    return ask_end(a);
+    return ask_finish(a);
 }
 
 bool act_verify(struct ask *a)
 {
-    const struct world_node *n = ask_node(a);
+    const struct world_node *n = ask_host(a);
     int64_t ubr = json_get_int(a->args, "ubr", -1);
     const struct world_package *p = world_package_find(a->w, a->node, ubr),
                                *top = world_package_top(a->w, a->node);
@@ -506,5 +506,5 @@ bool act_verify(struct ask *a)
     jw_bool(&a->jw, "listed", listed);
     jw_str(&a->jw, "installed_on", listed ? hotfix_date(a) : NULL);
     jw_object_end(&a->jw);
-    return ask_end(a);
+    return ask_finish(a);
 }

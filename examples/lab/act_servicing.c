@@ -33,12 +33,12 @@ static bool exit_code(struct ask *a, int64_t code, bool already, bool reboot)
     jw_bool(&a->jw, "reboot_required", reboot);
     if (already)
         jw_bool(&a->jw, "already", true);
-    return ask_end(a);
+    return ask_finish(a);
 }
 
 static bool on_serviced(struct ask *a)
 {
-    struct world_node *n = ask_node(a);
+    struct world_node *n = ask_host(a);
     dur_ms all = n->servicing_until - n->servicing_from;
 
     if (n->services == (uint32_t)a->mark && n->servicing != SERVICING_IDLE) {
@@ -53,7 +53,7 @@ static bool on_serviced(struct ask *a)
 
 static bool being_serviced(struct ask *a, enum servicing what, int64_t ubr)
 {
-    const struct world_node *n = ask_node(a);
+    const struct world_node *n = ask_host(a);
 
     return n->servicing == what && a->w->packages.items[n->servicing_package].ubr == ubr;
 }
@@ -75,7 +75,7 @@ static bool pending_already(struct ask *a, int64_t ubr, enum package_state state
 {
     const struct world_package *p = world_package_find(a->w, a->node, ubr);
 
-    return p != NULL && p->state == state && ask_node(a)->servicing == SERVICING_IDLE;
+    return p != NULL && p->state == state && ask_host(a)->servicing == SERVICING_IDLE;
 }
 
 bool act_install(struct ask *a)
@@ -99,7 +99,7 @@ bool act_install(struct ask *a)
         return ask_refused(a, &r);
     if (rc > 0)
         return exit_code(a, wusa ? 2359302 : 0, true, false);
-    a->mark = ask_node(a)->services;
+    a->mark = ask_host(a)->services;
     return ask_wait(a, on_serviced);
 }
 
@@ -135,7 +135,7 @@ bool act_uninstall(struct ask *a)
         return ask_refused(a, &r);
     if (rc > 0)
         return exit_code(a, 0, true, false);
-    a->mark = ask_node(a)->services;
+    a->mark = ask_host(a)->services;
     return ask_wait(a, on_serviced);
 }
 
@@ -147,9 +147,9 @@ bool act_fetch_package(struct ask *a)
         return ask_error(a, "bad_request", NULL, "`source`, `name` and `to` are needed");
     if (a->witness)
         return ask_witness(a, "cannot_tell");
-    if (world_fault_hit(a->w, "fetch-fails", ask_node(a)->id) != NULL)
+    if (world_fault_hit(a->w, "fetch-fails", ask_host(a)->id) != NULL)
         return ask_error(a, "failed", "0x80070043", "the share cannot be reached");
     ask_result(a);
     jw_bool(&a->jw, "copy", true);
-    return ask_end(a);
+    return ask_finish(a);
 }

@@ -28,7 +28,7 @@ static bool moved(struct ask *a)
     ask_result(a);
     jw_int(&a->jw, "blackout_ms", live ? (v->blackout_ms + 50) / 100 * 100 : v->move_until - v->move_from);
     jw_int(&a->jw, "duration_ms", v->move_until - v->move_from);
-    return ask_end(a);
+    return ask_finish(a);
 }
 
 static void tell_progress(struct ask *a, time_ms from, time_ms until)
@@ -207,7 +207,7 @@ static bool on_checkpointed(struct ask *a)
     jw_str(&a->jw, "checkpoint", ask_vm(a)->checkpoint);
     if (a->mark != 0)
         jw_bool(&a->jw, "already", true);
-    return ask_end(a);
+    return ask_finish(a);
 }
 
 bool act_checkpoint(struct ask *a)
@@ -232,7 +232,7 @@ static bool on_merged_away(struct ask *a)
     jw_bool(&a->jw, "merged", true);
     if (a->mark != 0)
         jw_bool(&a->jw, "already", true);
-    return ask_end(a);
+    return ask_finish(a);
 }
 
 bool act_merge(struct ask *a)

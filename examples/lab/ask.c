@@ -96,7 +96,7 @@ void ask_result(struct ask *a)
     jw_object(&a->jw, "result");
 }
 
-bool ask_end(struct ask *a)
+bool ask_finish(struct ask *a)
 {
     jw_object_end(&a->jw);
     write_rows(a);
@@ -108,7 +108,7 @@ bool ask_already(struct ask *a)
 {
     ask_result(a);
     jw_bool(&a->jw, "already", true);
-    return ask_end(a);
+    return ask_finish(a);
 }
 
 bool ask_state(struct ask *a, const char *state, bool already)
@@ -117,7 +117,7 @@ bool ask_state(struct ask *a, const char *state, bool already)
     jw_str(&a->jw, "state", state);
     if (already)
         jw_bool(&a->jw, "already", true);
-    return ask_end(a);
+    return ask_finish(a);
 }
 
 bool ask_refused(struct ask *a, const struct refusal *r)
@@ -128,7 +128,7 @@ bool ask_refused(struct ask *a, const struct refusal *r)
     jw_str(&a->jw, "message", r->message);
     jw_str(&a->jw, "native", r->native[0] == 0 ? NULL : r->native);
     jw_str(&a->jw, "hint", r->hint[0] == 0 ? NULL : r->hint);
-    return ask_end(a);
+    return ask_finish(a);
 }
 
 bool ask_error(struct ask *a, const char *code, const char *native, const char *fmt, ...)
@@ -150,7 +150,7 @@ bool ask_witness(struct ask *a, const char *answer)
     jw_str(&a->jw, "witness", answer);
     jw_object(&a->jw, "evidence");
     jw_int(&a->jw, "at_ms", a->w->now);
-    return ask_end(a);
+    return ask_finish(a);
 }
 
 bool ask_wait(struct ask *a, ask_fn *poll)
@@ -159,7 +159,7 @@ bool ask_wait(struct ask *a, ask_fn *poll)
     return poll(a);
 }
 
-struct world_node *ask_node(const struct ask *a)
+struct world_node *ask_host(const struct ask *a)
 {
     return &a->w->nodes.items[a->node];
 }
@@ -235,18 +235,18 @@ static bool find_vm(struct ask *a, uint32_t flags)
     if (id == NULL)
         return bad(a, "`vm` is missing");
     a->vm = world_vm_by_id(a->w, id);
-    if (a->vm == WORLD_NONE || ask_vm(a)->cluster != ask_node(a)->cluster)
+    if (a->vm == WORLD_NONE || ask_vm(a)->cluster != ask_host(a)->cluster)
         return ask_error(a, "not_found", "0x80070490", "there is no virtual machine %s here", id);
     return false;
 }
 
 static bool struck(struct ask *a, const char *fault)
 {
-    struct world_fault *f = world_fault_set(a->w, fault, ask_node(a)->id);
+    struct world_fault *f = world_fault_set(a->w, fault, ask_host(a)->id);
 
     if (f == NULL || a->witness || (f->arg[0] != 0 && strcmp(f->arg, a->action) != 0))
         return false;
-    (void)world_fault_hit(a->w, fault, ask_node(a)->id);
+    (void)world_fault_hit(a->w, fault, ask_host(a)->id);
     return true;
 }
 
@@ -286,7 +286,7 @@ static void begin_action(struct ask *a, const json *request)
         (void)ask_error(a, "unsupported", NULL, "this driver has no action `%s`", a->action);
         return;
     }
-    if (ask_node(a)->power == POWER_OFF) {
+    if (ask_host(a)->power == POWER_OFF) {
         a->lost = true;
         return;
     }
@@ -320,7 +320,7 @@ bool ask_poll(struct ask *a)
 {
     if (a->out.len > 0 || a->lost)
         return true;
-    if (ask_node(a)->power == POWER_OFF || a->w->now >= a->deadline)
+    if (ask_host(a)->power == POWER_OFF || a->w->now >= a->deadline)
         a->lost = true;
     else if (a->poll == NULL)
         a->lost = true; /* an action that neither answered nor waits (this is a bug) */

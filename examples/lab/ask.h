@@ -51,7 +51,7 @@ void ask_free(struct ask *a);
 
 /* --- for actions --- */
 void ask_result(struct ask *a);  /* opens {"result":{ in a->jw */
-bool ask_end(struct ask *a);     /* closes it, adds the rows; true */
+bool ask_finish(struct ask *a);  /* closes it, adds the rows; true */
 bool ask_already(struct ask *a); /* a whole result {"already":true} */
 bool ask_state(struct ask *a, const char *state, bool already);
 bool ask_refused(struct ask *a, const struct refusal *r);
@@ -63,14 +63,14 @@ void ask_add_row(struct ask *a, const char *subject, const char *id, const char 
                  time_ms end, const char *how);
 /* Wait for `poll`; tries it at once. */
 bool ask_wait(struct ask *a, ask_fn *poll);
-struct world_node *ask_node(const struct ask *a);
+struct world_node *ask_host(const struct ask *a);
 struct world_vm *ask_vm(const struct ask *a);
 /* Is this VM one of args.parked? */
 bool ask_parked(const struct ask *a, const char *vm);
 
 /* O2 as the driver sees it. Writes the `left` array when `jw` is given. */
 bool node_empty(struct ask *a, bool processes, struct json_writer *jw);
-void vm_write(struct json_writer *jw, const struct world *w, uint32_t vm, bool declared);
+void vm_write(struct json_writer *w, const struct world *wd, uint32_t vm, bool declared);
 const char *vm_heartbeat(struct world *w, const struct world_vm *v);
 bool package_pending(const struct world_node *n);
 
