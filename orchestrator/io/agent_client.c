@@ -124,7 +124,8 @@ static int call_send(struct agent_client *c, const char *method, const char *par
         rc = err_set(err, ERR_INVALID, "%s: %s: a request of %zu bytes is over the wire's bound of %u", node,
                      method, line.len, WIRE_LINE_MAX);
     else if (ssh_exec_send(c->relay, line.data, line.len, err) != 0)
-        rc = err_wrap(err, "%s: %s", node, method);
+        rc = err->code == ERR_STATE ? err_set(err, ERR_LOST, "%s: %s: the relay is ending", node, method)
+                                    : err_wrap(err, "%s: %s", node, method);
     buf_clear(&line);
     if (rc != 0)
         return rc;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #define LOOP_SIGNALS_MAX 8
+#define LOOP_END_MS 5000
 
 struct loop {
     uv_loop_t uv;
@@ -34,6 +35,11 @@ int loop_new(struct loop **ret_loop, struct err *err)
     return 0;
 }
 
+static void on_end_limit(uv_timer_t *t)
+{
+    uv_stop(t->loop);
+}
+
 static void check_closing(uv_handle_t *h, void *arg)
 {
     (void)arg;
@@ -47,10 +53,14 @@ void loop_free(struct loop *l)
         return;
     for (unsigned i = 0; i < l->signals_open; i++)
         uv_close((uv_handle_t *)&l->signals[i], NULL);
+    /* What ends by itself does so here: close callbacks, a proxy command's exit, a worker thread's request. */
+    uv_unref((uv_handle_t *)&l->turn_limit);
+    (void)uv_timer_start(&l->turn_limit, on_end_limit, LOOP_END_MS, 0);
+    (void)uv_run(&l->uv, UV_RUN_DEFAULT);
     uv_close((uv_handle_t *)&l->turn_limit, NULL);
     uv_walk(&l->uv, check_closing, NULL);
     while (uv_loop_close(&l->uv) == UV_EBUSY)
-        (void)uv_run(&l->uv, UV_RUN_ONCE); /* what is left is closing, or a worker thread's request ending */
+        (void)uv_run(&l->uv, UV_RUN_ONCE);
     free(l);
 }
 

@@ -339,6 +339,7 @@ static int take_answer(struct payload *p, const json *answer, struct err *err)
     if (strcmp(json_get_str(answer, "sha256", ""), p->config.sha256) != 0)
         return err_set(err, ERR_CORRUPT, "the node holds a file with digest %s",
                        json_get_str(answer, "sha256", "(none)"));
+    note_progress(p);
     payload_end(p, false, NULL);
     return 0;
 }

@@ -8,10 +8,10 @@
 #include <stdint.h>
 
 struct rate {
-    uint64_t bytes_s; /* 0: no cap */
-    uint64_t level;   /* bytes that may go now */
-    uint64_t burst;   /* the most it holds: a tenth of a second, at least 16 KiB */
-    int64_t at_ms;    /* when the level was right */
+    uint64_t bytes_s;     /* 0: no cap */
+    uint64_t level_milli; /* thousandths of bytes that may go now: no fraction is lost or won */
+    uint64_t burst;       /* bytes it holds at most: a tenth of a second's, at least 16 KiB */
+    int64_t at_ms;        /* when the level was right */
 };
 
 void rate_init(struct rate *r, uint64_t bytes_s, int64_t now_ms);

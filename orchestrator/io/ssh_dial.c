@@ -134,10 +134,10 @@ static void on_attempt(uv_poll_t *h, int status, int events)
     socklen_t len = sizeof error;
 
     (void)events;
-    if (status < 0)
-        error = -status;
-    else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
         error = errno;
+    if (error == 0 && status < 0) /* libuv's own code says less than the socket's: asked last */
+        error = -status;
     attempt_end(d, error == 0);
     if (error != 0) {
         dial_note(d, error);

@@ -282,12 +282,8 @@ static enum exec_step read_some(struct ssh_exec *x, struct err *err)
         }
         if (n < 0)
             return broken(x, "receive", n, err);
-        if (n == 0) { /* its end, or a packet of another kind; see libssh2_channel_eof() */
-            x->far_eof = libssh2_channel_eof(x->channel) != 0;
-            if (x->far_eof)
-                break;
-            continue;
-        }
+        if (n == 0)
+            break; /* its end, perhaps behind standard error that is still queued */
         if (!x->closed)
             x->config.on_data(x->config.arg, chunk, (size_t)n);
         if (x->closed)
@@ -316,6 +312,7 @@ static enum exec_step step_running(struct ssh_exec *x, struct err *err)
     r = read_errors(x, err);
     if (r != EXEC_NEXT)
         return r;
+    x->far_eof = libssh2_channel_eof(x->channel) != 0;
     if (!x->far_eof && !x->closed)
         return EXEC_WAIT;
     exec_to(x, EXEC_CLOSING);

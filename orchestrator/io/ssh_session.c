@@ -206,17 +206,46 @@ static ssize_t on_recv(libssh2_socket_t fd, void *data, size_t len, int flags, v
     return n;
 }
 
-static void set_recv(LIBSSH2_SESSION *lib)
+/* Here for its error alone: libssh2 forgets which one it was, and in the key exchange that there was one. */
+static ssize_t on_send(libssh2_socket_t fd, const void *data, size_t len, int flags, void **abstract)
 {
-#if LIBSSH2_VERSION_NUM >= 0x010b01
-    (void)libssh2_session_callback_set2(lib, LIBSSH2_CALLBACK_RECV, (libssh2_cb_generic *)on_recv);
-#else
-    LIBSSH2_RECV_FUNC((*fn)) = on_recv;
-    void *pointer;
+    struct ssh_session *s = *abstract;
+    ssize_t n;
 
-    memcpy(&pointer, &fn, sizeof pointer); /* C has no cast from function to object pointer */
-    (void)libssh2_session_callback_set(lib, LIBSSH2_CALLBACK_RECV, pointer);
+    if (s->state == SSH_END)
+        return -EPIPE;
+    do {
+        n = send(fd, data, len, flags | MSG_NOSIGNAL);
+    } while (n < 0 && errno == EINTR);
+    if (n >= 0)
+        return n;
+    if (errno != EAGAIN) {
+        s->peer_gone = true;
+        s->peer_errno = errno;
+    }
+    return -errno;
+}
+
+/* libssh2 takes functions as object pointers, for which C has no cast. */
+#if LIBSSH2_VERSION_NUM >= 0x010b01
+#define SET_CALLBACK(lib, which, fn) \
+    ((void)libssh2_session_callback_set2(lib, which, (libssh2_cb_generic *)(fn)))
+#else
+#define SET_CALLBACK(lib, which, fn)                             \
+    do {                                                         \
+        void *pointer;                                           \
+        memcpy(&pointer, &(fn), sizeof pointer);                 \
+        (void)libssh2_session_callback_set(lib, which, pointer); \
+    } while (0)
 #endif
+
+static void set_callbacks(LIBSSH2_SESSION *lib)
+{
+    LIBSSH2_RECV_FUNC((*recv_fn)) = on_recv;
+    LIBSSH2_SEND_FUNC((*send_fn)) = on_send;
+
+    SET_CALLBACK(lib, LIBSSH2_CALLBACK_RECV, recv_fn);
+    SET_CALLBACK(lib, LIBSSH2_CALLBACK_SEND, send_fn);
 }
 
 /* ---- one function per state ---- */
@@ -399,8 +428,9 @@ static void on_poll(uv_poll_t *h, int status, int events)
 {
     struct ssh_session *s = h->data;
 
-    (void)status; /* an error shows in the read that follows */
-    if (s->workers == NULL && (events & UV_DISCONNECT) != 0)
+    if (status < 0) /* libuv has stopped watching; data may be left to read in front of the error */
+        s->events = 0;
+    if (s->state == SSH_READY && s->workers == NULL && (status < 0 || (events & UV_DISCONNECT) != 0))
         s->peer_gone = true;
     session_run(s);
 }
@@ -504,7 +534,7 @@ static int session_prepare(struct ssh_session *s, struct err *err)
     if (s->lib == NULL)
         return err_set(err, ERR_NOMEM, "%s: open session", s->config.target->node);
     libssh2_session_set_blocking(s->lib, 0);
-    set_recv(s->lib);
+    set_callbacks(s->lib);
     return ssh_algorithms_prefer(s->lib, s->config.target->pin, err);
 }
 
