@@ -1,5 +1,5 @@
-/* Which algorithms we ask for. libssh2 strikes from each list what it does
- * not have, so newer ones stand in front and cost nothing with 1.10. */
+/* Which algorithms we ask for: the newest first, less what this libssh2 does
+ * not have. (libssh2 would strike those itself, with an overlapping memcpy.) */
 #ifndef PATCHWAVE_SSH_ALGORITHMS_H
 #define PATCHWAVE_SSH_ALGORITHMS_H
 

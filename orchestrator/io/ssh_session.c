@@ -39,6 +39,7 @@ struct ssh_session {
     struct ssh_auth auth;
     struct ssh_hostkey hostkey;
     bool hostkey_seen;
+    bool half_shaken; /* libssh2 is in the middle of the handshake */
 
     struct ssh_worker *workers;
     struct ssh_worker *cursor; /* the next to get a turn; detach moves it on */
@@ -261,6 +262,7 @@ static enum step step_handshake(struct ssh_session *s, struct err *err)
 {
     int rc = libssh2_session_handshake(s->lib, s->fd);
 
+    s->half_shaken = rc == LIBSSH2_ERROR_EAGAIN;
     if (rc == LIBSSH2_ERROR_EAGAIN)
         return STEP_WAIT;
     if (rc != 0) {
@@ -586,6 +588,9 @@ static void on_session_closed(void *arg)
 {
     struct ssh_session *s = arg;
 
+    /* libssh2 frees the exchange's secrets only when the exchange itself fails: let it, on the dead socket. */
+    if (s->half_shaken)
+        (void)libssh2_session_handshake(s->lib, s->fd);
     /* Freeing closes the channels, which sends: the socket is shut, so it fails at once instead of waiting. */
     for (unsigned i = 0; s->lib != NULL && i < FREE_TRIES_MAX; i++) {
         if (libssh2_session_free(s->lib) != LIBSSH2_ERROR_EAGAIN)

@@ -164,3 +164,81 @@ void seen_close(struct seen_session *s)
         ssh_session_close(s->session);
     s->session = NULL;
 }
+
+static void on_link_up(void *arg, struct ssh_session *session)
+{
+    struct seen_link *l = arg;
+
+    assert_ptr_equal(ssh_link_session(l->link), session);
+    l->ups++;
+}
+
+static void on_link_down(void *arg, const struct err *why, dur_ms retry_ms)
+{
+    struct seen_link *l = arg;
+
+    l->downs++;
+    l->why = *why;
+    l->retry_ms = retry_ms;
+    l->longest_ms = retry_ms > l->longest_ms ? retry_ms : l->longest_ms;
+}
+
+void seen_link_open(struct ssh_pool *pool, struct seen_link *l, const struct ssh_target *t)
+{
+    const struct ssh_link_config config = {
+        .target = t, .on_up = on_link_up, .on_down = on_link_down, .arg = l
+    };
+    struct err err;
+
+    memset(l, 0, sizeof *l);
+    check_ok(ssh_link_new(pool, &config, &l->link, &err), &err);
+    ssh_link_open(l->link);
+}
+
+bool seen_link_up(void *arg)
+{
+    return ((struct seen_link *)arg)->ups > 0;
+}
+
+bool seen_link_down(void *arg)
+{
+    return ((struct seen_link *)arg)->downs > 0;
+}
+
+static void on_exec_open(void *arg)
+{
+    ((struct seen_exec *)arg)->opened = true;
+}
+
+static void on_exec_data(void *arg, const void *data, size_t len)
+{
+    (void)data;
+    ((struct seen_exec *)arg)->got += len;
+}
+
+static void on_exec_end(void *arg, const struct ssh_exec_end *end)
+{
+    struct seen_exec *x = arg;
+
+    assert_false(x->ended);
+    x->ended = true;
+    x->exit_status = end->exit_status;
+    x->why = end->why;
+    (void)snprintf(x->errors, sizeof x->errors, "%s", end->errors);
+}
+
+bool seen_exec_ended(void *arg)
+{
+    return ((struct seen_exec *)arg)->ended;
+}
+
+void seen_exec_start(struct seen_link *l, struct seen_exec *x, const char *command)
+{
+    const struct ssh_exec_config config = {
+        .command = command, .on_open = on_exec_open, .on_data = on_exec_data, .on_end = on_exec_end, .arg = x
+    };
+    struct err err;
+
+    memset(x, 0, sizeof *x);
+    check_ok(ssh_exec_start(ssh_link_session(l->link), &config, &x->exec, &err), &err);
+}

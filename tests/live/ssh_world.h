@@ -4,6 +4,7 @@
 #define PATCHWAVE_TESTS_SSH_WORLD_H
 
 #include "orchestrator/io/loop.h"
+#include "orchestrator/io/ssh_exec.h"
 #include "orchestrator/io/ssh_keys.h"
 #include "orchestrator/io/ssh_pool.h"
 #include "orchestrator/io/ssh_session.h"
@@ -50,6 +51,29 @@ bool seen_settled(void *arg); /* ready or ended */
 /* Open, wait until it is ready or ended, and give the outcome. */
 void seen_run(struct ssh_world *w, struct seen_session *s, const struct ssh_target *t, bool learn);
 void seen_close(struct seen_session *s);
+
+/* A link and what became of it. */
+struct seen_link {
+    struct ssh_link *link;
+    unsigned ups, downs;
+    struct err why;
+    dur_ms retry_ms, longest_ms;
+};
+void seen_link_open(struct ssh_pool *pool, struct seen_link *l, const struct ssh_target *t);
+bool seen_link_up(void *arg);   /* was it ever */
+bool seen_link_down(void *arg); /* was it ever */
+
+/* A command and what became of it. */
+struct seen_exec {
+    struct ssh_exec *exec;
+    size_t got;
+    bool opened, ended;
+    int exit_status;
+    struct err why;
+    char errors[SSH_EXEC_TAIL_MAX];
+};
+void seen_exec_start(struct seen_link *l, struct seen_exec *x, const char *command);
+bool seen_exec_ended(void *arg);
 
 /* Text contains; prints both. */
 #define check_contains(text, part)                                      \

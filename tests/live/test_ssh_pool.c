@@ -2,7 +2,6 @@
  * waiting longer, giving up where a person has to act. */
 #include "tests/live/ssh_world.h"
 
-#include "orchestrator/io/ssh_exec.h"
 #include "tests/lib/fault_proxy.h"
 
 #include <arpa/inet.h>
@@ -12,51 +11,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-struct seen_link {
-    struct ssh_link *link;
-    unsigned ups, downs;
-    struct err why;
-    dur_ms retry_ms, longest_ms;
-};
-
-static void on_up(void *arg, struct ssh_session *session)
-{
-    struct seen_link *l = arg;
-
-    assert_ptr_equal(ssh_link_session(l->link), session);
-    l->ups++;
-}
-
-static void on_down(void *arg, const struct err *why, dur_ms retry_ms)
-{
-    struct seen_link *l = arg;
-
-    l->downs++;
-    l->why = *why;
-    l->retry_ms = retry_ms;
-    l->longest_ms = retry_ms > l->longest_ms ? retry_ms : l->longest_ms;
-}
-
-static void link_open(struct ssh_pool *pool, struct seen_link *l, const struct ssh_target *t)
-{
-    const struct ssh_link_config config = { .target = t, .on_up = on_up, .on_down = on_down, .arg = l };
-    struct err err;
-
-    memset(l, 0, sizeof *l);
-    check_ok(ssh_link_new(pool, &config, &l->link, &err), &err);
-    ssh_link_open(l->link);
-}
-
-static bool is_up(void *arg)
-{
-    return ((struct seen_link *)arg)->ups > 0;
-}
-
-static bool is_down(void *arg)
-{
-    return ((struct seen_link *)arg)->downs > 0;
-}
 
 #define TARGETS 80
 
@@ -91,7 +45,7 @@ static void test_at_most_64_handshakes_for_80_targets(void **state)
     t.address = address;
     fault_proxy_set(proxy, &(struct fault_proxy_faults){ .delay_ms = 1000 });
     for (int i = 0; i < TARGETS; i++)
-        link_open(w->pool, &f->links[i], &t);
+        seen_link_open(w->pool, &f->links[i], &t);
     for (int i = 0; i < 1000 && ssh_pool_counts(w->pool).up == 0; i++) {
         struct ssh_pool_counts n = ssh_pool_counts(w->pool);
 
@@ -138,9 +92,9 @@ static void test_dead_nodes_hold_up_no_live_one(void **state)
     }
     dead.address = address;
     for (int i = 0; i < 100; i++)
-        link_open(w->pool, &links[i], &dead);
-    link_open(w->pool, &links[100], &live);
-    ssh_world_until(w, is_up, &links[100]);
+        seen_link_open(w->pool, &links[i], &dead);
+    seen_link_open(w->pool, &links[100], &live);
+    ssh_world_until(w, seen_link_up, &links[100]);
     for (int i = 0; i < 100; i++)
         assert_int_equal(links[i].downs, 0); /* still waiting: they were in front of it */
     for (int i = 0; i < 101; i++)
@@ -158,7 +112,7 @@ static void test_waits_grow_and_expecting_keeps_them_short(void **state)
     struct seen_link l;
 
     t.port = 1;
-    link_open(w->pool, &l, &t);
+    seen_link_open(w->pool, &l, &t);
     ssh_world_turn(w, 1500);
     assert_true(l.downs >= 4);
     assert_int_equal(l.why.code, ERR_CONNECT);
@@ -181,8 +135,8 @@ static void test_refusals_wait_for_a_person(void **state)
 
     other.blob[other.blob_len - 1] ^= 1;
     t.pin = &other;
-    link_open(w->pool, &l, &t);
-    ssh_world_until(w, is_down, &l);
+    seen_link_open(w->pool, &l, &t);
+    ssh_world_until(w, seen_link_down, &l);
     assert_int_equal(l.why.code, ERR_HOSTKEY);
     assert_int_equal(l.retry_ms, LINK_NO_RETRY);
     ssh_world_turn(w, 300);
@@ -196,7 +150,7 @@ static void test_refusals_wait_for_a_person(void **state)
     assert_int_equal(l.why.code, ERR_AUTH);
     t.key_file = w->key;
     ssh_link_open(l.link);
-    ssh_world_until(w, is_up, &l);
+    ssh_world_until(w, seen_link_up, &l);
     ssh_link_close(l.link);
 }
 
@@ -212,65 +166,18 @@ static void test_an_idle_link_notices_its_loss(void **state)
     bed_address(&w->bed, address);
     assert_int_equal(fault_proxy_new(w->loop, address, 40022, t.address, t.port, &proxy), 0);
     t.address = address;
-    link_open(w->pool, &l, &t);
-    ssh_world_until(w, is_up, &l);
+    seen_link_open(w->pool, &l, &t);
+    ssh_world_until(w, seen_link_up, &l);
     fault_proxy_cut(proxy);
-    ssh_world_until(w, is_down, &l);
+    ssh_world_until(w, seen_link_down, &l);
     assert_int_equal(l.why.code, ERR_LOST);
     l.ups = 0;
-    ssh_world_until(w, is_up, &l);
+    ssh_world_until(w, seen_link_up, &l);
     ssh_link_close(l.link);
     fault_proxy_close(proxy);
 }
 
 /* ---- several channels on one session ---- */
-
-struct seen_exec {
-    struct ssh_exec *exec;
-    size_t got;
-    bool opened, ended;
-    int exit_status;
-    struct err why;
-    char errors[SSH_EXEC_TAIL_MAX];
-};
-
-static void on_exec_open(void *arg)
-{
-    ((struct seen_exec *)arg)->opened = true;
-}
-
-static void on_exec_data(void *arg, const void *data, size_t len)
-{
-    (void)data;
-    ((struct seen_exec *)arg)->got += len;
-}
-
-static void on_exec_end(void *arg, const struct ssh_exec_end *end)
-{
-    struct seen_exec *x = arg;
-
-    assert_false(x->ended);
-    x->ended = true;
-    x->exit_status = end->exit_status;
-    x->why = end->why;
-    (void)snprintf(x->errors, sizeof x->errors, "%s", end->errors);
-}
-
-static bool exec_ended(void *arg)
-{
-    return ((struct seen_exec *)arg)->ended;
-}
-
-static void exec_start(struct seen_link *l, struct seen_exec *x, const char *command)
-{
-    const struct ssh_exec_config config = {
-        .command = command, .on_open = on_exec_open, .on_data = on_exec_data, .on_end = on_exec_end, .arg = x
-    };
-    struct err err;
-
-    memset(x, 0, sizeof *x);
-    check_ok(ssh_exec_start(ssh_link_session(l->link), &config, &x->exec, &err), &err);
-}
 
 /* Eight commands at once on one session: echoes of different sizes, both directions full, none mixed up with another. */
 static void test_channels_share_a_session(void **state)
@@ -280,33 +187,33 @@ static void test_channels_share_a_session(void **state)
     struct ssh_target t;
     struct seen_link l;
     struct seen_exec x[8], status, killed, errors;
-    static char data[700000];
+    static char data[800000];
     struct err err;
 
     sshd_start(&w->bed, &d, &(struct sshd_setup){ .command = NULL });
     t = ssh_world_target(w, &d);
-    link_open(w->pool, &l, &t);
-    ssh_world_until(w, is_up, &l);
+    seen_link_open(w->pool, &l, &t);
+    ssh_world_until(w, seen_link_up, &l);
     for (size_t i = 0; i < TABLE_LEN(x); i++)
-        exec_start(&l, &x[i], "cat");
+        seen_exec_start(&l, &x[i], "cat");
     for (size_t i = 0; i < TABLE_LEN(x); i++) {
         check_ok(ssh_exec_send(x[i].exec, data, 100000 * i + 7, &err), &err);
         ssh_exec_eof(x[i].exec);
     }
-    exec_start(&l, &status, "exit 42");
+    seen_exec_start(&l, &status, "exit 42");
     for (size_t i = 0; i < TABLE_LEN(x); i++) {
-        ssh_world_until(w, exec_ended, &x[i]);
+        ssh_world_until(w, seen_exec_ended, &x[i]);
         assert_int_equal(x[i].why.code, ERR_OK);
         assert_int_equal(x[i].exit_status, 0);
         assert_int_equal(x[i].got, 100000 * i + 7);
     }
-    ssh_world_until(w, exec_ended, &status);
+    ssh_world_until(w, seen_exec_ended, &status);
     assert_int_equal(status.exit_status, 42);
-    exec_start(&l, &killed, "kill -9 $$");
-    ssh_world_until(w, exec_ended, &killed);
+    seen_exec_start(&l, &killed, "kill -9 $$");
+    ssh_world_until(w, seen_exec_ended, &killed);
     assert_int_equal(killed.exit_status, -1);
-    exec_start(&l, &errors, "head -c 100000 /dev/zero | tr '\\0' e >&2; printf 'the end' >&2; exit 1");
-    ssh_world_until(w, exec_ended, &errors);
+    seen_exec_start(&l, &errors, "head -c 100000 /dev/zero | tr '\\0' e >&2; printf 'the end' >&2; exit 1");
+    ssh_world_until(w, seen_exec_ended, &errors);
     assert_int_equal(errors.exit_status, 1);
     assert_int_equal(strlen(errors.errors), SSH_EXEC_TAIL_MAX - 1);
     check_contains(errors.errors, "ethe end");
@@ -327,45 +234,17 @@ static void test_a_full_send_buffer_refuses(void **state)
 
     sshd_start(&w->bed, &d, &(struct sshd_setup){ .command = NULL });
     t = ssh_world_target(w, &d);
-    link_open(w->pool, &l, &t);
-    ssh_world_until(w, is_up, &l);
-    exec_start(&l, &x, "sleep 1; cat > /dev/null; echo done");
+    seen_link_open(w->pool, &l, &t);
+    ssh_world_until(w, seen_link_up, &l);
+    seen_exec_start(&l, &x, "sleep 1; cat > /dev/null; echo done");
     assert_int_equal(ssh_exec_send(x.exec, data, sizeof data, &err), ERR_CAPACITY);
     assert_int_equal(ssh_exec_unsent(x.exec), 0); /* whole or not at all */
     check_ok(ssh_exec_send(x.exec, data, (size_t)4 << 20, &err), &err);
     assert_int_equal(ssh_exec_send(x.exec, data, 1, &err), ERR_CAPACITY);
     ssh_exec_eof(x.exec);
     assert_int_equal(ssh_exec_send(x.exec, data, 1, &err), ERR_STATE);
-    ssh_world_until(w, exec_ended, &x);
+    ssh_world_until(w, seen_exec_ended, &x);
     assert_int_equal(x.got, 5);
-    ssh_link_close(l.link);
-    sshd_stop(&d);
-}
-
-/* Keys are exchanged anew every megabyte by this server: traffic both ways goes on. */
-static void test_rekeying_in_full_traffic(void **state)
-{
-    struct ssh_world *w = *state;
-    struct sshd_bed d;
-    struct ssh_target t;
-    struct seen_link l;
-    struct seen_exec x;
-    struct err err;
-    static char data[(size_t)3 << 20];
-
-    sshd_start(&w->bed, &d, &(struct sshd_setup){ .command = NULL, .more = "RekeyLimit 1M" });
-    t = ssh_world_target(w, &d);
-    link_open(w->pool, &l, &t);
-    ssh_world_until(w, is_up, &l);
-    for (int i = 0; i < 4; i++) {
-        exec_start(&l, &x, "cat");
-        check_ok(ssh_exec_send(x.exec, data, sizeof data, &err), &err);
-        ssh_exec_eof(x.exec);
-        ssh_world_until(w, exec_ended, &x);
-        if (x.why.code != ERR_OK)
-            fail_msg("%s", x.why.text);
-        assert_int_equal(x.got, sizeof data);
-    }
     ssh_link_close(l.link);
     sshd_stop(&d);
 }
@@ -383,18 +262,18 @@ static void test_closing_channels_at_any_moment(void **state)
 
     sshd_start(&w->bed, &d, &(struct sshd_setup){ .command = NULL, .more = "MaxSessions 100" });
     t = ssh_world_target(w, &d);
-    link_open(w->pool, &l, &t);
-    ssh_world_until(w, is_up, &l);
+    seen_link_open(w->pool, &l, &t);
+    ssh_world_until(w, seen_link_up, &l);
     for (unsigned turns = 0; turns < 30; turns++) {
-        exec_start(&l, &x, "cat");
+        seen_exec_start(&l, &x, "cat");
         check_ok(ssh_exec_send(x.exec, data, sizeof data, &err), &err);
         for (unsigned i = 0; i < turns; i++)
             loop_turn(w->loop, 5);
         assert_false(x.ended);
         ssh_exec_close(x.exec);
     }
-    exec_start(&l, &last, "echo still here");
-    ssh_world_until(w, exec_ended, &last);
+    seen_exec_start(&l, &last, "echo still here");
+    ssh_world_until(w, seen_exec_ended, &last);
     assert_int_equal(last.why.code, ERR_OK);
     assert_int_equal(last.got, strlen("still here\n"));
     assert_false(x.ended);
@@ -414,7 +293,6 @@ int main(void)
         STORY(test_an_idle_link_notices_its_loss),
         STORY(test_channels_share_a_session),
         STORY(test_a_full_send_buffer_refuses),
-        STORY(test_rekeying_in_full_traffic),
         STORY(test_closing_channels_at_any_moment),
     };
 
