@@ -787,6 +787,80 @@ def _():
             check("error" in s.ask("fetch_package", {**args, "name": "e.msu", "source": url + "absent"}), "404")
 
 
+# --- export (O31) ---
+
+def exported(folder, s, phase, steps, expires=NOW + 86400000, node="HV01", sign=True):
+    """The template filled as `patchwave export --script` fills it, in a copy of the driver's folder; what it says and its code."""
+    for f in [*DRIVER.glob("*.ps*"), DRIVER / "probe.json"]:
+        (folder / f.name).write_text(f.read_text())
+    slice_ = {"node": node, "plan": "p1", "phase": phase, "expires_ms": expires, "parked": PARKED + [s.w["groups"][1]["id"]],
+              "steps": [{"action": a, "args": json.dumps(x), "limit_ms": 600000} for a, x in steps]}
+    text = (DRIVER / "export" / "rollout.ps1").read_text().replace("@SLICE@", json.dumps(slice_).replace("'", "\\u0027"))
+    if sign:
+        text += "# SIG # " + hashlib.sha256(text.encode()).hexdigest() + "\n"
+    path = folder / "export" / (phase + ".ps1")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    s.sync()
+    f = Stage.host.run(path, "HV01", "mini:w", b"")
+    return f["X"], f.get("O", "") + f.get("E", "")
+
+
+BEFORE = [("pause", {"found_ours": False}), ("move_vm", {"vm": VM1, "to": "HV03", "method": "live"}),
+          ("park_vm", {"vm": VM2, "method": "shutdown"}), ("park_vm", {"vm": VM4, "method": "save"}), ("move_groups", {"to": ["HV02"]}),
+          ("check_empty", {"form": "vmms", "parked": PARKED}), ("storage_out", {}), ("stop_vmms", {"parked": PARKED})]
+AFTER = [("start_vmms", {}), ("verify", {"build": BUILD, "ubr": UBR, "kb": KB}), ("storage_in", {}), ("resume", {}),
+         ("unpark_vm", {"vm": VM2, "method": "shutdown"}), ("unpark_vm", {"vm": VM4, "method": "save"})]
+
+
+@case("export: both phases on one node, with the restart of the tool between them")
+def _():
+    with tempfile.TemporaryDirectory() as d:
+        s, folder = Stage(), pathlib.Path(d)
+        p = package(d)
+        code, said = exported(folder, s, "before", BEFORE + [("install", {"package": p, "tool": "dism", "parked": PARKED})])
+        check(code == 3010, said)
+        check(s.see()["nodes"][0]["packages"][2]["state"] == 96, "installed")
+        s.result("reboot", {"boot_id": s.result("facts")["boot_id"], "parked": PARKED})
+        code, said = exported(folder, s, "after", AFTER)
+        check(code == 0, said)
+        w = s.see()
+        check(w["nodes"][0]["state"] == "up" and all(v["state"] == "running" for v in w["vms"] if v["id"] != VM5), "in service")
+
+
+@case("export: unsigned, changed, expired and foreign scripts do nothing; each guard that fails ends with its code")
+def _():
+    def refused(want, code=20, phase="before", change=lambda s: None, **more):
+        with tempfile.TemporaryDirectory() as d:
+            s = Stage()
+            change(s)
+            got, said = exported(pathlib.Path(d), s, phase, BEFORE if phase == "before" else AFTER, **more)
+            check(got == code and want in said and s.see().get("log") is None, "%s: %s %s" % (want, got, said))
+    refused("NotSigned", 22, sign=False)
+    refused("expired", 22, expires=NOW - 1)
+    refused("is for HV02", 22, node="HV02")
+    refused("is paused", change=lambda s: s.node().update(state="paused"))
+    refused("HV04 is down", change=lambda s: s.node("HV04").update(state="down"))
+    refused("witness", change=lambda s: s.w["quorum"].update(witness_state="failed"))
+    refused("votes", change=lambda s: (s.w["quorum"].update(witness="none"), s.w["nodes"].__delitem__(slice(2, 4)),
+                                       s.w["csvs"].__delitem__(1), s.w["groups"][2].update(owner="HV02")))
+    refused("virtual disk", change=lambda s: s.w["storage"]["virtual_disks"][0].update(health="warning"))
+    refused("storage job", change=lambda s: s.w["storage"].update(jobs=[{"id": "j", "kind": "repair", "percent": 1, "bytes_total": 9}]))
+    refused("should be paused", phase="after")
+    with tempfile.TemporaryDirectory() as d:
+        s = Stage()
+        s.fault("move_vm", native="0x80071737")
+        code, said = exported(pathlib.Path(d), s, "before", BEFORE)
+        check(code == 21 and "move_vm did not succeed" in said and s.did("stop_vm") == [], said)
+
+
+@case("docs/windows.md has a row for every action")
+def _():
+    text = (HERE.parent.parent / "docs/windows.md").read_text()
+    rows = "".join(re.findall(r"^\| (`[^|]*) \|", text, re.M))
+    check(not [a for a in READS + EFFECTS if "`%s`" % a not in rows], "missing: %s" % [a for a in READS + EFFECTS if "`%s`" % a not in rows])
+
+
 # --- the wire ---
 
 @case("a constrained language mode is refused with its remedy before the first .NET call")

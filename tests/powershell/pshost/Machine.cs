@@ -500,10 +500,38 @@ namespace Pshost
                 "wusa.exe" => Wusa(c, line),
                 "shutdown.exe" => c.Do("reboot", ("line", line)).N("exit"),
                 "whoami.exe" => 0,
+                "powershell.exe" => Child(c, line),
                 "vssadmin.exe" => Vss(c, line),
                 _ => throw new NotSupportedException("program " + program),
             };
             yield return Surface.Make("System.Diagnostics.Process", ("Id", 4242), ("HasExited", true), ("ExitCode", unchecked((int)(uint)exit)));
+        }
+
+        /// <summary>A PowerShell of its own in the same world, as -File starts one.</summary>
+        static long Child(Call c, string line)
+        {
+            Match file = Regex.Match(line, "^-NoLogo -NoProfile -NonInteractive -ExecutionPolicy Bypass -File \"([^\"]+)\"$");
+            if (!file.Success)
+                throw new NotSupportedException("powershell.exe " + line);
+            var text = new System.Text.StringBuilder();
+            var job = new Job
+            {
+                World = c.World, Node = c.Node, In = new StringReader(File.ReadAllText(c.Text("RedirectStandardInput"))), Out = s => text.Append(s),
+                Err = c.Job.Err,
+            };
+            int rc = Program.RunScript(job, Path.GetFullPath(file.Groups[1].Value), true, false);
+            File.WriteAllText(c.Text("RedirectStandardOutput"), text.ToString());
+            return rc;
+        }
+
+        /// <summary>The stand-in's signature: a last line "# SIG # " with the digest of what is above it.</summary>
+        [Handles("Get-AuthenticodeSignature")]
+        static IEnumerable<object> GetAuthenticodeSignature(Call c)
+        {
+            string text = File.ReadAllText(c.Texts("FilePath").Single());
+            int at = text.LastIndexOf("# SIG # ", StringComparison.Ordinal);
+            string digest = at < 0 ? "" : Convert.ToHexString(System.Security.Cryptography.SHA256.HashData(System.Text.Encoding.ASCII.GetBytes(text[..at]))).ToLowerInvariant();
+            yield return Surface.Make("Signature", ("Status", at < 0 ? "NotSigned" : text[(at + 8)..].Trim() == digest ? "Valid" : "HashMismatch"));
         }
 
         static long Dism(Call c, string line)

@@ -74,7 +74,7 @@ namespace Pshost
         const string Wrapper = "param($__file, $__state)\n$global:ErrorActionPreference = 'Continue'\n$global:LASTEXITCODE = 0\n" +
             "& $__file\n$__state['rc'] = $global:LASTEXITCODE\n";
 
-        static int RunScript(Job job, string file, bool fresh, bool constrained)
+        internal static int RunScript(Job job, string file, bool fresh, bool constrained)
         {
             if (fresh || !Idle.TryTake(out Runspace r))
                 r = Open(constrained);
