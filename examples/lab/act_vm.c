@@ -181,6 +181,15 @@ static bool on_unparked(struct ask *a)
     return ask_state(a, "running", false);
 }
 
+/* Its group left while it was off (O4): it starts on the node that is asked. */
+static void come_home(struct ask *a)
+{
+    struct refusal r;
+
+    if (ask_vm(a)->clustered && ask_vm(a)->node != a->node && !world_vm_active(ask_vm(a)))
+        (void)world_vm_group_move(a->w, a->vm, a->node, &r);
+}
+
 bool act_unpark_vm(struct ask *a)
 {
     const struct world_vm *v = ask_vm(a);
@@ -192,6 +201,7 @@ bool act_unpark_vm(struct ask *a)
     }
     if (a->witness)
         return ask_witness(a, v->state == VM_STARTING ? "running" : "not_done");
+    come_home(a);
     if (world_vm_start(a->w, a->vm, &r) != 0)
         return ask_refused(a, &r);
     return ask_wait(a, on_unparked);

@@ -178,8 +178,7 @@ static int write_consents(const struct world *w, const char *dir, struct err *er
 
     for (uint32_t i = 0; i < w->vms.n; i++) {
         const struct world_vm *v = &w->vms.items[i];
-        bool stuck = v->dda || v->local_disk || strcmp(v->isolation, "snp") == 0;
-        if (stuck)
+        if (world_vm_is_stuck(v))
             buf_printf(&b, "%s %s\n", v->id, v->local_disk && i % 2 == 0 ? "save" : "shutdown");
     }
     rc = lab_file_write(lab_path(dir, "consents", path), buf_text(&b), b.len, 0644, err);

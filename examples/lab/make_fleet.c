@@ -317,31 +317,29 @@ static void set_failback(struct world *w, const struct world_cluster *c)
     v->preferred = v->node;
 }
 
-/* Those that cannot move: a device, an isolated VM, local disks, no cluster. */
+/* Those that cannot move: with an assigned device (0), isolated (1), with disks
+ * of their host (2, 3). Only the isolated one is clustered: it can be started on
+ * another node, so that N+1 stays provable; its group leaves while it is off. */
 static void set_stuck(struct world *w, uint32_t node, uint32_t kind)
 {
+    static const char *const names[] = { "gpu-render", "confidential", "local-cache", "local-licence" };
     struct world_vm *v = nth_of(w, node, 3);
-    const struct world_cluster *c = world_cluster_of(w, node);
 
     if (v == NULL)
         return;
     v->dynamic = false;
     v->maximum_mib = v->startup_mib;
-    v->possible = (uint64_t)1 << (node - c->first_node);
     strcpy(v->version, "12.0");
-    if (kind == 0) {
-        v->dda = true;
+    v->clustered = kind == 1;
+    v->dda = kind == 0;
+    v->local_disk = kind >= 2;
+    if (kind == 0)
         strcpy(v->stop_action, "turn_off");
-        snprintf(v->name, sizeof v->name, "gpu-render-%.8s", w->nodes.items[node].id);
-    } else if (kind == 1) {
+    if (kind == 1)
         strcpy(v->isolation, "snp");
-        snprintf(v->name, sizeof v->name, "confidential-%.8s", w->nodes.items[node].id);
-    } else {
-        v->local_disk = true;
-        v->clustered = false;
-        strcpy(v->start_action, kind == 2 ? "start_if_running" : "nothing");
-        snprintf(v->name, sizeof v->name, "local-%.8s", w->nodes.items[node].id);
-    }
+    if (kind == 3)
+        strcpy(v->start_action, "nothing");
+    snprintf(v->name, sizeof v->name, "%s-%.8s", names[kind], w->nodes.items[node].id);
 }
 
 static int fill(struct world *w, bool mixed)

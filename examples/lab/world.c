@@ -60,6 +60,12 @@ bool world_vm_may_own(const struct world *w, const struct world_vm *v, uint32_t 
     return world_in_cluster(w, node, v->cluster) && (v->possible >> local & 1) != 0;
 }
 
+bool world_vm_is_stuck(const struct world_vm *v)
+{
+    return !v->clustered || v->dda || v->local_disk || v->passthrough || strcmp(v->isolation, "snp") == 0 ||
+           strcmp(v->isolation, "tdx") == 0;
+}
+
 bool world_vm_active(const struct world_vm *v)
 {
     return v->state != VM_OFF && v->state != VM_SAVED;

@@ -282,7 +282,8 @@ uint32_t world_cluster_by_id(const struct world *w, const char *id);
 struct world_cluster *world_cluster_of(struct world *w, uint32_t node);
 bool world_in_cluster(const struct world *w, uint32_t node, uint32_t cluster);
 bool world_vm_may_own(const struct world *w, const struct world_vm *v, uint32_t node);
-bool world_vm_active(const struct world_vm *v); /* needs its node: not off, not saved */
+bool world_vm_is_stuck(const struct world_vm *v); /* can never live-migrate */
+bool world_vm_active(const struct world_vm *v);   /* needs its node: not off, not saved */
 const char *world_vm_state_text(enum vm_state s);
 const char *world_service_text(enum service s);
 const char *world_cause_text(enum cause c);

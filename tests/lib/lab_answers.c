@@ -6,14 +6,15 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct lab_answers {
     struct world w;
 };
 
-struct lab_answers *lab_answers_make(int64_t seed, bool mixed)
+struct lab_answers *lab_answers_make(uint32_t nodes, int64_t seed, bool mixed)
 {
-    struct fleet_wish wish = { .nodes = 16,
+    struct fleet_wish wish = { .nodes = nodes,
                                .seed = seed,
                                .factor = 1,
                                .mixed = mixed,
@@ -76,6 +77,14 @@ struct json_doc *lab_answers_inventory(struct lab_answers *l)
     doc = parsed(buf_text(&b), b.len);
     buf_clear(&b);
     return doc;
+}
+
+const char *lab_answers_stuck(struct lab_answers *l, uint32_t nth)
+{
+    for (uint32_t i = 0; i < l->w.vms.n; i++)
+        if (world_vm_is_stuck(&l->w.vms.items[i]) && nth-- == 0)
+            return l->w.vms.items[i].id;
+    return NULL;
 }
 
 void lab_answers_fault(struct lab_answers *l, const char *name, const char *subject)

@@ -20,7 +20,7 @@ static int setup(void **state)
 {
     struct bench *b = calloc(1, sizeof *b);
 
-    b->lab = lab_answers_make(3, true);
+    b->lab = lab_answers_make(16, 3, true);
     *state = b;
     return 0;
 }
