@@ -487,6 +487,8 @@ int run_live(struct run_session *s, const struct run_live_options *o, int *ret_e
     if (rc == 0) {
         if (o->resume) /* what was before is not news */
             progress_look(l.progress, s->engine, 0, NULL, &l.lines);
+        /* Who speaks is said with the first hello; the epoch is what the survey finds. */
+        backend_live_identity(l.backend, s->run, l.controller, 0, o->takeover);
         backend_live_survey(l.backend, SURVEY_LIMIT_MS, on_surveyed);
         loop_timer_start(&l.draw, DRAW_MS);
         while (l.phase != LIVE_CLOSING)

@@ -55,7 +55,9 @@ struct live_survey {
 void backend_live_survey(struct backend_live *b, dur_ms limit_ms,
                          void (*on_done)(void *arg, const struct live_survey *s));
 
-/* Who speaks from now on; called after the survey, before the first submit. */
+/* Who speaks from now on: before the survey with epoch 0 (an agent wants hello
+ * and claim from one controller), after it, before the first submit, with the
+ * epoch that it led to. */
 void backend_live_identity(struct backend_live *b, const char *run, const char *controller, uint64_t epoch,
                            bool takeover);
 

@@ -107,7 +107,9 @@ static void look_waves(struct progress *p, const struct engine *e, time_ms now, 
 
 static void look_gate(struct progress *p, uint32_t i, const struct gate_view *v, time_ms now, struct buf *out)
 {
-    if (v->done && !p->gates[i]) {
+    bool looked = v->samples > 0 || v->answer != ANSWER_PASS || v->gate->type == GATE_MANUAL;
+
+    if (v->done && !p->gates[i] && looked) { /* one that is not asked on this side passes unseen */
         stamp(out, now);
         buf_printf(out, "gate %s %s wave %u: %s", v->gate->name, v->after ? "after" : "before",
                    (unsigned)v->wave + 1, answers[v->answer]);

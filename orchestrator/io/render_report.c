@@ -149,7 +149,7 @@ static void put_story(struct buf *out, const struct report *r)
     if (rows_text(h, 0, H_END)[0] != '\0')
         buf_printf(out, ": %s", rows_text(h, 0, H_END));
     buf_str(out, ". ");
-    for (uint32_t i = 0; i < gates->n; i++)
+    for (uint32_t i = 0; i < gates->n && rows_text(h, 0, H_HOLD)[0] == '\0'; i++)
         if (strcmp(rows_text(gates, i, 4), "fail") == 0 || strcmp(rows_text(gates, i, 4), "unknown") == 0)
             buf_printf(out, "Gate %s %s wave %s answered %s: %s. ", rows_text(gates, i, 2),
                        rows_text(gates, i, 1), rows_text(gates, i, 0), rows_text(gates, i, 4),
