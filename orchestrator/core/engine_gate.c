@@ -125,8 +125,25 @@ static bool owes(const struct gate_run *g, const struct engine_node *n)
 
 /* asking */
 
-static const char *gate_args(struct engine *e, const struct gate_run *g)
+static const char *time_args(struct engine *e, const char *source)
 {
+    struct buf *b = engine_scratch(e);
+    struct json_writer w;
+
+    jw_init(&w, b);
+    jw_object(&w, NULL);
+    jw_array(&w, "servers");
+    jw_str(&w, NULL, source);
+    jw_array_end(&w);
+    jw_int(&w, "samples", 4);
+    jw_object_end(&w);
+    return engine_keep(e, engine_said(e));
+}
+
+static const char *gate_args(struct engine *e, const struct gate_run *g, const struct engine_node *n)
+{
+    if (g->gate->type == GATE_TIME_SYNC)
+        return time_args(e, e->inv->nodes[n->ix].time_source);
     if (g->gate->type != GATE_BACKUP_AGENT)
         return "{}";
     return engine_keep(e, SAY(e, "{\"since_ms\":%lld}", (long long)e->waves[g->wave].started));
@@ -159,7 +176,11 @@ static void ask_target_node(struct engine *e, struct gate_run *g, struct engine_
             unanswered(e, g, node_id(e, n), "not connected");
         return; /* before its turn it owes nothing: it will be set aside */
     }
-    a = ask_new(e, asks_of[g->gate->type], n->ix, IX_NONE, gate_args(e, g));
+    if (g->gate->type == GATE_TIME_SYNC && e->inv->nodes[n->ix].time_source == NULL) {
+        unanswered(e, g, node_id(e, n), "the inventory names no time source for it");
+        return;
+    }
+    a = ask_new(e, asks_of[g->gate->type], n->ix, IX_NONE, gate_args(e, g, n));
     if (a == NULL)
         return;
     a->gate = g->ix;

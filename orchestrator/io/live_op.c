@@ -1,0 +1,408 @@
+/* Ops: sent once, asked about, cancelled, acknowledged. A lost connection is
+ * told by NODE_LOST alone; nothing here guesses an outcome. */
+#include "orchestrator/io/live_own.h"
+#include "schema/sha256.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define REBOOT_KNOCK_MS ((dur_ms)250) /* how often to knock while a node reboots */
+
+/* A call about one op; owns its copy of what later calls need. */
+struct live_op {
+    struct live_node *n;
+    char op[ID_TEXT_MAX];
+    char *start_params; /* of a move: sent when the receiver has accepted */
+    bool reboots;
+};
+
+static struct live_op *op_new(struct live_node *n, const char *op)
+{
+    struct live_op *o = calloc(1, sizeof *o);
+
+    if (o != NULL) {
+        o->n = n;
+        strncpy(o->op, op, sizeof o->op - 1);
+    }
+    return o;
+}
+
+static void op_free(struct live_op *o)
+{
+    free(o->start_params);
+    free(o);
+}
+
+static void emit_record(struct live_node *n, const struct op_record *r)
+{
+    struct event ev = live_event(EV_OP_RESULT, n->ix);
+
+    ev.u.op_result.record = *r;
+    live_emit(n->b, &ev);
+}
+
+/* The agent said no before anything was accepted: nothing changed. */
+static void emit_refused(struct live_node *n, const char *op, const struct err *why)
+{
+    struct op_record r = { .op = op,
+                           .state = OP_DONE,
+                           .outcome = OUTCOME_REFUSED,
+                           .error_code = err_name(why->code),
+                           .error_text = why->text };
+
+    emit_record(n, &r);
+}
+
+static void call(struct live_op *o, const char *method, const char *params, agent_reply_fn *fn)
+{
+    struct err err = { 0 };
+
+    /* Not connected: NODE_LOST has told or will tell. */
+    if (agent_client_call(o->n->client, method, params, LIVE_CALL_MS, fn, o, &err) != 0)
+        op_free(o);
+}
+
+static void call_with_driver(struct live_op *o, const char *method, const char *params, agent_reply_fn *fn)
+{
+    struct err err = { 0 };
+
+    if (agent_client_call(o->n->client, method, params, 4 * LIVE_CALL_MS, fn, o, &err) != 0)
+        op_free(o);
+}
+
+static void begin_params(struct json_writer *w, struct buf *b, const struct live_node *n, const char *op)
+{
+    jw_init(w, b);
+    jw_object(w, NULL);
+    jw_str(w, "op", op);
+    jw_str(w, "session", n->session);
+}
+
+/* True when the error was of a kind that is told by other means. */
+static bool told_otherwise(struct live_node *n, const struct err *why)
+{
+    if (why->code != ERR_FENCED && why->code != ERR_STALE)
+        return false;
+    n->talk = TALK_GREETED;
+    live_refused(n, why->code, why->text);
+    return true;
+}
+
+/* --- asking --- */
+
+static enum op_witness witness_of(const json *result)
+{
+    static const struct {
+        const char *word;
+        enum op_witness w;
+    } words[] = { { "done", WITNESS_SAYS_DONE },
+                  { "not_done", WITNESS_SAYS_NOT_DONE },
+                  { "running", WITNESS_SAYS_RUNNING } };
+    const char *word = json_get_str(result, "witness", "");
+
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strcmp(words[i].word, word) == 0)
+            return words[i].w;
+    return WITNESS_CANNOT_TELL;
+}
+
+static void answer_record(struct live_op *o, const struct json_doc *doc, const json *v, enum op_witness w)
+{
+    struct arena a = ARENA_INIT;
+    struct err err = { 0 };
+    struct op_record r;
+
+    if (live_record_read(doc, v, &a, &r, &err) == 0) {
+        r.witness = w;
+        emit_record(o->n, &r);
+    } else {
+        agent_client_drop(o->n->client, &err);
+    }
+    arena_clear(&a);
+}
+
+static void on_witness(void *arg, const struct rpc_message *reply, const struct err *why)
+{
+    struct live_op *o = arg;
+
+    if (why == NULL) {
+        answer_record(o, reply->doc, json_get(reply->result, "record"), witness_of(reply->result));
+    } else if (reply != NULL || why->code == ERR_TIMEOUT) { /* asked, and no answer to be had */
+        struct op_record r = { .op = o->op,
+                               .state = OP_UNKNOWN,
+                               .witness = WITNESS_CANNOT_TELL,
+                               .error_code = err_name(why->code),
+                               .error_text = why->text };
+
+        if (!told_otherwise(o->n, why))
+            emit_record(o->n, &r);
+    }
+    op_free(o);
+}
+
+static void ask_witness(struct live_op *o)
+{
+    struct buf text = BUF_INIT;
+    struct json_writer w;
+
+    begin_params(&w, &text, o->n, o->op);
+    jw_object_end(&w);
+    call_with_driver(o, "op.witness", buf_text(&text), on_witness);
+    buf_clear(&text);
+}
+
+static void on_status(void *arg, const struct rpc_message *reply, const struct err *why)
+{
+    struct live_op *o = arg;
+
+    if (why == NULL && strcmp(json_get_str(reply->result, "state", ""), "unknown") == 0) {
+        ask_witness(o);
+        return;
+    }
+    if (why == NULL)
+        answer_record(o, reply->doc, reply->result, WITNESS_NOT_ASKED);
+    else if (why->code == ERR_TIMEOUT && reply == NULL)
+        agent_client_drop(o->n->client, why);
+    op_free(o);
+}
+
+static void ask_status(struct live_op *o)
+{
+    struct buf text = BUF_INIT;
+    struct json_writer w;
+
+    jw_init(&w, &text);
+    jw_object(&w, NULL);
+    jw_str(&w, "op", o->op);
+    jw_object_end(&w);
+    call(o, "op.status", buf_text(&text), on_status);
+    buf_clear(&text);
+}
+
+void live_op_probe(struct backend_live *b, const struct command *c)
+{
+    struct live_node *n = &b->nodes[c->node];
+    struct live_op *o;
+
+    if (n->talk == TALK_CLAIMED && (o = op_new(n, c->op)) != NULL)
+        ask_status(o);
+}
+
+/* --- starting --- */
+
+static void on_started(void *arg, const struct rpc_message *reply, const struct err *why)
+{
+    struct live_op *o = arg;
+    const char *state;
+
+    if (why == NULL) {
+        state = json_get_str(reply->result, "state", "");
+        if (strcmp(state, "done") == 0 || strcmp(state, "unknown") == 0)
+            answer_record(o, reply->doc, reply->result, WITNESS_NOT_ASKED);
+        op_free(o);
+        return;
+    }
+    if (reply == NULL && why->code == ERR_TIMEOUT) {
+        ask_status(o); /* whether it got through is not known */
+        return;
+    }
+    if (reply != NULL && !told_otherwise(o->n, why))
+        emit_refused(o->n, o->op, why);
+    op_free(o);
+}
+
+static void send_start(struct live_op *o)
+{
+    if (o->reboots)
+        agent_client_expect(o->n->client, REBOOT_KNOCK_MS);
+    call(o, "op.start", o->start_params, on_started);
+}
+
+static void on_receiver(void *arg, const struct rpc_message *reply, const struct err *why)
+{
+    struct live_op *o = arg;
+    struct err no = { 0 };
+
+    if (why == NULL) {
+        send_start(o);
+        return;
+    }
+    (void)reply;
+    (void)err_set(&no, why->code == ERR_FENCED ? ERR_FENCED : ERR_REFUSED,
+                  "the receiver does not take it: %s", why->text);
+    if (!told_otherwise(o->n, &no))
+        emit_refused(o->n, o->op, &no);
+    op_free(o);
+}
+
+static void late_refusal(struct backend_live *b, const struct command *c, const char *text)
+{
+    struct live_late *late = live_late_new(b, EV_OP_RESULT, c->node);
+
+    if (late == NULL)
+        return;
+    late->ev.u.op_result.record = (struct op_record){ .op = arena_str(&late->arena, c->op),
+                                                      .state = OP_DONE,
+                                                      .outcome = OUTCOME_REFUSED,
+                                                      .error_code = "refused",
+                                                      .error_text = arena_str(&late->arena, text) };
+}
+
+static void ask_receiver(struct backend_live *b, const struct command *c, struct live_op *o)
+{
+    struct live_node *to = &b->nodes[c->receiver];
+    struct json_doc *args = NULL;
+    struct buf text = BUF_INIT;
+    struct json_writer w;
+    struct err err = { 0 };
+    int rc = to->talk == TALK_CLAIMED ? json_parse("args", c->args, strlen(c->args), &args, &err)
+                                      : err_set(&err, ERR_REFUSED, "the receiver is not connected");
+
+    if (rc == 0) {
+        begin_params(&w, &text, to, c->op);
+        jw_str(&w, "vm", json_get_str(json_root(args), "vm", ""));
+        jw_int(&w, "memory_mib", (int64_t)c->memory_mib);
+        jw_str(&w, "from", b->setup.plan->inv->nodes[c->node].id);
+        jw_object_end(&w);
+        rc = agent_client_call(to->client, "move.accept", buf_text(&text), 4 * LIVE_CALL_MS, on_receiver, o,
+                               &err);
+    }
+    json_free(args);
+    buf_clear(&text);
+    if (rc != 0) {
+        late_refusal(b, c, err.text);
+        op_free(o);
+    }
+}
+
+static void write_log_position(struct json_writer *w, struct backend_live *b)
+{
+    struct log_position at = b->setup.position(b->setup.arg);
+
+    jw_object(w, "log");
+    jw_int(w, "seq", (int64_t)at.seq);
+    jw_str(w, "hash", at.hash);
+    jw_object_end(w);
+}
+
+/* The whole request, or NULL. The digest is of the arguments as json_write gives them. */
+static char *start_params(struct backend_live *b, const struct command *c)
+{
+    struct buf text = BUF_INIT, args = BUF_INIT;
+    struct json_doc *doc = NULL;
+    struct json_writer w;
+    char digest[SHA256_TEXT];
+    struct err err = { 0 };
+
+    if (json_parse("args", c->args, strlen(c->args), &doc, &err) != 0)
+        return NULL;
+    json_write(&args, json_root(doc), true);
+    sha256_text(buf_text(&args), args.len, digest);
+    begin_params(&w, &text, &b->nodes[c->node], c->op);
+    jw_str(&w, "action", c->action);
+    jw_raw(&w, "args", buf_text(&args));
+    jw_str(&w, "digest", digest);
+    jw_int(&w, "limit_ms", c->limit_ms);
+    jw_raw(&w, "precondition", c->precondition != NULL ? c->precondition : "{}");
+    jw_int(&w, "epoch", (int64_t)b->epoch);
+    jw_str(&w, "controller", b->controller);
+    write_log_position(&w, b);
+    jw_object_end(&w);
+    json_free(doc);
+    buf_clear(&args);
+    if (text.failed)
+        buf_clear(&text);
+    return text.data;
+}
+
+void live_op_start(struct backend_live *b, const struct command *c)
+{
+    struct live_node *n = &b->nodes[c->node];
+    struct live_op *o;
+
+    if (n->talk != TALK_CLAIMED)
+        return; /* NODE_LOST is on its way */
+    o = op_new(n, c->op);
+    if (o == NULL || (o->start_params = start_params(b, c)) == NULL) {
+        late_refusal(b, c, "out of memory in the controller, or arguments that are not JSON");
+        if (o != NULL)
+            op_free(o);
+        return;
+    }
+    o->reboots = strcmp(c->action, "reboot") == 0;
+    if (c->receiver != IX_NONE)
+        ask_receiver(b, c, o);
+    else
+        send_start(o);
+}
+
+/* --- the rest --- */
+
+static void on_cancelled(void *arg, const struct rpc_message *reply, const struct err *why)
+{
+    struct live_op *o = arg;
+
+    if (why == NULL)
+        answer_record(o, reply->doc, reply->result, WITNESS_NOT_ASKED);
+    else if (reply != NULL && !told_otherwise(o->n, why)) {
+        ask_status(o);
+        return;
+    }
+    op_free(o);
+}
+
+void live_op_cancel(struct backend_live *b, const struct command *c)
+{
+    struct live_node *n = &b->nodes[c->node];
+    struct buf text = BUF_INIT;
+    struct json_writer w;
+    struct live_op *o;
+
+    if (n->talk != TALK_CLAIMED || (o = op_new(n, c->op)) == NULL)
+        return;
+    begin_params(&w, &text, n, c->op);
+    jw_object_end(&w);
+    call(o, "op.cancel", buf_text(&text), on_cancelled);
+    buf_clear(&text);
+}
+
+static void on_acked(void *arg, const struct rpc_message *reply, const struct err *why)
+{
+    (void)reply; /* an acknowledgement that got lost is made again after the next claim */
+    (void)why;
+    op_free(arg);
+}
+
+void live_op_ack(struct backend_live *b, const struct command *c)
+{
+    struct live_node *n = &b->nodes[c->node];
+    struct buf text = BUF_INIT;
+    struct json_writer w;
+    struct live_op *o;
+
+    if (n->talk != TALK_CLAIMED || (o = op_new(n, c->op)) == NULL)
+        return;
+    jw_init(&w, &text);
+    jw_object(&w, NULL);
+    jw_array(&w, "ops");
+    jw_str(&w, NULL, c->op);
+    jw_array_end(&w);
+    jw_str(&w, "session", n->session);
+    jw_object_end(&w);
+    call(o, "op.ack", buf_text(&text), on_acked);
+    buf_clear(&text);
+}
+
+void live_op_notified(struct live_node *n, const struct rpc_message *msg)
+{
+    struct live_op o = { .n = n };
+
+    if (n->b->closing || n->talk != TALK_CLAIMED)
+        return;
+    if (strcmp(msg->method, "op.done") == 0)
+        answer_record(&o, msg->doc, msg->params, WITNESS_NOT_ASKED);
+    else if (strcmp(msg->method, "op.progress") == 0 && n->b->setup.on_progress != NULL)
+        n->b->setup.on_progress(n->b->setup.arg, n->ix, json_get_str(msg->params, "op", ""),
+                                (uint32_t)json_get_int(msg->params, "percent", 0),
+                                json_get_str(msg->params, "text", ""));
+}

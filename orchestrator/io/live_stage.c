@@ -1,0 +1,121 @@
+/* Staging: the package onto nodes, some at a time (O32). */
+#include "orchestrator/io/live_own.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define STAGE_PARALLEL 8
+
+static void stage_next(struct backend_live *b);
+
+static void emit_staged(struct live_node *n, time_ms begun, const char *failure)
+{
+    struct event ev = live_event(EV_STAGED, n->ix);
+
+    ev.u.staged.ok = failure == NULL;
+    ev.u.staged.text = failure != NULL ? failure : "";
+    ev.u.staged.took = fleet_now(&n->b->setup.clock) - begun;
+    live_emit(n->b, &ev);
+}
+
+static void on_stage_end(void *arg, bool had, const struct err *why)
+{
+    struct live_node *n = arg;
+
+    (void)had;
+    n->payload = NULL;
+    n->b->staging--;
+    emit_staged(n, n->stage_begun, why != NULL ? why->text : NULL);
+    if (!n->b->closing)
+        stage_next(n->b);
+}
+
+static void on_stage_progress(void *arg, uint64_t sent, uint64_t size)
+{
+    struct live_node *n = arg;
+    uint32_t percent = size > 0 ? (uint32_t)(sent * 100 / size) : 100;
+
+    if (n->b->setup.on_progress != NULL && percent != n->stage_percent)
+        n->b->setup.on_progress(n->b->setup.arg, n->ix, "stage", percent, "");
+    n->stage_percent = percent;
+}
+
+static void late_staged(struct live_node *n, const char *failure)
+{
+    struct live_late *late = live_late_new(n->b, EV_STAGED, n->ix);
+
+    if (late != NULL)
+        late->ev.u.staged.text = arena_str(&late->arena, failure);
+}
+
+static void stage_one(struct live_node *n)
+{
+    struct backend_live *b = n->b;
+    const struct patch *p = &b->setup.plan->rollout->patch;
+    struct payload_config config = { .pool = b->pool,
+                                     .target = &n->target,
+                                     .path = b->setup.package_path,
+                                     .name = p->file,
+                                     .sha256 = p->sha256,
+                                     .fleet_rate = b->setup.stage_bytes_s > 0 ? &b->fleet_rate : NULL,
+                                     .on_progress = on_stage_progress,
+                                     .on_end = on_stage_end,
+                                     .arg = n };
+    struct err err = { 0 };
+
+    n->stage_begun = fleet_now(&b->setup.clock);
+    if (payload_start(&config, &n->payload, &err) != 0)
+        late_staged(n, err.text);
+    else
+        b->staging++;
+}
+
+static void stage_next(struct backend_live *b)
+{
+    uint32_t most = b->setup.stage_parallel > 0 ? b->setup.stage_parallel : STAGE_PARALLEL;
+
+    while (b->stage_first != NULL && b->staging < most) {
+        struct live_stage *s = b->stage_first;
+
+        b->stage_first = s->next;
+        if (b->stage_first == NULL)
+            b->stage_last = &b->stage_first;
+        stage_one(&b->nodes[s->node]);
+        free(s);
+    }
+}
+
+void live_stage_submit(struct backend_live *b, const struct command *c)
+{
+    struct live_node *n = &b->nodes[c->node];
+    struct live_stage *s;
+
+    if (b->setup.package_path == NULL) {
+        late_staged(n, "there is no package file to stage");
+        return;
+    }
+    if (n->client == NULL || n->payload != NULL)
+        return; /* under way already */
+    s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        late_staged(n, "out of memory in the controller");
+        return;
+    }
+    s->node = c->node;
+    *b->stage_last = s;
+    b->stage_last = &s->next;
+    stage_next(b);
+}
+
+void live_stage_close(struct backend_live *b)
+{
+    while (b->stage_first != NULL) {
+        struct live_stage *s = b->stage_first;
+
+        b->stage_first = s->next;
+        free(s);
+    }
+    for (uint32_t i = 0; i < b->n_nodes; i++)
+        if (b->nodes[i].payload != NULL)
+            payload_cancel(b->nodes[i].payload);
+}
