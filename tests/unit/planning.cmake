@@ -4,3 +4,4 @@ target_link_libraries(test_small_fleet PRIVATE pw_warnings PUBLIC orchestrator_c
 foreach(name capacity facts fleet inventory plan plan_verify predict rollout_file)
     pw_test(test_${name} unit test_${name}.c LIBS test_small_fleet)
 endforeach()
+pw_test_script(test_rules unit test_rules.sh)
