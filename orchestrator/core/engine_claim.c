@@ -39,6 +39,18 @@ static bool right_machine(const struct engine *e, const struct engine_node *n, c
            strcmp(pinned, ev->u.claimed.machine_id) == 0;
 }
 
+/* Out, and nobody can look: unknown, it keeps its slot and counts (O17). */
+static void claim_unknown(struct engine *e, struct engine_node *n, const char *why)
+{
+    bool was = node_is_unknown(n);
+
+    if (!node_in_flight(n) || n->lost_unknown)
+        return;
+    n->lost_unknown = true;
+    FILL(n->reason, why);
+    node_unknown(e, n, was);
+}
+
 /* I16: another machine under this name; a person decides. */
 static void claim_distrust(struct engine *e, struct engine_node *n, const char *why)
 {
@@ -46,6 +58,7 @@ static void claim_distrust(struct engine *e, struct engine_node *n, const char *
     n->claimed = false;
     e->fleet.nodes[n->ix].out |= OUT_UNCLAIMED;
     FILL(n->reason, why);
+    claim_unknown(e, n, SAY(e, "%s", n->reason));
     engine_note(e, NOTE_WARNING, "I16", n->ix, why);
     cluster_dirty(e, &e->clusters[n->cluster]);
     node_drive(e, n);
@@ -132,12 +145,7 @@ void claim_link_timeout(struct engine *e, struct engine_node *n)
         engine_timer(e, &n->link, limit);
         return;
     }
-    if (node_in_flight(n) && n->phase != NODE_REBOOTING && !n->lost_unknown) {
-        bool was = node_is_unknown(n);
-
-        n->lost_unknown = true;
-        FILL(n->reason, "unreachable while it is out (O17)");
-        node_unknown(e, n, was);
-    }
+    if (n->phase != NODE_REBOOTING || n->op == NULL) /* a boot has its own deadline */
+        claim_unknown(e, n, "unreachable while it is out (O17)");
     node_drive(e, n);
 }

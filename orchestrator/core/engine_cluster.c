@@ -157,6 +157,13 @@ static void take_view(struct engine *e, struct engine_cluster *c, const struct e
     c->seen_at = asked;
 }
 
+static bool waits_for_picture(const struct engine_node *n)
+{
+    return (n->phase == NODE_DRAINING && n->step == DRAIN_PROVE) ||
+           (n->phase == NODE_RESUMING && n->step == RESUME_CSV) || n->phase == NODE_SETTLING ||
+           (n->phase == NODE_REBOOTING && !n->reboot_sent);
+}
+
 static void tell_nodes(struct engine *e, struct engine_cluster *c)
 {
     const struct cluster *ic = &e->inv->clusters[c->ix];
@@ -164,8 +171,10 @@ static void tell_nodes(struct engine *e, struct engine_cluster *c)
     for (uint32_t i = 0; i < ic->n_nodes; i++) {
         struct engine_node *n = &e->nodes[ic->nodes[i]];
 
-        if (n->phase == NODE_DRAINING || n->phase == NODE_RESUMING || n->phase == NODE_SETTLING)
-            node_drive(e, n);
+        if (!waits_for_picture(n))
+            continue;
+        timer_stop(&e->timers, &n->wake);
+        node_drive(e, n);
     }
 }
 

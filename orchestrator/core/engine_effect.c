@@ -8,6 +8,8 @@
 #define VERIFY_FLOOR_MS (20 * MINUTE_MS)
 #define BOOT_WAIT_MS (20 * MINUTE_MS)
 #define REBOOTS_MAX 3 /* of one life */
+#define FRESH_MS (30 * SECOND_MS)
+#define QUORUM_LIMIT_MS (4 * HOUR_MS)
 
 static enum node_phase effect_phase(const struct engine_node *n)
 {
@@ -50,6 +52,45 @@ static bool untouched(const struct engine_node *n)
     return !n->installed && !(n->phase == NODE_REBOOTING && n->reboot_sent);
 }
 
+/* O20, once more at the last moment: a paused node votes until it goes down, and others may have gone since. */
+static bool quorum_holds(const struct engine *e, const struct engine_node *n)
+{
+    const struct cluster *c = &e->inv->clusters[n->cluster];
+    uint32_t witness = c->witness != WITNESS_NONE, all = witness;
+    uint32_t up = witness != 0 && !e->clusters[n->cluster].witness_bad;
+
+    for (uint32_t i = 0; i < c->n_nodes; i++) {
+        const struct engine_node *other = &e->nodes[c->nodes[i]];
+        bool votes = e->seen[other->ix] == SEEN_UP || e->seen[other->ix] == SEEN_PAUSED;
+
+        all += e->inv->nodes[other->ix].vote;
+        if (other != n && other->claimed && votes)
+            up += e->inv->nodes[other->ix].vote;
+    }
+    return up * 2 > all;
+}
+
+static bool may_go_down(struct engine *e, struct engine_node *n)
+{
+    struct engine_cluster *c = &e->clusters[n->cluster];
+
+    if (c->seen_at >= n->step_since && e->now - c->seen_at < FRESH_MS && quorum_holds(e, n))
+        return true;
+    if (e->now - n->since > QUORUM_LIMIT_MS) {
+        node_give_up(e, n, NODE_SET_ASIDE, "O20: quorum did not allow the reboot");
+        return false;
+    }
+    node_waits(e, n, "O20: quorum for the reboot");
+    if (c->seen_at < n->step_since || e->now - c->seen_at >= FRESH_MS) {
+        cluster_want(e, c);
+        if (c->ask == NULL)
+            node_wake(e, n, STEP_AGAIN_MS);
+    } else {
+        node_wake(e, n, STEP_AGAIN_MS);
+    }
+    return false;
+}
+
 static bool drive_reboot(struct engine *e, struct engine_node *n)
 {
     if (n->reboot_sent) { /* it has happened; the node is back when it says a new boot id */
@@ -74,6 +115,8 @@ static bool drive_reboot(struct engine *e, struct engine_node *n)
         op_start(e, n, ACT_BITLOCKER);
         return false;
     }
+    if (!may_go_down(e, n))
+        return n->phase != NODE_REBOOTING;
     FILL(n->boot_effect, n->boot_id);
     op_start(e, n, ACT_REBOOT);
     return false;

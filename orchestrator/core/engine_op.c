@@ -423,6 +423,7 @@ static void op_stray(struct engine *e, struct engine_node *n, const struct op_re
     if (n->foreign_op || rec->state == OP_NONE)
         return;
     n->foreign_op = true;
+    e->fleet.nodes[n->ix].out |= OUT_STUCK; /* it may be out: nobody here knows */
     FILL(n->reason, SAY(e, "%s is not in this log", rec->op));
     engine_note(e, NOTE_WARNING, "C.3", n->ix, n->reason);
     node_unknown(e, n, was);

@@ -45,6 +45,15 @@ static void gates_anew(struct engine *e)
         gates_begin(e, e->wave, after);
 }
 
+/* A person has looked at what was refused (host key, identity). */
+static void claim_again(struct engine *e, struct engine_node *n)
+{
+    if (!n->refused)
+        return;
+    n->refused = false;
+    claim_node(e, n);
+}
+
 static int verb_resume(struct engine *e, const struct event *ev, struct err *err)
 {
     enum hold hold = e->hold;
@@ -57,6 +66,8 @@ static int verb_resume(struct engine *e, const struct event *ev, struct err *err
     run_unhold(e);
     if (hold == HOLD_GATE)
         gates_anew(e); /* evidence is asked for again */
+    for (uint32_t i = 0; hold == HOLD_UNKNOWN && i < e->inv->n_nodes; i++)
+        claim_again(e, &e->nodes[i]);
     for (uint32_t i = 0; hold == HOLD_UNKNOWN && i < e->ops.n; i++)
         if (e->ops.items[i]->unknown && e->nodes[e->ops.items[i]->node].claimed)
             op_probe(e, e->ops.items[i]);
@@ -119,6 +130,10 @@ static int verb_retry(struct engine *e, const struct event *ev, struct err *err)
     struct engine_wave *w = n->wave == IX_NONE ? NULL : &e->waves[n->wave];
     bool ended = n->end == NODE_SET_ASIDE || n->end == NODE_RETURNED || n->end == NODE_NOT_STARTED;
 
+    if (n->refused && n->phase != NODE_ENDED && !has_ended(e)) {
+        claim_again(e, n);
+        return 0;
+    }
     if ((e->state != RUN_RUNNING && e->state != RUN_HOLDING) || e->ending != RUN_RUNNING ||
         e->held_state == RUN_ROLLING_BACK)
         return not_now(e, err, "retry", instead_of(e));
@@ -143,10 +158,7 @@ static int verb_retry(struct engine *e, const struct event *ev, struct err *err)
         if (e->hold == HOLD_GATE || e->hold == HOLD_MANUAL)
             run_unhold(e);
     }
-    if (n->refused) {
-        n->refused = false;
-        claim_node(e, n);
-    }
+    claim_again(e, n);
     w->open++;
     n->counted_open = true;
     n->attempt++;
@@ -238,6 +250,7 @@ static int verb_decide(struct engine *e, const struct event *ev, struct err *err
         return err_set(err, ERR_INVALID, "decide: done or not_done");
     if (op == NULL && n->foreign_op) {
         n->foreign_op = false;
+        e->fleet.nodes[n->ix].out &= ~(uint32_t)OUT_STUCK;
         node_unknown(e, n, true);
         node_drive(e, n);
         return 0;
