@@ -128,8 +128,7 @@ void bed_address(struct bed *b, char out[32])
     unsigned pid = (unsigned)getpid();
     unsigned host = ++b->next_host;
 
-    assert_true(host < 254);
-    (void)snprintf(out, 32, "127.%u.%u.%u", 64 + (pid >> 8) % 190, pid % 256, host);
+    (void)snprintf(out, 32, "127.%u.%u.%u", 64 + ((pid >> 8) + host / 250) % 190, pid % 256, host % 250 + 1);
 }
 
 static bool listens(const struct sshd_bed *d)
@@ -183,6 +182,18 @@ void sshd_new_hostkey(struct bed *b, struct sshd_bed *d, const char *type)
     check_ok(ssh_hostkey_parse(line, &d->hostkey, &err), &err);
 }
 
+/* Hundreds of servers need not make hundreds of keys. */
+static void share_hostkey(const struct bed *b, struct sshd_bed *d, const struct sshd_bed *other)
+{
+    char name[64], from[BED_PATH_MAX], to[BED_PATH_MAX];
+
+    (void)snprintf(name, sizeof name, "%s_hostkey", other->name);
+    (void)bed_path(b, name, from);
+    (void)snprintf(name, sizeof name, "%s_hostkey", d->name);
+    assert_int_equal(link(from, bed_path(b, name, to)), 0);
+    d->hostkey = other->hostkey;
+}
+
 void sshd_start(struct bed *b, struct sshd_bed *d, const struct sshd_setup *setup)
 {
     FILE *f;
@@ -191,7 +202,10 @@ void sshd_start(struct bed *b, struct sshd_bed *d, const struct sshd_setup *setu
     bed_address(b, d->address);
     d->port = SSHD_PORT;
     (void)snprintf(d->name, sizeof d->name, "sshd%u", b->next_host);
-    sshd_new_hostkey(b, d, setup->hostkey_type != NULL ? setup->hostkey_type : "ed25519");
+    if (setup->hostkey_of != NULL)
+        share_hostkey(b, d, setup->hostkey_of);
+    else
+        sshd_new_hostkey(b, d, setup->hostkey_type != NULL ? setup->hostkey_type : "ed25519");
     (void)bed_path(b, d->name, d->config);
     (void)strncat(d->config, ".conf", sizeof d->config - strlen(d->config) - 1);
     f = fopen(d->config, "w");

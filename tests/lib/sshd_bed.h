@@ -27,10 +27,12 @@ void bed_address(struct bed *b, char out[32]);
 /* Run a program and wait for its good end; fails the test otherwise. */
 void bed_run(const char *const *argv);
 
+struct sshd_bed;
 struct sshd_setup {
-    const char *hostkey_type; /* "ed25519" (default), "ecdsa", "rsa" */
-    const char *command;      /* forced; NULL: what the client asks for */
-    const char *more;         /* more lines of sshd_config; may be NULL */
+    const char *hostkey_type;          /* "ed25519" (default), "ecdsa", "rsa" */
+    const struct sshd_bed *hostkey_of; /* the same key as that one's; may be NULL */
+    const char *command;               /* forced; NULL: what the client asks for */
+    const char *more;                  /* more lines of sshd_config; may be NULL */
 };
 struct sshd_bed {
     char name[32];
