@@ -230,7 +230,7 @@ static void take_back(struct agent *a, const struct agent_record *rec)
         l->phase = AGENT_LIVE_RETRY_START;
         l->retry_at = a->mono + AGENT_APPEND_RETRY_MS;
     }
-    if (rec->kind == AGENT_REC_DONE && op->state == AGENT_OP_RUNNING) {
+    if (rec->kind == AGENT_REC_DONE && op != NULL && op->state == AGENT_OP_RUNNING) {
         l = agent_live_new(a, op, AGENT_LIVE_RETRY_DONE);
         if (l == NULL)
             return;

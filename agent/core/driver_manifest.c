@@ -35,8 +35,6 @@ static int read_action(struct driver_manifest *m, const struct json_doc *d, cons
 
     if (!json_is_object(row))
         return json_fault(d, row, err, "an action must be an object");
-    if (driver_action_find(json_key(row)) == NULL)
-        return json_fault(d, row, err, "`%.64s` is no action of the contract", json_key(row));
     a->name = arena_str(&m->arena, json_key(row));
     rc = json_want_known(d, row, known, err);
     if (rc == 0)

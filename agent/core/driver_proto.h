@@ -44,7 +44,8 @@ struct driver_manifest {
     struct driver_manifest_action *actions;
     uint32_t n_actions;
 };
-/* Read `driver.json`. ERR_INVALID naming file, line and column; ERR_VERSION
+/* Read `driver.json`. Names that are no action of the contract are kept and
+ * never asked for, save `probe` (read-only, of the command of that name). ERR_INVALID naming file, line and column; ERR_VERSION
  * for another contract. On failure *ret is empty. */
 int driver_manifest_read(const char *file, const char *text, size_t len, struct driver_manifest *ret,
                          struct err *err);

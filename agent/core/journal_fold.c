@@ -207,8 +207,11 @@ static int apply_accept(struct journal_fold *f, const struct body *b, struct err
 {
     struct agent_op *op = calloc(1, sizeof *op), *known = journal_fold_find(f, b->rec->op);
     struct agent_log_position log = { 0 };
-    int rc = op == NULL ? err_set(err, ERR_NOMEM, "journal record") : read_accept(b, op, &log, err);
+    int rc;
 
+    if (op == NULL)
+        return err_set(err, ERR_NOMEM, "journal record");
+    rc = read_accept(b, op, &log, err);
     if (rc == 0 && !agent_claim_is(&f->claim, op->epoch, op->controller))
         rc = err_set(err, ERR_CORRUPT, "op %s accepted from controller %s, which held no claim", op->id,
                      op->controller);
@@ -229,30 +232,34 @@ static int apply_accept(struct journal_fold *f, const struct body *b, struct err
     return rc;
 }
 
-static int op_of(struct journal_fold *f, const struct body *b, enum agent_op_state next,
-                 struct agent_op **ret, struct err *err)
+/* The record's op, if it may go to `next` (NONE: any way); NULL with `err` set. */
+static struct agent_op *op_of(const struct journal_fold *f, const struct body *b, enum agent_op_state next,
+                              struct err *err)
 {
     struct agent_op *op = journal_fold_find(f, b->rec->op);
 
     if (op == NULL)
-        return err_set(err, ERR_CORRUPT, "%s of op %s, which was never accepted", kind_names[b->rec->kind],
-                       b->rec->op);
-    if (next != AGENT_OP_NONE && !agent_op_state_may(op->state, next))
-        return err_set(err, ERR_CORRUPT, "%s of op %s, which is %s", kind_names[b->rec->kind], op->id,
-                       agent_op_state_name(op->state));
-    *ret = op;
-    return 0;
+        err_set(err, ERR_CORRUPT, "%s of op %s, which was never accepted", kind_names[b->rec->kind],
+                b->rec->op);
+    else if (next != AGENT_OP_NONE && !agent_op_state_may(op->state, next))
+        err_set(err, ERR_CORRUPT, "%s of op %s, which is %s", kind_names[b->rec->kind], op->id,
+                agent_op_state_name(op->state));
+    else
+        return op;
+    return NULL;
 }
 
 static int apply_start(struct journal_fold *f, const struct body *b, struct err *err)
 {
-    struct agent_op *op = NULL;
-    int rc = op_of(f, b, AGENT_OP_RUNNING, &op, err);
+    struct agent_op *op = op_of(f, b, AGENT_OP_RUNNING, err);
+    int rc;
 
-    if (rc == 0 && op->state != AGENT_OP_ACCEPTED)
-        rc = err_set(err, ERR_CORRUPT, "start of op %s, which is %s", op->id, agent_op_state_name(op->state));
-    if (rc == 0)
-        rc = copy_text(op->start_boot, sizeof op->start_boot, b->rec->boot_id, "boot_id", err);
+    if (op == NULL)
+        return ERR_CORRUPT;
+    if (op->state != AGENT_OP_ACCEPTED)
+        return err_set(err, ERR_CORRUPT, "start of op %s, which is %s", op->id,
+                       agent_op_state_name(op->state));
+    rc = copy_text(op->start_boot, sizeof op->start_boot, b->rec->boot_id, "boot_id", err);
     if (rc != 0)
         return rc;
     agent_op_state_move(&op->state, AGENT_OP_RUNNING);
@@ -264,12 +271,13 @@ static int apply_start(struct journal_fold *f, const struct body *b, struct err 
 
 static int apply_witness(struct journal_fold *f, const struct body *b, struct err *err)
 {
-    struct agent_op *op = NULL;
+    struct agent_op *op = op_of(f, b, AGENT_OP_NONE, err);
     const char *verdict = NULL;
-    int rc = op_of(f, b, AGENT_OP_NONE, &op, err);
+    int rc;
 
-    if (rc == 0)
-        rc = json_want_str(b->doc, b->root, "verdict", JSON_REQUIRED, &verdict, err);
+    if (op == NULL)
+        return ERR_CORRUPT;
+    rc = json_want_str(b->doc, b->root, "verdict", JSON_REQUIRED, &verdict, err);
     if (rc == 0 && op->state != AGENT_OP_UNKNOWN && op->state != AGENT_OP_RUNNING)
         rc = err_set(err, ERR_CORRUPT, "witness of op %s, which is %s", op->id,
                      agent_op_state_name(op->state));
@@ -310,11 +318,11 @@ static int read_done(const struct body *b, struct agent_op *op, struct err *err)
 
 static int apply_done(struct journal_fold *f, const struct body *b, struct err *err)
 {
-    struct agent_op *op = NULL;
-    int rc = op_of(f, b, AGENT_OP_DONE, &op, err);
+    struct agent_op *op = op_of(f, b, AGENT_OP_DONE, err);
+    int rc;
 
-    if (rc != 0)
-        return rc;
+    if (op == NULL)
+        return ERR_CORRUPT;
     rc = read_done(b, op, err);
     if (rc != 0) {
         op_clear_result(op);
@@ -328,12 +336,12 @@ static int apply_done(struct journal_fold *f, const struct body *b, struct err *
 
 static int apply_ack(struct journal_fold *f, const struct body *b, struct err *err)
 {
-    struct agent_op *op = NULL;
-    int rc = op_of(f, b, AGENT_OP_NONE, &op, err);
+    struct agent_op *op = op_of(f, b, AGENT_OP_NONE, err);
 
-    if (rc == 0)
-        op->acked = true;
-    return rc;
+    if (op == NULL)
+        return ERR_CORRUPT;
+    op->acked = true;
+    return 0;
 }
 
 static int (*const appliers[AGENT_REC_KINDS])(struct journal_fold *, const struct body *, struct err *) = {

@@ -349,8 +349,11 @@ static int spawn(struct driver_process *d, const struct driver_manifest_action *
         .stdio_count = 3,
     };
     char **argv = calloc(m->n_argv + 1, sizeof *argv);
-    int rc = argv == NULL ? err_set(err, ERR_NOMEM, "driver") : set_stdio(d, io, err);
+    int rc;
 
+    if (argv == NULL)
+        return err_set(err, ERR_NOMEM, "driver");
+    rc = set_stdio(d, io, err);
     if (rc != 0) {
         free(argv);
         return rc;

@@ -435,17 +435,21 @@ static int start_agent(struct host *h, struct err *err)
     const char **alive = calloc(f->n_ops + 1, sizeof *alive);
     uint32_t *runs = calloc(f->n_ops + 1, sizeof *runs), n = 0;
     struct agent_effects list = AGENT_EFFECTS_INIT;
-    int rc = alive == NULL || runs == NULL ? err_set(err, ERR_NOMEM, "start") : 0;
+    int rc;
 
-    for (uint32_t i = 0; rc == 0 && i < f->n_ops; i++) {
+    if (alive == NULL || runs == NULL) {
+        free(alive);
+        free(runs);
+        return err_set(err, ERR_NOMEM, "start");
+    }
+    for (uint32_t i = 0; i < f->n_ops; i++) {
         const struct driver_manifest_action *m = driver_manifest_find(&h->manifest, f->ops[i]->action);
 
         if (f->ops[i]->state == AGENT_OP_RUNNING &&
             driver_survived(h->drivers, f->ops[i]->id, m != NULL && m->leave))
             alive[n++] = f->ops[i]->id;
     }
-    if (rc == 0)
-        rc = agent_start(h->agent, now_at(h), now_mono(h), alive, n, runs, &list, err);
+    rc = agent_start(h->agent, now_at(h), now_mono(h), alive, n, runs, &list, err);
     for (uint32_t i = 0; rc == 0 && i < n; i++)
         if (runs[i] != 0)
             rc = driver_adopt(h->drivers, alive[i], runs[i], err);

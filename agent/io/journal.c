@@ -95,7 +95,7 @@ static int user_version(const struct journal *j, int *ret, struct err *err)
     struct buf text = BUF_INIT;
     int rc = ask(j, "PRAGMA user_version", NULL, &text, err);
 
-    *ret = atoi(buf_text(&text));
+    *ret = (int)strtol(buf_text(&text), NULL, 10);
     buf_clear(&text);
     return rc;
 }
@@ -251,8 +251,9 @@ int journal_open(const char *path, const char *id_path, const char *program_vers
     struct journal_fold fold = JOURNAL_FOLD_INIT;
     int rc = connect_db(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, &j, err);
 
-    if (rc == 0)
-        rc = prepare(j, err);
+    if (j == NULL)
+        return rc;
+    rc = prepare(j, err);
     if (rc == 0)
         rc = take_id(j, id_path, err);
     if (rc == 0)
@@ -275,8 +276,9 @@ int journal_open_read(const char *path, struct journal **ret_journal, struct err
     int version = 0;
     int rc = connect_db(path, SQLITE_OPEN_READONLY, &j, err);
 
-    if (rc == 0)
-        rc = user_version(j, &version, err);
+    if (j == NULL)
+        return rc;
+    rc = user_version(j, &version, err);
     if (rc == 0 && version > (int)(sizeof steps / sizeof steps[0]))
         rc = err_set(err, ERR_VERSION, "journal: its schema %d is newer than this program", version);
     if (rc != 0) {

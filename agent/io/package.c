@@ -185,7 +185,7 @@ int package_open(const char *state_dir, const char *sha256, const char *name, ch
 int package_adopt(const char *state_dir, const char *sha256, const char *name, char out[PACKAGE_PATH_MAX],
                   struct err *err)
 {
-    char fetched[PACKAGE_PATH_MAX];
+    char fetched[PACKAGE_PATH_MAX] = "";
     int rc = package_store_path(state_dir, sha256, name, out, err);
 
     if (rc == 0)
