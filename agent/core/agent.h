@@ -73,7 +73,7 @@ struct agent_event {
     const struct rpc_message *msg; /* REQUEST */
     uint32_t run;                  /* DRIVER_DONE, PROGRESS, ANSWER: the effect's number */
     enum agent_driver_end end;
-    const char *text;
+    const char *text; /* NUL-terminated; of a driver it may hold further NULs within len */
     size_t len;
     int32_t percent;         /* PROGRESS, 0..100 */
     int64_t output_bytes;    /* DRIVER_DONE: of standard error, all of it */

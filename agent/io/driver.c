@@ -308,12 +308,12 @@ static int set_stdio(struct driver_process *d, uv_stdio_container_t *io, struct 
         io[1].flags = io[2].flags = UV_INHERIT_FD;
         io[1].data.fd = open_file(d->folder.answer, err);
         if (io[1].data.fd < 0)
-            return err->code;
+            return (int)err->code;
         io[2].data.fd = open_file(d->folder.output, err);
         if (io[2].data.fd >= 0)
             return 0;
         close_file(io[1].data.fd);
-        return err->code;
+        return (int)err->code;
     }
     io[1].flags = io[2].flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE;
     io[1].data.stream = (uv_stream_t *)&d->out;
