@@ -1,5 +1,7 @@
 #include "agent/core/driver_proto.h"
 
+#include "schema/utf8.h"
+
 #include <string.h>
 
 #define EFFECT DRIVER_EFFECT
@@ -276,4 +278,20 @@ void driver_answer_clear(struct driver_answer *a)
 {
     json_free(a->doc);
     *a = (struct driver_answer){ 0 };
+}
+
+void driver_text_clean(struct buf *out, const char *text, size_t len)
+{
+    size_t at = 0;
+
+    while (at < len) {
+        uint32_t c;
+        size_t n = utf8_read(text + at, len - at, &c);
+
+        if (n == 0 || c == 0)
+            buf_char(out, '?');
+        else
+            buf_add(out, text + at, n);
+        at += n == 0 ? 1 : n;
+    }
 }

@@ -85,4 +85,8 @@ struct driver_answer {
 void driver_answer_read(enum driver_mode mode, const char *text, size_t len, struct driver_answer *ret);
 void driver_answer_clear(struct driver_answer *a);
 
+/* A driver's output may hold any bytes: append it as UTF-8 without NUL, with ?
+ * for what is none. */
+void driver_text_clean(struct buf *out, const char *text, size_t len);
+
 #endif

@@ -1,28 +1,17 @@
 /* How an op ends: DONE in the journal first, then the notification. */
 #include "agent/core/agent_state.h"
-#include "schema/utf8.h"
 
 #include <assert.h>
 #include <string.h>
 
-/* A driver's output may hold any bytes; the journal holds UTF-8. */
 static void write_tail(struct agent *a, struct json_writer *w, const char *tail)
 {
     struct buf clean = BUF_INIT;
     size_t len = tail == NULL ? 0 : strlen(tail);
-    const char *at = len > AGENT_TAIL_BYTES ? tail + len - AGENT_TAIL_BYTES : tail;
-    const char *end = tail + len;
+    size_t from = len > AGENT_TAIL_BYTES ? len - AGENT_TAIL_BYTES : 0;
 
-    while (len > 0 && at < end) {
-        uint32_t c;
-        size_t n = utf8_read(at, (size_t)(end - at), &c);
-
-        if (n == 0)
-            buf_char(&clean, '?');
-        else
-            buf_add(&clean, at, n);
-        at += n == 0 ? 1 : n;
-    }
+    if (len > 0)
+        driver_text_clean(&clean, tail + from, len - from);
     a->no_memory = a->no_memory || clean.failed;
     jw_str(w, "output_tail", buf_text(&clean));
     buf_clear(&clean);

@@ -1,5 +1,6 @@
 #include "agent/io/op_folder.h"
 
+#include "agent/core/driver_proto.h"
 #include "agent/io/os.h"
 #include "schema/json.h"
 #include "schema/sha256.h"
@@ -113,29 +114,9 @@ void op_folder_tail(const struct op_folder *f, size_t max, struct buf *out)
     buf_clear(&all);
 }
 
-/* Any bytes in, UTF-8 out. */
-static void write_clean(struct json_writer *w, const char *key, const char *at, size_t len)
-{
-    struct buf clean = BUF_INIT;
-    const char *end = at + len;
-
-    while (at < end) {
-        uint32_t c;
-        size_t n = utf8_read(at, (size_t)(end - at), &c);
-
-        if (n == 0 || c == 0)
-            buf_char(&clean, '?');
-        else
-            buf_add(&clean, at, n);
-        at += n == 0 ? 1 : n;
-    }
-    jw_str(w, key, buf_text(&clean));
-    buf_clear(&clean);
-}
-
 int op_folder_page(const struct op_folder *f, int64_t offset, int64_t max, struct buf *out, struct err *err)
 {
-    struct buf all = BUF_INIT;
+    struct buf all = BUF_INIT, clean = BUF_INIT;
     struct json_writer w;
     int rc = os_exists(f->output) ? os_read_file(f->output, OUTPUT_READ_MAX, &all, err) : 0;
     size_t from, len;
@@ -148,11 +129,14 @@ int op_folder_page(const struct op_folder *f, int64_t offset, int64_t max, struc
     len = all.len - from < (size_t)max ? all.len - from : (size_t)max;
     jw_init(&w, out);
     jw_object(&w, NULL);
-    write_clean(&w, "text", buf_text(&all) + from, len);
+    driver_text_clean(&clean, buf_text(&all) + from, len);
+    jw_str(&w, "text", buf_text(&clean));
     jw_int(&w, "offset", (int64_t)from);
     jw_int(&w, "total_bytes", (int64_t)all.len);
     jw_bool(&w, "more", from + len < all.len);
     jw_object_end(&w);
     buf_clear(&all);
-    return out->failed ? err_set(err, ERR_NOMEM, "output") : 0;
+    rc = clean.failed || out->failed ? err_set(err, ERR_NOMEM, "output") : 0;
+    buf_clear(&clean);
+    return rc;
 }
