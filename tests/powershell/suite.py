@@ -6,6 +6,7 @@ import functools
 import hashlib
 import http.server
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -206,20 +207,20 @@ def _():
     check(vms[2]["clustered"] is False and vms[2]["local_disk"] is True and vms[0]["local_disk"] is False, "disks")
     check(vms[1]["possible_owners"] == ["HV01"] and len(vms[0]["possible_owners"]) == 4, "owners")
     check(vms[0]["memory"] == {"assigned_mib": 4096, "startup_mib": 2048, "maximum_mib": 8192, "dynamic": True}, "memory")
-    check(vms[0]["isolation"] is None and vms[0]["dirty_mib_s"] is None, "what is not told is null")
+    check(vms[0]["isolation"] == "none" and vms[0]["dirty_mib_s"] is None, "what is not told is null")
 
 
 @case("vms: states, heartbeats, busy and what ties a VM to its host")
 def _():
     s = Stage()
-    s.vm(VM1).update(state="migrating", dda=True, gpu=True, iso="C:\\iso\\x.iso", key_protector="local", heartbeat="lost")
+    s.vm(VM1).update(state="migrating", isolation="snp", dda=True, gpu=True, iso="C:\\iso\\x.iso", key_protector="local", heartbeat="lost")
     s.vm(VM4).update(busy="backup", drives=[{"path": "\\\\fs\\share\\x.vhdx", "shared": True, "disk": None},
                                             {"path": "", "shared": False, "disk": 3}])
     s.w["groups"][0].update(anti_affinity=["db"], auto_failback=True, priority=1000, preferred_owners=["HV02", "HV01"])
     vms = {v["id"]: v for v in s.result("vms")["vms"]}
     v = vms[VM1]
     check((v["state"], v["busy"], v["heartbeat"]) == ("migrating", "migration", "lost"), v)
-    check(v["dda"] and v["gpu"] and v["iso"] == "C:\\iso\\x.iso" and v["key_protector"] == "local", v)
+    check(v["isolation"] == "snp" and v["dda"] and v["gpu"] and v["iso"] == "C:\\iso\\x.iso" and v["key_protector"] == "local", v)
     check((v["anti_affinity"], v["auto_failback"], v["priority"], v["preferred_owners"]) == (["db"], True, 1000, ["HV02", "HV01"]), v)
     check(vms[VM4]["busy"] == "backup" and vms[VM4]["shared_disk"] and vms[VM4]["passthrough"] and not vms[VM4]["local_disk"], vms[VM4])
 
@@ -338,6 +339,24 @@ def _():
         s.node()["packages"] = s.node()["packages"][:predecessors] + [{"identity": rollup(UBR), "ubr": UBR, "state": 112, "permanent": permanent}]
         r = s.result("removability", args)
         check(r["removable"] == want and r["predecessor"] == ("26100.4061" if predecessors else None), "%s: %s" % (want, r))
+
+
+@case("the controller's own readers understand every fact, on a node in service and on an emptied one")
+def _():
+    reader = pathlib.Path(os.environ.get("PW_BUILD_DIR", HERE.parent.parent / "build/debug")) / "tests/powershell/psread"
+    check(reader.exists(), "%s is not built" % reader)
+    kinds = ("cluster_health", "backup_agent", "vm_heartbeat")
+    args = {"build": BUILD, "ubr": UBR, "kb": KB}
+    for s in (Stage(), emptied()):
+        s.node().update(host_reserve_mib=None, bmc=None)
+        lines = []
+        for word, action, a in [(k, "gate_facts", {"type": k}) for k in kinds] + [("facts", "facts", {}), ("vms", "vms", {}), ("storage_health", "storage_health", {}),
+                                ("verify", "verify", args), ("removability", "removability", args), ("check_empty", "check_empty", {"form": "processes", "parked": []})]:
+            answer = s.ask(action, a)
+            if "result" in answer:
+                lines.append(word + "\t" + json.dumps(answer))
+        r = subprocess.run([str(reader)], input="\n".join(lines) + "\n", capture_output=True, text=True)
+        check(r.returncode == 0 and len(lines) >= 7, r.stdout)
 
 
 # --- empty (O2) ---
@@ -649,6 +668,18 @@ def _():
             s.fault("install", exit=code)
             e = s.error("install", args)
             check((e["code"], e["native"]) == (want, native), "%x: %s" % (code, e))
+
+
+@case("install: a package that is not signed, changed or signed by another is refused; one whose signature cannot be read is not")
+def _():
+    with tempfile.TemporaryDirectory() as d:
+        args = {"package": package(d), "tool": "dism", "parked": PARKED}
+        for more, want in (({"signature": "NotSigned"}, "refused"), ({"signature": "HashMismatch"}, "refused"), ({"signer": "CN=Evil, O=Evil"}, "refused"),
+                           ({"signature": "UnknownError"}, None)):
+            s = emptied()
+            s.node().update(more)
+            a = s.ask("install", args)
+            check(a.get("error", {}).get("code") == want and len(s.did("install")) == (want is None), "%s: %s" % (more, a))
 
 
 @case("install: the package is held against writing and others' folders are not trusted")

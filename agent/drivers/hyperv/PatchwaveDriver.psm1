@@ -13,6 +13,7 @@ $script:Witnessing = $false
 # Codes of the platform that have a name in the contract. What is not here is told by looking: refused when nothing changed,
 # failed otherwise.
 $script:Known = @{
+    '0x00000422' = @('refused', 'wusa needs the Windows Update service, which is disabled here; use dism')
     '0x80070005' = @('access', 'the agent has to run as LocalSystem; see docs/windows.md, rights')
     '0x80070070' = @('no_space', 'free at least three times the size of the package')
     '0x800705aa' = @('refused', 'not enough memory on the target')

@@ -45,7 +45,7 @@ function Get-Interfaces {
 function Test-Hotpatch {
     param($Os, $Marks)
     $installed = @(Get-Rollups | Where-Object { $_.state -eq 'installed' -and $_.build -eq $Os.build } | Sort-Object -Property { $_.ubr } | Select-Object -Last 1)
-    if ($installed.Count -eq 0 -or (Test-Pending -Marks $Marks)) { return $null }
+    if ($installed.Count -eq 0 -or (Test-Pending -Marks $Marks)) { return $false }
     $Os.ubr -gt $installed[0].ubr
 }
 

@@ -20,6 +20,19 @@ function Open-Package {
     $file
 }
 
+# Digest and signature have to be the approved ones. Whether the signature of a WIM file can be read depends on the build
+# (probe:msu-signature): only "not signed", "changed" and another signer are refused, and the digest holds in any case.
+function Assert-Signature {
+    param([string]$Path)
+    $signature = Get-AuthenticodeSignature -FilePath $Path
+    $status = [string]$signature.Status
+    if (@('NotSigned', 'HashMismatch', 'NotTrusted') -contains $status) { Stop-Driver -Code 'refused' -Message ('the signature of the package is ' + $status) }
+    if ($status -ne 'Valid') { Write-DriverProgress -Percent 0 -Text ('the signature of the package cannot be read: ' + $status); return }
+    if ([string]$signature.SignerCertificate.Subject -notmatch 'O=Microsoft Corporation') {
+        Stop-Driver -Code 'refused' -Message ('the package is signed by ' + $signature.SignerCertificate.Subject)
+    }
+}
+
 # The folder of a package: SYSTEM's (and the administrators') alone, with one package in it. Where it lies elsewhere it is
 # copied into such a folder.
 function Get-SafePath {
@@ -72,6 +85,7 @@ Invoke-DriverAction -Action 'install' -Run {
     $path = Get-SafePath -Path $package.path -Sha256 $package.sha256
     $held = Open-Package -Path $path -Sha256 $package.sha256
     try {
+        Assert-Signature -Path $path
         Assert-Empty -Parked $parked
         $exit = Invoke-Install -Tool $tool -Path $path
     } finally {

@@ -50,7 +50,8 @@ namespace Pshost
                 ("Uptime", TimeSpan.FromMilliseconds(v.N("uptime_ms"))),
                 ("AutomaticStopAction", v.S("stop_action") switch { "turn_off" => 2, "shut_down" => 4, _ => 3 }),
                 ("AutomaticStartAction", v.S("start_action") switch { "nothing" => 2, "start" => 4, _ => 3 }),
-                ("ReplicationState", v.B("replication") ? 7 : 0), ("CheckpointType", v.N("checkpoint_type", 3)));
+                ("ReplicationState", v.B("replication") ? 7 : 0),
+                ("GuestStateIsolationType", v.S("isolation") switch { "snp" => "SNP", "tdx" => "TDX", "vbs" => "VBS", "trusted_launch" => "TrustedLaunch", _ => "Disabled" }), ("CheckpointType", v.N("checkpoint_type", 3)));
             if (v["heartbeat"] != null)
                 vm.Values["Heartbeat"] = Surface.Convert(Heartbeats[v.S("heartbeat")], vm.GetType().GetProperty("Heartbeat").PropertyType);
             if (busy != null)

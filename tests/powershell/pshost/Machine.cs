@@ -531,7 +531,13 @@ namespace Pshost
             string text = File.ReadAllText(c.Texts("FilePath").Single());
             int at = text.LastIndexOf("# SIG # ", StringComparison.Ordinal);
             string digest = at < 0 ? "" : Convert.ToHexString(System.Security.Cryptography.SHA256.HashData(System.Text.Encoding.ASCII.GetBytes(text[..at]))).ToLowerInvariant();
-            yield return Surface.Make("Signature", ("Status", at < 0 ? "NotSigned" : text[(at + 8)..].Trim() == digest ? "Valid" : "HashMismatch"));
+            if (c.Texts("FilePath").Single().EndsWith(".msu"))
+            {
+                SimObject signer = Surface.Make("X509Certificate2", ("Subject", c.View.S("signer") ?? "CN=Microsoft Corporation, O=Microsoft Corporation, C=US"));
+                yield return Surface.Make("Signature", ("Status", c.View.S("signature") ?? "Valid"), ("SignerCertificate", signer));
+            }
+            else
+                yield return Surface.Make("Signature", ("Status", at < 0 ? "NotSigned" : text[(at + 8)..].Trim() == digest ? "Valid" : "HashMismatch"));
         }
 
         static long Dism(Call c, string line)
