@@ -30,7 +30,7 @@ static struct ledger_row *new_row(struct engine *e, const struct engine_node *n,
     return row;
 }
 
-/* An open row (a parked VM) that this closed row ends. */
+/* An open row (a parked VM, a stopped vmms) that this closed row ends. */
 static struct ledger_row *open_row(struct engine *e, const struct down_row *r)
 {
     for (uint32_t i = e->ledger.n; i-- > 0;) {
@@ -45,7 +45,8 @@ static struct ledger_row *open_row(struct engine *e, const struct down_row *r)
 static void take_row(struct engine *e, const struct op *op, const struct down_row *r)
 {
     const struct engine_node *n = &e->nodes[op->node];
-    struct ledger_row *row = op->action == ACT_UNPARK_VM ? open_row(e, r) : NULL;
+    bool ends = op->action == ACT_UNPARK_VM || op->action == ACT_START_VMMS;
+    struct ledger_row *row = ends ? open_row(e, r) : NULL;
 
     if (row == NULL)
         row = new_row(e, n, action_rows[op->action].name, op->id.text);
