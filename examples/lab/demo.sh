@@ -111,8 +111,8 @@ for fault in "${faults[@]}"; do
     if [[ $subject =~ ^wave([0-9]+)$ ]]; then
         subject=$("$patchwave" plan show kb5061977 --json | python3 -c '
 import json, sys
-wave = int(sys.argv[1]) - 1
-print(next(n["node"] for n in json.load(sys.stdin)["nodes"] if n["wave"] == wave))' "${BASH_REMATCH[1]}")
+wave = int(sys.argv[1])
+print(next(n["node"] for n in json.load(sys.stdin)["nodes"] if n.get("wave") == wave))' "${BASH_REMATCH[1]}")
     fi
     "$hvlab" fault --dir "$lab" add "$name" "$subject"
     say "fault: $name on $subject"

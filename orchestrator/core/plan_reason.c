@@ -356,19 +356,17 @@ static int explain_way_back(struct planner *pl)
         automatic |= pl->r->gates[i].on_fail == ON_FAIL_ROLLBACK;
     pl->plan->way_back = "unproved";
     if (pl->r->policy.rehearse && pl->plan->n_nodes > 0)
-        rc = plan_say(pl, &l,
-                      "The way back is unproved until the rehearsal on %s has removed %s once; a refused "
-                      "removal makes it "
-                      "\"not removable\" and the run holds.",
-                      pl->inv->nodes[pl->plan->nodes[0].node].id, kb);
-    else
         rc = plan_say(
-            pl, &l, "The way back is unproved: only a real removal of %s proves it, and none is rehearsed.%s",
-            kb,
-            !automatic ? ""
-            : rollout_waives(pl->r, "rollback_unproved", NULL)
-                ? " Automatic rollback is on all the same: the proof is waived."
-                : " Automatic rollback is off: a gate that fails ends the run halted.");
+            pl, &l,
+            "The rehearsal on %s proves it, or not, before any second node; if the removal of %s is refused, "
+            "the way back is \"not removable\" and the run holds.",
+            pl->inv->nodes[pl->plan->nodes[0].node].id, kb);
+    else
+        rc = plan_say(pl, &l, "Only a real removal of %s proves it, and none is rehearsed.%s", kb,
+                      !automatic ? ""
+                      : rollout_waives(pl->r, "rollback_unproved", NULL)
+                          ? " Automatic rollback is on all the same: the proof is waived."
+                          : " Automatic rollback is off: a gate that fails ends the run halted.");
     pl->plan->way_back_text = rc == 0 ? l.items[0] : "";
     return rc;
 }
