@@ -50,6 +50,12 @@ static void read_node_parts(struct fields *f, const json *v, struct node_facts *
     n->switches = fields_strings(f, v, "switches", JSON_REQUIRED, &n->n_switches);
 }
 
+/* The member has to be there, and is null where the driver does not know. */
+static enum json_need or_unknown(const json *o, const char *key)
+{
+    return json_is_null(json_get(o, key)) ? JSON_OPTIONAL : JSON_REQUIRED;
+}
+
 int facts_read_node(const struct json_doc *d, const json *v, struct arena *a, struct node_facts *ret,
                     struct err *err)
 {
@@ -64,13 +70,13 @@ int facts_read_node(const struct json_doc *d, const json *v, struct arena *a, st
     n.firmware = fields_nullable(&f, v, "firmware");
     n.bmc = fields_nullable(&f, v, "bmc");
     n.servicing_idle = fields_bool(&f, v, "servicing_idle", JSON_REQUIRED, false);
-    n.tpm = fields_bool(&f, v, "tpm", JSON_OPTIONAL, false);
+    n.tpm = fields_bool(&f, v, "tpm", or_unknown(v, "tpm"), false);
     n.hotpatch = fields_bool(&f, v, "hotpatch", JSON_REQUIRED, false);
     n.memory_mib = fields_mib(&f, v, "memory_mib", JSON_REQUIRED, 0);
-    n.host_reserve_mib = fields_mib(&f, v, "host_reserve_mib", JSON_OPTIONAL, 0);
+    n.host_reserve_mib = fields_mib(&f, v, "host_reserve_mib", or_unknown(v, "host_reserve_mib"), 0);
     n.free_disk_bytes = (uint64_t)fields_int(&f, v, "free_disk_bytes", JSON_REQUIRED, 0, INT64_MAX, 0);
     n.cpus = fields_u32(&f, v, "cpus", JSON_REQUIRED, 65536, 0);
-    n.storage_paths = fields_u32(&f, v, "storage_paths", JSON_OPTIONAL, UINT32_MAX, 0);
+    n.storage_paths = fields_u32(&f, v, "storage_paths", or_unknown(v, "storage_paths"), UINT32_MAX, 0);
     n.vbs = fields_int(&f, v, "vbs", JSON_OPTIONAL, -1, INT32_MAX, -1);
     n.clock_error_ms = fields_int(&f, v, "clock_error_ms", JSON_OPTIONAL, INT64_MIN, INT64_MAX, 0);
     n.time_source = fields_nullable(&f, v, "time_source");

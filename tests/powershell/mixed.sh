@@ -1,0 +1,89 @@
+#!/bin/bash
+# mixed.sh PSHOST.DLL [NODES]: a rollout over a simulated fleet in which every other node's agent has the real agent/drivers/hyperv (under
+# pshost) and the others the lab's own driver; both act on one world. TAP: the run ends done, and the ledger is the truth for both kinds.
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+if [ -z "${PSHOST_SOCKET:-}" ]; then
+    exec "$here/with-pshost.sh" "$1" "$0" "$@"
+fi
+nodes=${2:-12} speed=${MIXED_SPEED:-240} bin=${PW_BUILD_DIR:?}
+patchwave=$bin/orchestrator/patchwave hvlab=$bin/examples/lab/hvlab
+dir=$(mktemp -d)
+lab=$dir/lab lab_pid=
+export PATCHWAVE_DB=$dir/patchwave.db
+
+end() {
+    if [ -n "$lab_pid" ]; then
+        kill "$lab_pid" 2> /dev/null
+        wait "$lab_pid" 2> /dev/null
+    fi
+    [ -n "${MIXED_KEEP:-}" ] || rm -rf "$dir"
+}
+trap end EXIT
+
+n=0
+tell() { # tell CODE WHAT [LOG]
+    n=$((n + 1))
+    if [ "$1" = 0 ]; then
+        echo "ok $n - $2"
+    else
+        echo "not ok $n - $2"
+        [ -z "${3:-}" ] || tail -n 30 "$3" | sed 's/^/# /'
+        echo "1..$n"
+        exit 1
+    fi
+}
+
+"$hvlab" make --dir "$lab" --nodes "$nodes" --seed 5 --speed "$speed" --fleet "${MIXED_FLEET:-default}" --agent "$bin/agent/patchwave-agent" > "$dir/make.log" 2>&1
+tell $? "a lab of $nodes nodes" "$dir/make.log"
+"$here/mkdriver.sh" "$dir/hyperv" "$bin/tests/powershell/psrun" "$PSHOST_SOCKET" "hvlab:$lab/driver.sock"
+i=0
+for conf in "$lab"/*/agent.json "$lab"/*/*/agent.json; do
+    [ -f "$conf" ] || continue
+    i=$((i + 1))
+    if [ $((i % 2)) = 1 ]; then
+        sed -i "s|\"driver\": \"[^\"]*\"|\"driver\": \"$dir/hyperv\"|" "$conf"
+        sed -n 's/.*"node": "\([^"]*\)".*/\1/p' "$conf" >> "$dir/windows-nodes"
+    fi
+done
+[ "$(wc -l < "$dir/windows-nodes")" -ge $((nodes / 2)) ]
+tell $? "half of the agents have the Hyper-V driver"
+"$hvlab" serve --dir "$lab" --processes > "$dir/lab.log" 2>&1 &
+lab_pid=$!
+"$hvlab" wait --dir "$lab" > "$dir/wait.log" 2>&1
+tell $? "every node's sshd and agent answer" "$dir/wait.log"
+"$patchwave" init > "$dir/init.log" 2>&1 && "$patchwave" inventory import "$lab/inventory.json" >> "$dir/init.log" 2>&1 &&
+    "$patchwave" enroll --all --accept-new >> "$dir/init.log" 2>&1
+tell $? "imported and enrolled" "$dir/init.log"
+head -c 1048576 /dev/zero | tr '\0' 'p' > "$dir/windows11.0-kb5061977-x64.msu"
+"$patchwave" patch add "$dir/windows11.0-kb5061977-x64.msu" --kb KB5061977 --target 26100.4066 > "$dir/patch.log" 2>&1
+tell $? "the package is known" "$dir/patch.log"
+if [ -f "$lab/consents" ]; then
+    while read -r vm method; do
+        "$patchwave" consent add "$vm" --method "$method" --ticket CHG-MIXED > /dev/null
+    done < "$lab/consents"
+fi
+cat > "$dir/rollout.json" << 'JSON'
+{ "version": 1, "name": "mixed", "patch": { "kb": "KB5061977" }, "waves": [2, "50%", "100%"],
+  "gates": [
+    { "name": "time", "type": "time_sync", "scope": "node", "when": "both", "on_fail": "halt" },
+    { "name": "backup", "type": "backup_agent", "scope": "node", "when": "both", "on_fail": "halt" },
+    { "name": "cluster", "type": "cluster_health", "scope": "cluster", "when": "both", "on_fail": "halt" },
+    { "name": "heartbeat", "type": "vm_heartbeat", "scope": "node", "when": "after", "on_fail": "halt" } ],
+  "policy": { "planner_may_approve": true, "unreachable": "60m", "rehearse": false } }
+JSON
+"$patchwave" plan "$dir/rollout.json" --out "$dir/plan.json" > "$dir/plan.log" 2>&1
+rc=$?
+[ $rc = 0 ] || [ $rc = 10 ]
+tell $? "planned" "$dir/plan.log"
+"$patchwave" approve mixed --ticket CHG-MIXED > "$dir/approve.log" 2>&1
+tell $? "approved" "$dir/approve.log"
+"$patchwave" run mixed --on-hold exit > "$dir/run.log" 2>&1
+tell $? "the run ends with every node done" "$dir/run.log"
+"$patchwave" downtime --json > "$dir/ledger.json" 2> "$dir/ledger.log"
+tell $? "the ledger is told" "$dir/ledger.log"
+"$hvlab" truth --dir "$lab" --json > "$dir/truth.json"
+python3 "$here/ledger.py" "$dir/ledger.json" "$dir/truth.json" "$dir/windows-nodes" > "$dir/compare.log" 2>&1
+tell $? "the ledger equals the truth, on nodes of both drivers" "$dir/compare.log"
+sed 's/^/# /' "$dir/compare.log"
+echo "1..$n"
