@@ -8,7 +8,7 @@ usage() {
 usage: examples/lab/demo.sh [OPTION...]
   --out DIR          where plan.json, report.json, report.md, patchwave.db are left (default: ./demo-out)
   --nodes N          nodes of the lab (default 72)
-  --speed S          fleet minutes per real minute (default 240)
+  --speed S          fleet minutes per real minute (default 180)
   --seed N           of the lab's world (default 1)
   --fleet NAME       default: every VM can move; mixed: some cannot and are parked with consent
   --removable        the patch can be removed; the first node rehearses it (O14)
@@ -26,7 +26,7 @@ ms() { date +%s%3N; }
 seconds() { awk -v a="$1" -v b="$(ms)" 'BEGIN { printf "%.1f s", (b - a) / 1000 }'; }
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
-out=demo-out nodes=72 speed=240 seed=1 fleet=default removable= keep= build= faults=()
+out=demo-out nodes=72 speed=180 seed=1 fleet=default removable= keep= build= faults=()
 while (($#)); do
     case $1 in
     --out) out=${2:?}; shift 2 ;;
@@ -86,6 +86,8 @@ package=$out/windows11.0-kb5061977-x64.msu
 if [[ -f $lab/consents ]]; then # VMs that cannot move: their owners' word, one "GUID METHOD" per line
     while read -r vm method; do "$patchwave" consent add "$vm" --method "$method" --ticket CHG-DEMO >/dev/null; done <"$lab/consents"
 fi
+# A real second is minutes of the lab: what travels over real SSH may be that old.
+watch='"interval": "4m", "soak": "8m", "max_age": "20m"'
 cat >"$out/rollout.json" <<T
 {
   "version": 1,
@@ -93,12 +95,12 @@ cat >"$out/rollout.json" <<T
   "patch": { "kb": "KB5061977" },
   "waves": [12, 24, "100%"],
   "gates": [
-    { "name": "time", "type": "time_sync", "scope": "node", "when": "both", "on_fail": "halt" },
-    { "name": "backup", "type": "backup_agent", "scope": "node", "when": "both", "on_fail": "rollback" },
-    { "name": "cluster", "type": "cluster_health", "scope": "cluster", "when": "both", "on_fail": "rollback" },
-    { "name": "heartbeat", "type": "vm_heartbeat", "scope": "node", "when": "after", "on_fail": "rollback" }
+    { "name": "time", "type": "time_sync", "scope": "node", "when": "both", "on_fail": "halt", $watch },
+    { "name": "backup", "type": "backup_agent", "scope": "node", "when": "both", "on_fail": "rollback", $watch },
+    { "name": "cluster", "type": "cluster_health", "scope": "cluster", "when": "both", "on_fail": "rollback", $watch },
+    { "name": "heartbeat", "type": "vm_heartbeat", "scope": "node", "when": "after", "on_fail": "rollback", $watch }
   ],
-  "policy": { "planner_may_approve": true, "unreachable": "60m", "rehearse": $([[ -n $removable ]] && echo true || echo false) }
+  "policy": { "planner_may_approve": true, "unreachable": "60m", "fresh": "10m", "rehearse": $([[ -n $removable ]] && echo true || echo false) }
 }
 T
 "$patchwave" plan "$out/rollout.json" --out "$out/plan.json" >"$out/plan.txt" || (($? == 10)) || { cat "$out/plan.txt"; exit 3; }

@@ -1,7 +1,7 @@
 /* Questions on their way. An answer is matched by its number; one that fits none changes nothing (I21). */
 #include "orchestrator/core/engine_state.h"
 
-#define ASK_LIMIT_MS (2 * MINUTE_MS)
+#define ASK_LIMIT_MS (10 * MINUTE_MS) /* a driver that reads; long past anything seen */
 #define ASK_GRACE_MS (30 * SECOND_MS)
 #define ASK_SLOTS (1u << 20)
 

@@ -2,6 +2,7 @@
  * state it needs, what must come back. */
 #include "tests/conformance/conf.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -214,6 +215,8 @@ static bool do_it(struct conf_world *w, const char *name, struct buf *why)
     struct buf args = BUF_INIT;
     struct conf_answer a;
     bool ok;
+
+    assert(act != NULL); /* the cases name what the table has */
 
     act->args(w, &args);
     conf_ask(w, name, "run", buf_text(&args), false, &a);
