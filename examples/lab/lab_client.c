@@ -8,10 +8,12 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -249,6 +251,18 @@ static bool answers(const char *dir, const char *node)
     return fd >= 0;
 }
 
+/* The daemon holds its lock while it lives. */
+static bool daemon_lives(const char *dir)
+{
+    char path[LAB_PATH];
+    int fd = open(lab_path(dir, "hvlab.lock", path), O_RDWR | O_CLOEXEC);
+    bool held = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0;
+
+    if (fd >= 0)
+        close(fd);
+    return held;
+}
+
 int lab_wait(const char *dir, struct err *err)
 {
     struct world_store *s = NULL;
@@ -264,6 +278,8 @@ int lab_wait(const char *dir, struct err *err)
         }
         if (++tries > 3000)
             rc = err_set(err, ERR_TIMEOUT, "%s does not answer", n->id);
+        else if (tries > 100 && !daemon_lives(dir))
+            rc = err_set(err, ERR_CONNECT, "no lab runs in %s", dir);
         nanosleep(&(struct timespec){ 0, 20000000 }, NULL);
     }
     world_store_close(s);

@@ -151,7 +151,7 @@ struct world_vm {
 
     uint32_t move_to; /* WORLD_NONE: not moving; else queued (state as before) or migrating */
     enum move_how move_how;
-    bool move_running, move_fails;
+    bool move_running, move_fails, move_foreign; /* foreign: nobody's driver asked for it */
     time_ms move_from, move_until;
     uint32_t moved_last_from; /* the source of the last finished move */
     int64_t blackout_ms;      /* of the last live migration */
@@ -193,6 +193,7 @@ struct world_truth {
     int64_t cause;
     time_ms start, end; /* end -1: still down */
     uint32_t node;
+    bool foreign; /* not asked for by any driver: balancer, failback, crash */
 };
 struct world_damage {
     time_ms at;
@@ -321,6 +322,8 @@ int world_vmms_stop(struct world *w, uint32_t node, struct refusal *r);
 int world_vmms_start(struct world *w, uint32_t node, struct refusal *r);
 
 int world_move(struct world *w, uint32_t vm, uint32_t to, enum move_how how, struct refusal *r);
+/* The same, live, by somebody else: the cluster itself or another operator. */
+int world_move_foreign(struct world *w, uint32_t vm, uint32_t to, struct refusal *r);
 int world_vm_stop(struct world *w, uint32_t vm, enum stop_how how, struct refusal *r);
 int world_vm_start(struct world *w, uint32_t vm, struct refusal *r);
 int world_vm_checkpoint(struct world *w, uint32_t vm, struct refusal *r);

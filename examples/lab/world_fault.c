@@ -74,11 +74,11 @@ static void apply_foreign_move(struct world *w, uint32_t vm, struct world_fault 
     struct refusal r;
 
     if (to != WORLD_NONE) {
-        (void)world_move(w, vm, to, MOVE_LIVE, &r);
+        (void)world_move_foreign(w, vm, to, &r);
         return;
     }
     for (uint32_t i = c->first_node; i < c->first_node + c->nodes; i++)
-        if (i != v->node && world_move(w, vm, i, MOVE_LIVE, &r) == 0)
+        if (i != v->node && world_move_foreign(w, vm, i, &r) == 0)
             return;
 }
 

@@ -84,7 +84,7 @@ void on_balance(struct world *w, const struct world_event *ev)
         return;
     for (uint32_t i = 0; i < w->vms.n; i++)
         if (w->vms.items[i].node == from && w->vms.items[i].state == VM_RUNNING &&
-            world_move(w, i, to, MOVE_LIVE, &r) == 0)
+            world_move_foreign(w, i, to, &r) == 0)
             return;
 }
 
@@ -93,7 +93,7 @@ void on_failback(struct world *w, const struct world_event *ev)
     struct refusal r;
 
     if (w->vms.items[ev->index].node != (uint32_t)ev->arg)
-        (void)world_move(w, ev->index, (uint32_t)ev->arg, MOVE_LIVE, &r);
+        (void)world_move_foreign(w, ev->index, (uint32_t)ev->arg, &r);
 }
 
 void world_life_begin(struct world *w)

@@ -186,10 +186,20 @@ int world_move(struct world *w, uint32_t vm, uint32_t to, enum move_how how, str
         return -1;
     v->move_to = to;
     v->move_how = how;
+    v->move_foreign = false;
     v->move_from = w->now;
     v->move_error[0] = 0;
     world_move_queue_run(w, v->cluster);
     return 0;
+}
+
+int world_move_foreign(struct world *w, uint32_t vm, uint32_t to, struct refusal *r)
+{
+    int rc = world_move(w, vm, to, MOVE_LIVE, r);
+
+    if (rc == 0)
+        w->vms.items[vm].move_foreign = true;
+    return rc;
 }
 
 static void arrived_live(struct world *w, struct world_vm *v)
@@ -197,6 +207,8 @@ static void arrived_live(struct world *w, struct world_vm *v)
     char seconds[24];
 
     world_truth_row(w, "vm", v->id, CAUSE_BLACKOUT, w->now - v->blackout_ms, w->now, v->move_to);
+    if (w->truth.n > 0)
+        w->truth.items[w->truth.n - 1].foreign = v->move_foreign;
     v->blackout_end = w->now;
     v->blackout_logged = world_fault_hit(w, "event-lost", v->id) == NULL;
     snprintf(seconds, sizeof seconds, "%lld.%lld", (long long)(v->blackout_ms + 50) / 1000,

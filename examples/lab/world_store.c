@@ -175,6 +175,7 @@ static const struct field vm_fields[] = {
     V(move_how),
     V(move_running),
     V(move_fails),
+    V(move_foreign),
     V(move_from),
     V(move_until),
     V(moved_last_from),
@@ -206,8 +207,8 @@ static const struct field log_fields[] = {
     NUM(world_log, id),   NUM(world_log, level), TEXT(world_log, service), TEXT(world_log, depends_on),
 };
 static const struct field truth_fields[] = {
-    TEXT(world_truth, subject), TEXT(world_truth, id), NUM(world_truth, cause),
-    NUM(world_truth, start),    NUM(world_truth, end), NUM(world_truth, node),
+    TEXT(world_truth, subject), TEXT(world_truth, id),  NUM(world_truth, cause),   NUM(world_truth, start),
+    NUM(world_truth, end),      NUM(world_truth, node), NUM(world_truth, foreign),
 };
 static const struct field damage_fields[] = {
     NUM(world_damage, at),

@@ -168,6 +168,8 @@ void world_vm_crash(struct world *w, uint32_t vm, bool restart)
     v->was_running = v->state != VM_STOPPING && v->state != VM_SAVING;
     v->busy[0] = 0;
     open_row(w, vm, CAUSE_CRASH);
+    if (v->open_truth != WORLD_NONE)
+        w->truth.items[v->open_truth].foreign = w->truth.items[v->open_truth].cause == CAUSE_CRASH;
     world_vm_set(w, vm, VM_OFF);
     if (restart && v->clustered && v->wanted_online)
         world_plan(w, world_draw(w, "ha-restart", v->id, v->gen, 20 * SECOND_MS, 60 * SECOND_MS),

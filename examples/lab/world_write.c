@@ -15,6 +15,7 @@ static void write_rows(struct json_writer *w, const struct world *wd)
         else
             jw_int(w, "end_ms", t->end);
         jw_str(w, "node", wd->nodes.items[t->node].id);
+        jw_bool(w, "foreign", t->foreign);
         jw_object_end(w);
     }
     jw_array_end(w);
