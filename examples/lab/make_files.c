@@ -65,13 +65,14 @@ static int write_sshd_config(const struct world_node *n, const char *dir, struct
     struct buf b = BUF_INIT;
     int rc;
 
+    /* SHLVL: bash, started by sshd, would else read the user's ~/.bashrc for each session. */
     buf_printf(
         &b,
         "ListenAddress %s:%lld\nHostKey %s\nAuthorizedKeysFile %s\nPidFile none\nStrictModes no\nUsePAM no\n"
         "PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin forced-commands-only\n"
         "PubkeyAuthentication yes\nDisableForwarding yes\nPermitTTY no\nPrintMotd no\nPrintLastLog "
         "no\nUseDNS no\n"
-        "MaxStartups 100\nMaxSessions 64\nLoginGraceTime 20\nLogLevel ERROR\n",
+        "MaxStartups 100\nMaxSessions 64\nLoginGraceTime 20\nLogLevel ERROR\nSetEnv SHLVL=9\n",
         n->address, (long long)n->port, lab_node_path(dir, n->id, "host_ed25519", key),
         lab_node_path(dir, n->id, "authorized_keys", keys));
     rc = lab_file_write(lab_node_path(dir, n->id, "sshd_config", path), buf_text(&b), b.len, 0644, err);

@@ -11,12 +11,13 @@ start() {
     ssh-keygen -q -t ed25519 -N '' -f "$dir/id" <<<y >/dev/null
     cp "$dir/id.pub" "$dir/authorized"
     : >"$dir/nodes"; : >"$dir/known_hosts"; : >"$dir/pids"
+    # SHLVL: bash, started by sshd, would else read the user's ~/.bashrc for each command.
     for ((i = 1; i <= n; i++)); do
         local address=127.9.$((i / 250)).$((i % 250 + 1))
         printf '%s\n' "$address" >>"$dir/nodes"
         printf '[%s]:%s %s\n' "$address" "$port" "$(cut -d' ' -f1,2 "$dir/host.pub")" >>"$dir/known_hosts"
         /usr/sbin/sshd -D -f /dev/null -h "$dir/host" -o Port="$port" -o ListenAddress="$address" -o AuthorizedKeysFile="$dir/authorized" \
-            -o StrictModes=no -o UsePAM=no -o PasswordAuthentication=no -o PidFile=none -o MaxStartups=200 -o PrintMotd=no \
+            -o StrictModes=no -o UsePAM=no -o PasswordAuthentication=no -o PidFile=none -o MaxStartups=200 -o PrintMotd=no -o SetEnv=SHLVL=9 \
             >/dev/null 2>>"$dir/sshd.log" &
         echo $! >>"$dir/pids"
     done

@@ -216,6 +216,8 @@ void sshd_start(struct bed *b, struct sshd_bed *d, const struct sshd_setup *setu
     (void)fprintf(f, "StrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
                      "PidFile none\nUseDNS no\nPermitRootLogin prohibit-password\nMaxStartups 200\n"
                      "PrintMotd no\nPrintLastLog no\nLogLevel VERBOSE\n");
+    /* Else bash, started by sshd, reads the user's ~/.bashrc for each session. */
+    (void)fprintf(f, "SetEnv SHLVL=9\n");
     if (setup->command != NULL)
         (void)fprintf(f, "ForceCommand %s\n", setup->command);
     if (setup->more != NULL)
