@@ -14,6 +14,8 @@ static const struct {
     { "receive", agent_cmd_receive, "take one package from standard input" },
     { "journal", agent_cmd_journal,
       "print the journal (--json: lines of JSON; --open: open ops only, exit 1 if any)" },
+    { "probe", agent_cmd_probe,
+      "look, without changing anything, at each fact this node's driver relies on (--json)" },
 };
 
 static int usage(FILE *to)

@@ -22,6 +22,7 @@ dur_ms os_mono_ms(void);  /* since boot, sleep included */
 int os_private_dir(const char *path, struct err *err);
 /* The same, but others of the group may write into it (payload store). */
 int os_shared_dir(const char *path, struct err *err);
+bool os_is_private(const char *path); /* nobody but the service's account may look into it */
 /* Make names in the folder durable. */
 int os_sync_dir(const char *path, struct err *err);
 int os_sync_file(int fd, struct err *err);
@@ -49,6 +50,9 @@ void os_lock_drop(struct os_lock *lock);
  * `group` may be NULL; its members may connect. */
 void os_socket_clear(const char *path);
 int os_socket_protect(const char *path, const char *group, struct err *err);
+
+/* Does somebody listen there? ERR_CONNECT. */
+int os_socket_answers(const char *path, struct err *err);
 
 /* When a process started, in the system's own unit; 0 when there is none. The
  * pair of id and start names one process for ever (within a boot). */

@@ -92,6 +92,13 @@ int os_shared_dir(const char *path, struct err *err)
     return make_dir(path, 0770, err);
 }
 
+bool os_is_private(const char *path)
+{
+    struct stat s;
+
+    return stat(path, &s) == 0 && S_ISDIR(s.st_mode) && (s.st_mode & 0077) == 0;
+}
+
 int os_sync_dir(const char *path, struct err *err)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
@@ -317,6 +324,16 @@ static int connect_to(const char *path, struct err *err)
                         strerror(errno));
     }
     return fd;
+}
+
+int os_socket_answers(const char *path, struct err *err)
+{
+    int fd = connect_to(path, err);
+
+    if (fd < 0)
+        return -fd;
+    close(fd);
+    return 0;
 }
 
 /* One read and all of it written; 0 at the end of the stream. */

@@ -543,6 +543,43 @@ static void test_altered_package(void **state)
     assert_int_equal(ap_effects(p, "r1/HV07/1/install/3"), 1);
 }
 
+static const json *probe_row(const struct json_doc *report, const char *id)
+{
+    for (const json *r = json_first(json_get(json_root(report), "rows")); r != NULL; r = json_next(r))
+        if (strcmp(json_get_str(r, "id", ""), id) == 0)
+            return r;
+    fail_msg("probe has no row %s", id);
+    return NULL;
+}
+
+/* probe tells what is, and what is not as it should be. */
+static void test_probe(void **state)
+{
+    struct agent_process *p = *state;
+    char program[1024];
+    const char *argv[] = { program, "probe", "--json", "--config", p->config, NULL };
+
+    snprintf(program, sizeof program, "%s", ap_program("agent/patchwave-agent"));
+    ap_serve(p);
+    ap_hello(p);
+    for (int up = 1; up >= 0; up--) {
+        struct buf out = BUF_INIT;
+        struct json_doc *d = NULL;
+        struct err err;
+
+        assert_int_equal(ap_run(argv, NULL, "", 0, &out), 1); /* the toy driver lacks actions */
+        check_ok(json_parse("probe", buf_text(&out), out.len, &d, &err), &err);
+        assert_false(json_get_bool(probe_row(d, "driver-actions"), "ok", true));
+        assert_string_equal(json_get_str(probe_row(d, "facts"), "observed", ""), "\"M1\"");
+        assert_int_equal(json_get_bool(probe_row(d, "service"), "ok", false), up);
+        assert_true(json_get_bool(probe_row(d, "journal"), "ok", false));
+        json_free(d);
+        buf_clear(&out);
+        if (up)
+            ap_kill(p, SIGTERM);
+    }
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -565,6 +602,7 @@ int main(void)
         T(test_disk_full),
         T(test_bad_peers),
         T(test_altered_package),
+        T(test_probe),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
