@@ -382,8 +382,8 @@ static int read_manifest(struct host *h, struct err *err)
 
 static int open_state(struct host *h, const char *version, struct journal_fold *fold, struct err *err)
 {
-    char lock[2048], db[2048], id[2048], ops[2048];
-    int rc = os_private_dir(h->set->state_dir, err);
+    char lock[2048], db[2048], id[2048], ops[2048], store[2048];
+    int rc = os_group_dir(h->set->state_dir, h->set->socket_group, false, err);
 
     if (rc == 0)
         rc = agent_settings_path(h->set, "agent.lock", lock, sizeof lock, err);
@@ -398,6 +398,10 @@ static int open_state(struct host *h, const char *version, struct journal_fold *
     h->locked = rc == 0;
     if (rc == 0)
         rc = os_private_dir(ops, err);
+    if (rc == 0)
+        rc = agent_settings_path(h->set, "packages", store, sizeof store, err);
+    if (rc == 0)
+        rc = os_group_dir(store, h->set->socket_group, true, err);
     if (rc == 0)
         rc = journal_open(db, id, version, &h->journal, fold, err);
     if (rc == 0)
@@ -487,6 +491,7 @@ int agent_host_serve(const struct agent_settings *settings, const char *version,
     h->set = settings;
     crash_point_read(&h->crash, settings->lab);
     os_ignore_pipe_signal();
+    os_private_files();
     init_loop(h);
     rc = read_manifest(h, err);
     if (rc == 0)

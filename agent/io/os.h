@@ -18,11 +18,15 @@ time_ms os_wall_ms(void);
 int64_t os_wall_us(void); /* microseconds since 1970, for SNTP */
 dur_ms os_mono_ms(void);  /* since boot, sleep included */
 
+void os_private_files(void); /* what this process makes from now on is the account's alone */
 /* Make a folder that only the service's account may enter; one that is there is made private. */
 int os_private_dir(const char *path, struct err *err);
-/* The same, but others of the group may write into it (payload store). */
-int os_shared_dir(const char *path, struct err *err);
-bool os_is_private(const char *path); /* nobody but the service's account may look into it */
+/* The same, but members of `group` may pass through it (`write` false) or put
+ * files into it; NULL: nobody. Windows: the SID of an account. */
+int os_group_dir(const char *path, const char *group, bool write, struct err *err);
+/* A folder inside such a one: as its parent is. Already there is well. */
+int os_sub_dir(const char *path, struct err *err);
+bool os_is_private(const char *path); /* others may pass through it at most */
 /* Make names in the folder durable. */
 int os_sync_dir(const char *path, struct err *err);
 int os_sync_file(int fd, struct err *err);

@@ -75,6 +75,11 @@ dur_ms os_mono_ms(void)
     return read_clock(CLOCK_BOOTTIME);
 }
 
+void os_private_files(void)
+{
+    (void)umask(0077);
+}
+
 static int make_dir(const char *path, mode_t mode, struct err *err)
 {
     if (mkdir(path, mode) != 0 && errno != EEXIST)
@@ -87,16 +92,31 @@ int os_private_dir(const char *path, struct err *err)
     return make_dir(path, 0700, err);
 }
 
-int os_shared_dir(const char *path, struct err *err)
+int os_group_dir(const char *path, const char *group, bool write, struct err *err)
 {
-    return make_dir(path, 0770, err);
+    const struct group *g = group == NULL ? NULL : getgrnam(group);
+    int rc = os_private_dir(path, err);
+
+    if (rc != 0 || group == NULL)
+        return rc;
+    if (g == NULL)
+        return err_set(err, ERR_INVALID, "there is no group %s", group);
+    if (chown(path, (uid_t)-1, g->gr_gid) != 0)
+        return fail(err, "give to the group", path);
+    /* set-group-id: what is made inside belongs to the group as well */
+    return chmod(path, write ? 02770 : 0710) == 0 ? 0 : fail(err, "protect folder", path);
+}
+
+int os_sub_dir(const char *path, struct err *err)
+{
+    return mkdir(path, 0770) == 0 || errno == EEXIST ? 0 : fail(err, "make folder", path);
 }
 
 bool os_is_private(const char *path)
 {
     struct stat s;
 
-    return stat(path, &s) == 0 && S_ISDIR(s.st_mode) && (s.st_mode & 0077) == 0;
+    return stat(path, &s) == 0 && S_ISDIR(s.st_mode) && (s.st_mode & 0067) == 0;
 }
 
 int os_sync_dir(const char *path, struct err *err)

@@ -25,7 +25,7 @@ bool package_digest_ok(const char *sha256)
 static int place(const char *state_dir, const char *folder, bool shared, const char *sha256, const char *name,
                  const char *suffix, char out[PACKAGE_PATH_MAX], struct err *err)
 {
-    int (*make)(const char *, struct err *) = shared ? os_shared_dir : os_private_dir;
+    int (*make)(const char *, struct err *) = shared ? os_sub_dir : os_private_dir;
     int n, rc;
 
     if (!package_name_ok(name) || !package_digest_ok(sha256))

@@ -210,13 +210,50 @@ static void test_no_space(void **state)
     buf_clear(&out);
 }
 
+/* The SSH account is not the service's: its group lets it in, to the socket
+ * and to the store and nowhere else (O27). */
+static void test_other_account(void **state)
+{
+    struct world *w = *state;
+    struct buf out = BUF_INIT;
+    char command[2048], bytes[256];
+    const char *argv[] = { "/bin/sh", "-c", command, NULL };
+    static const char ping[] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\",\"params\":{}}\n";
+
+    if (geteuid() != 0 || access("/usr/bin/setpriv", X_OK) != 0) {
+        print_message("SKIPPED: another account needs root and setpriv\n");
+        skip();
+    }
+    snprintf(w->agent.more_config, sizeof w->agent.more_config, ",\"socket_group\":\"nogroup\"");
+    ap_serve(&w->agent);
+    ap_hello(&w->agent);
+    snprintf(command, sizeof command, "chmod 711 %s; chmod 644 %s; cp %s %s/program", w->agent.dir,
+             w->agent.config, ap_program("agent/patchwave-agent"), w->agent.dir);
+    assert_int_equal(ap_run(argv, NULL, "", 0, NULL), 0);
+    snprintf(command, sizeof command,
+             "exec setpriv --reuid 65534 --regid 65534 --clear-groups %s/program ssh --config %s",
+             w->agent.dir, w->agent.config);
+    snprintf(bytes, sizeof bytes, "{\"name\":\"n.msu\",\"size_bytes\":9,\"sha256\":\"%s\"}\nthe patch",
+             sha256_text("the patch", 9, w->digest));
+    assert_int_equal(ap_run(argv, "receive", bytes, strlen(bytes), &out), 0);
+    assert_non_null(strstr(buf_text(&out), "\"done\":true"));
+    assert_int_equal(ap_run(argv, "relay", ping, sizeof ping - 1, NULL), 0);
+    snprintf(command, sizeof command,
+             "exec setpriv --reuid 65534 --regid 65534 --clear-groups cat %s/journal.db", w->agent.state_dir);
+    assert_int_not_equal(ap_run(argv, NULL, "", 0, NULL), 0);
+    snprintf(command, sizeof command, "exec setpriv --reuid 65534 --regid 65534 --clear-groups ls %s",
+             w->agent.state_dir);
+    assert_int_not_equal(ap_run(argv, NULL, "", 0, NULL), 0);
+    buf_clear(&out);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_whole),        T(test_resumed),  T(test_altered), T(test_altered_in_store),
-        T(test_bad_requests), T(test_no_space),
+        T(test_whole),        T(test_resumed),       T(test_altered),  T(test_altered_in_store),
+        T(test_bad_requests), T(test_other_account), T(test_no_space),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
