@@ -46,6 +46,7 @@ static void write_answer(struct buf *out, const struct run_session *s, uint64_t 
     jw_str(&w, "run", s->run);
     jw_str(&w, "state", run_states[engine_run(s->engine).state].name);
     jw_bool(&w, "running", false);
+    jw_bool(&w, "ended", engine_run(s->engine).ended != 0);
     jw_object_end(&w);
 }
 
@@ -83,7 +84,7 @@ static void say(const struct cli *c, const char *verb, const struct buf *answer)
         a = json_root(doc);
         buf_printf(&out, "%s: recorded as event %lld; the run is %s\n", verb,
                    (long long)json_get_int(a, "seq", 0), json_get_str(a, "state", "?"));
-        if (!json_get_bool(a, "running", true))
+        if (!json_get_bool(a, "running", true) && !json_get_bool(a, "ended", false))
             buf_str(&out, "no controller is running: `patchwave resume` carries it out\n");
     }
     json_free(doc);

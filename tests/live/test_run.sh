@@ -1,0 +1,118 @@
+#!/usr/bin/env bash
+# A run on a small lab (real controller, sshd, agents), talked to, stopped, killed and gone on with. Prints TAP.
+set -u
+build=${PW_BUILD_DIR:-build/debug}
+[[ $build = /* ]] || build=$PWD/$build
+patchwave=$build/orchestrator/patchwave hvlab=$build/examples/lab/hvlab
+root=$PWD
+work=$(mktemp -d "${TMPDIR:-/tmp}/patchwave-run-XXXXXX")
+lab_pid=
+finish() {
+    local pid
+    for pid in $(cat "$work"/*.pid 2>/dev/null); do kill -9 "$pid" 2>/dev/null; done
+    if [[ -n $lab_pid ]]; then kill "$lab_pid" 2>/dev/null; wait "$lab_pid" 2>/dev/null; fi
+    rm -rf "$work"
+}
+trap finish EXIT
+cd "$work" || exit 1
+export PATCHWAVE_DB=$work/patchwave.db
+unset SUDO_USER
+n=0 bad=0
+
+report() { # OK TITLE [DETAIL]
+    n=$((n + 1))
+    if [[ $1 == 0 ]]; then echo "ok $n - $2"; else bad=$((bad + 1)); echo "not ok $n - $2"; sed 's/^/#   /' <<<"${3:-}" | tail -30; fi
+}
+check() { # TITLE CODE PATTERN COMMAND...
+    local title=$1 code=$2 pattern=$3 out got
+    shift 3
+    out=$("$@" 2>&1 </dev/null); got=$?
+    [[ $got == "$code" ]] && grep -qE -- "$pattern" <<<"$out"
+    report $? "$title" "exit code $got, wanted $code; wanted text: $pattern"$'\n'"$out"
+}
+p() { "$patchwave" "$@"; }
+ask() { sqlite3 -readonly "$PATCHWAVE_DB" "$1" 2>/dev/null; }
+# until SECONDS CONDITION...: bounded; the condition is a command.
+until_true() { local i limit=$(($1 * 10)); shift; for ((i = 0; i < limit; i++)); do "$@" >/dev/null 2>&1 && return 0; sleep 0.1; done; return 1; }
+some() { [[ $(ask "$1") -gt 0 ]]; }
+gone() { ! kill -0 "$1" 2>/dev/null; }
+writer() { p --json db path | python3 -c 'import json, sys; print(json.load(sys.stdin)["writer_pid"])'; }
+
+"$hvlab" make --dir lab --nodes 4 --seed 3 --speed 240 --agent "$build/agent/patchwave-agent" >/dev/null || exit 1
+"$hvlab" serve --dir lab --processes >lab.log 2>&1 &
+lab_pid=$!
+check 'the lab comes up' 0 '' "$hvlab" wait --dir lab
+
+# first contact
+p init >/dev/null
+p inventory import lab/inventory.json >/dev/null
+head -c 65536 /dev/zero | tr '\0' 'p' >windows11.0-kb5061977-x64.msu
+p patch add windows11.0-kb5061977-x64.msu --target 26100.4066 >/dev/null
+cat >rollout.json <<'T'
+{"version": 1, "name": "small", "patch": "KB5061977", "waves": [2, "100%"],
+ "gates": [{"type": "cluster_health", "when": "both", "soak": "1m", "samples": 2, "interval": "10s"},
+           {"name": "word", "type": "manual", "when": "after"}],
+ "policy": {"planner_may_approve": true, "unreachable": "60m", "fresh": "30m", "timeout_factor": 20}}
+T
+p plan rollout.json >/dev/null
+p approve small --ticket CHG-1 >/dev/null
+check 'a run needs pinned host keys' 5 'are not enrolled' p run small
+check 'keys are shown, not pinned' 5 'HV01 +new +ssh-ed25519 SHA256:' p enroll --all
+check 'and pinned when somebody says so' 0 'HV04 +enrolled ' p enroll --all --accept-new
+check 'once' 0 'HV02 +known ' p enroll HV02
+sqlite3 patchwave.db "UPDATE hostkeys SET key = 'ssh-ed25519 SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA', fingerprint = 'SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA' WHERE node = 'HV03'"
+check 'a changed key is refused by both fingerprints' 5 'HV03 +CHANGED +shows SHA256:[^ ]+, pinned is SHA256:AAAA' p enroll HV03
+check 'a replaced one is said' 0 'HV03 +replaced .*before SHA256:AAAA' p enroll HV03 --replace-key
+
+# staging ahead
+check 'the package goes ahead of the run' 0 '4 of 4 nodes have the package' p stage small
+
+# run in the background
+check 'run --detach returns when the run has begun' 0 'run r1-[0-9a-f]{6} goes on in the background \(pid [0-9]+\)' p run small --detach
+pid=$(writer); echo "$pid" >one.pid
+check 'a second run finds the database in use' 4 "in use by another patchwave \(pid $pid\)" p run small
+check 'status reads beside it' 0 'RUN r1-[0-9a-f]{6}  running' p status
+check 'a verb is answered with its event' 0 'pause: recorded as event [0-9]+' p pause --reason 'lunch'
+check 'an impossible one with the reason' 6 'promote' p promote
+check 'resume tells the running process' 0 '"running":true' p resume
+until_true 120 some "SELECT count(*) FROM run_nodes WHERE is_out"
+report $? 'a node goes out' "$(p status)"
+
+# stopped in order
+kill -TERM "$pid"
+until_true 30 gone "$pid"
+report $? 'SIGTERM ends it' "$(tail -5 patchwave.db.log)"
+check 'it says how to go on' 0 'go on with: patchwave .*resume' cat patchwave.db.log
+check 'the record says that it left' 0 'SIGTERM' p status
+check 'a verb without a process is recorded' 0 'no controller is running' p pause --reason dinner
+cp patchwave.db stale.db
+
+# going on, killed, going on
+p resume --detach >/dev/null 2>&1
+pid=$(writer); echo "$pid" >two.pid
+until_true 120 some "SELECT count(*) FROM run_nodes WHERE phase IN ('installing', 'rebooting') OR ending <> ''"
+report $? 'resume goes on' "$(p status)"
+kill -9 "$pid"
+until_true 10 gone "$pid"
+check 'a dead one leaves the lock free and the file whole' 0 'file and chain are whole' p db check
+p resume --on-hold exit --user root >resume.log 2>&1
+report $(($? == 11 ? 0 : 1)) 'it goes on to the manual gate, and holds' "$(tail -20 resume.log)"
+check 'which the report tells' 0 'leads on' p report
+check 'a stale copy of the database is fenced off by the nodes' 15 'stale copy' p --db stale.db resume
+check 'promote without a process is recorded' 0 'promote: recorded as event' p promote --ticket CHG-1
+p resume --on-hold exit >resume2.log 2>&1
+report $(($? == 11 ? 0 : 1)) 'the second wave runs to its gate' "$(tail -20 resume2.log)"
+check 'promote again, and it has ended well' 0 'recorded as event [0-9]+; the run is finished' p promote
+check 'status has the exit code' 0 'finished' p status --exit-code
+check 'an ended run is not resumed' 6 'has ended: finished' p resume
+
+# what is left
+report $(($(ask "SELECT count(*) FROM run_nodes WHERE ending = 'done'") == 4 ? 0 : 1)) 'all four nodes are done' "$(p status)"
+report $(($(ask "SELECT count(*) FROM steps WHERE action = 'install' AND outcome = 'ok'") == 4 ? 0 : 1)) 'each was installed once' "$(ask 'SELECT op, outcome FROM steps WHERE action = "install"')"
+check 'replay decides the same' 0 'every command is the same again' p replay
+check 'rebuild gives the same tables' 0 'equal to what was there' p db rebuild
+check 'what a step said is fetched from its node' 0 '.' p log --op "$(ask "SELECT op FROM steps WHERE action = 'install' LIMIT 1")" --output
+check 'the sums stand side by side' 0 'VM-down +predicted +node-out +vmms-down' p downtime
+
+echo "1..$n"
+exit $((bad > 0))
