@@ -197,7 +197,7 @@ static int on_run_start(struct engine *e, const struct event *ev, struct err *er
     FILL(e->controller, ev->u.run_start.controller);
     e->epoch = ev->u.run_start.epoch;
     e->approval_expires = ev->u.run_start.approval_expires;
-    e->started = e->moved_at = e->now;
+    e->started = e->moved_at = e->controller_at = e->now;
     run_to(e, RUN_RUNNING);
     claim_all(e);
     if (e->plan->n_waves > 0) {

@@ -134,7 +134,10 @@ static bool storage_clean(const struct cluster_view *v, const struct storage_vie
 static void take_view(struct engine *e, struct engine_cluster *c, const struct event *ev, time_ms asked)
 {
     const struct cluster_view *v = &ev->u.observed.view;
+    const struct cluster *ic = &e->inv->clusters[c->ix];
 
+    for (uint32_t i = 0; i < ic->n_nodes; i++)
+        e->seen[ic->nodes[i]] = SEEN_DOWN; /* whom the cluster does not name it does not have */
     for (uint32_t i = 0; i < v->n_nodes; i++) {
         uint32_t node = inventory_node(e->inv, v->nodes[i].id);
 
@@ -145,7 +148,7 @@ static void take_view(struct engine *e, struct engine_cluster *c, const struct e
     for (uint32_t i = 0; i < v->n_csvs; i++)
         c->csv_bad += !v->csvs[i].healthy;
     c->stretched = v->stretched;
-    c->witness_bad = v->witness != WITNESS_NONE && !v->witness_online;
+    c->witness_bad = (v->witness != WITNESS_NONE || ic->witness != WITNESS_NONE) && !v->witness_online;
     FILL(c->busy, v->n_busy == 0 ? "" : SAY(e, "%s: %s", v->busy[0].kind, v->busy[0].text));
     c->slots = v->max_parallel_migrations;
     if (!storage_clean(v, &ev->u.observed.storage)) {

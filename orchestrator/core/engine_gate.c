@@ -233,17 +233,17 @@ static void ask_everyone(struct engine *e, struct gate_run *g)
     }
 }
 
-/* At the very start nodes are still being claimed: wait for them, but not without end. */
+/* A controller that has just started still claims: wait for it, but not without end. One that took over may not
+ * know what is out, so it waits for every node. */
 static bool claims_pending(const struct engine *e, const struct gate_run *g)
 {
-    const struct plan_wave *pw = &e->plan->waves[g->wave];
-
-    if (e->now - g->started >= e->rollout->policy.unreachable_ms || g->after)
+    if (e->now - e->controller_at >= e->rollout->policy.unreachable_ms)
         return false;
-    for (uint32_t i = 0; i < pw->n_nodes; i++) {
-        const struct engine_node *n = &e->nodes[e->plan->nodes[pw->nodes[i]].node];
+    for (uint32_t i = 0; i < e->inv->n_nodes; i++) {
+        const struct engine_node *n = &e->nodes[i];
+        bool matters = n->wave == g->wave || e->taken_over;
 
-        if (!n->claimed && !n->refused)
+        if (matters && !n->claimed && !n->refused && e->clusters[n->cluster].in_scope)
             return true;
     }
     return false;

@@ -8,7 +8,7 @@
 #define COMPARE_LIMIT_MS (15 * MINUTE_MS)
 #define SETTLE_POLL_MS (30 * SECOND_MS)
 #define SETTLE_FLOOR_MS (30 * MINUTE_MS)
-#define RESYNC_FLOOR_MS (4 * HOUR_MS)
+#define RESYNC_FLOOR_MS (2 * HOUR_MS)
 
 static void stuck(struct engine *e, struct engine_node *n, const char *why)
 {

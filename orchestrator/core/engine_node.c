@@ -405,7 +405,9 @@ void node_give_up(struct engine *e, struct engine_node *n, enum node_end end, co
 {
     if (!n->back)
         node_fail(e, n);
-    node_home(e, n, n->back ? NODE_DONE : end, text);
+    if (n->back) /* resumed and settled it is patched as before; never out, nobody has looked at it again */
+        end = n->paused ? NODE_DONE : NODE_SET_ASIDE;
+    node_home(e, n, end, text);
 }
 
 /* To the next safe point, as in abort: what has begun goes on, what has not begun is not begun. */
@@ -414,7 +416,7 @@ void node_safe_point(struct engine *e, struct engine_node *n)
     if (n->phase == NODE_ENDED || n->phase == NODE_PENDING)
         return;
     if (!node_in_flight(n)) {
-        node_end(e, n, NODE_NOT_STARTED,
+        node_end(e, n, n->back ? NODE_SET_ASIDE : NODE_NOT_STARTED,
                  e->end_text[0] == '\0' ? "stopped before its turn" : SAY(e, "%s", e->end_text));
         return;
     }

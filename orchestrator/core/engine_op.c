@@ -426,6 +426,9 @@ static void op_stray(struct engine *e, struct engine_node *n, const struct op_re
     e->fleet.nodes[n->ix].out |= OUT_STUCK; /* it may be out: nobody here knows */
     FILL(n->reason, SAY(e, "%s is not in this log", rec->op));
     engine_note(e, NOTE_WARNING, "C.3", n->ix, n->reason);
+    if (n->phase == NODE_ENDED)
+        n->end =
+            NODE_STUCK; /* it was thought untouched, or back: it is reported (I29), `return` puts it back */
     node_unknown(e, n, was);
 }
 

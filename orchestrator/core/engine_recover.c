@@ -8,7 +8,8 @@ void recover_start(struct engine *e, const struct event *ev)
     e->epoch = ev->u.controller_start.epoch;
     e->stopped = e->fenced = e->at_rest = false;
     e->fence_text[0] = '\0';
-    e->moved_at = e->now;
+    e->moved_at = e->controller_at = e->now;
+    e->taken_over = ev->u.controller_start.takeover;
     ask_drop_all(e);
     for (uint32_t i = 0; i < e->inv->n_nodes; i++)
         e->nodes[i].staging = false;

@@ -37,8 +37,10 @@ bool run_may_start(const struct engine *e)
 
 void round_clear(struct engine *e)
 {
-    for (uint32_t i = 0; i < e->inv->n_clusters; i++)
+    for (uint32_t i = 0; i < e->inv->n_clusters; i++) {
         e->clusters[i].members.n = 0;
+        e->clusters[i].refused_since = 0;
+    }
 }
 
 void round_add(struct engine *e, struct engine_node *n)
@@ -296,7 +298,7 @@ static void give_up(struct engine *e, struct engine_cluster *c)
         struct engine_node *n = &e->nodes[c->members.items[i]];
 
         if (node_ready(n))
-            node_end(e, n, n->back ? NODE_DONE : NODE_NOT_STARTED, c->refusal);
+            node_end(e, n, n->back ? NODE_SET_ASIDE : NODE_NOT_STARTED, c->refusal);
     }
 }
 

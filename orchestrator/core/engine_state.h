@@ -223,7 +223,7 @@ struct engine {
 
     char run[64], controller[64], fence_text[256], end_text[512], hold_text[320];
     uint64_t epoch, asks_made;
-    time_ms approval_expires, started, ended;
+    time_ms approval_expires, started, ended, controller_at; /* the last: when this controller started */
     enum run_state state, held_state; /* held_state: where holding leads back to */
     enum hold hold;
     enum run_state ending; /* what the run comes to when nothing is out any more; RUN_RUNNING: nothing */
@@ -234,7 +234,7 @@ struct engine {
         rollback_failed;
     uint32_t out_all;
     time_ms moved_at; /* something went on */
-    bool window_blocked, budget_changed;
+    bool window_blocked, budget_changed, taken_over;
     time_ms window_at;
     uint32_t rollback_wave; /* IX_NONE: of the whole run */
     uint32_t role_moving[ROLE_CONTROLLER + 1];

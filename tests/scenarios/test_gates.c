@@ -129,22 +129,23 @@ static void test_unknown_asked_again(void **state)
     scenario_free(s);
 }
 
-static void clock_off(struct scenario *s, struct plan_answer *a)
+static void agent_stopped(struct scenario *s, struct plan_answer *a)
 {
     (void)s;
-    if (a->cause == CMD_OBSERVE && a->ev->u.observed.what == OBSERVE_TIME)
-        a->ev->u.observed.time.servers[0].offset_us = 3600000000;
+    if (a->cause == CMD_OBSERVE && a->ev->u.observed.what == OBSERVE_BACKUP)
+        a->ev->u.observed.backup.agents[0].state = "stopped";
 }
 
 /* A gate that fails before a wave halts; nothing was touched. */
 static void test_fail_before_halts(void **state)
 {
-    struct scenario *s = scenario_new(NULL, NULL,
-                                      ",\"gates\":[{\"type\":\"time_sync\",\"when\":\"before\",\"samples\":1,"
-                                      "\"soak\":\"0s\",\"on_fail\":\"rollback\"}]" WAIVED);
+    struct scenario *s =
+        scenario_new(NULL, NULL,
+                     ",\"gates\":[{\"type\":\"backup_agent\",\"when\":\"before\",\"samples\":1,"
+                     "\"soak\":\"0s\",\"on_fail\":\"rollback\"}]" WAIVED);
 
     (void)state;
-    s->meddle = clock_off;
+    s->meddle = agent_stopped;
     scenario_start(s);
     scenario_run(s);
     check_run(s, RUN_HALTED);
