@@ -120,7 +120,7 @@ static void payload_begin(struct ssh_world *w, struct seen_payload *p, const str
                                            .link_bytes_s = link_bytes_s,
                                            .fleet_rate = fleet,
                                            .stall_ms = 2000,
-                                           .give_up_ms = 8000,
+                                           .give_up_ms = 4000,
                                            .on_progress = on_progress,
                                            .on_retry = on_retry,
                                            .on_end = on_payload_end,
