@@ -334,7 +334,8 @@ static void park_ended(struct engine *e, struct engine_node *n, const struct op_
 
     if (end->ok) {
         k->down = true;
-        k->down_since = k->down_since != 0 ? k->down_since : end->ended != 0 ? end->ended : e->now;
+        if (k->down_since == 0)
+            k->down_since = end->down_from != 0 ? end->down_from : end->ended != 0 ? end->ended : e->now;
         fleet_park(&e->fleet, k->vm, true);
         e->clusters[n->cluster].moved_at = e->now;
     } else if (!step_again(e, n, ACT_PARK_VM) || !end->refused) {

@@ -257,7 +257,8 @@ static struct op_end end_of(const struct op *op, const struct op_record *rec, en
                           .receiver = op->receiver,
                           .evidence = op->evidence,
                           .unproved = op->unproved,
-                          .ended = rec->ended };
+                          .ended = rec->ended,
+                          .down_from = rec->n_rows > 0 ? rec->rows[0].start : 0 };
     return end;
 }
 

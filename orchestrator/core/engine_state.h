@@ -317,7 +317,7 @@ struct op_end { /* how an op ended, for the one who started it */
     const char *code, *text; /* "" where none */
     uint32_t vm, receiver;
     bool evidence, unproved;
-    time_ms ended;
+    time_ms ended, down_from; /* down_from: start of its first downtime row, or 0 */
 };
 
 /* engine_ask.c: questions */
