@@ -135,6 +135,7 @@ static void free_lists(struct engine *e)
     for (uint32_t i = 0; e->nodes != NULL && i < e->inv->n_nodes; i++) {
         list_clear(&e->nodes[i].moves);
         list_clear(&e->nodes[i].parks);
+        arena_clear(&e->nodes[i].facts_arena);
     }
     for (uint32_t i = 0; e->clusters != NULL && i < e->inv->n_clusters; i++) {
         list_clear(&e->clusters[i].members);
@@ -155,6 +156,7 @@ static void free_lists(struct engine *e)
     list_clear(&e->gate_runs);
     list_clear(&e->loads);
     list_clear(&e->dirty);
+    list_clear(&e->rows_open);
 }
 
 void engine_free(struct engine *e)

@@ -30,34 +30,65 @@ static struct ledger_row *new_row(struct engine *e, const struct engine_node *n,
     return row;
 }
 
-/* An open row (a parked VM, a stopped vmms) that this closed row ends. */
+/* What is still down: a parked VM, a stopped vmms. The row that ends it, or tells it again, takes its place. */
 static struct ledger_row *open_row(struct engine *e, const struct down_row *r)
 {
-    for (uint32_t i = e->ledger.n; i-- > 0;) {
-        struct ledger_row *row = &e->ledger.items[i];
+    for (uint32_t i = 0; i < e->rows_open.n; i++) {
+        struct ledger_row *row = &e->ledger.items[e->rows_open.items[i]];
 
-        if (row->end == TIME_NEVER && row->subject == r->subject && strcmp(row->id, r->id) == 0)
+        if (row->subject != r->subject || strcmp(row->id, r->id) != 0)
+            continue;
+        e->rows_open.items[i] = e->rows_open.items[--e->rows_open.n];
+        if (r->end != TIME_NEVER || row->start == r->start)
             return row;
+        row->end = r->start; /* down anew: it was up at some time in between */
+        return NULL;
     }
     return NULL;
+}
+
+static void note_open(struct engine *e, const struct ledger_row *row)
+{
+    uint32_t *ix = list_push(&e->rows_open);
+
+    if (ix == NULL)
+        e->nomem = true;
+    else
+        *ix = (uint32_t)(row - e->ledger.items);
+}
+
+/* As the board signed it: the plan's minutes for a parked VM, the model's blackout for a moved one. */
+static struct estimate predicted(const struct engine *e, const struct op *op)
+{
+    const struct engine_node *n = &e->nodes[op->node];
+    const struct plan_node *pn = n->plan_ix == IX_NONE ? NULL : &e->plan->nodes[n->plan_ix];
+    struct estimate none = { 0, 0, 0 };
+
+    if (op->action == ACT_MOVE_VM)
+        return predict_blackout(e->predictor, &e->fleet, op->vm);
+    for (uint32_t i = 0; pn != NULL && op->vm != IX_NONE && i < pn->n_parks; i++)
+        if (pn->parks[i].vm == op->vm)
+            return pn->parks[i].down;
+    return none;
 }
 
 static void take_row(struct engine *e, const struct op *op, const struct down_row *r)
 {
     const struct engine_node *n = &e->nodes[op->node];
-    bool ends = op->action == ACT_UNPARK_VM || op->action == ACT_START_VMMS;
-    struct ledger_row *row = ends ? open_row(e, r) : NULL;
+    struct ledger_row *row = r->cause == CAUSE_BLACKOUT ? NULL : open_row(e, r);
 
-    if (row == NULL)
+    if (row == NULL) {
         row = new_row(e, n, action_rows[op->action].name, op->id.text);
+        row->id = keep(e, r->id);
+    }
     row->subject = r->subject;
-    row->id = row->id != NULL && row->end == TIME_NEVER ? row->id : keep(e, r->id);
     row->cause = r->cause;
     row->how = keep(e, r->how);
     row->start = r->start;
     row->end = r->end;
-    if (op->action == ACT_MOVE_VM)
-        row->predicted = predict_blackout(e->predictor, &e->fleet, op->vm);
+    row->predicted = r->subject == DOWN_VM ? predicted(e, op) : row->predicted;
+    if (row->end == TIME_NEVER && !e->nomem)
+        note_open(e, row);
 }
 
 void ledger_take(struct engine *e, const struct op *op, const struct op_record *rec)

@@ -153,6 +153,25 @@ static bool judge_forward(struct engine *e, struct engine_node *n)
     return true;
 }
 
+/* O6: movability is judged between both nodes' facts; of these the virtual switches are kept. */
+static void keep_facts(struct engine *e, struct engine_node *n, const struct node_facts *f)
+{
+    const char **switches;
+
+    e->fleet.nodes[n->ix].facts = NULL;
+    arena_clear(&n->facts_arena);
+    switches = ARENA_ARRAY(&n->facts_arena, const char *, f->n_switches);
+    for (uint32_t i = 0; switches != NULL && i < f->n_switches; i++)
+        switches[i] = arena_str(&n->facts_arena, f->switches[i]);
+    if (switches == NULL || (f->n_switches > 0 && switches[f->n_switches - 1] == NULL)) {
+        e->nomem = true;
+        return;
+    }
+    n->facts.switches = switches;
+    n->facts.n_switches = f->n_switches;
+    e->fleet.nodes[n->ix].facts = &n->facts;
+}
+
 static void judge_facts(struct engine *e, struct engine_node *n, const struct node_facts *f)
 {
     if (f->cluster != NULL && strcmp(f->cluster, e->inv->clusters[n->cluster].id) != 0) {
@@ -163,6 +182,7 @@ static void judge_facts(struct engine *e, struct engine_node *n, const struct no
         n->build_first = f->build;
     n->build_now = f->build;
     record_take(&n->before, f, e->now);
+    keep_facts(e, n, f);
     if (!n->before.idle) {
         if (!node_again(e, n, CHECK_TRIES, CHECK_AGAIN_MS))
             refuse(e, n, "O26: servicing is in progress on the node");

@@ -126,6 +126,7 @@ struct engine_node {
     uint64_t former_mib; /* carried before the drain (O15) */
     uint32_t former_vms, csv_bad;
     struct node_record before;
+    struct arena facts_arena; struct node_facts facts; /* for O6, of what was seen last */
     struct node_moves moves;
     struct node_parks parks;
     struct op *op; /* the node-level one */
@@ -215,6 +216,7 @@ struct engine {
     struct fleet fleet;
     struct predictor *predictor;
     struct ledger ledger;
+    struct { uint32_t *items; uint32_t n, cap; } rows_open; /* of the ledger, still down */
     struct buf scratch[4];
     uint32_t scratch_at;
     struct command_list *out; /* of the step under way */
