@@ -112,6 +112,45 @@ static int pin_of(struct store *s, const char *node, struct ssh_hostkey *pin, st
     return rc;
 }
 
+/* Line by line: what a driver prints is text from outside. */
+static void put_text(struct buf *out, const char *text)
+{
+    while (*text != '\0') {
+        size_t n = strcspn(text, "\n");
+        struct buf line = BUF_INIT;
+
+        buf_add(&line, text, n);
+        escape_terminal(out, buf_text(&line));
+        buf_char(out, '\n');
+        buf_clear(&line);
+        text += text[n] == '\n' ? n + 1 : n;
+    }
+}
+
+static void print(const struct cli *c, const char *op, const char *text)
+{
+    struct buf out = BUF_INIT;
+    struct json_writer w;
+
+    if (c->json) {
+        jw_init(&w, &out);
+        jw_object(&w, NULL);
+        jw_str(&w, "op", op);
+        jw_str(&w, "output", text);
+        jw_object_end(&w);
+        buf_char(&out, '\n');
+    } else {
+        put_text(&out, text);
+    }
+    cli_print(&out);
+}
+
+static int find_node(const struct plan *plan, const char *node, uint32_t *ret, struct err *err)
+{
+    *ret = inventory_node(plan->inv, node);
+    return *ret != IX_NONE ? 0 : err_set(err, ERR_NOT_FOUND, "no node \"%s\" in this run", node);
+}
+
 int node_output_print(const struct cli *c, struct store *s, const char *node, const char *op, struct err *err)
 {
     struct fetch f = { .op = op };
@@ -127,40 +166,16 @@ int node_output_print(const struct cli *c, struct store *s, const char *node, co
     rc = store_find_run(s, parts.run, &run, err);
     if (rc == 0)
         rc = store_load_plan(s, run.plan, &plan, err);
-    if (rc == 0 && (f.node = inventory_node(plan->inv, node == NULL ? parts.node : node)) == IX_NONE)
-        rc =
-            err_set(err, ERR_NOT_FOUND, "no node \"%s\" in run %s", node == NULL ? parts.node : node, run.id);
+    if (rc == 0)
+        rc = find_node(plan, node == NULL ? parts.node : node, &f.node, err);
     if (rc == 0 && (pins = calloc(plan->inv->n_nodes + 1u, sizeof *pins)) == NULL)
         rc = err_set(err, ERR_NOMEM, "fetch output");
     if (rc == 0)
         rc = pin_of(s, plan->inv->nodes[f.node].id, &pins[f.node], err);
     if (rc == 0)
         rc = fetch(&f, plan, pins, err);
-    if (rc == 0) {
-        struct buf out = BUF_INIT;
-        const char *line = buf_text(&f.text), *end;
-
-        for (; *line != '\0' && !c->json; line = *end == '\n' ? end + 1 : end) {
-            struct buf one = BUF_INIT;
-
-            end = line + strcspn(line, "\n");
-            buf_add(&one, line, (size_t)(end - line));
-            escape_terminal(&out, buf_text(&one));
-            buf_char(&out, '\n');
-            buf_clear(&one);
-        }
-        if (c->json) {
-            struct json_writer w;
-
-            jw_init(&w, &out);
-            jw_object(&w, NULL);
-            jw_str(&w, "op", op);
-            jw_str(&w, "output", buf_text(&f.text));
-            jw_object_end(&w);
-            buf_char(&out, '\n');
-        }
-        cli_print(&out);
-    }
+    if (rc == 0)
+        print(c, op, buf_text(&f.text));
     buf_clear(&f.text);
     free(pins);
     plan_free(plan);

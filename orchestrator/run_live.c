@@ -340,6 +340,15 @@ static void on_surveyed(void *arg, const struct live_survey *s)
     feed_resume(l);
 }
 
+/* Every node of a cluster that the plan touches has to be claimed (O20). */
+static bool touches(const struct plan *p, uint32_t node)
+{
+    for (uint32_t i = 0; i < p->n_nodes; i++)
+        if (p->inv->nodes[p->nodes[i].node].cluster == p->inv->nodes[node].cluster)
+            return true;
+    return false;
+}
+
 static int read_pins(struct live *l, struct err *err)
 {
     const struct inventory *inv = l->ses->plan->inv;
@@ -356,13 +365,14 @@ static int read_pins(struct live *l, struct err *err)
         if (store_find_hostkey(l->ses->store, inv->nodes[i].id, &a, &key, NULL) == 0 &&
             ssh_hostkey_parse(key, &l->pins[i], NULL) == 0)
             continue;
-        if (plan_node_of(l->ses->plan, i) != IX_NONE && n++ < 5)
+        if (touches(l->ses->plan, i) && n++ < 5)
             buf_printf(&missing, "%s%s", n == 1 ? "" : ", ", inv->nodes[i].id);
     }
     if (n > 0)
-        rc = err_set(err, ERR_HOSTKEY,
-                     "%u nodes of the plan are not enrolled (%s%s): `patchwave enroll --all`", (unsigned)n,
-                     buf_text(&missing), n > 5 ? ", ..." : "");
+        rc =
+            err_set(err, ERR_HOSTKEY,
+                    "%u nodes of the plan and its clusters are not enrolled (%s%s): `patchwave enroll --all`",
+                    (unsigned)n, buf_text(&missing), n > 5 ? ", ..." : "");
     buf_clear(&missing);
     arena_clear(&a);
     return rc;

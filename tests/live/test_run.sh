@@ -26,11 +26,11 @@ report() { # OK TITLE [DETAIL]
 check() { # TITLE CODE PATTERN COMMAND...
     local title=$1 code=$2 pattern=$3 out got
     shift 3
-    out=$("$@" 2>&1 </dev/null); got=$?
+    out=$("$@" 2>&1); got=$?
     [[ $got == "$code" ]] && grep -qE -- "$pattern" <<<"$out"
     report $? "$title" "exit code $got, wanted $code; wanted text: $pattern"$'\n'"$out"
 }
-p() { "$patchwave" "$@"; }
+p() { "$patchwave" "$@" </dev/null; }
 ask() { sqlite3 -readonly "$PATCHWAVE_DB" "$1" 2>/dev/null; }
 # until SECONDS CONDITION...: bounded; the condition is a command.
 until_true() { local i limit=$(($1 * 10)); shift; for ((i = 0; i < limit; i++)); do "$@" >/dev/null 2>&1 && return 0; sleep 0.1; done; return 1; }
@@ -63,6 +63,18 @@ check 'once' 0 'HV02 +known ' p enroll HV02
 sqlite3 patchwave.db "UPDATE hostkeys SET key = 'ssh-ed25519 SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA', fingerprint = 'SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA' WHERE node = 'HV03'"
 check 'a changed key is refused by both fingerprints' 5 'HV03 +CHANGED +shows SHA256:[^ ]+, pinned is SHA256:AAAA' p enroll HV03
 check 'a replaced one is said' 0 'HV03 +replaced .*before SHA256:AAAA' p enroll HV03 --replace-key
+
+# what the nodes say is what the lab's inventory says
+check 'nodes are asked what is there' 0 'found 4 nodes in 1 clusters, [0-9]+ VMs' p inventory discover --out found.json
+check 'VMs, homes, builds and memory agree (but for what dynamic memory has taken since)' 0 '^same$' python3 - <<'T'
+import json
+def of(path):
+    d = json.load(open(path))
+    return (sorted((v["id"], v["name"], v["node"], v["memory"]["startup_mib"]) for v in d["vms"]),
+            sorted((n["id"], n["build"], n["memory_mib"], n.get("vote", 1)) for n in d["nodes"]))
+a, b = of("lab/inventory.json"), of("found.json")
+print("same" if a == b else f"{a}\n{b}")
+T
 
 # staging ahead
 check 'the package goes ahead of the run' 0 '4 of 4 nodes have the package' p stage small

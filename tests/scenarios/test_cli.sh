@@ -38,7 +38,7 @@ check 'unknown command, with a hint' 2 'unknown command "inventroy" \(did you me
 check 'unknown option, with a hint' 2 'unknown option --markdwon \(did you mean --markdown\?\)' p plan show --markdwon
 check 'missing operand' 2 'inventory import needs: FILE' p inventory import
 check 'a group alone lists its commands' 2 'db rebuild' p db
-for command in init 'inventory import' 'inventory list' 'inventory show' enroll 'patch add' 'patch list' 'consent add' 'consent list' \
+for command in init 'inventory import' 'inventory discover' 'inventory list' 'inventory show' enroll 'patch add' 'patch list' 'consent add' 'consent list' \
     plan 'plan list' 'plan show' 'plan verify' 'plan diff' approve stage run resume status runs pause abort retry set-aside promote \
     rollback return decide log downtime report replay 'db path' 'db check' 'db rebuild' 'db migrate'; do
     check "$command --help" 0 "^usage: patchwave $command" p $command --help
@@ -171,7 +171,7 @@ check 'unless the policy lets him' 0 '^approved [0-9a-f]{12} by ' p approve allo
 sleep 1.1
 check 'an approval that has run out' 6 'the approval of plan [0-9a-f]{12} by .* ran out at' p run allowed
 p approve allowed --ticket CHG-2 >/dev/null
-check 'nodes that are not enrolled' 5 'nodes of the plan are not enrolled \(HV01' p run allowed
+check 'nodes that are not enrolled' 5 'nodes of the plan and its clusters are not enrolled \(HV01' p run allowed
 printf 'pakcage' >windows11.0-kb5061977-x64.msu
 check 'an altered package' 3 'package .* was altered: its SHA-256 is ' p run allowed
 check 'the same when staging' 3 'was altered' p stage allowed
