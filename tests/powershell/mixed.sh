@@ -38,8 +38,7 @@ tell() { # tell CODE WHAT [LOG]
 tell $? "a lab of $nodes nodes" "$dir/make.log"
 "$here/mkdriver.sh" "$dir/hyperv" "$bin/tests/powershell/psrun" "$PSHOST_SOCKET" "hvlab:$lab/driver.sock"
 i=0
-for conf in "$lab"/*/agent.json "$lab"/*/*/agent.json; do
-    [ -f "$conf" ] || continue
+for conf in "$lab"/nodes/*/agent.json; do
     i=$((i + 1))
     if [ $((i % 2)) = 1 ]; then
         sed -i "s|\"driver\": \"[^\"]*\"|\"driver\": \"$dir/hyperv\"|" "$conf"
@@ -80,10 +79,10 @@ tell $? "planned" "$dir/plan.log"
 tell $? "approved" "$dir/approve.log"
 "$patchwave" run mixed --on-hold exit > "$dir/run.log" 2>&1
 tell $? "the run ends with every node done" "$dir/run.log"
-"$patchwave" downtime --json > "$dir/ledger.json" 2> "$dir/ledger.log"
+"$patchwave" downtime > "$dir/ledger.log" 2>&1
 tell $? "the ledger is told" "$dir/ledger.log"
 "$hvlab" truth --dir "$lab" --json > "$dir/truth.json"
-python3 "$here/ledger.py" "$dir/ledger.json" "$dir/truth.json" "$dir/windows-nodes" > "$dir/compare.log" 2>&1
+python3 "$here/ledger.py" "$dir/patchwave.db" "$dir/truth.json" "$dir/windows-nodes" > "$dir/compare.log" 2>&1
 tell $? "the ledger equals the truth, on nodes of both drivers" "$dir/compare.log"
 sed 's/^/# /' "$dir/compare.log"
 echo "1..$n"
