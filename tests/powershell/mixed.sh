@@ -36,7 +36,7 @@ tell() { # tell CODE WHAT [LOG]
 
 "$hvlab" make --dir "$lab" --nodes "$nodes" --seed 5 --speed "$speed" --fleet "${MIXED_FLEET:-default}" --agent "$bin/agent/patchwave-agent" > "$dir/make.log" 2>&1
 tell $? "a lab of $nodes nodes" "$dir/make.log"
-"$here/mkdriver.sh" "$dir/hyperv" "$bin/tests/powershell/psrun" "$PSHOST_SOCKET" "hvlab:$lab/driver.sock"
+"$here/mkdriver.sh" "$dir/hyperv" "$bin/tests/powershell/psrun" "$PSHOST_SOCKET" "hvlab:$lab/driver.sock" "$speed"
 i=0
 for conf in "$lab"/nodes/*/agent.json; do
     i=$((i + 1))

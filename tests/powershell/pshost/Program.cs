@@ -86,14 +86,15 @@ namespace Pshost
                 ps.Runspace = r;
                 using CancellationTokenRegistration stop = job.Cancelled.Token.Register(() => ps.BeginStop(_ => { }, null));
                 ps.AddScript(Wrapper).AddParameter("__file", file).AddParameter("__state", state);
+                job.Cancelled.Token.ThrowIfCancellationRequested();
                 foreach (PSObject o in ps.Invoke())
                     job.Out(o + "\n");
                 foreach (ErrorRecord e in ps.Streams.Error)
                     job.Err(e.FullyQualifiedErrorId + ": " + e + "\n");
             }
-            catch (PipelineStoppedException)
+            catch (Exception e) when (e is PipelineStoppedException || (job.Cancelled.IsCancellationRequested && e is not RuntimeException))
             {
-                state["rc"] = 1;
+                state["rc"] = 1; // killed: InvalidOperationException where the stop came before the start
             }
             catch (RuntimeException e)
             {
