@@ -6,11 +6,19 @@ if ! command -v dotnet > /dev/null 2>&1; then
     echo "ok 1 - powershell # SKIP no dotnet: get the .NET SDK 10 (apt-get install dotnet-sdk-10.0, or https://dot.net)"
     exit 0
 fi
-if ! dll=$(./build.sh); then
+if ! dll=$(./build.sh 2> pshost.log); then
+    cat pshost.log >&2
     echo "1..1"
-    echo "not ok 1 - pshost builds (its packages come from nuget.org at the first build)"
+    if grep -qE 'NU1301|NU1101|NU1102|NETSDK1045' pshost.log; then
+        echo "ok 1 - powershell # SKIP pshost cannot be built here: it needs the .NET SDK 10, and nuget.org (or a filled package folder) once"
+        rm -f pshost.log
+        exit 0
+    fi
+    rm -f pshost.log
+    echo "not ok 1 - pshost builds"
     exit 1
 fi
+rm -f pshost.log
 python3 suite.py "$dll" "$@"
 rc=$?
 [ $# = 0 ] || exit $rc
