@@ -27,7 +27,8 @@ endif()
 # pw_platform: the doors to the operating system. For io and commands, never for core and schema.
 add_library(pw_platform INTERFACE)
 if(WIN32)
-    target_compile_definitions(pw_platform INTERFACE _WIN32_WINNT=0x0A00 WIN32_LEAN_AND_MEAN)
+    target_compile_definitions(pw_platform INTERFACE _WIN32_WINNT=0x0A00 WIN32_LEAN_AND_MEAN __USE_MINGW_ANSI_STDIO=1)
+    target_link_options(pw_platform INTERFACE -fstack-protector-strong) # its run-time part is a library of its own
 else()
     target_compile_definitions(pw_platform INTERFACE _GNU_SOURCE)
 endif()

@@ -35,7 +35,7 @@ struct body {
 static int copy_text(char *to, size_t size, const char *text, const char *what, struct err *err)
 {
     if (strlen(text) >= size)
-        return err_set(err, ERR_CORRUPT, "%s is longer than %zu bytes", what, size - 1);
+        return err_set(err, ERR_CORRUPT, "%s is longer than %u bytes", what, (unsigned)size - 1);
     memcpy(to, text, strlen(text) + 1);
     return 0;
 }

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 const char *os_name(void);           /* "linux", "windows" */
 const char *os_default_config(void); /* path of the agent's configuration */
@@ -29,7 +30,9 @@ int os_sub_dir(const char *path, struct err *err);
 bool os_is_private(const char *path); /* others may pass through it at most */
 /* Make names in the folder durable. */
 int os_sync_dir(const char *path, struct err *err);
-int os_sync_file(int fd, struct err *err);
+int os_sync_stream(FILE *f, struct err *err); /* flushed before */
+/* Replaces what has the new name. */
+int os_rename(const char *from, const char *to, struct err *err);
 int os_free_bytes(const char *path, int64_t *ret_bytes, struct err *err);
 
 /* Read a whole file of at most `max` bytes. ERR_NOT_FOUND, ERR_IO, ERR_CAPACITY. */

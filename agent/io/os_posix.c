@@ -131,9 +131,14 @@ int os_sync_dir(const char *path, struct err *err)
     return rc;
 }
 
-int os_sync_file(int fd, struct err *err)
+int os_sync_stream(FILE *f, struct err *err)
 {
-    return fsync(fd) == 0 ? 0 : fail(err, "sync", "a file");
+    return fsync(fileno(f)) == 0 ? 0 : fail(err, "sync", "a file");
+}
+
+int os_rename(const char *from, const char *to, struct err *err)
+{
+    return rename(from, to) == 0 ? 0 : fail(err, "rename", from);
 }
 
 int os_free_bytes(const char *path, int64_t *ret_bytes, struct err *err)
@@ -153,7 +158,7 @@ static int read_all(int fd, const char *path, size_t max, struct buf *out, struc
 
     while ((n = read(fd, block, sizeof block)) > 0) {
         if (out->len + (size_t)n > max)
-            return err_set(err, ERR_CAPACITY, "%s is larger than %zu bytes", path, max);
+            return err_set(err, ERR_CAPACITY, "%s is larger than %llu bytes", path, (unsigned long long)max);
         buf_add(out, block, (size_t)n);
     }
     if (n < 0)

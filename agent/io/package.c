@@ -125,12 +125,10 @@ static int finish_copy(FILE *to, const char *part, const char *path, struct err 
     if (fflush(to) != 0)
         rc = err_set(err, errno == ENOSPC ? ERR_FULL : ERR_IO, "write %s: %s", part, strerror(errno));
     if (rc == 0)
-        rc = os_sync_file(fileno(to), err);
+        rc = os_sync_stream(to, err);
     if (fclose(to) != 0 && rc == 0)
         rc = err_set(err, ERR_IO, "write %s: %s", part, strerror(errno));
-    if (rc == 0 && rename(part, path) != 0)
-        rc = err_set(err, ERR_IO, "rename %s: %s", part, strerror(errno));
-    return rc;
+    return rc == 0 ? os_rename(part, path, err) : rc;
 }
 
 static int copy_file(const char *from_path, const char *part, const char *path, struct err *err)
@@ -192,8 +190,8 @@ int package_adopt(const char *state_dir, const char *sha256, const char *name, c
         rc = package_fetch_path(state_dir, sha256, name, fetched, err);
     if (rc == 0)
         rc = package_check(fetched, sha256, err);
-    if (rc == 0 && rename(fetched, out) != 0)
-        rc = err_set(err, ERR_IO, "rename %s: %s", fetched, strerror(errno));
+    if (rc == 0)
+        rc = os_rename(fetched, out, err);
     if (rc == ERR_CORRUPT)
         os_remove(fetched);
     return rc;

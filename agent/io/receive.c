@@ -183,7 +183,7 @@ static int take_rest(struct receive *r, struct err *err)
     if (part != NULL && fflush(part) != 0 && rc == 0)
         rc = err_set(err, errno == ENOSPC ? ERR_FULL : ERR_IO, "write: %s", strerror(errno));
     if (rc == 0)
-        rc = os_sync_file(fileno(part), err);
+        rc = os_sync_stream(part, err);
     if (part != NULL)
         fclose(part);
     free(block);
@@ -202,8 +202,8 @@ static int settle(struct receive *r, struct err *err)
         return err_set(err, ERR_CORRUPT, "what came has digest %s, not %s; the part is deleted", hex,
                        r->sha256);
     }
-    if (rename(r->part, r->path) != 0)
-        return err_set(err, ERR_IO, "rename %s: %s", r->part, strerror(errno));
+    if (os_rename(r->part, r->path, err) != 0)
+        return (int)err->code;
     return os_sync_dir(r->folder, err);
 }
 

@@ -9,28 +9,34 @@
  * standard error). */
 #include "schema/json.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
+
+#include <uv.h>
 
 static const char *world;
 
+static void read_all(FILE *f, struct buf *out)
+{
+    char block[4096];
+    size_t n;
+
+    while ((n = fread(block, 1, sizeof block, f)) > 0)
+        buf_add(out, block, n);
+}
+
 static bool read_world(const char *name, struct buf *out)
 {
-    char path[2048], block[4096];
-    ssize_t n;
-    int fd;
+    char path[2048];
+    FILE *f;
 
     snprintf(path, sizeof path, "%s/%s", world, name);
-    fd = open(path, O_RDONLY);
-    if (fd < 0)
+    f = fopen(path, "rb");
+    if (f == NULL)
         return false;
-    while ((n = read(fd, block, sizeof block)) > 0)
-        buf_add(out, block, (size_t)n);
-    close(fd);
+    read_all(f, out);
+    fclose(f);
     return true;
 }
 
@@ -48,32 +54,25 @@ static bool has_effect(const char *op)
 
 static void add_effect(const char *op, const char *action)
 {
-    char path[2048], line[256];
-    int fd, n = snprintf(line, sizeof line, "%s %s\n", op, action);
+    char path[2048];
+    FILE *f;
 
     snprintf(path, sizeof path, "%s/effects", world);
-    fd = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
-    if (fd < 0 || write(fd, line, (size_t)n) != n)
+    f = fopen(path, "ab");
+    if (f == NULL || fprintf(f, "%s %s\n", op, action) < 0 || fclose(f) != 0)
         exit(9);
-    close(fd);
 }
 
-static void sleep_ms(int64_t ms)
-{
-    struct timespec t = { ms / 1000, ms % 1000 * 1000000 };
-
-    nanosleep(&t, NULL);
-}
-
-static void flood(int fd, int64_t bytes)
+static void flood(FILE *to, int64_t bytes)
 {
     char block[4096];
 
     memset(block, 'x', sizeof block);
     block[sizeof block - 1] = '\n';
     for (; bytes > 0; bytes -= (int64_t)sizeof block)
-        if (write(fd, block, sizeof block) < 0)
+        if (fwrite(block, sizeof block, 1, to) != 1)
             exit(8);
+    fflush(to);
 }
 
 static void write_facts(struct json_writer *w)
@@ -142,7 +141,7 @@ static void write_empty(struct json_writer *w)
 
 static void put_answer(const struct buf *out)
 {
-    if (write(STDOUT_FILENO, buf_text(out), out->len) < 0)
+    if (fwrite(buf_text(out), 1, out->len, stdout) != out->len || fflush(stdout) != 0)
         exit(7);
 }
 
@@ -158,21 +157,22 @@ static void misbehave_first(const json *b)
 {
     static const int percents[] = { 10, 50, 90 };
 
-    flood(STDERR_FILENO, json_get_int(b, "err_bytes", 0));
-    flood(STDOUT_FILENO, json_get_int(b, "out_bytes", 0));
+    flood(stderr, json_get_int(b, "err_bytes", 0));
+    flood(stdout, json_get_int(b, "out_bytes", 0));
     for (int i = 0; json_get_bool(b, "progress", false) && i < 3; i++)
-        dprintf(STDERR_FILENO, "{\"progress\":{\"percent\":%d,\"text\":\"step %d\"}}\n", percents[i], i);
+        fprintf(stderr, "{\"progress\":{\"percent\":%d,\"text\":\"step %d\"}}\n", percents[i], i);
     if (json_get_str(b, "say", NULL) != NULL)
-        dprintf(STDERR_FILENO, "%s\n", json_get_str(b, "say", ""));
-    sleep_ms(json_get_int(b, "delay_ms", 0));
+        fprintf(stderr, "%s\n", json_get_str(b, "say", ""));
+    fflush(stderr);
+    uv_sleep((unsigned)json_get_int(b, "delay_ms", 0));
 }
 
 static void misbehave_last(const json *b)
 {
     while (json_get_bool(b, "hang", false))
-        pause();
+        uv_sleep(1000);
     if (json_get_str(b, "answer", NULL) != NULL) {
-        dprintf(STDOUT_FILENO, "%s", json_get_str(b, "answer", ""));
+        fprintf(stdout, "%s", json_get_str(b, "answer", ""));
         exit((int)json_get_int(b, "exit", 0));
     }
 }
@@ -208,13 +208,10 @@ int main(int argc, char **argv)
     const char *action, *op, *mode;
     const json *b;
     struct json_writer w;
-    char block[4096];
-    ssize_t n;
     int code;
 
     world = argc > 1 ? argv[1] : ".";
-    while ((n = read(STDIN_FILENO, block, sizeof block)) > 0)
-        buf_add(&text, block, (size_t)n);
+    read_all(stdin, &text);
     if (json_parse("request", buf_text(&text), text.len, &request, NULL) != 0)
         return 3; /* no request, no effect */
     if (read_world("behave.json", &rules))

@@ -1,0 +1,488 @@
+/* os.h on Windows. Folders are closed by explicit security descriptors
+ * (SYSTEM and Administrators, and the SSH account's SID where it has business:
+ * O9, O27); durability is FlushFileBuffers; a process tree is found in the table of processes. */
+#include "agent/io/os.h"
+
+#include <windows.h>
+
+#include <aclapi.h>
+#include <bcrypt.h>
+#include <fcntl.h>
+#include <io.h>
+#include <sddl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <tlhelp32.h>
+
+#define PATH_CHARS 4096
+#define SDDL_CLOSED "D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)"
+
+static int fail(struct err *err, const char *what, const char *path)
+{
+    static const struct {
+        DWORD windows;
+        enum err_code code;
+    } codes[] = {
+        { ERROR_FILE_NOT_FOUND, ERR_NOT_FOUND }, { ERROR_PATH_NOT_FOUND, ERR_NOT_FOUND },
+        { ERROR_DISK_FULL, ERR_FULL },           { ERROR_HANDLE_DISK_FULL, ERR_FULL },
+        { ERROR_WRITE_PROTECT, ERR_READONLY },
+    };
+    DWORD last = GetLastError();
+
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
+        if (codes[i].windows == last)
+            return err_set(err, codes[i].code, "%s %s: error %lu", what, path, last);
+    return err_set(err, ERR_IO, "%s %s: error %lu", what, path, last);
+}
+
+/* UTF-8 to UTF-16, with the prefix that lifts the length limit of full paths. */
+static const wchar_t *wide(const char *path, wchar_t out[PATH_CHARS])
+{
+    bool full = path[0] != '\0' && path[1] == ':' && (path[2] == '\\' || path[2] == '/');
+    int at = 0;
+
+    out[0] = L'\0';
+    if (full) {
+        memcpy(out, L"\\\\?\\", 4 * sizeof out[0]);
+        at = 4;
+    }
+    if (MultiByteToWideChar(CP_UTF8, 0, path, -1, out + at, PATH_CHARS - at) == 0)
+        out[0] = L'\0';
+    for (wchar_t *c = out + at; full && *c != L'\0'; c++)
+        if (*c == L'/')
+            *c = L'\\';
+    return out;
+}
+
+const char *os_name(void)
+{
+    return "windows";
+}
+
+const char *os_default_config(void)
+{
+    return "C:\\ProgramData\\patchwave\\agent.json";
+}
+
+int os_random(void *to, size_t len, struct err *err)
+{
+    if (BCryptGenRandom(NULL, to, (ULONG)len, BCRYPT_USE_SYSTEM_PREFERRED_RNG) != 0)
+        return err_set(err, ERR_IO, "random numbers");
+    return 0;
+}
+
+int64_t os_wall_us(void)
+{
+    FILETIME t;
+    ULARGE_INTEGER v;
+
+    GetSystemTimePreciseAsFileTime(&t);
+    v.LowPart = t.dwLowDateTime;
+    v.HighPart = t.dwHighDateTime;
+    return (int64_t)(v.QuadPart / 10) - INT64_C(11644473600000000);
+}
+
+time_ms os_wall_ms(void)
+{
+    return os_wall_us() / 1000;
+}
+
+dur_ms os_mono_ms(void)
+{
+    return (dur_ms)GetTickCount64();
+}
+
+void os_private_files(void)
+{
+    /* the folders' descriptors are inherited */
+}
+
+static int make_dir(const char *path, const char *sddl, struct err *err)
+{
+    wchar_t w[PATH_CHARS];
+    SECURITY_ATTRIBUTES sa = { .nLength = sizeof sa };
+    int rc = 0;
+
+    if (!ConvertStringSecurityDescriptorToSecurityDescriptorA(sddl, SDDL_REVISION_1, &sa.lpSecurityDescriptor,
+                                                              NULL))
+        return fail(err, "security descriptor for", path);
+    if (!CreateDirectoryW(wide(path, w), &sa) && GetLastError() != ERROR_ALREADY_EXISTS)
+        rc = fail(err, "make folder", path);
+    else if (!SetFileSecurityW(wide(path, w), DACL_SECURITY_INFORMATION, sa.lpSecurityDescriptor))
+        rc = fail(err, "protect folder", path);
+    LocalFree(sa.lpSecurityDescriptor);
+    return rc;
+}
+
+int os_private_dir(const char *path, struct err *err)
+{
+    return make_dir(path, SDDL_CLOSED, err);
+}
+
+int os_group_dir(const char *path, const char *group, bool write, struct err *err)
+{
+    char sddl[512];
+
+    if (group == NULL)
+        return os_private_dir(path, err);
+    /* pass: traverse this folder only; write: create and write files, inherited, no delete of others' */
+    snprintf(sddl, sizeof sddl,
+             write ? SDDL_CLOSED "(A;OICI;0x1301bf;;;%s)" : SDDL_CLOSED "(A;;0x1200a0;;;%s)", group);
+    return make_dir(path, sddl, err);
+}
+
+int os_sub_dir(const char *path, struct err *err)
+{
+    wchar_t w[PATH_CHARS];
+
+    return CreateDirectoryW(wide(path, w), NULL) || GetLastError() == ERROR_ALREADY_EXISTS
+               ? 0
+               : fail(err, "make folder", path);
+}
+
+bool os_is_private(const char *path)
+{
+    wchar_t w[PATH_CHARS], *sddl = NULL;
+    PSECURITY_DESCRIPTOR sd = NULL;
+    bool closed = false;
+
+    wide(path, w);
+    if (GetNamedSecurityInfoW(w, SE_FILE_OBJECT, DACL_SECURITY_INFORMATION, NULL, NULL, NULL, NULL, &sd) !=
+        ERROR_SUCCESS)
+        return false;
+    if (ConvertSecurityDescriptorToStringSecurityDescriptorW(sd, SDDL_REVISION_1, DACL_SECURITY_INFORMATION,
+                                                             &sddl, NULL)) {
+        closed = wcsstr(sddl, L";;;WD)") == NULL && wcsstr(sddl, L";;;BU)") == NULL &&
+                 wcsstr(sddl, L";;;AU)") == NULL;
+        LocalFree(sddl);
+    }
+    LocalFree(sd);
+    return closed;
+}
+
+int os_sync_dir(const char *path, struct err *err)
+{
+    (void)path; /* NTFS journals names itself; MOVEFILE_WRITE_THROUGH waits for it */
+    (void)err;
+    return 0;
+}
+
+int os_sync_stream(FILE *f, struct err *err)
+{
+    return _commit(_fileno(f)) == 0 ? 0 : fail(err, "sync", "a file");
+}
+
+int os_free_bytes(const char *path, int64_t *ret_bytes, struct err *err)
+{
+    wchar_t w[PATH_CHARS];
+    ULARGE_INTEGER avail;
+
+    if (!GetDiskFreeSpaceExW(wide(path, w), &avail, NULL, NULL))
+        return fail(err, "free space of", path);
+    *ret_bytes = (int64_t)avail.QuadPart;
+    return 0;
+}
+
+int os_read_file(const char *path, size_t max, struct buf *out, struct err *err)
+{
+    wchar_t w[PATH_CHARS];
+    HANDLE h =
+        CreateFileW(wide(path, w), GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
+                    OPEN_EXISTING, 0, NULL);
+    char block[16384];
+    DWORD n = 0;
+    int rc = 0;
+
+    if (h == INVALID_HANDLE_VALUE)
+        return fail(err, "open", path);
+    while (rc == 0 && ReadFile(h, block, sizeof block, &n, NULL) && n > 0) {
+        if (out->len + n > max)
+            rc = err_set(err, ERR_CAPACITY, "%s is larger than %llu bytes", path, (unsigned long long)max);
+        else
+            buf_add(out, block, n);
+    }
+    CloseHandle(h);
+    return rc != 0 ? rc : out->failed ? err_set(err, ERR_NOMEM, "read %s", path) : 0;
+}
+
+int os_rename(const char *from, const char *to, struct err *err)
+{
+    wchar_t a[PATH_CHARS], b[PATH_CHARS];
+
+    if (MoveFileExW(wide(from, a), wide(to, b), MOVEFILE_REPLACE_EXISTING | MOVEFILE_WRITE_THROUGH))
+        return 0;
+    return fail(err, "rename", from);
+}
+
+int os_write_file(const char *path, const void *data, size_t len, struct err *err)
+{
+    wchar_t w[PATH_CHARS];
+    char part[PATH_CHARS];
+    HANDLE h;
+    DWORD n = 0;
+    int rc = 0;
+
+    if (snprintf(part, sizeof part, "%s.new", path) >= (int)sizeof part)
+        return err_set(err, ERR_INVALID, "path too long: %s", path);
+    h = CreateFileW(wide(part, w), GENERIC_WRITE, 0, NULL, CREATE_ALWAYS, 0, NULL);
+    if (h == INVALID_HANDLE_VALUE)
+        return fail(err, "create", part);
+    if (!WriteFile(h, data, (DWORD)len, &n, NULL) || n != len || !FlushFileBuffers(h))
+        rc = fail(err, "write", part);
+    CloseHandle(h);
+    if (rc == 0)
+        rc = os_rename(part, path, err);
+    if (rc != 0)
+        os_remove(part);
+    return rc;
+}
+
+bool os_exists(const char *path)
+{
+    wchar_t w[PATH_CHARS];
+
+    return GetFileAttributesW(wide(path, w)) != INVALID_FILE_ATTRIBUTES;
+}
+
+void os_remove(const char *path)
+{
+    wchar_t w[PATH_CHARS];
+
+    if (!DeleteFileW(wide(path, w)))
+        (void)RemoveDirectoryW(w);
+}
+
+int64_t os_file_bytes(const char *path)
+{
+    wchar_t w[PATH_CHARS];
+    WIN32_FILE_ATTRIBUTE_DATA a;
+
+    if (!GetFileAttributesExW(wide(path, w), GetFileExInfoStandard, &a))
+        return -1;
+    return (int64_t)((uint64_t)a.nFileSizeHigh << 32 | a.nFileSizeLow);
+}
+
+void os_empty_file(const char *path)
+{
+    wchar_t w[PATH_CHARS];
+    HANDLE h =
+        CreateFileW(wide(path, w), GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
+                    NULL, TRUNCATE_EXISTING, 0, NULL);
+
+    if (h != INVALID_HANDLE_VALUE)
+        CloseHandle(h);
+}
+
+bool os_is_absolute(const char *path)
+{
+    return path[0] == '\\' || path[0] == '/' || (path[0] != '\0' && path[1] == ':');
+}
+
+/* The lock is a byte far beyond the text, so that others can read who holds it. */
+int os_lock_take(const char *path, struct os_lock *ret_lock, struct err *err)
+{
+    wchar_t w[PATH_CHARS];
+    HANDLE h = CreateFileW(wide(path, w), GENERIC_READ | GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE,
+                           NULL, OPEN_ALWAYS, 0, NULL);
+    OVERLAPPED far_byte = { .Offset = 1u << 30 };
+    char text[32] = { 0 };
+    DWORD n = 0;
+
+    if (h == INVALID_HANDLE_VALUE)
+        return fail(err, "open", path);
+    if (!LockFileEx(h, LOCKFILE_EXCLUSIVE_LOCK | LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, &far_byte)) {
+        (void)ReadFile(h, text, sizeof text - 1, &n, NULL);
+        CloseHandle(h);
+        return err_set(err, ERR_LOCKED, "%s is held by process %lu", path, strtoul(text, NULL, 10));
+    }
+    snprintf(text, sizeof text, "%lu\n", GetCurrentProcessId());
+    if (!SetEndOfFile(h) || !WriteFile(h, text, (DWORD)strlen(text), &n, NULL)) {
+        int rc = fail(err, "write", path);
+
+        CloseHandle(h);
+        return rc;
+    }
+    ret_lock->handle = (intptr_t)h;
+    return 0;
+}
+
+void os_lock_drop(struct os_lock *lock)
+{
+    CloseHandle((HANDLE)lock->handle);
+}
+
+void os_socket_clear(const char *path)
+{
+    (void)path; /* a pipe's name goes with its last handle */
+}
+
+/* The descriptor belongs to the pipe's name: it holds for every instance to
+ * come. Without `group` only SYSTEM and Administrators may connect. */
+int os_socket_protect(const char *path, const char *group, struct err *err)
+{
+    wchar_t w[PATH_CHARS];
+    char sddl[256];
+    PSECURITY_DESCRIPTOR sd = NULL;
+    HANDLE h = CreateFileW(wide(path, w), GENERIC_READ | WRITE_DAC, 0, NULL, OPEN_EXISTING, 0, NULL);
+    int rc = 0;
+
+    if (h == INVALID_HANDLE_VALUE)
+        return fail(err, "open", path);
+    if (group == NULL)
+        snprintf(sddl, sizeof sddl, "D:P(A;;GA;;;SY)(A;;GA;;;BA)");
+    else
+        snprintf(sddl, sizeof sddl, "D:P(A;;GA;;;SY)(A;;GA;;;BA)(A;;0x12019b;;;%s)", group);
+    if (!ConvertStringSecurityDescriptorToSecurityDescriptorA(sddl, SDDL_REVISION_1, &sd, NULL))
+        rc = err_set(err, ERR_INVALID, "`%s` is no SID of an account", group == NULL ? "" : group);
+    else if (!SetKernelObjectSecurity(h, DACL_SECURITY_INFORMATION, sd))
+        rc = fail(err, "protect", path);
+    LocalFree(sd);
+    CloseHandle(h);
+    return rc;
+}
+
+static HANDLE connect_to(const char *path, struct err *err)
+{
+    wchar_t w[PATH_CHARS];
+    HANDLE h;
+
+    wide(path, w);
+    for (int i = 0; i < 50; i++) { /* all instances may be taken for a moment */
+        h = CreateFileW(w, GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_EXISTING, FILE_FLAG_OVERLAPPED, NULL);
+        if (h != INVALID_HANDLE_VALUE || GetLastError() != ERROR_PIPE_BUSY)
+            break;
+        (void)WaitNamedPipeW(w, 100);
+    }
+    if (h == INVALID_HANDLE_VALUE)
+        err_set(err, ERR_CONNECT, "the agent's service does not answer at %s: error %lu", path,
+                GetLastError());
+    return h;
+}
+
+int os_socket_answers(const char *path, struct err *err)
+{
+    HANDLE h = connect_to(path, err);
+
+    if (h == INVALID_HANDLE_VALUE)
+        return ERR_CONNECT;
+    CloseHandle(h);
+    return 0;
+}
+
+int64_t os_process_start(int64_t pid)
+{
+    HANDLE h = OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION | SYNCHRONIZE, FALSE, (DWORD)pid);
+    FILETIME created = { 0 }, a, b, c;
+    int64_t start = 0;
+
+    if (h == NULL)
+        return 0;
+    if (WaitForSingleObject(h, 0) == WAIT_TIMEOUT && GetProcessTimes(h, &created, &a, &b, &c))
+        start = (int64_t)((uint64_t)created.dwHighDateTime << 32 | created.dwLowDateTime);
+    CloseHandle(h);
+    return start;
+}
+
+static void terminate(DWORD pid)
+{
+    HANDLE h = OpenProcess(PROCESS_TERMINATE, FALSE, pid);
+
+    if (h == NULL)
+        return;
+    (void)TerminateProcess(h, 137);
+    CloseHandle(h);
+}
+
+/* The children first, by the table of processes: a driver that must be killed
+ * may have been started by an agent that is gone, so there is no job to ask. */
+static void end_tree(DWORD pid, int depth)
+{
+    HANDLE all = depth > 16 ? INVALID_HANDLE_VALUE : CreateToolhelp32Snapshot(TH32CS_SNAPPROCESS, 0);
+    PROCESSENTRY32W e = { .dwSize = sizeof e };
+    int64_t born = os_process_start(pid);
+
+    if (all != INVALID_HANDLE_VALUE) {
+        for (BOOL more = Process32FirstW(all, &e); more;
+             more = Process32NextW(all, &e)) /* ids are used again: a child is younger */
+            if (e.th32ParentProcessID == pid && e.th32ProcessID != pid &&
+                os_process_start(e.th32ProcessID) >= born)
+                end_tree(e.th32ProcessID, depth + 1);
+        CloseHandle(all);
+    }
+    terminate(pid);
+}
+
+void os_process_end(int64_t pid)
+{
+    if (pid > 4)
+        end_tree((DWORD)pid, 0);
+}
+
+void os_ignore_pipe_signal(void)
+{
+    /* there is none */
+}
+
+void os_binary_streams(void)
+{
+    (void)_setmode(_fileno(stdin), _O_BINARY);
+    (void)_setmode(_fileno(stdout), _O_BINARY);
+}
+
+void os_crash(void)
+{
+    (void)TerminateProcess(GetCurrentProcess(), 137);
+}
+
+/* libuv cannot open the standard streams that sshd gives, so they get plain
+ * reads and writes, each way in a thread of its own. The pipe is overlapped: on
+ * a plain handle a read would hold up every write. */
+struct copy {
+    HANDLE from, to, pipe;
+};
+
+static bool transfer(const struct copy *c, HANDLE h, void *bytes, DWORD len, DWORD *ret_n, bool write)
+{
+    OVERLAPPED o = { .hEvent = h == c->pipe ? CreateEventW(NULL, TRUE, FALSE, NULL) : NULL };
+    OVERLAPPED *how = h == c->pipe ? &o : NULL;
+    BOOL ok = write ? WriteFile(h, bytes, len, ret_n, how) : ReadFile(h, bytes, len, ret_n, how);
+
+    if (how == NULL)
+        return ok;
+    if (!ok && GetLastError() == ERROR_IO_PENDING)
+        ok = TRUE;
+    ok = ok && GetOverlappedResult(h, how, ret_n, TRUE);
+    CloseHandle(o.hEvent);
+    return ok;
+}
+
+static DWORD WINAPI copy_all(void *arg)
+{
+    const struct copy *c = arg;
+    char block[65536];
+    DWORD n, done, w = 0;
+
+    while (transfer(c, c->from, block, sizeof block, &n, false) && n > 0)
+        for (done = 0; done < n; done += w)
+            if (!transfer(c, c->to, block + done, n - done, &w, true))
+                return 1;
+    return 0;
+}
+
+/* Whichever side ends first ends both: the other thread may hang in a read for ever. */
+int os_relay(const char *socket_path, struct err *err)
+{
+    HANDLE pipe = connect_to(socket_path, err), threads[2];
+    struct copy in = { GetStdHandle(STD_INPUT_HANDLE), pipe, pipe };
+    struct copy out = { pipe, GetStdHandle(STD_OUTPUT_HANDLE), pipe };
+
+    if (pipe == INVALID_HANDLE_VALUE)
+        return ERR_CONNECT;
+    threads[0] = CreateThread(NULL, 0, copy_all, &in, 0, NULL);
+    threads[1] = CreateThread(NULL, 0, copy_all, &out, 0, NULL);
+    if (threads[0] == NULL || threads[1] == NULL)
+        return fail(err, "relay", socket_path);
+    (void)WaitForMultipleObjects(2, threads, FALSE, INFINITE);
+    ExitProcess(0);
+}
