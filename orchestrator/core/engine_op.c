@@ -349,9 +349,31 @@ static void op_under_way(struct engine *e, struct op *op, const struct op_record
         op_wait_and_probe(e, op);
 }
 
+/* The boot id is the reboot's own witness (C.4). */
+static bool rebooted_since(const struct engine *e, const struct op *op)
+{
+    const struct engine_node *n = &e->nodes[op->node];
+
+    return op->action == ACT_REBOOT && strcmp(n->boot_id, n->boot_effect) != 0;
+}
+
+/* True when the boot decided. The node's own record is asked for first, so that the log has it and can acknowledge. */
+static bool op_booted(struct engine *e, struct op *op, const struct op_record *rec)
+{
+    if (rec->state == OP_DONE || !rebooted_since(e, op))
+        return false;
+    if (op->probing)
+        op_finish(e, op, rec, OUTCOME_OK);
+    else if (e->nodes[op->node].claimed)
+        op_probe(e, op);
+    return true;
+}
+
 static void op_take(struct engine *e, struct op *op, const struct op_record *rec)
 {
     op->seen = op->seen || rec->state != OP_NONE;
+    if (op_booted(e, op, rec))
+        return;
     switch (rec->state) {
     case OP_NONE:
         op_never_seen(e, op, rec);
@@ -451,25 +473,6 @@ static bool listed(const struct op *op, const struct op_record *recs, uint32_t n
     return false;
 }
 
-/* The boot id is the reboot's own witness (C.4). */
-static bool rebooted_since(const struct engine *e, const struct op *op)
-{
-    const struct engine_node *n = &e->nodes[op->node];
-
-    return op->action == ACT_REBOOT && strcmp(n->boot_id, n->boot_effect) != 0;
-}
-
-/* An op without a result on a node that is there again: probed, never sent anew blindly. */
-static void op_reconsider(struct engine *e, struct op *op)
-{
-    struct op_record rec = { .op = op->id.text, .state = OP_UNKNOWN, .witness = WITNESS_SAYS_DONE };
-
-    if (rebooted_since(e, op))
-        op_finish(e, op, &rec, OUTCOME_OK);
-    else
-        op_probe(e, op);
-}
-
 void op_reclaimed(struct engine *e, struct engine_node *n, const struct op_record *recs, uint32_t n_recs)
 {
     struct op *mine[64];
@@ -482,7 +485,7 @@ void op_reclaimed(struct engine *e, struct engine_node *n, const struct op_recor
         op_on_record(e, n->ix, &recs[i]);
     for (uint32_t i = 0; i < count; i++)
         if (mine[i]->node == n->ix && op_find(e, n->ix, mine[i]->id.text) == mine[i])
-            op_reconsider(e, mine[i]);
+            op_probe(e, mine[i]); /* never sent anew blindly */
 }
 
 void op_forget(struct engine *e, struct engine_node *n)
