@@ -250,6 +250,7 @@ static int read_refused(struct reader *r, const json *v, struct event *ev)
 
 static int read_seen(struct reader *r, const json *v, uint32_t *ret_node, struct vms_seen *ret_vms)
 {
+    const json *seen = NULL;
     const char *id = NULL;
     int rc = json_want_str(r->doc, v, "node", JSON_REQUIRED, &id, r->err);
 
@@ -258,7 +259,8 @@ static int read_seen(struct reader *r, const json *v, uint32_t *ret_node, struct
     *ret_node = inventory_node(r->inv, id);
     if (*ret_node == IX_NONE)
         return json_fault(r->doc, v, r->err, "unknown node \"%s\"", id);
-    return facts_read_vms(r->doc, json_get(v, "seen"), r->arena, ret_vms, r->err);
+    rc = json_want_object(r->doc, v, "seen", JSON_REQUIRED, &seen, r->err);
+    return rc != 0 ? rc : facts_read_vms(r->doc, seen, r->arena, ret_vms, r->err);
 }
 
 static int read_cluster(struct reader *r, const json *v, struct event *ev)
@@ -266,10 +268,15 @@ static int read_cluster(struct reader *r, const json *v, struct event *ev)
     const json *vms = NULL;
     struct vms_seen *items;
     uint32_t *nodes, n = 0;
-    int rc = facts_read_cluster(r->doc, json_get(v, "view"), r->arena, &ev->u.observed.view, r->err);
+    const json *view = NULL, *storage = NULL;
+    int rc = json_want_object(r->doc, v, "view", JSON_REQUIRED, &view, r->err);
 
     if (rc == 0)
-        rc = facts_read_storage(r->doc, json_get(v, "storage"), r->arena, &ev->u.observed.storage, r->err);
+        rc = json_want_object(r->doc, v, "storage", JSON_REQUIRED, &storage, r->err);
+    if (rc == 0)
+        rc = facts_read_cluster(r->doc, view, r->arena, &ev->u.observed.view, r->err);
+    if (rc == 0)
+        rc = facts_read_storage(r->doc, storage, r->arena, &ev->u.observed.storage, r->err);
     if (rc == 0)
         rc = json_want_array(r->doc, v, "vms", JSON_REQUIRED, &vms, r->err);
     if (rc != 0)
@@ -288,8 +295,12 @@ static int read_cluster(struct reader *r, const json *v, struct event *ev)
 
 static int read_facts(struct reader *r, const json *v, struct event *ev)
 {
-    const json *f = json_get(v, "facts");
+    bool cluster = ev->u.observed.what == OBSERVE_CLUSTER;
+    const json *f = NULL;
+    int rc = cluster ? 0 : json_want_object(r->doc, v, "facts", JSON_REQUIRED, &f, r->err);
 
+    if (rc != 0)
+        return rc;
     switch (ev->u.observed.what) {
     case OBSERVE_FACTS:
         return facts_read_node(r->doc, f, r->arena, &ev->u.observed.facts, r->err);
