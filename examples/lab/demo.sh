@@ -10,6 +10,7 @@ usage: examples/lab/demo.sh [OPTION...]
   --nodes N          nodes of the lab (default 72)
   --speed S          fleet minutes per real minute (default 180)
   --seed N           of the lab's world (default 1)
+  --waves JSON       waves of the rollout (default '[12, 24, "100%"]')
   --fleet NAME       default: every VM can move; mixed: some cannot and are parked with consent
   --removable        the patch can be removed; the first node rehearses it (O14)
   --fault NAME@NODE  a fault of the lab (`hvlab fault list`); NODE is a name, or waveN for a node of that wave; may be repeated
@@ -27,12 +28,14 @@ seconds() { awk -v a="$1" -v b="$(ms)" 'BEGIN { printf "%.1f s", (b - a) / 1000 
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
 out=demo-out nodes=72 speed=180 seed=1 fleet=default removable= keep= build= faults=()
+waves='[12, 24, "100%"]'
 while (($#)); do
     case $1 in
     --out) out=${2:?}; shift 2 ;;
     --nodes) nodes=${2:?}; shift 2 ;;
     --speed) speed=${2:?}; shift 2 ;;
     --seed) seed=${2:?}; shift 2 ;;
+    --waves) waves=${2:?}; shift 2 ;;
     --fleet) fleet=${2:?}; shift 2 ;;
     --removable) removable=1; shift ;;
     --fault) [[ ${2:?} == ?*@?* ]] || die "--fault is NAME@NODE, not \"$2\""; faults+=("$2"); shift 2 ;;
@@ -93,7 +96,7 @@ cat >"$out/rollout.json" <<T
   "version": 1,
   "name": "kb5061977",
   "patch": { "kb": "KB5061977" },
-  "waves": [12, 24, "100%"],
+  "waves": $waves,
   "gates": [
     { "name": "time", "type": "time_sync", "scope": "node", "when": "both", "on_fail": "halt", $watch },
     { "name": "backup", "type": "backup_agent", "scope": "node", "when": "both", "on_fail": "rollback", $watch },

@@ -7,10 +7,13 @@
 #include "examples/lab/make_fleet.h"
 #include "examples/lab/world_store.h"
 
+#include <arpa/inet.h>
 #include <limits.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -34,8 +37,25 @@ static int64_t wall_now_ms(void)
 
 /* --- make --- */
 
-/* Labs on one machine keep apart: the net is taken from the path and the
- * process, so that one made anew does not meet what is left of the last. */
+/* Nobody listens on the address where a node's sshd would. */
+static bool is_free(const char *net, unsigned last, int64_t port)
+{
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    char text[32];
+    bool yes;
+
+    snprintf(text, sizeof text, "%.11s.%u", net, last);
+    yes = fd >= 0 && inet_pton(AF_INET, text, &at.sin_addr) == 1 &&
+          bind(fd, (const struct sockaddr *)&at, sizeof at) == 0;
+    if (fd >= 0)
+        close(fd);
+    return yes;
+}
+
+/* Labs on one machine keep apart: the net is taken from the folder and the
+ * process, so that one made anew does not meet what is left of the last, and
+ * another is tried while somebody listens there. */
 static void choose_net(const struct options *o, char out[16])
 {
     uint32_t h = 2166136261u ^ (uint32_t)getpid();
@@ -46,7 +66,11 @@ static void choose_net(const struct options *o, char out[16])
     }
     for (const char *p = o->dir; *p != 0; p++)
         h = (h ^ (unsigned char)*p) * 16777619u;
-    snprintf(out, 16, "127.%u.%u", 16 + h % 200, (h >> 8) % 250);
+    for (uint32_t i = 0; i < 50; i++, h += 7919) {
+        snprintf(out, 16, "127.%u.%u", 16 + h % 200, (h >> 8) % 250);
+        if (is_free(out, 2, o->port) && is_free(out, 3, o->port) && is_free(out, 4, o->port))
+            return;
+    }
 }
 
 static int refuse_old(const char *dir, struct err *err)
