@@ -3,6 +3,7 @@
 #include "orchestrator/io/render_escape.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct seen_node {
     enum node_phase phase;
@@ -107,9 +108,11 @@ static void look_waves(struct progress *p, const struct engine *e, time_ms now, 
 
 static void look_gate(struct progress *p, uint32_t i, const struct gate_view *v, time_ms now, struct buf *out)
 {
+    bool cut_off = v->text != NULL && strcmp(v->text, "stopped") == 0; /* another gate has decided already */
     bool looked = v->samples > 0 || v->answer != ANSWER_PASS || v->gate->type == GATE_MANUAL;
 
-    if (v->done && !p->gates[i] && looked) { /* one that is not asked on this side passes unseen */
+    if (v->done && !p->gates[i] && looked &&
+        !cut_off) { /* one that is not asked on this side passes unseen */
         stamp(out, now);
         buf_printf(out, "gate %s %s wave %u: %s", v->gate->name, v->after ? "after" : "before",
                    (unsigned)v->wave + 1, answers[v->answer]);

@@ -64,6 +64,7 @@ static const struct section sections[] = {
       "ORDER BY seq" },
 };
 #define SECTIONS (sizeof sections / sizeof sections[0])
+enum { GATES = 4, STOPPED_VMS = 6 }; /* their places above */
 
 static const char head_sql[] =
     "SELECT r.id, r.state, r.plan, p.kb, r.person, r.started, r.ended, r.end_text, r.hold_reason, "
@@ -137,11 +138,26 @@ static time_ms end_of(const struct report *r)
     return rows_null(&r->head, 0, H_ENDED) ? r->now : rows_int(&r->head, 0, H_ENDED);
 }
 
+/* Those that failed; where none did, those that could not tell. */
+static void put_gates_answers(struct buf *out, const struct rows *gates)
+{
+    static const char *const answers[] = { "fail", "unknown" };
+    bool said = false;
+
+    for (size_t k = 0; k < 2 && !said; k++)
+        for (uint32_t i = 0; i < gates->n; i++)
+            if (strcmp(rows_text(gates, i, 4), answers[k]) == 0) {
+                buf_printf(out, "Gate %s %s wave %s answered %s: %s. ", rows_text(gates, i, 2),
+                           rows_text(gates, i, 1), rows_text(gates, i, 0), answers[k],
+                           rows_text(gates, i, 6));
+                said = true;
+            }
+}
+
 /* One paragraph: what became of it, and why. */
 static void put_story(struct buf *out, const struct report *r)
 {
     const struct rows *h = &r->head;
-    const struct rows *gates = &r->rows[4];
     char took[TIME_TEXT_MAX], p50[TIME_TEXT_MAX], p95[TIME_TEXT_MAX];
 
     buf_printf(out, "Run %s of %s is %s", rows_text(h, 0, H_ID), rows_text(h, 0, H_KB),
@@ -149,11 +165,8 @@ static void put_story(struct buf *out, const struct report *r)
     if (rows_text(h, 0, H_END)[0] != '\0')
         buf_printf(out, ": %s", rows_text(h, 0, H_END));
     buf_str(out, ". ");
-    for (uint32_t i = 0; i < gates->n && rows_text(h, 0, H_HOLD)[0] == '\0'; i++)
-        if (strcmp(rows_text(gates, i, 4), "fail") == 0 || strcmp(rows_text(gates, i, 4), "unknown") == 0)
-            buf_printf(out, "Gate %s %s wave %s answered %s: %s. ", rows_text(gates, i, 2),
-                       rows_text(gates, i, 1), rows_text(gates, i, 0), rows_text(gates, i, 4),
-                       rows_text(gates, i, 6));
+    if (rows_text(h, 0, H_HOLD)[0] == '\0')
+        put_gates_answers(out, &r->rows[GATES]);
     if (rows_text(h, 0, H_HOLD)[0] != '\0')
         buf_printf(out, "It holds: %s; `patchwave %s` leads on. ", rows_text(h, 0, H_HOLD),
                    rows_text(h, 0, H_VERB));
@@ -315,7 +328,7 @@ static void put_json(struct buf *out, const struct report *r)
     jw_object(&w, NULL);
     json_head(&w, r, buf_text(&story));
     json_downtime(&w, r);
-    jw_int(&w, "prediction_misses", misses(&r->rows[6]));
+    jw_int(&w, "prediction_misses", misses(&r->rows[STOPPED_VMS]));
     for (size_t i = 0; i < SECTIONS; i++)
         render_rows_json(&w, sections[i].key, &r->rows[i]);
     jw_object(&w, "log");

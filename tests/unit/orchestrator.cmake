@@ -18,7 +18,9 @@ set_tests_properties(test_json_schemas PROPERTIES DEPENDS "test_examples;test_st
 add_library(test_store_bed STATIC ../lib/store_bed.c)
 target_include_directories(test_store_bed PRIVATE "${CMAKE_SOURCE_DIR}")
 target_link_libraries(test_store_bed PRIVATE pw_warnings pw_test_warnings pw_instrument PUBLIC orchestrator_io test_temp_dir)
-pw_test(test_store_log unit test_store_log.c LIBS test_store_bed)
+foreach(name render_plan store_log)
+    pw_test(test_${name} unit test_${name}.c LIBS test_store_bed)
+endforeach()
 
 # The engine's parts that need no whole rollout (tests/scenarios has those).
 pw_test(test_event unit test_event.c ../lib/small_fleet.c LIBS orchestrator_core)
