@@ -167,6 +167,12 @@ static void keep_facts(struct engine *e, struct engine_node *n, const struct nod
         e->nomem = true;
         return;
     }
+    if (f->memory_mib > 0) { /* capacity as it is now, not as it was planned with (I2) */
+        e->fleet.nodes[n->ix].memory_mib = f->memory_mib;
+        e->fleet.nodes[n->ix].host_reserve_mib = f->host_reserve_mib;
+    }
+    n->facts_at = e->now;
+    n->facts_failed = false;
     n->facts.switches = switches;
     n->facts.n_switches = f->n_switches;
     e->fleet.nodes[n->ix].facts = &n->facts;
@@ -207,6 +213,17 @@ static void prepare_observed(struct engine *e, struct engine_node *n, const stru
         refuse(e, n, SAY(e, "no facts: %s", ev->u.observed.text == NULL ? "" : ev->u.observed.text));
 }
 
+/* A node that is asked because others depend on it: a receiver. */
+static void receiver_observed(struct engine *e, struct engine_node *n, const struct event *ev)
+{
+    if (ev->u.observed.what != OBSERVE_FACTS)
+        return;
+    n->facts_failed = !ev->u.observed.ok;
+    if (ev->u.observed.ok)
+        keep_facts(e, n, &ev->u.observed.facts);
+    cluster_dirty(e, &e->clusters[n->cluster]);
+}
+
 /* Gone for too long before its first effect, or not to be trusted: set aside (O17, I16). */
 static void prepare_unclaimed(struct engine *e, struct engine_node *n)
 {
@@ -235,7 +252,7 @@ static const struct phase_row {
     void (*op_ended)(struct engine *, struct engine_node *, const struct op_end *);
     void (*observed)(struct engine *, struct engine_node *, const struct event *);
 } phase_rows[NODE_PHASES] = {
-    [NODE_PENDING] = { drive_nothing, NULL, NULL },
+    [NODE_PENDING] = { drive_nothing, NULL, receiver_observed },
     [NODE_CHECKING] = { prepare_drive, NULL, prepare_observed },
     [NODE_STAGING] = { prepare_drive, NULL, prepare_observed },
     [NODE_DRAINING] = { drain_drive, drain_op_ended, drain_observed },
@@ -250,7 +267,7 @@ static const struct phase_row {
     [NODE_STORAGE_IN] = { home_drive, home_op_ended, NULL },
     [NODE_RESUMING] = { home_drive, home_op_ended, home_observed },
     [NODE_SETTLING] = { home_drive, home_op_ended, NULL },
-    [NODE_ENDED] = { drive_nothing, NULL, NULL },
+    [NODE_ENDED] = { drive_nothing, NULL, receiver_observed },
 };
 
 void node_drive(struct engine *e, struct engine_node *n)

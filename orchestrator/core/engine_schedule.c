@@ -125,6 +125,30 @@ static enum admit check_window(struct engine *e, struct engine_node *n)
     return wait(e, n, ADMIT_NOT_CLUSTER, SAY(e, "I14: %s", why));
 }
 
+/* I2: the capacity of whoever may receive is part of the fresh picture. Asked all at once. */
+static enum admit check_receivers(struct engine *e, const struct engine_cluster *c, struct engine_node *n)
+{
+    const struct cluster *ic = &e->inv->clusters[c->ix];
+    enum admit found = ADMIT_YES;
+
+    for (uint32_t i = 0; i < ic->n_nodes; i++) {
+        struct engine_node *other = &e->nodes[ic->nodes[i]];
+        bool old = other->facts_at == 0 || e->now - other->facts_at > e->rollout->policy.fresh_ms;
+
+        if (!other->claimed || node_in_flight(other) || !fleet_receives(&e->fleet, other->ix) || !old)
+            continue;
+        if (other->facts_failed)
+            found = wait(e, n, ADMIT_NOT_CLUSTER, SAY(e, "I2: %s tells no facts", node_id(e, other)));
+        else if (found == ADMIT_YES)
+            found = wait(e, n, ADMIT_LATER, "fresh facts of the receivers");
+        if (other->ask != NULL || (other->facts_failed && e->now - other->facts_asked < RECHECK_MS))
+            continue;
+        other->facts_asked = e->now;
+        ask_node(e, other, OBSERVE_FACTS);
+    }
+    return found;
+}
+
 static enum admit check_fresh(struct engine *e, struct engine_cluster *c, struct engine_node *n)
 {
     dur_ms fresh = e->rollout->policy.fresh_ms;
@@ -276,6 +300,7 @@ static enum admit judge(struct engine *e, struct engine_cluster *c, struct engin
 
     a = a == ADMIT_YES ? check_window(e, n) : a;
     a = a == ADMIT_YES ? check_spacing(e, n) : a;
+    a = a == ADMIT_YES ? check_receivers(e, c, n) : a;
     a = a == ADMIT_YES ? check_fresh(e, c, n) : a;
     a = a == ADMIT_YES ? check_cluster(e, c, n) : a;
     if (a == ADMIT_YES && c->refused_changes == c->changes)

@@ -121,6 +121,8 @@ struct engine_node {
     uint32_t rehearsal;        /* lives of the rehearsal that are over (O14) */
     struct build build_first;  /* before the run touched it */
     uint8_t attempts[ACTIONS]; /* of this life */
+    time_ms facts_at, facts_asked; /* when it last told its facts, and was asked; 0: never */
+    bool facts_failed;
     time_ms since, step_since, turn_since, out_since, out_until, lost_at;
     time_ms rebooted[2]; /* the last two, for O14's spacing */
     uint64_t former_mib; /* carried before the drain (O15) */
