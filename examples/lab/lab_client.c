@@ -276,7 +276,7 @@ int lab_wait(const char *dir, struct err *err)
             i++;
             continue;
         }
-        if (++tries > 3000)
+        if (++tries > 9000)
             rc = err_set(err, ERR_TIMEOUT, "%s does not answer", n->id);
         else if (tries > 100 && !daemon_lives(dir))
             rc = err_set(err, ERR_CONNECT, "no lab runs in %s", dir);

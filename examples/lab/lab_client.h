@@ -13,7 +13,7 @@ int lab_fault_list(const char *dir, struct err *err);
 /* `what` is "add" or "remove". */
 int lab_fault(const char *dir, const char *what, const char *name, const char *subject, const char *arg,
               struct err *err);
-/* Until every node that has power listens, at most 60 s. ERR_TIMEOUT. */
+/* Until every node that has power listens, at most 3 minutes. ERR_TIMEOUT. */
 int lab_wait(const char *dir, struct err *err);
 
 #endif

@@ -14,7 +14,7 @@ trap '[ -n "$pid" ] && kill "$pid" 2>/dev/null; wait 2>/dev/null; rm -rf "$dir"'
 serve() {
     "$bin/hvlab" serve --dir "$lab" --processes > "$dir/serve.log" 2>&1 &
     pid=$!
-    for _ in $(seq 200); do grep -q ready "$dir/serve.log" && break; sleep 0.02; done
+    for _ in $(seq 1000); do grep -q ready "$dir/serve.log" && break; sleep 0.02; done
     "$bin/hvlab" wait --dir "$lab"
 }
 ask() { # ask NODE ACTION ARGS [MODE]
@@ -54,7 +54,7 @@ package='{"package":{"path":"/x","name":"x.msu","sha256":"0","kb":"KB5061977","b
 
 "$bin/hvlab" make --dir "$lab" --nodes 8 --seed 5 --speed 600 --agent "$PW_BUILD_DIR/agent/patchwave-agent" > /dev/null
 say $? "a lab is made"
-"$bin/hvlab" fault --dir "$lab" add late-back HV06 1
+"$bin/hvlab" fault --dir "$lab" add late-back HV06 60 && "$bin/hvlab" fault --dir "$lab" add install-slow HV06 10
 say $? "a fault can be set before it runs"
 serve
 say $? "eight nodes answer: sshd and agent of each"
@@ -84,7 +84,7 @@ pkill -KILL -P $! hvlab-driver
 wait $! 2> /dev/null
 ask HV06 install "$package" witness | grep -q '"running"'
 say $? "the install goes on after its driver was killed"
-for _ in $(seq 400); do ask HV06 install "$package" witness | grep -q '"running"' || break; sleep 0.02; done
+for _ in $(seq 3000); do ask HV06 install "$package" witness | grep -q '"running"' || break; sleep 0.02; done
 ask HV06 install "$package" witness | grep -q '"done"'
 say $? "and ends"
 
@@ -93,17 +93,17 @@ boot=$(boot_of HV06)
 before=$(pgrep -f "sshd.*nodes/HV06/sshd_config" | head -1)
 ask HV06 reboot "{\"boot_id\":\"$boot\",\"parked\":[]}" > /dev/null
 say $((! $?)) "the driver that asked for the reboot gets no answer"
-for _ in $(seq 100); do pgrep -f "nodes/HV06/" > /dev/null || break; sleep 0.01; done
+for _ in $(seq 400); do pgrep -f "nodes/HV06/" > /dev/null || break; sleep 0.01; done
 ! pgrep -f "nodes/HV06/" > /dev/null
 say $? "sshd and agent of HV06 are gone"
-for _ in $(seq 600); do pgrep -f "nodes/HV06/sshd_config" > /dev/null && break; sleep 0.02; done
+for _ in $(seq 3000); do pgrep -f "nodes/HV06/sshd_config" > /dev/null && break; sleep 0.02; done
 "$bin/hvlab" wait --dir "$lab"
 after=$(pgrep -f "sshd.*nodes/HV06/sshd_config" | head -1)
 [ -n "$after" ] && [ "$before" != "$after" ] && [ "$(boot_of HV06)" != "$boot" ]
 say $? "they are back, with a new boot id"
 agent=$(pgrep -f "serve --config $lab/nodes/HV07/agent.json")
 kill -9 "$agent"
-for _ in $(seq 200); do again=$(pgrep -f "serve --config $lab/nodes/HV07/agent.json") && [ "$again" != "$agent" ] && break; sleep 0.02; done
+for _ in $(seq 1000); do again=$(pgrep -f "serve --config $lab/nodes/HV07/agent.json") && [ "$again" != "$agent" ] && break; sleep 0.02; done
 [ -n "$again" ] && [ "$again" != "$agent" ]
 say $? "a killed agent is started again"
 "$bin/hvlab" truth --dir "$lab" --json | python3 -c 'import json,sys; t=json.load(sys.stdin); sys.exit(bool(t["damage"]) or not t["downtime"])'
@@ -114,7 +114,7 @@ sleep 1.2
 kill -9 "$pid"
 wait "$pid" 2> /dev/null
 pid=
-for _ in $(seq 250); do [ "$(ours)" = 0 ] && break; sleep 0.02; done
+for _ in $(seq 1000); do [ "$(ours)" = 0 ] && break; sleep 0.02; done
 [ "$(ours)" = 0 ]
 say $? "after kill -9 of the daemon no process of the lab is left"
 serve
