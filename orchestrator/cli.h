@@ -8,8 +8,6 @@
 #include "schema/buf.h"
 #include "schema/json.h"
 
-#define PATCHWAVE_VERSION "0.1.0"
-
 struct cli {
     struct parsed args;
     const char *db;
@@ -49,7 +47,7 @@ int cli_write_file(const char *path, const struct buf *text, struct err *err);
     X(patch_list) X(consent_add) X(consent_list) X(plan) X(plan_list) X(plan_show) X(plan_verify) \
     X(plan_diff) X(approve) X(stage) X(run) X(resume) X(status) X(runs) X(pause) X(abort) X(retry) \
     X(set_aside) X(promote) X(rollback) X(return) X(decide) X(log) X(downtime) X(report) X(replay) X(db_path) \
-    X(db_check) X(db_rebuild) X(db_migrate)
+    X(db_check) X(db_rebuild) X(db_backup) X(db_migrate)
 /* clang-format on */
 #define X(name) extern const struct command_spec cmd_##name;
 CLI_COMMANDS(X)

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static int run_path(struct cli *c, int *ret_exit, struct err *err)
 {
@@ -92,6 +93,33 @@ static int run_rebuild(struct cli *c, int *ret_exit, struct err *err)
     return rc;
 }
 
+/* Through a reader: a running controller is not disturbed. The copy is a
+ * copy: nodes that see newer entries than it holds will refuse it. */
+static int run_backup(struct cli *c, int *ret_exit, struct err *err)
+{
+    const char *to = cli_operand(c, 0);
+    struct buf out = BUF_INIT;
+    struct store *s = NULL;
+    int rc;
+
+    (void)ret_exit;
+    if (access(to, F_OK) == 0)
+        return err_set(err, ERR_EXISTS, "%s is there already", to);
+    rc = store_open(c->db, STORE_READ, &s, err);
+    if (rc == 0)
+        rc = store_backup(s, to, err);
+    if (rc == 0) {
+        if (c->json)
+            buf_printf(&out, "{\"entries\":%llu}\n", (unsigned long long)store_position(s).seq);
+        else
+            buf_printf(&out, "copied to %s, up to log entry %llu\n", to,
+                       (unsigned long long)store_position(s).seq);
+        cli_print(&out);
+    }
+    store_close(s);
+    return rc;
+}
+
 static int run_migrate(struct cli *c, int *ret_exit, struct err *err)
 {
     struct buf out = BUF_INIT;
@@ -117,6 +145,10 @@ const struct command_spec cmd_db_check = {
 };
 const struct command_spec cmd_db_rebuild = {
     "db", "rebuild", "", 0, 0, "make all tables again from the log", NULL, NULL, run_rebuild,
+};
+const struct command_spec cmd_db_backup = {
+    "db", "backup", "FILE",     1, 1, "copy the database, also beside a running controller",
+    NULL, NULL,     run_backup,
 };
 const struct command_spec cmd_db_migrate = {
     "db", "migrate", "",          0, 0, "bring the schema up to date (a copy is kept beside it)",

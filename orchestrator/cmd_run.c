@@ -2,6 +2,7 @@
 #include "orchestrator/io/control_socket.h"
 #include "orchestrator/io/file_digest.h"
 #include "orchestrator/run_live.h"
+#include "orchestrator/verb_answer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -173,10 +174,8 @@ static int resume_running(const struct cli *c, struct err *err)
     jw_str(&w, "person", c->person);
     jw_object_end(&w);
     rc = control_ask(c->db, "verb", buf_text(&params), 20 * SECOND_MS, &answer, err);
-    if (rc == 0) {
-        buf_char(&answer, '\n');
-        cli_print(&answer);
-    }
+    if (rc == 0)
+        verb_answer_say(c, "resume", &answer);
     buf_clear(&params);
     buf_clear(&answer);
     return rc;

@@ -2,6 +2,7 @@
  * recorded here, and `resume` carries them out. */
 #include "orchestrator/io/control_socket.h"
 #include "orchestrator/run_session.h"
+#include "orchestrator/verb_answer.h"
 #include "orchestrator/verb_event.h"
 
 #include <string.h>
@@ -72,25 +73,6 @@ static int record_here(const struct cli *c, const char *params, struct buf *answ
     return rc;
 }
 
-static void say(const struct cli *c, const char *verb, const struct buf *answer)
-{
-    struct buf out = BUF_INIT;
-    struct json_doc *doc = NULL;
-    const json *a;
-
-    if (c->json || json_parse("answer", buf_text(answer), answer->len, &doc, NULL) != 0) {
-        buf_printf(&out, "%s\n", buf_text(answer));
-    } else {
-        a = json_root(doc);
-        buf_printf(&out, "%s: recorded as event %lld; the run is %s\n", verb,
-                   (long long)json_get_int(a, "seq", 0), json_get_str(a, "state", "?"));
-        if (!json_get_bool(a, "running", true) && !json_get_bool(a, "ended", false))
-            buf_str(&out, "no controller is running: `patchwave resume` carries it out\n");
-    }
-    json_free(doc);
-    cli_print(&out);
-}
-
 static int tell(const struct cli *c, const struct verb_ask *a, struct err *err)
 {
     struct buf params = BUF_INIT, answer = BUF_INIT;
@@ -101,7 +83,7 @@ static int tell(const struct cli *c, const struct verb_ask *a, struct err *err)
     if (rc == ERR_NOT_FOUND)
         rc = record_here(c, buf_text(&params), &answer, err);
     if (rc == 0)
-        say(c, c->args.command->name, &answer);
+        verb_answer_say(c, c->args.command->name, &answer);
     buf_clear(&params);
     buf_clear(&answer);
     return rc == 0 ? 0 : err_wrap(err, "%s", c->args.command->name);

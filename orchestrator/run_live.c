@@ -500,7 +500,8 @@ int run_live(struct run_session *s, const struct run_live_options *o, int *ret_e
         /* Who speaks is said with the first hello; the epoch is what the survey finds. */
         backend_live_identity(l.backend, s->run, l.controller, 0, o->takeover);
         backend_live_survey(l.backend, SURVEY_LIMIT_MS, on_surveyed);
-        loop_timer_start(&l.draw, DRAW_MS);
+        if (l.screen.terminal)
+            loop_timer_start(&l.draw, DRAW_MS);
         while (l.phase != LIVE_CLOSING)
             loop_run(l.loop);
         say_end(&l);

@@ -77,6 +77,8 @@ static int read_plan(struct json_doc *doc, const char *hash, struct plan **ret_p
     struct plan *p = NULL;
     int rc = plan_read(doc, &p, err);
 
+    if (rc == ERR_INVALID && err != NULL) /* what this program wrote it can read */
+        rc = (int)(err->code = ERR_CORRUPT);
     if (rc == 0 && strcmp(p->hash, hash) != 0) {
         plan_free(p);
         rc = err_set(err, ERR_CORRUPT, "it is not the plan that was stored");

@@ -3,6 +3,7 @@
 #include "orchestrator/core/runner.h"
 #include "orchestrator/io/store_impl.h"
 #include "orchestrator/io/store_load.h"
+#include "orchestrator/io/store_migrate.h"
 #include "orchestrator/io/store_project.h"
 #include "orchestrator/io/store_record.h"
 #include "schema/list.h"
@@ -264,4 +265,11 @@ int store_check(struct store *s, struct buf *out, uint32_t *ret_faults, struct e
     if (rc == 0)
         *ret_faults = faults;
     return rc;
+}
+
+int store_backup(struct store *s, const char *to, struct err *err)
+{
+    int rc = store_copy(s->db, to, err);
+
+    return rc == 0 ? 0 : err_wrap(err, "backup");
 }

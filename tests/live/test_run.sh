@@ -86,7 +86,7 @@ check 'a second run finds the database in use' 4 "in use by another patchwave \(
 check 'status reads beside it' 0 'RUN r1-[0-9a-f]{6}  running' p status
 check 'a verb is answered with its event' 0 'pause: recorded as event [0-9]+' p pause --reason 'lunch'
 check 'an impossible one with the reason' 6 'promote' p promote
-check 'resume tells the running process' 0 '"running":true' p resume
+check 'resume tells the running process' 0 'resume: recorded as event [0-9]+; the run is running' p resume
 until_true 120 some "SELECT count(*) FROM run_nodes WHERE is_out"
 report $? 'a node goes out' "$(p status)"
 
