@@ -107,12 +107,16 @@ static struct rollout *rollout_for(const char *waves, const char *more)
 
 struct scenario *scenario_new(const struct fleet_words *words, const char *waves, const char *more)
 {
+    return scenario_of(small_fleet(words == NULL ? &words_default : words), waves, more);
+}
+
+struct scenario *scenario_of(struct inventory *inv, const char *waves, const char *more)
+{
     struct scenario *s = calloc(1, sizeof *s);
 
     assert_non_null(s);
     s->now = START_MS;
-    check_ok(plan_build(small_fleet(words == NULL ? &words_default : words),
-                        rollout_for(waves == NULL ? "[1,2,\"100%\"]" : waves, more == NULL ? "" : more),
+    check_ok(plan_build(inv, rollout_for(waves == NULL ? "[1,2,\"100%\"]" : waves, more == NULL ? "" : more),
                         START_MS, "tester", &s->plan, &s->err),
              &s->err);
     check_ok(engine_new(s->plan, &s->engine, &s->err), &s->err);

@@ -44,6 +44,8 @@ struct scenario {
 
 /* Defaults: 2 clusters of 4 nodes, 3 VMs each, waves [1, 2, "100%"], no gates. `more` as in small_rollout. */
 struct scenario *scenario_new(const struct fleet_words *words, const char *waves, const char *more);
+/* The same over an inventory of the test's own. */
+struct scenario *scenario_of(struct inventory *inv, const char *waves, const char *more);
 void scenario_free(struct scenario *s);
 struct fault *scenario_fault(struct scenario *s, const char *node, const char *action, const char *code);
 

@@ -14,7 +14,7 @@ pw_test(test_options unit test_options.c "${CMAKE_SOURCE_DIR}/orchestrator/optio
 
 # Planning. test_examples leaves the plans that the schemas are held against.
 pw_test_script(test_json_schemas unit test_json_schemas.sh)
-set_tests_properties(test_json_schemas PROPERTIES DEPENDS "test_examples;test_store_log")
+set_tests_properties(test_json_schemas PROPERTIES DEPENDS "test_examples;test_store_log;test_rollout")
 add_library(test_store_bed STATIC ../lib/store_bed.c)
 target_include_directories(test_store_bed PRIVATE "${CMAKE_SOURCE_DIR}")
 target_link_libraries(test_store_bed PRIVATE pw_warnings pw_test_warnings pw_instrument PUBLIC orchestrator_io test_temp_dir)

@@ -61,6 +61,11 @@ for path in sorted(glob.glob(os.environ.get("PW_BUILD_DIR", "build/debug") + "/e
 for path in sorted(glob.glob(os.environ.get("PW_BUILD_DIR", "build/debug") + "/report.json")):
     case(os.path.basename(path), errors_of("report.schema.json", load(path)))
 
+# The log of a whole rollout, as tests/scenarios/test_rollout kept it.
+for path in sorted(glob.glob(os.environ.get("PW_BUILD_DIR", "build/debug") + "/events.jsonl")):
+    lines = open(path, encoding="utf-8").read().splitlines()
+    case(f"{os.path.basename(path)}: {len(lines)} events", [e for text in lines for e in errors_of("event.schema.json", json.loads(text))])
+
 # The examples in the contract's own text.
 blocks = re.findall(r"^[ ]*```json\n(.*?)^[ ]*```", open("docs/driver.md", encoding="utf-8").read(), re.M | re.S)
 PARTS = (("machine_id", "node_facts"), ("possible_owners", "vm"), ("quorum", "cluster_health"), ("action", "request"),
