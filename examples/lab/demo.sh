@@ -48,9 +48,11 @@ done
 
 # What is missing, then the build.
 if [[ -z $build ]]; then
-    t=$(ms); bash "$root/tests/install.sh" --build >&2; say "installed what was missing in $(seconds "$t")"
-    t=$(ms); build=$root/build/release
-    (cd "$root" && cmake --preset release >/dev/null && cmake --build build/release -j"$(nproc)" --target patchwave patchwave-agent hvlab hvlab-driver >/dev/null)
+    t=$(ms); bash "$root/tests/install.sh" build demo >&2; say "installed what was missing in $(seconds "$t")"
+    t=$(ms); build=$root/build/demo; mkdir -p "$root/build"
+    (cd "$root" && cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DPW_TESTS=OFF >"$build.log" 2>&1 &&
+        cmake --build "$build" -j"$(nproc)" --target patchwave patchwave-agent hvlab hvlab-driver >>"$build.log" 2>&1) ||
+        { tail -20 "$build.log" >&2; die "the build failed; see $build.log"; }
     say "built in $(seconds "$t")"
 fi
 patchwave=$build/orchestrator/patchwave hvlab=$build/examples/lab/hvlab
