@@ -176,7 +176,8 @@ static void merge_node(struct node *n, const struct node_facts *f)
     n->time_source = f->time_source != NULL ? f->time_source : n->time_source;
     n->build = f->build;
     n->memory_mib = f->memory_mib;
-    n->host_reserve_mib = f->host_reserve_mib;
+    /* O22: a driver that cannot tell (0) leaves a careful guess: a sixteenth */
+    n->host_reserve_mib = f->host_reserve_mib > 0 ? f->host_reserve_mib : f->memory_mib / 16;
     n->cpus = f->cpus;
     n->switches = f->switches;
     n->n_switches = f->n_switches;

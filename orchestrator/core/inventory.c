@@ -5,6 +5,7 @@
 #include "orchestrator/core/vm_json.h"
 #include "schema/ids.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -247,6 +248,7 @@ static void read_vm(struct fields *f, const json *o, const struct inventory *inv
                            vm->name, node);
         return;
     }
+    assert(inv->nodes != NULL);
     vm->cluster = inv->nodes[vm->home].cluster;
     read_owners(f, o, inv, vm);
     if (f->rc == 0 && vm->sla != NULL && inventory_sla(inv, vm->sla) == NULL)
@@ -296,6 +298,7 @@ static void read_sla(struct fields *f, const json *root, struct inventory *inv)
 /* The members of each cluster, in id order, counted first. */
 static void link_members(struct fields *f, struct inventory *inv)
 {
+    assert(inv->clusters != NULL || inv->n_nodes == 0); /* each node's cluster was found */
     for (uint32_t i = 0; i < inv->n_nodes; i++)
         inv->clusters[inv->nodes[i].cluster].n_nodes++;
     for (uint32_t i = 0; i < inv->n_vms; i++)
@@ -314,12 +317,12 @@ static void link_members(struct fields *f, struct inventory *inv)
     for (uint32_t i = 0; i < inv->n_nodes; i++) {
         struct cluster *cl = &inv->clusters[inv->nodes[i].cluster];
 
-        ((uint32_t *)(uintptr_t)cl->nodes)[cl->n_nodes++] = i;
+        cl->nodes[cl->n_nodes++] = i;
     }
     for (uint32_t i = 0; i < inv->n_vms; i++) {
         struct cluster *cl = &inv->clusters[inv->vms[i].cluster];
 
-        ((uint32_t *)(uintptr_t)cl->vms)[cl->n_vms++] = i;
+        cl->vms[cl->n_vms++] = i;
     }
 }
 

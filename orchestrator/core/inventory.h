@@ -84,8 +84,8 @@ struct cluster {
     uint32_t migrations_parallel;   /* as the cluster has it (O19) */
     uint64_t bandwidth_mib_s;       /* of migration, per node */
     const char *const *hard_classes; uint32_t n_hard; /* anti-affinity classes declared hard (O24) */
-    const uint32_t *nodes; uint32_t n_nodes;
-    const uint32_t *vms; uint32_t n_vms;
+    uint32_t *nodes; uint32_t n_nodes;
+    uint32_t *vms; uint32_t n_vms;
 };
 
 /* A service class of VMs: must-restart ones are what rung `protected` protects

@@ -294,8 +294,8 @@ int plan_build(struct inventory *inv, struct rollout *r, time_ms now, const char
         rollout_free(r);
         return err_set(err, ERR_NOMEM, "build a plan");
     }
-    p->inv = inv;
-    p->rollout = r;
+    p->inv = p->own.inv = inv;
+    p->rollout = p->own.rollout = r;
     p->made_at = now;
     pl.arena = &p->arena;
     p->planner = arena_str(&p->arena, planner);
@@ -317,8 +317,8 @@ void plan_free(struct plan *p)
     if (p == NULL)
         return;
     arena_clear(&p->arena);
-    inventory_free((struct inventory *)(uintptr_t)p->inv);
-    rollout_free((struct rollout *)(uintptr_t)p->rollout);
+    inventory_free(p->own.inv);
+    rollout_free(p->own.rollout);
     free(p);
 }
 

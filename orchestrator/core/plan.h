@@ -42,6 +42,7 @@ struct plan {
     struct arena arena;
     const struct inventory *inv;
     const struct rollout *rollout;
+    struct { struct inventory *inv; struct rollout *rollout; } own; /* the same two, for plan_free */
     char hash[SHA256_TEXT];
     time_ms made_at;
     const char *planner; /* person */

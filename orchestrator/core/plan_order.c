@@ -2,7 +2,6 @@
  * one at a time. Rules P2 to P5 of docs/rules.md. */
 #include "orchestrator/core/plan_own.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* What a node costs to drain. */
@@ -192,25 +191,23 @@ static void start_round(struct planner *pl, uint32_t cluster, struct round *roun
 static int order_one(struct planner *pl, uint32_t cluster)
 {
     const struct cluster *c = &pl->inv->clusters[cluster];
-    struct round round = { 0 };
-    int rc = 0;
+    struct round round = { ARENA_ARRAY(pl->arena, uint32_t, c->n_nodes), 0,
+                           ARENA_ARRAY(pl->arena, bool, c->n_nodes) };
 
-    round.left = calloc(c->n_nodes + (size_t)1, sizeof *round.left);
-    round.blocked = calloc(c->n_nodes + (size_t)1, sizeof *round.blocked);
     pl->orders[cluster] = ARENA_ARRAY(pl->arena, uint32_t, c->n_nodes);
     if (round.left == NULL || round.blocked == NULL || pl->orders[cluster] == NULL)
-        rc = err_set(pl->err, ERR_NOMEM, "order a cluster");
-    while (rc == 0) {
+        return err_set(pl->err, ERR_NOMEM, "order a cluster");
+    do {
+        int rc;
+
         start_round(pl, cluster, &round);
         rc = order_cluster(pl, cluster, &round);
+        if (rc != 0)
+            return rc;
         for (uint32_t i = 0; i < round.n_left; i++)
             pl->of[round.left[i]].out_of_plan = true;
-        if (round.n_left == 0 || pl->n_orders[cluster] == 0)
-            break;
-    }
-    free(round.left);
-    free(round.blocked);
-    return rc;
+    } while (round.n_left > 0 && pl->n_orders[cluster] > 0);
+    return 0;
 }
 
 int plan_order_clusters(struct planner *pl)

@@ -242,12 +242,12 @@ static void read_all(struct fields *f, const json *root, struct plan *p)
     o = fields_object(f, root, "inventory", JSON_REQUIRED);
     if (o != NULL)
         f->rc = inventory_read_value(f->doc, o, &inv, f->err);
-    p->inv = inv;
+    p->inv = p->own.inv = inv;
     o = fields_object(f, root, "rollout", JSON_REQUIRED);
     if (o != NULL)
         f->rc = rollout_read_value(f->doc, o, &r, f->err);
-    p->rollout = r;
-    if (f->rc != 0)
+    p->rollout = p->own.rollout = r;
+    if (f->rc != 0 || inv == NULL || r == NULL)
         return;
     if (fields_u32(f, root, "clock_factor", JSON_REQUIRED, UINT32_MAX, 1) != inv->clock_factor)
         fields_fault(f, json_get(root, "clock_factor"), "is not the inventory's");

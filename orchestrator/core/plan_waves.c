@@ -1,8 +1,6 @@
 /* Phases 2 and 3: waves over clusters, batches inside. */
 #include "orchestrator/core/plan_own.h"
 
-#include <stdlib.h>
-
 /* The cluster whose share of finished nodes is smallest: every wave takes from
  * all clusters in proportion, and from as many as it can (P2). */
 static uint32_t next_cluster(const struct planner *pl, const uint32_t *taken)
@@ -31,15 +29,14 @@ static uint32_t count_planned(const struct planner *pl)
 int plan_cut_waves(struct planner *pl)
 {
     uint32_t n = count_planned(pl), *sizes, n_waves, wave = 0, in_wave = 0;
-    uint32_t *taken = calloc(pl->inv->n_clusters + (size_t)1, sizeof *taken);
-    int rc = taken == NULL ? err_set(pl->err, ERR_NOMEM, "cut waves") : 0;
+    uint32_t *taken = ARENA_ARRAY(pl->arena, uint32_t, pl->inv->n_clusters);
+    int rc;
 
-    if (rc == 0)
-        rc = rollout_cut(pl->r, n, pl->arena, &sizes, &n_waves, pl->err);
-    if (rc != 0) {
-        free(taken);
+    if (taken == NULL)
+        return err_set(pl->err, ERR_NOMEM, "cut waves");
+    rc = rollout_cut(pl->r, n, pl->arena, &sizes, &n_waves, pl->err);
+    if (rc != 0)
         return rc;
-    }
     pl->plan->n_waves = n_waves;
     for (uint32_t i = 0; i < n; i++) {
         uint32_t c = next_cluster(pl, taken);
@@ -50,12 +47,11 @@ int plan_cut_waves(struct planner *pl)
             in_wave = 0;
         }
     }
-    free(taken);
     return 0;
 }
 
 /* From the start again, in the order that was found. */
-static void rewind(struct planner *pl, uint32_t cluster)
+static void rewind_in_order(struct planner *pl, uint32_t cluster)
 {
     plan_rewind_cluster(pl, cluster);
     for (uint32_t i = 0; i < pl->n_orders[cluster]; i++)
@@ -165,10 +161,10 @@ static int batch_cluster(struct planner *pl, uint32_t cluster)
     if (keep == NULL)
         return err_set(pl->err, ERR_NOMEM, "batch a cluster");
     keep_results(pl, cluster, keep, false);
-    rewind(pl, cluster);
+    rewind_in_order(pl, cluster);
     rc = batch_nodes(pl, cluster, limit, &all);
     if (rc == 0 && !all) { /* proved one at a time, so done one at a time */
-        rewind(pl, cluster);
+        rewind_in_order(pl, cluster);
         keep_results(pl, cluster, keep, true);
         number_serial(pl, cluster);
     }
