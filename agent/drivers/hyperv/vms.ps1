@@ -3,20 +3,23 @@ $ErrorActionPreference = 'Stop'
 # The VMs on this node with everything that the planner needs. Movability is a fact, not a label (O6).
 Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
 
-# group id, priority and owners by VM id, read once for the whole cluster.
+# The cluster group and the VM's resource by VM id, read once for the whole cluster.
 function Get-Roles {
     $roles = @{}
     $vms = Get-VmMap
     $groups = @{}
     foreach ($group in @(Get-ClusterGroup)) { $groups[$group.Id] = $group }
-    foreach ($id in $vms.Keys) { if ($groups.ContainsKey($id)) { $roles[$vms[$id]] = $groups[$id] } }
+    foreach ($resource in @(Get-VmResources)) {
+        $id = $resource.OwnerGroup.Id
+        if ($vms.ContainsKey($id) -and $groups.ContainsKey($id)) { $roles[$vms[$id]] = @{ group = $groups[$id]; resource = $resource } }
+    }
     $roles
 }
 
 function Get-Owners {
-    param($Group)
-    $possible = @(Get-VmResources | Where-Object { $_.OwnerGroup.Id -eq $Group.Id } | Get-ClusterOwnerNode)
-    $preferred = @(Get-ClusterOwnerNode -Group $Group.Name)
+    param($Role)
+    $possible = @($Role.resource | Get-ClusterOwnerNode)
+    $preferred = @(Get-ClusterOwnerNode -Group $Role.group.Name)
     [ordered]@{
         possible = @($possible | ForEach-Object { $_.OwnerNodes } | ForEach-Object { [string]$_.Name })
         preferred = @($preferred | ForEach-Object { $_.OwnerNodes } | ForEach-Object { [string]$_.Name })
@@ -69,12 +72,16 @@ function Get-MemoryOf {
 }
 
 function Get-VmFacts {
-    param($Vm, $Group)
+    param($Vm, $Role)
     $owners = [ordered]@{ possible = @(); preferred = @() }
-    if ($null -ne $Group) { $owners = Get-Owners -Group $Group }
+    $group = $null
+    if ($null -ne $Role) {
+        $group = $Role.group
+        $owners = Get-Owners -Role $Role
+    }
     $drives = @($Vm.HardDrives)
     $facts = [ordered]@{
-        id = $Vm.Id.ToString(); name = [string]$Vm.Name; node = (Get-NodeName); state = (Get-VmState -Vm $Vm); clustered = ($null -ne $Group); group = $null
+        id = $Vm.Id.ToString(); name = [string]$Vm.Name; node = (Get-NodeName); state = (Get-VmState -Vm $Vm); clustered = ($null -ne $group); group = $null
         memory = (Get-MemoryOf -Vm $Vm); cpus = [int]$Vm.ProcessorCount; dirty_mib_s = $null; priority = 0
         heartbeat = (Get-Word -Number $Vm.Heartbeat -Of 'heartbeat'); busy = (Get-VmBusy -Vm $Vm); isolation = (Get-Isolation -Vm $Vm)
         dda = (Test-Count -Read { Get-VMAssignableDevice -VM $Vm }); gpu = (Test-Count -Read { Get-VMGpuPartitionAdapter -VM $Vm })
@@ -86,11 +93,11 @@ function Get-VmFacts {
         possible_owners = $owners.possible; preferred_owners = $owners.preferred; anti_affinity = @(); auto_failback = $false
         uptime_ms = [long][Math]::Floor($Vm.Uptime.TotalMilliseconds); replication = ([int]$Vm.ReplicationState -ne 0); role = $null
     }
-    if ($null -eq $Group) { return $facts }
-    $facts.group = [string]$Group.Id
-    $facts.priority = [int]$Group.Priority
-    $facts.anti_affinity = @(@($Group.AntiAffinityClassNames) | Where-Object { $_ } | ForEach-Object { [string]$_ })
-    $facts.auto_failback = [int]$Group.AutoFailbackType -eq 1
+    if ($null -eq $group) { return $facts }
+    $facts.group = [string]$group.Id
+    $facts.priority = [int]$group.Priority
+    $facts.anti_affinity = @(@($group.AntiAffinityClassNames) | Where-Object { $_ } | ForEach-Object { [string]$_ })
+    $facts.auto_failback = [int]$group.AutoFailbackType -eq 1
     $facts
 }
 
@@ -104,5 +111,5 @@ Invoke-DriverAction -Action 'vms' -Run {
     $script:MakesIsolated = @(Get-Command -Name 'New-VM' -ErrorAction SilentlyContinue | Where-Object { $_.Parameters.ContainsKey('GuestStateIsolationType') }).Count -gt 0
     $next = $null
     if ($all.Count -gt $page.Count) { $next = $page[$page.Count - 1].Id.ToString() }
-    New-Result -Result ([ordered]@{ vms = @(foreach ($vm in $page) { Get-VmFacts -Vm $vm -Group $roles[$vm.Id.ToString()] }); next = $next })
+    New-Result -Result ([ordered]@{ vms = @(foreach ($vm in $page) { Get-VmFacts -Vm $vm -Role $roles[$vm.Id.ToString()] }); next = $next })
 }

@@ -20,6 +20,7 @@ namespace Pshost
         Socket socket;
         StreamReader reader;
         long id, clock = -1, factor = 1;
+        JsonObject seen; // the view at `clock`: while time stands still nothing changes but by our own doing
 
         public HvlabWorld(string path, string node, CancellationToken cancelled) => (this.path, this.node, this.cancelled) = (path, node, cancelled);
 
@@ -77,6 +78,7 @@ namespace Pshost
         {
             JsonObject m = Machine();
             factor = Math.Max(1, m.N("Factor", 1));
+            seen = null;
             return clock = Math.Max(clock, m.N("NowMs") - m.N("ClockErrorMs"));
         }
 
@@ -117,7 +119,9 @@ namespace Pshost
         static readonly Dictionary<long, string> GroupStates = new() { [0] = "online", [1] = "offline", [2] = "failed", [4] = "pending" };
         static readonly Dictionary<long, string> GroupTypes = new() { [1] = "cluster", [2] = "available_storage", [5] = "pool", [122] = "file_server" };
 
-        public JsonObject View(string name)
+        public JsonObject View(string name) => seen ??= Look();
+
+        JsonObject Look()
         {
             JsonObject m = Machine(), view = new();
             JsonArray services = Get("services");
@@ -270,6 +274,7 @@ namespace Pshost
 
         JsonObject Call(string verb, params (string, JsonNode)[] more)
         {
+            seen = null;
             var p = new JsonObject { ["verb"] = verb };
             foreach ((string name, JsonNode value) in more)
                 p[name] = value;

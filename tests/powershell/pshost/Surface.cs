@@ -36,6 +36,7 @@ namespace Pshost
         public static readonly Dictionary<string, Type> Types = new();
         public static readonly Dictionary<string, Type> Commands = new(StringComparer.OrdinalIgnoreCase);
 
+        static readonly Dictionary<(string Type, string Member), Type> PropertyTypes = new();
         static ModuleBuilder module;
 
         static readonly Dictionary<string, Type> Simple = new(StringComparer.OrdinalIgnoreCase)
@@ -69,7 +70,11 @@ namespace Pshost
             Simple["Microsoft.FailoverClusters.NativeHelp.NativeGroupHelp+VmMigrationType"] =
                 Types["Microsoft.FailoverClusters.NativeHelp.VmMigrationType"];
             foreach (var rows in TypeRows.Where(r => r.Kind == "class").GroupBy(r => r.Type))
+            {
                 Types[rows.Key] = DefineClass(rows.Key, rows);
+                foreach (TypeRow r in rows)
+                    PropertyTypes[(rows.Key, r.Member)] = IsCim(rows.Key) ? Resolve(r.Value) : Types[rows.Key].GetProperty(r.Member).PropertyType;
+            }
             foreach (var rows in Parameters.GroupBy(r => r.Command))
                 if (!Core.Contains(rows.Key))
                     Commands[rows.Key] = DefineCommand(rows.Key, rows.ToList());
@@ -212,9 +217,8 @@ namespace Pshost
             SimObject o = (SimObject)Activator.CreateInstance(Types[type]);
             foreach ((string name, object value) in values)
             {
-                TypeRow row = TypeRows.FirstOrDefault(r => r.Kind == "class" && r.Type == type && r.Member == name) ??
-                              throw new InvalidOperationException(type + " has no property " + name);
-                Type target = IsCim(type) ? Resolve(row.Value) : Types[type].GetProperty(name).PropertyType;
+                if (!PropertyTypes.TryGetValue((type, name), out Type target))
+                    throw new InvalidOperationException(type + " has no property " + name);
                 o.Values[name] = Convert(value, target);
             }
             return o;
@@ -225,6 +229,8 @@ namespace Pshost
         {
             if (value == null)
                 return null;
+            if (target.IsInstanceOfType(value))
+                return value;
             target = Nullable.GetUnderlyingType(target) ?? target;
             if (target.IsEnum && value is int or long)
                 return Enum.ToObject(target, value);
