@@ -33,14 +33,32 @@ static void drop_if_silent(struct live_node *n, const struct err *why)
 
 /* --- claim --- */
 
+void live_claimed(struct live_node *n, const struct op_record *ops, uint32_t n_ops)
+{
+    struct event ev = live_event(EV_NODE_CLAIMED, n->ix);
+
+    if (!n->claim_wanted)
+        return;
+    n->talk = TALK_CLAIMED;
+    n->claim_wanted = false;
+    loop_timer_stop(&n->claim_limit);
+    agent_client_expect(n->client, 0);
+    ev.u.claimed.machine_id = n->machine_id;
+    ev.u.claimed.boot_id = n->boot_id;
+    ev.u.claimed.agent = n->agent;
+    ev.u.claimed.ops = ops;
+    ev.u.claimed.n_ops = n_ops;
+    live_emit(n->b, &ev);
+}
+
 static void on_claimed(void *arg, const struct rpc_message *reply, const struct err *why)
 {
     struct live_node *n = arg;
-    struct event ev = live_event(EV_NODE_CLAIMED, n->ix);
     struct arena a = ARENA_INIT;
     struct err err = { 0 };
     struct op_record *ops;
     const json *list;
+    uint32_t n_ops = 0;
     int rc = 0;
 
     if (n->b->closing)
@@ -57,23 +75,18 @@ static void on_claimed(void *arg, const struct rpc_message *reply, const struct 
             live_refused(n, why->code, why->text);
         return;
     }
+    if (n->b->takeover && !n->taken_over && n->claim_wanted) {
+        live_takeover_begin(n, reply);
+        return;
+    }
     list = json_get(reply->result, "ops");
     ops = ARENA_ARRAY(&a, struct op_record, json_count(list) + 1);
     for (const json *v = json_first(list); v != NULL && rc == 0 && ops != NULL; v = json_next(v))
-        rc = live_record_read(reply->doc, v, &a, &ops[ev.u.claimed.n_ops++], &err);
-    if (rc != 0 || ops == NULL) {
+        rc = live_record_read(reply->doc, v, &a, &ops[n_ops++], &err);
+    if (rc != 0 || ops == NULL)
         agent_client_drop(n->client, &err);
-    } else if (n->claim_wanted) {
-        n->talk = TALK_CLAIMED;
-        n->claim_wanted = false;
-        loop_timer_stop(&n->claim_limit);
-        agent_client_expect(n->client, 0);
-        ev.u.claimed.machine_id = n->machine_id;
-        ev.u.claimed.boot_id = n->boot_id;
-        ev.u.claimed.agent = n->agent;
-        ev.u.claimed.ops = ops;
-        live_emit(n->b, &ev);
-    }
+    else
+        live_claimed(n, ops, n_ops);
     arena_clear(&a);
 }
 

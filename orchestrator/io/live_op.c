@@ -397,6 +397,8 @@ void live_op_notified(struct live_node *n, const struct rpc_message *msg)
 {
     struct live_op o = { .n = n };
 
+    if (!n->b->closing && n->talk != TALK_CLAIMED && strcmp(msg->method, "op.done") == 0)
+        live_takeover_heard(n, msg);
     if (n->b->closing || n->talk != TALK_CLAIMED)
         return;
     if (strcmp(msg->method, "op.done") == 0)

@@ -34,6 +34,8 @@ struct live_node {
     bool claim_wanted;    /* a CLAIM is under way */
     bool refused;         /* a person has to act first */
     struct err last_down; /* why the last attempt failed */
+    struct live_takeover *takeover; /* its journal is being read; NULL: no */
+    bool taken_over;                /* it has been, by this process */
     struct loop_timer claim_limit, greet_again;
     struct payload *payload;
     time_ms stage_begun;
@@ -103,6 +105,14 @@ int live_node_open(struct backend_live *b, uint32_t ix, struct err *err);
 void live_node_close(struct live_node *n);
 void live_claim(struct live_node *n, dur_ms limit_ms);
 void live_refused(struct live_node *n, enum err_code code, const char *text);
+/* The claim is through and these ops are what the node tells: NODE_CLAIMED, if it is still wanted. */
+void live_claimed(struct live_node *n, const struct op_record *ops, uint32_t n_ops);
+
+/* Takeover: read the node's journal before telling that it is claimed (live_takeover.c). */
+struct live_takeover;
+void live_takeover_begin(struct live_node *n, const struct rpc_message *claim);
+/* An op.done that comes meanwhile: what will be told is the newer record. */
+void live_takeover_heard(struct live_node *n, const struct rpc_message *msg);
 
 /* Ops. */
 void live_op_start(struct backend_live *b, const struct command *c);
