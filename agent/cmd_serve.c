@@ -4,8 +4,9 @@
 
 #include <stdlib.h>
 
-int agent_cmd_serve(const struct agent_options *o)
+static int serve(void *arg)
 {
+    const struct agent_options *o = arg;
     struct agent_settings set = { 0 };
     struct err err = { 0 };
     const char *version = PATCHWAVE_VERSION;
@@ -16,5 +17,17 @@ int agent_cmd_serve(const struct agent_options *o)
     if (rc == 0)
         rc = agent_host_serve(&set, version, &err);
     agent_settings_clear(&set);
-    return rc == 0 ? AGENT_EXIT_OK : agent_complain(&err);
+    if (rc == 0)
+        return AGENT_EXIT_OK;
+    os_tell_people(err.text);
+    return agent_complain(&err);
+}
+
+int agent_cmd_serve(const struct agent_options *o)
+{
+    struct agent_options own = *o;
+    struct os_service service = { .run = serve, .arg = &own, .stop = agent_host_stop };
+    int code = AGENT_EXIT_FAILED;
+
+    return os_service_run(&service, &code) ? code : serve(&own);
 }

@@ -23,6 +23,8 @@ int agent_cmd_relay(const struct agent_options *o);
 int agent_cmd_receive(const struct agent_options *o);
 int agent_cmd_journal(const struct agent_options *o);
 int agent_cmd_probe(const struct agent_options *o);
+int agent_cmd_install(const struct agent_options *o);
+int agent_cmd_uninstall(const struct agent_options *o);
 
 /* "patchwave-agent: <text>" on standard error; returns the exit code for it. */
 int agent_complain(const struct err *e);

@@ -14,6 +14,8 @@ static const struct {
     { "receive", agent_cmd_receive, "take one package from standard input" },
     { "journal", agent_cmd_journal,
       "print the journal (--json: lines of JSON; --open: open ops only, exit 1 if any)" },
+    { "install", agent_cmd_install, "make the Windows service that runs `serve`" },
+    { "uninstall", agent_cmd_uninstall, "remove it" },
     { "probe", agent_cmd_probe,
       "look, without changing anything, at each fact this node's driver relies on (--json)" },
 };
@@ -24,7 +26,7 @@ static int usage(FILE *to)
           "--version | --help\n\n",
           to);
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
-        fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].help);
+        fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].help);
     return to == stdout ? AGENT_EXIT_OK : AGENT_EXIT_USAGE;
 }
 

@@ -22,6 +22,7 @@ struct host {
     uv_loop_t loop;
     uv_timer_t timer;
     uv_signal_t on_term, on_int;
+    uv_async_t on_stop;
     struct os_lock lock;
     bool locked, ending;
     struct driver_manifest manifest;
@@ -36,6 +37,9 @@ struct host {
     bool busy; /* a list of effects is being carried out */
     struct err fatal;
 };
+
+/* A process serves at most once; a service manager's thread finds it here. */
+static uv_async_t *stop_here;
 
 static time_ms now_at(const struct host *h)
 {
@@ -354,6 +358,8 @@ static void host_stop(struct host *h)
     uv_close((uv_handle_t *)&h->timer, NULL);
     uv_close((uv_handle_t *)&h->on_term, NULL);
     uv_close((uv_handle_t *)&h->on_int, NULL);
+    stop_here = NULL;
+    uv_close((uv_handle_t *)&h->on_stop, NULL);
     sntp_free(h->sntp);
 }
 
@@ -361,6 +367,17 @@ static void on_signal(uv_signal_t *s, int number)
 {
     (void)number;
     host_stop(s->data);
+}
+
+static void on_stop(uv_async_t *a)
+{
+    host_stop(a->data);
+}
+
+void agent_host_stop(void)
+{
+    if (stop_here != NULL)
+        uv_async_send(stop_here);
 }
 
 static int read_manifest(struct host *h, struct err *err)
@@ -475,7 +492,9 @@ static void init_loop(struct host *h)
     uv_timer_init(&h->loop, &h->timer);
     uv_signal_init(&h->loop, &h->on_term);
     uv_signal_init(&h->loop, &h->on_int);
-    h->timer.data = h->on_term.data = h->on_int.data = h;
+    uv_async_init(&h->loop, &h->on_stop, on_stop);
+    h->timer.data = h->on_term.data = h->on_int.data = h->on_stop.data = h;
+    stop_here = &h->on_stop;
     uv_signal_start(&h->on_term, on_signal, SIGTERM);
     uv_signal_start(&h->on_int, on_signal, SIGINT);
 }

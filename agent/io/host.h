@@ -11,4 +11,8 @@
  * driver.json. An append that fails while serving refuses work, no more. */
 int agent_host_serve(const struct agent_settings *settings, const char *version, struct err *err);
 
+/* Ask the agent_host_serve that goes on in this process to end; from any
+ * thread. Does nothing when none does. */
+void agent_host_stop(void);
+
 #endif

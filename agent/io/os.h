@@ -69,6 +69,19 @@ void os_process_end(int64_t pid);
 /* What must be outlived by the agent's own end: signals of the terminal. */
 void os_ignore_pipe_signal(void);
 void os_binary_streams(void); /* standard input and output carry raw bytes */
+/* Make, or change, the service of this machine that runs `serve --config`;
+ * remove it. ERR_REFUSED where services are the package's affair (systemd). */
+int os_service_install(const char *config, struct err *err);
+int os_service_uninstall(struct err *err);
+/* When the service manager started this process: run `run` as the service and
+ * return true with its exit code. Else false: nothing was done. */
+struct os_service {
+    int (*run)(void *arg);
+    void *arg;
+    void (*stop)(void); /* asks `run` to end; from any thread */
+};
+bool os_service_run(const struct os_service *what, int *ret_exit);
+void os_tell_people(const char *text); /* where an administrator looks: system log, event log */
 /* End this process at once, as if the power were cut (tests). */
 void os_crash(void);
 /* Copy standard input to `fd_to` and the other way round until input ends or

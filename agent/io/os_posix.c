@@ -404,3 +404,28 @@ void os_binary_streams(void)
 {
     /* they always do here */
 }
+
+int os_service_install(const char *config, struct err *err)
+{
+    (void)config;
+    return err_set(
+        err, ERR_REFUSED,
+        "here the service is a systemd unit: cmake --install puts patchwave-agent.service in its place");
+}
+
+int os_service_uninstall(struct err *err)
+{
+    return os_service_install(NULL, err);
+}
+
+bool os_service_run(const struct os_service *what, int *ret_exit)
+{
+    (void)what; /* systemd wants no more than a process */
+    (void)ret_exit;
+    return false;
+}
+
+void os_tell_people(const char *text)
+{
+    (void)text; /* standard error is in the system's journal already */
+}

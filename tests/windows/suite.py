@@ -1,0 +1,358 @@
+"""The Windows agent under Wine: service, relay (also over a real sshd), crash, power cut, packages, and the guard against
+false greens. Prints TAP. What Wine cannot vouch for (wine.md) is not asserted here. Ends what it started, by prefix and pid."""
+import hashlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+BUILD = os.path.abspath("build/windows-mingw")
+TEMPLATE = os.path.abspath("build/windows-wine/template")
+CONTROLLER = "a" * 32
+NODE = tempfile.mkdtemp(prefix="pw-wine-")
+PW = NODE + "/drive_c/pw"
+ENV = {**os.environ, "WINEARCH": "win64", "WINEDEBUG": "-all", "WINEDLLOVERRIDES": "mscoree,mshtml="}
+ENV.pop("DISPLAY", None)
+EXE = "C:\\pw\\patchwave-agent.exe"
+CONFIG = "C:\\pw\\agent.json"
+count = bad = 0
+
+
+def case(title, ok, why=""):
+    global count, bad
+    count += 1
+    bad += not ok
+    print(f"{'ok' if ok else 'not ok'} {count} - {title}", flush=True)
+    if not ok:
+        print(f"#   {str(why)[:600]}", flush=True)
+
+
+def run(*argv, prefix=NODE, data=None, env=None, limit=120):
+    """Output goes to files: what Wine leaves running in the background would hold pipes open."""
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        given.write(data or b"")
+        given.seek(0)
+        code = subprocess.run(argv, stdin=given, stdout=out, stderr=err, env={**ENV, "WINEPREFIX": prefix, **(env or {})},
+                              timeout=limit, check=False).returncode
+        out.seek(0)
+        err.seek(0)
+        return code, out.read(), err.read()
+
+
+def wine(*argv, **more):
+    return run("/usr/lib/wine/wine64", *argv, **more)
+
+
+def make_template():
+    if os.path.exists(TEMPLATE + "/made"):
+        return
+    os.makedirs(TEMPLATE, exist_ok=True)
+    run("wineserver", "-p", prefix=TEMPLATE)
+    wine("wineboot", "-i", prefix=TEMPLATE, limit=400)
+    wine("winecfg", "-v", "win10", prefix=TEMPLATE)
+    run("wineserver", "-k", "-w", prefix=TEMPLATE)
+    open(TEMPLATE + "/made", "w").close()
+
+
+def make_node():
+    os.makedirs(NODE + "/drive_c", exist_ok=True)
+    subprocess.run(["cp", "-al", TEMPLATE + "/drive_c/windows", NODE + "/drive_c/windows"], check=True)
+    for name in os.listdir(TEMPLATE + "/drive_c"):
+        if name != "windows":
+            subprocess.run(["cp", "-a", f"{TEMPLATE}/drive_c/{name}", NODE + "/drive_c/"], check=True)
+    subprocess.run(f"cp -a '{TEMPLATE}/dosdevices' '{NODE}/'; cp -p '{TEMPLATE}'/*.reg '{TEMPLATE}/.update-timestamp' '{NODE}/'",
+                   shell=True, check=True)
+    os.makedirs(PW + "/world")
+    os.makedirs(PW + "/driver")
+    shutil.copy(BUILD + "/agent/patchwave-agent.exe", PW)
+    shutil.copy(BUILD + "/tests/lib/toy-driver.exe", PW + "/driver")
+    world("machine_id", "M1")
+    world("boot_id", "B1")
+    actions = {a: {"argv": ["toy-driver.exe", "C:\\pw\\world"], "limit_ms": 60000}
+               for a in ("facts", "vms", "check_empty", "gate_facts", "verify", "pause", "move_vm", "stop_vmms")}
+    for a in ("install", "reboot", "park_vm"):
+        actions[a] = {"argv": ["toy-driver.exe", "C:\\pw\\world"], "limit_ms": 60000, "on_deadline": "leave"}
+    # Wine's own PowerShell prints nothing and exits 0: it must never count as a success
+    actions["resume"] = {"argv": ["C:\\windows\\system32\\WindowsPowerShell\\v1.0\\powershell.exe", "-File", "resume.ps1"], "limit_ms": 60000}
+    json.dump({"name": "toy", "version": "1", "contract": 1, "actions": actions}, open(PW + "/driver/driver.json", "w"))
+    json.dump({"node": "HV07", "state_dir": "C:\\pw\\state", "socket": f"\\\\.\\pipe\\pw-{os.path.basename(NODE)}", "driver": "C:\\pw\\driver",
+               "slots": 2, "lab": True}, open(PW + "/agent.json", "w"))
+
+
+def boot():
+    run("wineserver", "-p")
+    wine("wineboot", limit=300)
+
+
+def world(name, text):
+    open(f"{PW}/world/{name}", "w").write(text)
+
+
+def effects(op):
+    try:
+        return sum(line.startswith(op + " ") for line in open(PW + "/world/effects"))
+    except FileNotFoundError:
+        return 0
+
+
+class Client:
+    """A controller on a relay."""
+
+    def __init__(self, argv=None):
+        env = {**ENV, "WINEPREFIX": NODE, "SSH_ORIGINAL_COMMAND": "relay"}
+        self.process = subprocess.Popen(argv or ["/usr/lib/wine/wine64", EXE, "ssh", "--config", CONFIG], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=env)
+        self.id, self.notes = 0, []
+        self.session, self.epoch = "0" * 32, 0
+
+    def call(self, method, **params):
+        self.id += 1
+        self.process.stdin.write((json.dumps({"jsonrpc": "2.0", "id": self.id, "method": method, "params": params}) + "\n").encode())
+        self.process.stdin.flush()
+        while True:
+            line = self.process.stdout.readline()
+            if not line:
+                raise EOFError(method)
+            answer = json.loads(line)
+            if answer.get("id") == self.id:
+                return answer.get("result", answer.get("error"))
+            self.notes.append(answer)
+
+    def begin(self):
+        hello = self.call("hello", protocol={"min": 1, "max": 1}, controller=CONTROLLER, program="t")
+        self.session, self.epoch = hello["session"], hello["epoch"] + 1
+        self.call("claim", run="r1", controller=CONTROLLER, epoch=self.epoch, log={"seq": self.epoch * 100, "hash": ""}, takeover=False,
+                  session=self.session)
+        return hello
+
+    def start(self, op, action, **args):
+        digest = hashlib.sha256(json.dumps(args, separators=(",", ":")).encode()).hexdigest()
+        return self.call("op.start", op=op, action=action, args=args, digest=digest, limit_ms=60000, epoch=self.epoch,
+                         controller=CONTROLLER, log={"seq": self.epoch * 100 + 1, "hash": "b" * 64}, session=self.session)
+
+    def until(self, op, *states):
+        for _ in range(400):
+            record = self.call("op.status", op=op)
+            if record["state"] in states:
+                return record
+            time.sleep(0.1)
+        return record
+
+    def end(self):
+        self.process.stdin.close()
+        return self.process.wait(timeout=60)
+
+
+def connect():
+    for _ in range(60):
+        client = Client()
+        try:
+            return client, client.begin()
+        except (EOFError, BrokenPipeError, KeyError):
+            client.process.kill()
+            client.process.wait()
+            time.sleep(0.5)
+    raise SystemExit("Bail out! the service does not answer")
+
+
+def service_pid():
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if (b"patchwave-agent.exe" in open(f"/proc/{pid}/cmdline", "rb").read() and b"serve" in open(f"/proc/{pid}/cmdline", "rb").read()
+                    and f"WINEPREFIX={NODE}".encode() in open(f"/proc/{pid}/environ", "rb").read()):
+                return int(pid)
+        except OSError:
+            pass
+    return 0
+
+
+def test_service():
+    code, out, err = wine(EXE, "install", "--config", CONFIG)
+    case("install makes the service", code == 0, err)
+    code, out, err = wine("net", "start", "patchwave-agent")
+    client, hello = connect()
+    case("the service answers hello through relay", hello["os"] == "windows" and hello["machine_id"] == "M1", hello)
+    code, out, err = wine(EXE, "serve", "--config", CONFIG)
+    case("a second agent is refused, naming the first", code == 3 and b"is held by process" in err, (code, err))
+    code, out, err = wine(EXE, "probe", "--json", "--config", CONFIG)
+    rows = {r["id"]: r["ok"] for r in json.loads(out)["rows"]}
+    case("probe sees service, journal and driver", rows["service"] and rows["journal"] and rows["facts"], rows)
+    return client
+
+
+def test_ops(client):
+    op = "r1/HV07/1/pause/1"
+    world("behave.json", '{"pause":{"progress":true,"say":"said","delay_ms":700}}')
+    client.start(op, "pause", found_ours=False)
+    record = client.until(op, "done", "unknown")
+    case("an op runs to its end", record["outcome"] == "ok" and record["output_tail"].strip() == "said", record)
+    case("its progress was told", any(n["method"] == "op.progress" for n in client.notes), client.notes)
+    case("its effect happened once", effects(op) == 1, effects(op))
+    record = client.start(op, "pause", found_ours=False)
+    case("the same op again answers the record", record["state"] == "done" and effects(op) == 1, record)
+    op = "r1/HV07/1/pause/2"
+    world("behave.json", '{"pause":{"hang":true}}')
+    digest = hashlib.sha256(b"{}").hexdigest()
+    client.call("op.start", op=op, action="pause", args={}, digest=digest, limit_ms=1500, epoch=client.epoch, controller=CONTROLLER,
+                log={"seq": client.epoch * 100 + 1, "hash": ""}, session=client.session)
+    record = client.until(op, "done", "unknown")
+    case("over its limit a driver is killed and its witness asked", record["outcome"] == "ok" and effects(op) == 1, record)
+    world("behave.json", "{}")
+    op = "r1/HV07/1/resume/1"
+    client.start(op, "resume")
+    record = client.until(op, "done", "unknown")
+    case("Wine's stub PowerShell (silent, exit 0) is no evidence", record["state"] == "unknown", record)
+    client.call("op.ack", ops=[op], session=client.session)
+
+
+def test_large(client):
+    world("vms", "6000")
+    seen, cursor, pages = 0, None, 0
+    while True:
+        page = client.call("observe", what="vms", args={}, cursor=cursor)
+        seen, cursor, pages = seen + len(page["data"]["vms"]), page["next"], pages + 1
+        if cursor is None:
+            break
+    case("6000 VMs come through relay in pages, names intact", seen == 6000 and pages > 1 and "仮想" in page["data"]["vms"][0]["name"],
+         (seen, pages))
+    world("vms", "2")
+
+
+def test_relay_ends(client):
+    op = "r1/HV07/1/pause/3"
+    world("behave.json", '{"pause":{"delay_ms":3000}}')
+    client.start(op, "pause")
+    code = client.end()
+    case("relay ends when its input does", code == 0, code)
+    again, hello = connect()
+    record = again.until(op, "done", "unknown")
+    case("the op went on without the session that ordered it", record["outcome"] == "ok" and effects(op) == 1, record)
+    return again
+
+
+def test_kill(client):
+    op = "r1/HV07/1/pause/4"
+    world("behave.json", '{"pause":{"delay_ms":4000}}')
+    client.start(op, "pause")
+    client.until(op, "running")
+    os.kill(service_pid(), signal.SIGKILL)
+    client.process.kill()
+    client.process.wait()
+    time.sleep(1)
+    wine("net", "start", "patchwave-agent")
+    again, hello = connect()
+    record = again.until(op, "unknown", "done")
+    case("after kill -9 in mid-op the op is unknown", record["state"] == "unknown" and op in hello["open_ops"], record)
+    answer = again.call("op.witness", op=op, session=again.session)
+    case("its witness says that it did not happen", answer["witness"] == "not_done", answer)
+    time.sleep(4)
+    case("and its orphan was ended: nothing happens later", effects(op) == 0, effects(op))
+    world("behave.json", "{}")
+    again.start(op, "pause")
+    record = again.until(op, "done", "unknown")
+    case("the same op then runs once", record["outcome"] == "ok" and effects(op) == 1, record)
+    return again
+
+
+def test_power_cut(client):
+    op = "r1/HV07/1/reboot/1"
+    client.start(op, "reboot", boot_id="B1", parked=[])
+    client.until(op, "running")
+    client.process.kill()
+    run("wineserver", "-k", "-w")
+    client.process.wait()
+    world("boot_id", "B2")
+    boot()
+    again, hello = connect()
+    record = again.until(op, "done", "unknown")
+    case("after a power cut the service starts by itself", hello["boot_id"] == "B2", hello)
+    case("and decides the reboot by its boot id", record["outcome"] == "ok", record)
+    case("all earlier records are there", again.call("op.status", op="r1/HV07/1/pause/1")["state"] == "done")
+    return again
+
+
+def test_receive(client):
+    body = os.urandom(300000) + b"\r\n\x1a\x00"
+    digest = hashlib.sha256(body).hexdigest()
+    line = json.dumps({"name": "kb.msu", "size_bytes": len(body), "sha256": digest}).encode() + b"\n"
+    code, out, err = wine(EXE, "ssh", "--config", CONFIG, data=line + body[:100000], env={"SSH_ORIGINAL_COMMAND": "receive"})
+    case("a package that was cut is kept in part", b'"lost"' in out, out)
+    code, out, err = wine(EXE, "ssh", "--config", CONFIG, data=line + body[100000:], env={"SSH_ORIGINAL_COMMAND": "receive"})
+    case("and goes on from there, byte for byte", code == 0 and b'"offset":100000' in out and b'"done":true' in out, out)
+    altered = body[:-1] + b"x"
+    wrong = json.dumps({"name": "kb.msu", "size_bytes": len(body), "sha256": hashlib.sha256(altered).hexdigest()}).encode() + b"\n"
+    code, out, err = wine(EXE, "ssh", "--config", CONFIG, data=wrong + body, env={"SSH_ORIGINAL_COMMAND": "receive"})
+    case("another digest gets no name", code != 0 and b'"corrupt"' in out, out)
+    op = "r1/HV07/1/install/1"
+    client.start(op, "install", package={"name": "kb.msu", "sha256": digest, "kb": "KB1"}, parked=[])
+    record = client.until(op, "done", "unknown")
+    case("install gets the private copy", record["outcome"] == "ok" and "private" in record["result"]["path"], record)
+    code, out, err = wine(EXE, "ssh", "--config", CONFIG, env={"SSH_ORIGINAL_COMMAND": "cmd /c dir"})
+    case("the forced command allows nothing else", code == 126, code)
+
+
+def test_sshd():
+    keys = NODE + "/keys"
+    os.mkdir(keys, 0o700)
+    for name in ("host", "user"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"{keys}/{name}"], check=True)
+    shutil.copy(keys + "/user.pub", keys + "/authorized")
+    force = f"#!/bin/sh\nexport WINEPREFIX='{NODE}' WINEARCH=win64 WINEDEBUG=-all WINEDLLOVERRIDES='mscoree,mshtml='\nunset DISPLAY\n" \
+            f"exec /usr/lib/wine/wine64 '{EXE}' ssh --config '{CONFIG}'\n"
+    open(keys + "/force.sh", "w").write(force)
+    os.chmod(keys + "/force.sh", 0o755)
+    probe = socket.socket()
+    probe.bind(("127.0.0.1", 0))
+    port = probe.getsockname()[1]
+    probe.close()
+    open(keys + "/sshd_config", "w").write(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {keys}/host\nAuthorizedKeysFile {keys}/authorized\nStrictModes no\nUsePAM no\n"
+        f"PermitRootLogin prohibit-password\nPasswordAuthentication no\nPidFile none\nForceCommand {keys}/force.sh\n")
+    os.makedirs("/run/sshd", exist_ok=True)
+    sshd = subprocess.Popen(["/usr/sbin/sshd", "-D", "-q", "-f", keys + "/sshd_config"])
+    time.sleep(1)
+    ssh = ["ssh", "-q", "-T", "-p", str(port), "-i", keys + "/user", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
+           "-o", "IdentitiesOnly=yes", "127.0.0.1", "relay"]
+    client = Client(ssh)
+    try:
+        hello = client.begin()
+        op = "r1/HV07/1/pause/9"
+        client.start(op, "pause")
+        case("an op over a real sshd", hello["node"] == "HV07" and client.until(op, "done", "unknown")["outcome"] == "ok", hello)
+        client.end()
+    finally:
+        sshd.terminate()
+        sshd.wait()
+
+
+def main():
+    make_template()
+    make_node()
+    boot()
+    try:
+        client = test_service()
+        test_ops(client)
+        test_large(client)
+        client = test_relay_ends(client)
+        client = test_kill(client)
+        client = test_power_cut(client)
+        test_receive(client)
+        client.end()
+        test_sshd()
+        wine("net", "stop", "patchwave-agent")
+        case("net stop ends the service in order", service_pid() == 0, service_pid())
+        code, out, err = wine(EXE, "uninstall")
+        case("uninstall removes it", code == 0, err)
+    finally:
+        run("wineserver", "-k", "-w")
+        shutil.rmtree(NODE, ignore_errors=True)
+    print(f"1..{count}")
+    return 1 if bad else 0
+
+
+sys.exit(main())
