@@ -402,6 +402,8 @@ void node_end(struct engine *e, struct engine_node *n, enum node_end end, const 
     }
     n->end = end;
     n->go_home = false;
+    if (end == NODE_SET_ASIDE && !n->in_rollback)
+        node_fail(e, n);
     if (end == NODE_STUCK) {
         e->fleet.nodes[n->ix].out |= OUT_STUCK;
         node_fail(e, n);
@@ -438,13 +440,20 @@ void node_home(struct engine *e, struct engine_node *n, enum node_end end, const
         node_to(e, n, NODE_STARTING_VMMS);
 }
 
+/* What a way back that did not work comes to. Resumed and settled the node is patched as before, and so it is when a
+ * rehearsal never began; in a rollback that never reached it, or with a removal half made, nobody vouches for it. */
+enum node_end back_end(const struct engine_node *n)
+{
+    if (n->installed || (n->in_rollback && !n->paused))
+        return NODE_SET_ASIDE;
+    return NODE_DONE;
+}
+
 void node_give_up(struct engine *e, struct engine_node *n, enum node_end end, const char *text)
 {
     if (!n->back)
         node_fail(e, n);
-    if (n->back) /* resumed and settled it is patched as before; never out, nobody has looked at it again */
-        end = n->paused ? NODE_DONE : NODE_SET_ASIDE;
-    node_home(e, n, end, text);
+    node_home(e, n, n->back ? back_end(n) : end, text);
 }
 
 /* To the next safe point, as in abort: what has begun goes on, what has not begun is not begun. */
@@ -453,7 +462,7 @@ void node_safe_point(struct engine *e, struct engine_node *n)
     if (n->phase == NODE_ENDED || n->phase == NODE_PENDING)
         return;
     if (!node_in_flight(n)) {
-        node_end(e, n, n->back ? NODE_SET_ASIDE : NODE_NOT_STARTED,
+        node_end(e, n, n->back ? back_end(n) : NODE_NOT_STARTED,
                  e->end_text[0] == '\0' ? "stopped before its turn" : SAY(e, "%s", e->end_text));
         return;
     }

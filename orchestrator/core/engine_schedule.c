@@ -323,7 +323,7 @@ static void give_up(struct engine *e, struct engine_cluster *c)
         struct engine_node *n = &e->nodes[c->members.items[i]];
 
         if (node_ready(n))
-            node_end(e, n, n->back ? NODE_SET_ASIDE : NODE_NOT_STARTED, c->refusal);
+            node_end(e, n, n->back ? back_end(n) : NODE_NOT_STARTED, c->refusal);
     }
 }
 
