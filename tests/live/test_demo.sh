@@ -107,5 +107,15 @@ print("# planned", sorted(planned), "parked", sorted(parked), "others", others)
 sys.exit(not planned or planned != parked or bool(others))
 PY
 say $? "the VMs that lost service, and by which method, are exactly the plan's"
+python3 - "$out/patchwave.db" << 'PY'
+import sqlite3, sys
+db = sqlite3.connect("file:" + sys.argv[1] + "?mode=ro", uri=True)
+rows = db.execute("SELECT name, measured_ms, predicted_p5, predicted_p95 FROM downtime "
+                  "WHERE subject = 'vm' AND cause IN ('saved', 'shut_down')").fetchall()
+misses = [r for r in rows if not r[2] <= (r[1] or 0) <= r[3]]
+print("#", len(rows), "parked,", len(misses), "outside P5 to P95:", misses)
+sys.exit(not rows or any(r[3] <= 0 for r in rows) or len(misses) > len(rows) // 2)
+PY
+say $? "their minutes stand beside what was predicted, misses counted"
 echo "1..$n"
 [ "$failed" = 0 ]
