@@ -37,16 +37,16 @@ tell() { # tell CODE WHAT [LOG]
 "$hvlab" make --dir "$lab" --nodes "$nodes" --seed 5 --speed "$speed" --fleet "${MIXED_FLEET:-default}" --agent "$bin/agent/patchwave-agent" > "$dir/make.log" 2>&1
 tell $? "a lab of $nodes nodes" "$dir/make.log"
 "$here/mkdriver.sh" "$dir/hyperv" "$bin/tests/powershell/psrun" "$PSHOST_SOCKET" "hvlab:$lab/driver.sock" "$speed"
-i=0
+i=0 every=${MIXED_EVERY:-2}
 for conf in "$lab"/nodes/*/agent.json; do
     i=$((i + 1))
-    if [ $((i % 2)) = 1 ]; then
+    if [ $((i % every)) = 1 ]; then
         sed -i "s|\"driver\": \"[^\"]*\"|\"driver\": \"$dir/hyperv\"|" "$conf"
         sed -n 's/.*"node": "\([^"]*\)".*/\1/p' "$conf" >> "$dir/windows-nodes"
     fi
 done
-[ "$(wc -l < "$dir/windows-nodes")" -ge $((nodes / 2)) ]
-tell $? "half of the agents have the Hyper-V driver"
+[ "$(wc -l < "$dir/windows-nodes")" -ge $((nodes / every)) ]
+tell $? "one agent in $every has the Hyper-V driver"
 "$hvlab" serve --dir "$lab" --processes > "$dir/lab.log" 2>&1 &
 lab_pid=$!
 "$hvlab" wait --dir "$lab" > "$dir/wait.log" 2>&1

@@ -934,7 +934,7 @@ def _():
 @case("driver.json names every action of the contract, its script, and leaves servicing to itself")
 def _():
     d = json.loads((DRIVER / "driver.json").read_text())
-    check((d["name"], d["contract"]) == ("hyperv", 1) and sorted(d["actions"]) == sorted(READS + EFFECTS), sorted(d["actions"]))
+    check((d["name"], d["contract"]) == ("hyperv", 1) and sorted(set(d["actions"]) - {"probe"}) == sorted(READS + EFFECTS), sorted(d["actions"]))
     for name, a in d["actions"].items():
         check(a["argv"][0].endswith("\\powershell.exe") and a["argv"][-2:] == ["-File", name + ".ps1"] and "-NonInteractive" in a["argv"], name)
         check((a.get("on_deadline") == "leave") == (name in ("install", "uninstall", "park_vm", "reboot")), name)
