@@ -59,6 +59,7 @@ static int check_package(const struct run_session *s, const char *path, struct e
 
 struct start {
     struct cli *c;
+    bool takeover;
     struct detach *detach;
 };
 
@@ -138,10 +139,11 @@ static int run_new(struct start *st, int *ret_exit, struct err *err)
     return rc;
 }
 
-static int start_with(struct cli *c, int (*start)(struct start *st, int *ret_exit, struct err *err),
-                      int *ret_exit, struct err *err)
+static int start_with(struct cli *c, bool takeover,
+                      int (*start)(struct start *st, int *ret_exit, struct err *err), int *ret_exit,
+                      struct err *err)
 {
-    struct start st = { .c = c };
+    struct start st = { .c = c, .takeover = takeover };
     int rc = check_on_hold(c, err);
 
     if (rc == 0 && cli_flag(c, "detach"))
@@ -156,7 +158,7 @@ static int start_with(struct cli *c, int (*start)(struct start *st, int *ret_exi
 
 static int run_run(struct cli *c, int *ret_exit, struct err *err)
 {
-    return start_with(c, run_new, ret_exit, err);
+    return start_with(c, false, run_new, ret_exit, err);
 }
 
 /* --- resume --- */
@@ -194,7 +196,7 @@ static int refuse_ended(const struct run_session *s, struct err *err)
 
 static int run_again(struct start *st, int *ret_exit, struct err *err)
 {
-    struct run_live_options o = { .resume = true };
+    struct run_live_options o = { .resume = true, .takeover = st->takeover };
     struct run_session s;
     struct arena a = ARENA_INIT;
     int rc = session_open(&s, st->c->db, cli_operand(st->c, 0), STORE_WRITE, 0, err);
@@ -221,7 +223,15 @@ static int run_resume(struct cli *c, int *ret_exit, struct err *err)
 
     if (rc != ERR_NOT_FOUND)
         return rc;
-    return start_with(c, run_again, ret_exit, err);
+    return start_with(c, false, run_again, ret_exit, err);
+}
+
+/* On a database that lacks what nodes have seen: the one that ran last is lost. */
+static int run_takeover(struct cli *c, int *ret_exit, struct err *err)
+{
+    if (cli_text(c, "ticket") == NULL)
+        return err_set(err, ERR_INVALID, "--ticket: a takeover names who answers for it");
+    return start_with(c, true, run_again, ret_exit, err);
 }
 
 static const struct option run_options[] = {
@@ -255,4 +265,27 @@ const struct command_spec cmd_resume = {
     "whose outcome is not known is asked for at its node.",
     run_options,
     run_resume,
+};
+
+static const struct option takeover_options[] = {
+    { "ticket", 0, OPTION_TEXT, "NUMBER", "who answers for it" },
+    { "detach", 'd', OPTION_FLAG, NULL, "go on in the background; what it says goes to DB.log" },
+    { "on-hold", 0, OPTION_TEXT, "WHAT", "when the run holds: wait for a verb (default), or exit" },
+    { "user", 0, OPTION_TEXT, "NAME", "the SSH user where the inventory names none" },
+    { "verbose", 'v', OPTION_FLAG, NULL, "tell every phase of every node" },
+    { NULL, 0, OPTION_FLAG, NULL, NULL },
+};
+
+const struct command_spec cmd_takeover = {
+    NULL,
+    "takeover",
+    "[RUN]",
+    0,
+    1,
+    "go on with a run from a backup, when the database that ran last is lost",
+    "Like resume, and for a database that lacks what nodes have seen: nodes accept it, their\n"
+    "open steps are asked for, and what was done since is found on them. The other controller,\n"
+    "should it still live, is fenced off.",
+    takeover_options,
+    run_takeover,
 };

@@ -126,5 +126,15 @@ check 'rebuild gives the same tables' 0 'equal to what was there' p db rebuild
 check 'what a step said is fetched from its node' 0 '.' p log --op "$(ask "SELECT op FROM steps WHERE action = 'install' LIMIT 1")" --output
 check 'the sums stand side by side' 0 'VM-down +predicted +node-out +vmms-down' p downtime
 
+# the database is lost; the copy made while nodes were out goes on
+servicings() { "$hvlab" truth --dir lab --json | python3 -c 'import json, sys; print([n["servicings"] for n in json.load(sys.stdin)["nodes"]])'; }
+before=$(servicings)
+cp stale.db overtaken.db
+check 'a takeover names who answers for it' 3 'ticket' p --db stale.db takeover
+p --db stale.db takeover --ticket CHG-2 --on-hold exit >takeover.log 2>&1
+report $(($? == 11 ? 0 : 1)) 'a takeover goes on from the copy to the first gate' "$(tail -20 takeover.log)"
+report $([[ $(servicings) == "$before" ]]; echo $?) 'what was done since is found, and not done again' "before $before, now $(servicings)"
+check 'what it overtook is fenced off' 15 'stale copy|fenced' p --db overtaken.db resume --on-hold exit
+
 echo "1..$n"
 exit $((bad > 0))
