@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# A staged run without VMs: nothing to move, no gates. The real controller takes a lab of N nodes through "12, then 24, then all", each step
+# through real sshd, relay, agent, journal and driver. One JSON line per run: wall and CPU of `patchwave run` alone (measure.py), and per step.
+# CPU is what to compare with bench_ansible.sh; the wall holds the lab's own installs and reboots, shortened by --speed (over about 1000 the
+# time that real SSH takes becomes hours of the fleet's, and its evidence goes stale).
+#   bench_staged.sh [--nodes 72] [--runs 3] [--speed 600] [--build build/release]
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+nodes=72 runs=3 speed=600 build=$here/../../build/release
+while (($#)); do
+    case $1 in
+    --nodes) nodes=$2; shift 2 ;;
+    --runs) runs=$2; shift 2 ;;
+    --speed) speed=$2; shift 2 ;;
+    --build) build=$2; shift 2 ;;
+    *) echo "bench_staged.sh: unknown option $1" >&2; exit 2 ;;
+    esac
+done
+build=$(cd "$build" && pwd)
+patchwave=$build/orchestrator/patchwave hvlab=$build/examples/lab/hvlab
+dir=$(mktemp -d) lab_pid=
+stop_lab() { if [[ -n $lab_pid ]]; then kill "$lab_pid" 2>/dev/null; wait "$lab_pid" 2>/dev/null; lab_pid=; fi; return 0; }
+trap 'stop_lab; rm -rf "$dir"' EXIT
+
+# No VM, no group but the clusters' own: nothing to move and nothing to judge.
+empty_world() {
+    python3 - "$dir/lab" <<'P'
+import json, sqlite3, sys
+lab = sys.argv[1]
+db = sqlite3.connect(f"{lab}/world.db")
+db.execute('DELETE FROM groups WHERE id IN (SELECT "group" FROM vms)')
+db.execute("DELETE FROM vms")
+db.execute("DELETE FROM queue")
+db.commit()
+path = f"{lab}/inventory.json"
+inventory = json.load(open(path))
+inventory["vms"] = []
+json.dump(inventory, open(path, "w"))
+P
+}
+
+for ((i = 0; i < runs; i++)); do
+    rm -rf "$dir/lab" "$dir"/bench.db*
+    export PATCHWAVE_DB=$dir/bench.db
+    "$hvlab" make --dir "$dir/lab" --nodes "$nodes" --speed "$speed" --agent "$build/agent/patchwave-agent" >/dev/null
+    empty_world
+    "$hvlab" serve --dir "$dir/lab" --processes >"$dir/lab.log" 2>&1 &
+    lab_pid=$!
+    "$hvlab" wait --dir "$dir/lab" >/dev/null
+    {
+        "$patchwave" init
+        "$patchwave" inventory import "$dir/lab/inventory.json"
+        "$patchwave" enroll --all --accept-new
+        head -c 65536 /dev/zero | tr '\0' 'p' >"$dir/windows11.0-kb5061977-x64.msu"
+        "$patchwave" patch add "$dir/windows11.0-kb5061977-x64.msu" --target 26100.4066 --reboot if_required
+        cat >"$dir/rollout.json" <<'T'
+{"version": 1, "name": "staged", "patch": "KB5061977", "waves": [12, 24, "100%"], "gates": [],
+ "policy": {"planner_may_approve": true, "deviations_max": 1000, "unreachable": "30d", "fresh": "30d", "timeout_factor": 100}}
+T
+        "$patchwave" plan "$dir/rollout.json" || (($? == 10))
+        "$patchwave" approve staged --ticket BENCH
+    } >"$dir/setup.log" 2>&1 || { tail -5 "$dir/setup.log" >&2; exit 1; }
+    line=$("$here/measure.py" "$patchwave" run staged --on-hold exit 2>"$dir/run.log") || { tail -15 "$dir/run.log" >&2; exit 1; }
+    steps=$(sqlite3 -readonly "$PATCHWAVE_DB" "SELECT count(*) FROM steps")
+    entries=$(sqlite3 -readonly "$PATCHWAVE_DB" "SELECT count(*) FROM log")
+    python3 - "$line" "$nodes" "$steps" "$entries" <<'P'
+import json, sys
+cost, nodes, steps, entries = json.loads(sys.argv[1]), *map(int, sys.argv[2:])
+cost |= {"nodes": nodes, "steps": steps, "log_entries": entries, "cpu_ms_per_step": round(cost["cpu_s"] * 1000 / steps, 2),
+         "wall_ms_per_step": round(cost["wall_s"] * 1000 / steps, 2)}
+print(json.dumps(cost))
+P
+    stop_lab
+done
