@@ -184,6 +184,18 @@ void engine_free(struct engine *e)
 
 /* events */
 
+/* Every op id that this run may need has a place in ID_TEXT_MAX. */
+static bool ids_fit(const struct engine *e, const char *run)
+{
+    struct op_id id;
+
+    for (uint32_t i = 0; i < e->inv->n_nodes; i++)
+        if (op_id_make(run, e->inv->nodes[i].id, 99, "unpark_vm", "00000000-0000-4000-8000-000000000000", 999,
+                       &id, NULL) != 0)
+            return false;
+    return true;
+}
+
 static int on_run_start(struct engine *e, const struct event *ev, struct err *err)
 {
     if (ev->u.run_start.revision != ENGINE_REVISION)
@@ -195,6 +207,9 @@ static int on_run_start(struct engine *e, const struct event *ev, struct err *er
                        e->plan->hash);
     if (!id_is_name(ev->u.run_start.run))
         return err_set(err, ERR_INVALID, "`%s` is no name for a run", ev->u.run_start.run);
+    if (!ids_fit(e, ev->u.run_start.run))
+        return err_set(err, ERR_INVALID, "the names of run `%s` and of its nodes are too long together",
+                       ev->u.run_start.run);
     FILL(e->run, ev->u.run_start.run);
     FILL(e->controller, ev->u.run_start.controller);
     e->epoch = ev->u.run_start.epoch;
@@ -356,7 +371,7 @@ static void fire(struct engine *e, struct timer *t)
 /* Until nothing more follows from this event at this moment. */
 static void settle(struct engine *e)
 {
-    enum run_state before;
+    enum run_state before, ending;
     struct timer *t;
     uint32_t rounds = 0;
 
@@ -366,9 +381,11 @@ static void settle(struct engine *e)
         if (!e->stopped)
             schedule_all(e);
         before = e->state;
+        ending = e->ending;
         run_check(e);
     } while (!e->stopped && ++rounds < ROUNDS_MAX &&
-             (e->dirty.n > 0 || e->clusters_dirty || e->state != before || timer_next(&e->timers) <= e->now));
+             (e->dirty.n > 0 || e->clusters_dirty || e->state != before || e->ending != ending ||
+              timer_next(&e->timers) <= e->now));
     if (rounds >= ROUNDS_MAX)
         e->bug = true;
 }

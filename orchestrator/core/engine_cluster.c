@@ -76,8 +76,6 @@ static void on_changed(void *arg, enum fleet_change what, uint32_t vm, uint32_t 
         engine_note(e, NOTE_WARNING, "O26", node,
                     "a VM was moved by somebody else while a node is out: the cluster is held");
     }
-    if (what == CHANGE_MEMORY_GREW)
-        c->growth = true; /* O22: running drains are proved again */
 }
 
 static void grow_vms(struct engine *e)

@@ -43,6 +43,20 @@ static void run_done(struct engine *e, struct gate_run *g, enum gate_answer answ
                         g->tally.samples, g->text[0] == '\0' ? "" : ": ", g->text));
 }
 
+/* Which of two answers decides: a failure, and one that rolls back; then what was not answered before what only waits
+ * for a person, so that promoting the one never passes the other unseen. */
+static uint32_t weight(const struct gate_run *g)
+{
+    if (g->answer == ANSWER_FAIL)
+        return g->gate->on_fail == ON_FAIL_ROLLBACK ? 4 : 3;
+    return g->gate->type == GATE_MANUAL ? 1 : 2;
+}
+
+static bool weighs_more(const struct gate_run *a, const struct gate_run *b)
+{
+    return weight(a) > weight(b);
+}
+
 /* A failure ends the stage at once; otherwise the last answer does. */
 static void stage_check(struct engine *e)
 {
@@ -51,15 +65,12 @@ static void stage_check(struct engine *e)
 
     for (uint32_t i = e->gates_first; i < e->gate_runs.n; i++) {
         const struct gate_run *g = e->gate_runs.items[i];
-        bool counts = g->done && !g->baseline && g->answer != ANSWER_PASS;
 
-        if (counts && (g->answer == ANSWER_FAIL || worst == ANSWER_PASS) && worst != ANSWER_FAIL) {
-            worst = g->answer;
-            why = g;
-        }
-        if (counts && g->answer == ANSWER_FAIL && g->gate->on_fail == ON_FAIL_ROLLBACK)
+        if (g->done && !g->baseline && g->answer != ANSWER_PASS && (why == NULL || weighs_more(g, why)))
             why = g;
     }
+    if (why != NULL)
+        worst = why->answer;
     if (worst != ANSWER_FAIL && e->gates_open > 0)
         return;
     e->gate_rolls_back = why != NULL && why->gate->on_fail == ON_FAIL_ROLLBACK;

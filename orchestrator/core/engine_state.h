@@ -161,7 +161,7 @@ struct engine_cluster {
     uint64_t changes, refused_changes; /* so that a refusal is not proved over and over */
     uint32_t csv_bad, fails;
     uint32_t loads; /* evidence loads on their way (O15) */
-    bool stretched, witness_bad, growth;
+    bool stretched, witness_bad;
     char busy[96], why[128], refusal[160];
     uint32_t slots; /* of migration per node, as the cluster says; 0: not told (O19) */
     struct {
@@ -231,6 +231,9 @@ struct engine {
     enum run_state state, held_state; /* held_state: where holding leads back to */
     enum hold hold;
     enum run_state ending; /* what the run comes to when nothing is out any more; RUN_RUNNING: nothing */
+    bool gates_due; /* an answer came while the run was holding */
+    enum gate_answer gates_answer;
+    char gates_text[320];
     bool gate_rolls_back, gate_manual; /* of the gate that decided the stage */
     uint64_t stamp;
     bool stopped, fenced, at_rest, removal_known, removal_possible, clusters_dirty;
@@ -407,6 +410,7 @@ void round_clear(struct engine *e);
 void round_add(struct engine *e, struct engine_node *n);
 
 /* engine_wave.c: waves and the run's ends */
+void wave_to(struct engine *e, enum wave_state state);
 void wave_begin(struct engine *e, uint32_t wave);
 void wave_check(struct engine *e);
 void wave_rehearsed(struct engine *e, struct engine_node *n);

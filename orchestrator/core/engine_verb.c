@@ -152,15 +152,22 @@ static int verb_retry(struct engine *e, const struct event *ev, struct err *err)
         e->failures--;
         w->failures--;
     }
-    if (w->state != WAVE_RUNNING) {
-        gates_stop(e);
-        w->state = WAVE_RUNNING;
-        if (e->hold == HOLD_GATE || e->hold == HOLD_MANUAL)
-            run_unhold(e);
-    }
     claim_again(e, n);
     w->open++;
     n->counted_open = true;
+    n->rehearsal = 0;
+    if (w->state < WAVE_RUNNING) { /* its wave has not begun: it waits for it like the others */
+        n->end = NODE_END_NONE;
+        node_to(e, n, NODE_PENDING);
+        return 0;
+    }
+    if (w->state != WAVE_RUNNING) {
+        gates_stop(e);
+        e->gates_due = false;
+        wave_to(e, WAVE_RUNNING);
+        if (e->hold == HOLD_GATE || e->hold == HOLD_MANUAL)
+            run_unhold(e);
+    }
     n->attempt++;
     node_begin_life(e, n, false);
     node_drive(e, n);

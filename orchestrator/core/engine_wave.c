@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-static void wave_to(struct engine *e, enum wave_state state)
+void wave_to(struct engine *e, enum wave_state state)
 {
     struct engine_wave *w = &e->waves[e->wave];
 
@@ -182,6 +182,13 @@ void wave_gates_done(struct engine *e, enum gate_answer answer, const char *text
     char said[320];
 
     FILL(said, text);
+    if (e->state == RUN_HOLDING) { /* nothing follows from it before the run goes on */
+        e->gates_due = true;
+        e->gates_answer = answer;
+        FILL(e->gates_text, said);
+        return;
+    }
+    e->gates_due = false;
     if (answer == ANSWER_FAIL)
         wave_gate_failed(e, said);
     else if (answer == ANSWER_UNKNOWN)
@@ -198,6 +205,10 @@ void wave_check(struct engine *e)
 
     if (e->state != RUN_RUNNING || e->ending != RUN_RUNNING)
         return;
+    if (e->gates_due) {
+        wave_gates_done(e, e->gates_answer, SAY(e, "%s", e->gates_text));
+        return;
+    }
     if (w->state == WAVE_RUNNING && w->open == 0) {
         wave_to(e, WAVE_EVIDENCE);
         evidence_begin(e);
@@ -221,6 +232,7 @@ void run_stop_towards(struct engine *e, enum run_state ending, const char *text)
     FILL(said, text);
     run_unhold(e);
     gates_stop(e);
+    e->gates_due = false;
     e->ending = ending;
     FILL(e->end_text, said);
     if ((wave_states[e->waves[e->wave].state].flags & SM_FINAL) == 0 &&

@@ -246,6 +246,54 @@ static void test_refused_move_ends_a_nodes_rollback(void **state)
     scenario_free(s);
 }
 
+/* Paused while a gate is at work: what it answers takes effect when the run goes on, not before. */
+static void test_answer_while_paused(void **state)
+{
+    static const struct {
+        void (*meddle)(struct scenario *, struct plan_answer *);
+        enum run_state then;
+    } rows[] = { { NULL, RUN_FINISHED }, { silence, RUN_HOLDING }, { event_7001, RUN_ROLLED_BACK } };
+
+    (void)state;
+    for (uint32_t i = 0; i < TABLE_LEN(rows); i++) {
+        struct scenario *s = scenario_new(NULL, "[\"100%\"]", BACKUP(",\"on_fail\":\"rollback\"") WAIVED);
+
+        s->meddle = rows[i].meddle;
+        scenario_start(s);
+        while (engine_wave(s->engine, 0).state != WAVE_GATE_AFTER)
+            assert_true(scenario_step(s));
+        check_ok(scenario_verb(s, VERB_PAUSE, NULL), &s->err);
+        for (int k = 0; k < 200 && engine_deadline(s->engine) < s->now + HOUR_MS; k++) {
+            s->runner.ended = false;
+            scenario_step(s);
+        }
+        check_run(s, RUN_HOLDING);
+        assert_string_equal(engine_run(s->engine).hold_verb, "resume");
+        check_ok(scenario_verb(s, VERB_RESUME, NULL), &s->err);
+        scenario_run(s);
+        check_run(s, rows[i].then);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
+/* A person's gate beside one that has no answer: promoting needs the acceptance of the unknown one. */
+static void test_manual_beside_unknown(void **state)
+{
+    struct scenario *s = scenario_new(NULL, "[\"100%\"]",
+                                      ",\"gates\":[{\"type\":\"manual\",\"when\":\"after\"},{\"type\":"
+                                      "\"backup_agent\",\"when\":\"after\"}]");
+
+    (void)state;
+    s->meddle = silence;
+    scenario_start(s);
+    scenario_run(s);
+    check_run(s, RUN_HOLDING);
+    assert_int_equal(scenario_verb(s, VERB_PROMOTE, NULL), ERR_STATE);
+    assert_non_null(strstr(s->err.text, "--accept-unknown"));
+    scenario_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -259,6 +307,8 @@ int main(void)
         cmocka_unit_test(test_stale_evidence_is_unknown),
         cmocka_unit_test(test_patched_nodes_carry_load),
         cmocka_unit_test(test_refused_move_ends_a_nodes_rollback),
+        cmocka_unit_test(test_answer_while_paused),
+        cmocka_unit_test(test_manual_beside_unknown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

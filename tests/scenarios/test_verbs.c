@@ -247,6 +247,30 @@ static void test_rollback_at_each_phase(void **state)
     }
 }
 
+/* Set aside and tried again before its wave's gate has passed: it waits for the gate like the others (I11). */
+static void test_retry_before_the_gate(void **state)
+{
+    struct scenario *s =
+        scenario_new(NULL, "[\"100%\"]", ",\"gates\":[{\"type\":\"manual\",\"when\":\"before\"}]");
+    const char *id = s->plan->inv->nodes[0].id;
+
+    (void)state;
+    scenario_start(s);
+    scenario_run(s);
+    check_run(s, RUN_HOLDING);
+    check_ok(scenario_verb(s, VERB_SET_ASIDE, id), &s->err);
+    check_ok(scenario_verb(s, VERB_RETRY, id), &s->err);
+    check_run(s, RUN_HOLDING);
+    assert_int_equal(engine_wave(s->engine, 0).state, WAVE_GATE_BEFORE);
+    assert_string_equal(node_phases[scenario_node(s, id).phase].name, "pending");
+    check_ok(scenario_verb(s, VERB_PROMOTE, NULL), &s->err);
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    assert_int_equal(scenario_ended(s, NODE_DONE), 8);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -259,6 +283,7 @@ int main(void)
         cmocka_unit_test(test_set_aside_by_hand),
         cmocka_unit_test(test_rollback_of_an_ended_run),
         cmocka_unit_test(test_rollback_at_each_phase),
+        cmocka_unit_test(test_retry_before_the_gate),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
