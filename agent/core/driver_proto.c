@@ -187,6 +187,8 @@ static int read_row(const struct json_doc *d, const json *row, struct err *err)
         rc = json_want_int(d, row, "start_ms", JSON_REQUIRED, 0, INT64_MAX, &start, err);
     if (rc == 0 && !json_is_null(end_value))
         rc = json_want_int(d, row, "end_ms", JSON_REQUIRED, start, INT64_MAX, &end, err);
+    if (rc == 0 && (strlen(id) > DRIVER_ROW_TEXT_MAX || strlen(how) > DRIVER_ROW_TEXT_MAX))
+        rc = json_fault(d, row, err, "a downtime row's texts have at most %d bytes", DRIVER_ROW_TEXT_MAX);
     return rc;
 }
 
@@ -194,6 +196,8 @@ static int read_downtime(struct driver_answer *a, const json *root, struct err *
 {
     int rc = json_want_array(a->doc, root, "downtime", JSON_OPTIONAL, &a->downtime, err);
 
+    if (rc == 0 && json_count(a->downtime) > DRIVER_ROWS_MAX)
+        return json_fault(a->doc, a->downtime, err, "more than %d downtime rows", DRIVER_ROWS_MAX);
     for (const json *row = json_first(a->downtime); rc == 0 && row != NULL; row = json_next(row)) {
         if (!json_is_object(row))
             return json_fault(a->doc, row, err, "a downtime row must be an object");

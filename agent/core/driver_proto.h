@@ -11,6 +11,8 @@
 
 #define DRIVER_CONTRACT 1
 #define DRIVER_ANSWER_MAX (1u << 20) /* bytes of standard output */
+#define DRIVER_ROWS_MAX 256          /* downtime rows of one answer */
+#define DRIVER_ROW_TEXT_MAX 256      /* bytes of a row's id and of its how */
 
 /* What this agent knows about actions; the manifest says which of them a
  * driver has. */

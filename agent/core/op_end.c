@@ -1,8 +1,11 @@
 /* How an op ends: DONE in the journal first, then the notification. */
 #include "agent/core/agent_state.h"
+#include "schema/utf8.h"
 
 #include <assert.h>
 #include <string.h>
+
+#define ERROR_TEXT_BYTES 4096
 
 static void write_tail(struct agent *a, struct json_writer *w, const char *tail)
 {
@@ -17,10 +20,28 @@ static void write_tail(struct agent *a, struct json_writer *w, const char *tail)
     buf_clear(&clean);
 }
 
-static void write_error(struct json_writer *w, const struct agent_ending *end)
+/* One text of a driver's error; null stays null. */
+static void write_short(struct agent *a, struct json_writer *w, const char *key, const json *value)
 {
+    const char *text = json_str(value, NULL);
+    struct buf cut = BUF_INIT;
+
+    if (text != NULL)
+        buf_add(&cut, text, utf8_cut(text, ERROR_TEXT_BYTES));
+    a->no_memory = a->no_memory || cut.failed;
+    jw_str(w, key, text == NULL ? NULL : buf_text(&cut));
+    buf_clear(&cut);
+}
+
+static void write_error(struct agent *a, struct json_writer *w, const struct agent_ending *end)
+{
+    static const char *const members[] = { "code", "message", "native", "hint" };
+
     if (end->error != NULL) {
-        jw_value(w, "error", end->error);
+        jw_object(w, "error");
+        for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
+            write_short(a, w, members[i], json_get(end->error, members[i]));
+        jw_object_end(w);
         return;
     }
     if (end->code == NULL) {
@@ -42,7 +63,7 @@ static void write_done(struct agent *a, struct buf *body, const struct agent_end
     jw_init(&w, body);
     jw_object(&w, NULL);
     jw_str(&w, "outcome", agent_outcome_name(end->outcome));
-    write_error(&w, end);
+    write_error(a, &w, end);
     if (end->result != NULL)
         jw_value(&w, "result", end->result);
     else

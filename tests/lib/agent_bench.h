@@ -30,14 +30,14 @@ struct bench {
     struct agent *agent;
     time_ms at;
     dur_ms mono;
-    struct bench_record records[256]; /* the journal: what is durable */
+    struct bench_record records[16384]; /* the journal: what is durable */
     uint32_t n_records;
     struct bench_run runs[64];
     uint32_t n_runs;
-    struct json_doc *sent[256]; /* parsed lines, in order */
-    uint32_t sent_to[256];
+    struct json_doc *sent[16384]; /* parsed lines, in order */
+    uint32_t sent_to[16384];
     uint32_t n_sent, n_read;
-    char forgotten[16][128];
+    char forgotten[64][128];
     uint32_t n_forgotten;
     int fail_appends; /* the next so many appends fail as if the disk were full */
     int stop_after;   /* carry out so many effects, then lose all others (crash); -1: never */

@@ -653,6 +653,62 @@ static void test_ack(void **state)
     assert_true(json_get_bool(bench_result(b, id), "acked", false));
 }
 
+/* Orders `n` ops one after the other, each to its end; acknowledged if told. */
+static void run_ops(struct bench *b, int n, bool ack)
+{
+    char op[64], params[256];
+
+    for (int i = 1; i <= n; i++) {
+        snprintf(op, sizeof op, "r1/HV07/1/pause/%d", i);
+        if (bench_result(b, start(b, op, "pause", "{}")) == NULL)
+            return;
+        bench_answer(b, bench_run(b, "pause", "run"), OK_ANSWER);
+        snprintf(params, sizeof params, "{\"ops\":[\"%s\"],\"session\":\"$S\"}", op);
+        if (ack)
+            bench_ask(b, 1, "op.ack", params);
+    }
+}
+
+/* The journal stays bounded: the oldest acknowledged ops are dropped. */
+static void test_old_ops_are_forgotten(void **state)
+{
+    struct bench *b = *state;
+
+    run_ops(b, AGENT_OPS_MAX + 10, true);
+    assert_int_equal(agent_fold(b->agent)->n_ops, AGENT_OPS_MAX);
+    assert_int_equal(b->n_forgotten, 10);
+    assert_string_equal(b->forgotten[0], "r1/HV07/1/pause/1");
+    assert_string_equal(bench_state(b, "r1/HV07/1/pause/1"), "none");
+    assert_string_equal(bench_state(b, "r1/HV07/1/pause/11"), "done");
+}
+
+/* Nothing that is not acknowledged is dropped: new work is refused instead. */
+static void test_unacked_ops_refuse_new_work(void **state)
+{
+    struct bench *b = *state;
+
+    run_ops(b, AGENT_UNACKED_MAX, false);
+    assert_string_equal(bench_error(b, start(b, "r1/HV07/1/resume/1", "resume", "{}")), "full");
+    bench_ask(b, 1, "op.ack", "{\"ops\":[\"r1/HV07/1/pause/1\"],\"session\":\"$S\"}");
+    assert_non_null(bench_result(b, start(b, "r1/HV07/1/resume/1", "resume", "{}")));
+}
+
+/* A driver that talks too much cannot make a record that no line can carry. */
+static void test_long_errors_are_cut(void **state)
+{
+    struct bench *b = *state;
+    struct buf answer = BUF_INIT;
+
+    start(b, PAUSE, "pause", "{}");
+    buf_str(&answer, "{\"error\":{\"code\":\"failed\",\"message\":\"");
+    for (int i = 0; i < 100000; i++)
+        buf_str(&answer, "\xc3\xa9");
+    buf_str(&answer, "\"}}");
+    bench_answer(b, bench_run(b, "pause", "run"), buf_text(&answer));
+    assert_int_equal(strlen(json_get_str(json_get(bench_done(b, PAUSE), "error"), "message", "")), 4096);
+    buf_clear(&answer);
+}
+
 /* Unknown methods, unknown and missing params. */
 static void test_strict_requests(void **state)
 {
@@ -752,6 +808,9 @@ int main(void)
         T(test_time_sync),
         T(test_reads_are_bounded),
         T(test_ack),
+        T(test_old_ops_are_forgotten),
+        T(test_unacked_ops_refuse_new_work),
+        T(test_long_errors_are_cut),
         T(test_strict_requests),
         T(test_crash_at_every_effect),
     };
