@@ -320,10 +320,9 @@ bool ask_poll(struct ask *a)
 {
     if (a->out.len > 0 || a->lost)
         return true;
-    if (ask_host(a)->power == POWER_OFF || a->w->now >= a->deadline)
+    /* no poll: an action that neither answered nor waits (this is a bug) */
+    if (ask_host(a)->power == POWER_OFF || a->w->now >= a->deadline || a->poll == NULL)
         a->lost = true;
-    else if (a->poll == NULL)
-        a->lost = true; /* an action that neither answered nor waits (this is a bug) */
     else
         (void)a->poll(a);
     return a->out.len > 0 || a->lost;

@@ -1,6 +1,7 @@
 #include "examples/lab/make_fleet.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define NODES_MAX 1000u
@@ -44,6 +45,16 @@ static void hide_factors(const struct world *w, struct world_node *n, uint32_t m
     n->resync_factor = dice(w, "model-resync", model, 850, 1200);
 }
 
+/* 250 nodes to a block; the third number goes up for more. */
+static void write_address(const char *net, uint32_t at, char out[16])
+{
+    const char *third = strrchr(net, '.');
+    unsigned long block = third == NULL ? 0 : strtoul(third + 1, NULL, 10) + at / 250;
+    int head = third == NULL ? 0 : third - net > 7 ? 7 : (int)(third - net); /* "127.200" at most */
+
+    snprintf(out, 16, "%.*s.%u.%u", head, net, (unsigned)block & 255, 2 + at % 250);
+}
+
 static int add_node(struct world *w, const struct fleet_wish *wish, uint32_t cluster, uint32_t in_cluster)
 {
     struct world_node *n = list_push(&w->nodes);
@@ -55,13 +66,7 @@ static int add_node(struct world *w, const struct fleet_wish *wish, uint32_t clu
     model = (uint32_t)dice(w, "model", cluster * 2 + (in_cluster & 1), 0, MODELS - 1);
     snprintf(n->id, sizeof n->id, wish->nodes > 99 ? "HV%03u" : "HV%02u", at + 1);
     n->cluster = cluster;
-    snprintf(n->address, sizeof n->address, "%.11s.%u", wish->net, 2 + at % 250);
-    if (at >= 250) { /* the third number goes up */
-        unsigned a = 0, b = 0, c = 0;
-        if (sscanf(wish->net, "%u.%u.%u", &a, &b, &c) == 3)
-            snprintf(n->address, sizeof n->address, "%u.%u.%u.%u", a & 255, b & 255, (c + at / 250) & 255,
-                     2 + at % 250);
-    }
+    write_address(wish->net, at, n->address);
     n->port = wish->port;
     n->sntp_port = wish->port + 1;
     snprintf(n->model, sizeof n->model, "%s", models[model].model);

@@ -111,9 +111,7 @@ int64_t world_node_used_mib(const struct world *w, uint32_t node)
 
     for (uint32_t i = 0; i < w->vms.n; i++) {
         const struct world_vm *v = &w->vms.items[i];
-        if (v->node == node && world_vm_active(v))
-            used += v->assigned_mib;
-        else if (v->move_running && v->move_to == node)
+        if ((v->node == node && world_vm_active(v)) || (v->move_running && v->move_to == node))
             used += v->assigned_mib;
     }
     return used;
