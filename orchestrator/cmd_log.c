@@ -48,7 +48,7 @@ static int run_log(struct cli *c, int *ret_exit, struct err *err)
     (void)ret_exit;
     if (rc == 0 && cli_text(c, "run") != NULL)
         rc = store_find_run(s, cli_text(c, "run"), &run, err);
-    if (rc == 0 && cli_flag(c, "output"))
+    if (rc == 0 && cli_text(c, "node") != NULL && cli_text(c, "op") != NULL)
         rc = node_output_print(c, s, cli_text(c, "node"), cli_text(c, "op"), err);
     else if (rc == 0 && cli_text(c, "seq") != NULL)
         rc = one(c, s, err);
@@ -61,8 +61,8 @@ static int run_log(struct cli *c, int *ret_exit, struct err *err)
 static const struct option log_options[] = {
     { "run", 0, OPTION_TEXT, "RUN", "only this run's" },
     { "node", 0, OPTION_TEXT, "NODE", "only this node's" },
-    { "op", 0, OPTION_TEXT, "ID", "only of this op" },
-    { "output", 0, OPTION_FLAG, NULL, "fetch what the op's driver said, from its node (with --node, --op)" },
+    { "op", 0, OPTION_TEXT, "ID",
+      "only of this op; with --node: what its driver said, fetched from the node" },
     { "kind", 0, OPTION_TEXT, "KIND", "only this kind of event (verb, op_result, observed, plan, ...)" },
     { "after", 0, OPTION_NUMBER, "SEQ", "only later ones" },
     { "limit", 0, OPTION_NUMBER, "N", "at most so many" },

@@ -161,8 +161,7 @@ int node_output_print(const struct cli *c, struct store *s, const char *node, co
     int rc;
 
     if (op == NULL || op_id_parse(op, &parts, NULL) != 0)
-        return err_set(err, ERR_INVALID,
-                       "--output needs --op with an op's id (`patchwave log --node NODE` shows them)");
+        return err_set(err, ERR_INVALID, "--op wants an op's id (`patchwave log --node NODE` shows them)");
     rc = store_find_run(s, parts.run, &run, err);
     if (rc == 0)
         rc = store_load_plan(s, run.plan, &plan, err);

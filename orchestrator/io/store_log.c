@@ -109,7 +109,6 @@ static int replay_entry(struct store_log *l, struct runner *r, sqlite3_stmt *row
         rc = runner_replay(r, &ev, commands, err);
     if (rc != 0)
         return err_wrap(err, "log entry %lld", (long long)sqlite3_column_int64(row, 0));
-    projector_remember(l->projector, &ev, r->engine);
     return 0;
 }
 
@@ -128,6 +127,8 @@ int store_log_replay(struct store_log *l, struct runner *r, uint64_t up_to, stru
     }
     if (rc == 0 && step != SQLITE_DONE)
         rc = store_fault(l->s->db, step, "replay", err);
+    if (rc == 0)
+        projector_remember(l->projector, r->engine);
     if (row != NULL)
         sqlite3_reset(row);
     arena_clear(&a);

@@ -59,13 +59,12 @@ void projector_free(struct projector *p)
     free(p);
 }
 
-/* --- shadows: a fingerprint (FNV-1a) of each row as it was written last --- */
+/* --- shadows: a fingerprint of each row as it was written last --- */
 
 static uint64_t mix(uint64_t h, uint64_t v)
 {
-    for (int i = 0; i < 8; i++, v >>= 8)
-        h = (h ^ (v & 0xff)) * 0x100000001b3u;
-    return h;
+    h = (h ^ v) * 0x9e3779b97f4a7c15u;
+    return h ^ (h >> 29);
 }
 
 static uint64_t mix_text(uint64_t h, const char *text)
@@ -264,7 +263,7 @@ static int write_run(struct projector *p, uint64_t seq, const struct event *ev, 
                     v.remaining.p95, or_empty(v.end_text), (int64_t)seq, (int64_t)ev->at, p->run);
 }
 
-static int write_views(struct projector *p, const struct event *ev, const struct engine *e, struct err *err)
+static int write_views(struct projector *p, const struct engine *e, struct err *err)
 {
     int rc = write_nodes(p, e, err);
 
@@ -274,7 +273,7 @@ static int write_views(struct projector *p, const struct event *ev, const struct
         rc = write_gates(p, e, err);
     if (rc == 0)
         rc = write_rows(p, e, err);
-    if (rc == 0 && (ev->type == EV_OBSERVED || ev->type == EV_OP_RESULT || ev->type == EV_RUN_START))
+    if (rc == 0)
         rc = write_vms(p, e, err);
     return rc;
 }
@@ -416,15 +415,15 @@ int projector_write(struct projector *p, uint64_t seq, const struct event *ev,
     if (rc == 0)
         rc = write_commands(p, seq, ev, commands, err);
     if (rc == 0)
-        rc = write_views(p, ev, engine, err);
+        rc = write_views(p, engine, err);
     if (rc == 0)
         rc = write_run(p, seq, ev, engine, err);
     return rc == 0 ? 0 : err_wrap(err, "projections of event %llu", (unsigned long long)seq);
 }
 
-void projector_remember(struct projector *p, const struct event *ev, const struct engine *engine)
+void projector_remember(struct projector *p, const struct engine *engine)
 {
     p->dry = true;
-    write_views(p, ev, engine, NULL);
+    write_views(p, engine, NULL);
     p->dry = false;
 }

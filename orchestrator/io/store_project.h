@@ -18,7 +18,7 @@ void projector_free(struct projector *p); /* accepts NULL */
  * the shadows are ahead of the tables: make a new projector by replay. */
 int projector_write(struct projector *p, uint64_t seq, const struct event *ev,
                     const struct command_list *commands, const struct engine *engine, struct err *err);
-/* The same without writing: for events whose rows are there already. */
-void projector_remember(struct projector *p, const struct event *ev, const struct engine *engine);
+/* After a replay: the rows that show this state are there already. */
+void projector_remember(struct projector *p, const struct engine *engine);
 
 #endif
