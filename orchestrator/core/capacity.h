@@ -9,16 +9,29 @@
 
 enum capacity_verdict { CAPACITY_SAFE, CAPACITY_INFEASIBLE, CAPACITY_UNKNOWN };
 
-struct drain_move { uint32_t vm, to; bool unproved; }; /* fleet indices; unproved: patched -> unpatched (O16) */
-struct drain_park { uint32_t vm; enum park_method method; bool checkpoint; };
+struct drain_move {
+    uint32_t vm, to;
+    bool unproved;
+}; /* fleet indices; unproved: patched -> unpatched (O16) */
+struct drain_park {
+    uint32_t vm;
+    enum park_method method;
+    bool checkpoint;
+};
 
 struct drain_proof {
     enum capacity_verdict verdict;
-    enum reserve_rung reached;       /* after the drain (O23) */
-    struct { struct drain_move *items; uint32_t n, cap; } moves; /* in the order to start them: infrastructure first (O25), then longest first */
-    struct { struct drain_park *items; uint32_t n, cap; } parks;
-    const char *rule;                /* "C2", "O20", ... of the refusal; static */
-    char reason[256];                /* of the refusal, a sentence */
+    enum reserve_rung reached; /* after the drain (O23) */
+    struct {
+        struct drain_move *items;
+        uint32_t n, cap;
+    } moves; /* in the order to start them: infrastructure first (O25), then longest first */
+    struct {
+        struct drain_park *items;
+        uint32_t n, cap;
+    } parks;
+    const char *rule; /* "C2", "O20", ... of the refusal; static */
+    char reason[256]; /* of the refusal, a sentence */
 };
 void drain_proof_clear(struct drain_proof *p);
 
@@ -31,11 +44,12 @@ void drain_proof_clear(struct drain_proof *p);
  * others, O1). Consents, waivers, caps come from the rollout. `prefer`
  * (may be NULL): targets wanted by the plan, per fleet VM index, IX_NONE =
  * free; kept where they hold. Only ERR_NOMEM is an error. */
-int capacity_prove_drain(const struct fleet *f, const struct rollout *r, uint32_t node, const uint32_t *prefer, time_ms now,
-                         struct drain_proof *ret_proof, struct err *err);
+int capacity_prove_drain(const struct fleet *f, const struct rollout *r, uint32_t node,
+                         const uint32_t *prefer, time_ms now, struct drain_proof *ret_proof, struct err *err);
 /* Check a placement somebody else made; trusts nothing. Same verdicts. */
-int capacity_check_drain(const struct fleet *f, const struct rollout *r, uint32_t node, const struct drain_proof *proof,
-                         time_ms now, struct drain_proof *ret_check, struct err *err);
+int capacity_check_drain(const struct fleet *f, const struct rollout *r, uint32_t node,
+                         const struct drain_proof *proof, time_ms now, struct drain_proof *ret_check,
+                         struct err *err);
 /* One VM: the best receiver now, or IX_NONE with the reason. */
 uint32_t capacity_place_vm(const struct fleet *f, const struct rollout *r, uint32_t vm, char reason[256]);
 /* May `vm` land on `to` now (fit, owners, anti-affinity, N+1 kept, in

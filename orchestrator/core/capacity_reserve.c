@@ -24,24 +24,29 @@ static bool may_restart(const struct restart *s, uint32_t vm, uint32_t node)
                          !model_conflict(m, vm, node, true)));
 }
 
-/* The tightest node that takes the VM and is looser than the last one tried
- * (free memory, then index): best fit first, then the next best. */
+/* Does `node` come after `last` in the order of trying: tightest first, then by
+ * index? Equal nodes are as good as each other when nothing tells them apart. */
+static bool comes_after(const struct model *m, uint32_t node, uint32_t last)
+{
+    int64_t here = m->nodes[node].free_mib, there;
+
+    if (last == IX_NONE)
+        return true;
+    there = m->nodes[last].free_mib;
+    return here > there || (here == there && node > last && !m->plain);
+}
+
+/* The tightest node that takes the VM and comes after the last one tried: best
+ * fit first, then the next best. */
 static uint32_t next_fit(const struct restart *s, uint32_t vm, uint32_t last)
 {
     const struct model_node *nodes = s->m->nodes;
     uint32_t best = IX_NONE;
 
-    for (uint32_t i = 0; i < s->m->n_nodes; i++) {
-        if (last != IX_NONE && (nodes[i].free_mib < nodes[last].free_mib ||
-                                (nodes[i].free_mib == nodes[last].free_mib && i <= last)))
-            continue;
-        /* equal nodes are as good as each other when nothing tells them apart */
-        if (last != IX_NONE && s->m->plain && nodes[i].free_mib == nodes[last].free_mib)
-            continue;
-        if (!may_restart(s, vm, i) || (best != IX_NONE && nodes[i].free_mib >= nodes[best].free_mib))
-            continue;
-        best = i;
-    }
+    for (uint32_t i = 0; i < s->m->n_nodes; i++)
+        if (comes_after(s->m, i, last) && may_restart(s, vm, i) &&
+            (best == IX_NONE || nodes[i].free_mib < nodes[best].free_mib))
+            best = i;
     return best;
 }
 

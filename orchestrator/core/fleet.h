@@ -22,12 +22,14 @@ struct fleet_node {
     uint32_t out;  /* OUT_ bits */
     bool patched;  /* at the target build or newer, verified */
     bool receives; /* seen Up: may get VMs while `out` is 0 */
-    uint32_t due;  /* its turn in the plan to be drained, from 1; 0: not (again). Receivers due late are preferred */
+    uint32_t
+        due; /* its turn in the plan to be drained, from 1; 0: not (again). Receivers due late are preferred */
     uint32_t vote;
     uint64_t memory_mib, host_reserve_mib;
-    const struct node_facts *facts; /* NULL: only the inventory is known (O6); kept alive by whoever sets it */
-    uint64_t used_mib;              /* demand of the VMs placed here, and of those that have not left yet */
-    uint32_t first_vm, n_vms;       /* VMs placed here; go on with fleet_vm.next until IX_NONE */
+    const struct node_facts
+        *facts;               /* NULL: only the inventory is known (O6); kept alive by whoever sets it */
+    uint64_t used_mib;        /* demand of the VMs placed here, and of those that have not left yet */
+    uint32_t first_vm, n_vms; /* VMs placed here; go on with fleet_vm.next until IX_NONE */
 };
 
 /* A VM is `at` a node; once promised elsewhere it is placed there (`place`),
@@ -42,22 +44,27 @@ struct fleet_vm {
     bool parked;        /* by us */
     uint32_t place;     /* moving_to, else at; IX_NONE while gone */
     uint32_t next, prev;
-    const uint32_t *anti; uint32_t n_anti; /* anti-affinity classes, indices into fleet.classes */
-    uint32_t sla;       /* index into inv->sla_classes, or IX_NONE */
-    uint32_t seen;      /* round of observation */
+    const uint32_t *anti;
+    uint32_t n_anti; /* anti-affinity classes, indices into fleet.classes */
+    uint32_t sla;    /* index into inv->sla_classes, or IX_NONE */
+    uint32_t seen;   /* round of observation */
 };
 
 /* An anti-affinity class of one cluster. "domain:NAME" keeps its members in
  * different fault domains, any other name on different nodes (C6). */
-struct fleet_class { const char *name; uint32_t cluster; bool hard, domain; };
+struct fleet_class {
+    const char *name;
+    uint32_t cluster;
+    bool hard, domain;
+};
 
 /* What a cluster said last. */
 struct fleet_health {
-    bool known;                       /* ever observed */
+    bool known; /* ever observed */
     bool witness_online, stretched;
-    uint32_t votes_up, votes_all;     /* as the cluster counts them now */
-    const char *busy;                 /* "cau", NULL when nothing is (O26) */
-    uint32_t migrations_parallel;     /* O19: the inventory's until observed */
+    uint32_t votes_up, votes_all; /* as the cluster counts them now */
+    const char *busy;             /* "cau", NULL when nothing is (O26) */
+    uint32_t migrations_parallel; /* O19: the inventory's until observed */
     uint64_t bandwidth_mib_s;
     bool storage_known, storage_clean, storage_rack_aware; /* O21 */
 };
@@ -65,15 +72,21 @@ struct fleet_health {
 struct fleet {
     struct arena arena;
     const struct inventory *inv;
-    struct fleet_node *nodes;         /* as in inv */
-    struct { struct fleet_vm *items; uint32_t n, cap; } vms; /* first those of inv, in order; new ones after */
-    uint32_t *by_id;                  /* all VMs, by id */
+    struct fleet_node *nodes; /* as in inv */
+    struct {
+        struct fleet_vm *items;
+        uint32_t n, cap;
+    } vms;           /* first those of inv, in order; new ones after */
+    uint32_t *by_id; /* all VMs, by id */
     uint32_t by_id_cap;
-    struct { struct fleet_class *items; uint32_t n, cap; } classes;
-    time_ms *cluster_seen_at;         /* per cluster; TIME_NEVER: never */
-    struct fleet_health *health;      /* per cluster */
-    uint32_t *sla_parked;             /* per SLA class: parked now */
-    uint32_t round;                   /* of observation */
+    struct {
+        struct fleet_class *items;
+        uint32_t n, cap;
+    } classes;
+    time_ms *cluster_seen_at;    /* per cluster; TIME_NEVER: never */
+    struct fleet_health *health; /* per cluster */
+    uint32_t *sla_parked;        /* per SLA class: parked now */
+    uint32_t round;              /* of observation */
 };
 
 int fleet_init(struct fleet *f, const struct inventory *inv, struct err *err);
@@ -96,11 +109,18 @@ void fleet_park(struct fleet *f, uint32_t vm, bool parked);
  * observed nodes are looked up in the view's groups, and if not there marked
  * gone. VMs with a promise are left to the engine. Changes by others that
  * matter are told to `changed` (may be NULL). `storage` may be NULL. */
-enum fleet_change { CHANGE_FOREIGN_MOVE, CHANGE_MEMORY_GREW, CHANGE_NEW_VM, CHANGE_GONE_VM, CHANGE_NODE_STATE };
+enum fleet_change {
+    CHANGE_FOREIGN_MOVE,
+    CHANGE_MEMORY_GREW,
+    CHANGE_NEW_VM,
+    CHANGE_GONE_VM,
+    CHANGE_NODE_STATE
+};
 typedef void fleet_changed(void *arg, enum fleet_change what, uint32_t vm, uint32_t node);
-int fleet_observe(struct fleet *f, uint32_t cluster, const struct cluster_view *view, const struct storage_view *storage,
-                  const struct vms_seen *vms_per_node, const uint32_t *nodes, uint32_t n_nodes, time_ms at,
-                  fleet_changed *changed, void *arg, struct err *err);
+int fleet_observe(struct fleet *f, uint32_t cluster, const struct cluster_view *view,
+                  const struct storage_view *storage, const struct vms_seen *vms_per_node,
+                  const uint32_t *nodes, uint32_t n_nodes, time_ms at, fleet_changed *changed, void *arg,
+                  struct err *err);
 
 /* Does it hold memory on a node now (running, paused, starting, ...). */
 bool vm_holds_memory(const struct fleet_vm *v);

@@ -19,13 +19,46 @@ enum storage_kind { STORAGE_SHARED, STORAGE_S2D };
 enum quorum_witness { WITNESS_NONE, WITNESS_DISK, WITNESS_SHARE, WITNESS_CLOUD };
 /* O23, best first. */
 enum reserve_rung { RESERVE_FULL, RESERVE_PROTECTED, RESERVE_NONE };
-enum vm_state { VM_RUNNING, VM_OFF, VM_SAVED, VM_PAUSED, VM_STARTING, VM_STOPPING, VM_SAVING, VM_MIGRATING, VM_OTHER };
+enum vm_state {
+    VM_RUNNING,
+    VM_OFF,
+    VM_SAVED,
+    VM_PAUSED,
+    VM_STARTING,
+    VM_STOPPING,
+    VM_SAVING,
+    VM_MIGRATING,
+    VM_OTHER
+};
 enum vm_isolation { ISOLATION_NONE, ISOLATION_TRUSTED_LAUNCH, ISOLATION_VBS, ISOLATION_SNP, ISOLATION_TDX };
-enum vm_busy { VM_IDLE, VM_BUSY_BACKUP, VM_BUSY_CHECKPOINT, VM_BUSY_MERGE, VM_BUSY_MIGRATION, VM_BUSY_EXPORT };
-enum vm_heartbeat { HEARTBEAT_NONE, HEARTBEAT_OK, HEARTBEAT_NO_CONTACT, HEARTBEAT_LOST, HEARTBEAT_ERROR,
-                    HEARTBEAT_DISABLED, HEARTBEAT_PAUSED, HEARTBEAT_UNKNOWN };
+enum vm_busy {
+    VM_IDLE,
+    VM_BUSY_BACKUP,
+    VM_BUSY_CHECKPOINT,
+    VM_BUSY_MERGE,
+    VM_BUSY_MIGRATION,
+    VM_BUSY_EXPORT
+};
+enum vm_heartbeat {
+    HEARTBEAT_NONE,
+    HEARTBEAT_OK,
+    HEARTBEAT_NO_CONTACT,
+    HEARTBEAT_LOST,
+    HEARTBEAT_ERROR,
+    HEARTBEAT_DISABLED,
+    HEARTBEAT_PAUSED,
+    HEARTBEAT_UNKNOWN
+};
 /* O25 */
-enum vm_role { ROLE_NONE, ROLE_DOMAIN_CONTROLLER, ROLE_DNS, ROLE_WITNESS_HOST, ROLE_HGS, ROLE_JUMP_HOST, ROLE_CONTROLLER };
+enum vm_role {
+    ROLE_NONE,
+    ROLE_DOMAIN_CONTROLLER,
+    ROLE_DNS,
+    ROLE_WITNESS_HOST,
+    ROLE_HGS,
+    ROLE_JUMP_HOST,
+    ROLE_CONTROLLER
+};
 
 /* How a node is reached. Strings may be NULL: then the CLI's default holds. */
 struct node_ssh {
@@ -54,9 +87,12 @@ struct vm {
     enum vm_isolation isolation;
     bool dda, gpu, local_disk, passthrough, shared_disk, cpu_compat, auto_failback, replication;
     const char *iso, *key_protector;
-    const char *const *switches; uint32_t n_switches;
-    const uint32_t *owners; uint32_t n_owners;         /* possible owners; none listed = all */
-    const char *const *anti_affinity; uint32_t n_anti; /* class names */
+    const char *const *switches;
+    uint32_t n_switches;
+    const uint32_t *owners;
+    uint32_t n_owners; /* possible owners; none listed = all */
+    const char *const *anti_affinity;
+    uint32_t n_anti; /* class names */
     enum vm_role role;
     const char *sla; /* class name or NULL */
 };
@@ -67,7 +103,8 @@ struct node {
     struct node_ssh ssh;
     const char *model, *firmware, *machine_id, *bmc, *time_source; /* NULL when not known */
     const char *cpu; /* CPU family, compared for VMs without compatibility mode; NULL when not known */
-    const char *const *switches; uint32_t n_switches; /* none listed = not known */
+    const char *const *switches;
+    uint32_t n_switches; /* none listed = not known */
     uint64_t memory_mib, host_reserve_mib;
     uint32_t cpus, vote;
     const char *fault_domain; /* never NULL: a node without one is its own */
@@ -79,13 +116,16 @@ struct cluster {
     enum storage_kind storage;
     enum quorum_witness witness;
     bool rack_aware, stretched, enforced_anti_affinity, optimisation_off;
-    enum reserve_rung reserve;      /* policy: the rung that must hold */
-    uint32_t max_out;               /* K_c */
-    uint32_t migrations_parallel;   /* as the cluster has it (O19) */
-    uint64_t bandwidth_mib_s;       /* of migration, per node */
-    const char *const *hard_classes; uint32_t n_hard; /* anti-affinity classes declared hard (O24) */
-    uint32_t *nodes; uint32_t n_nodes;
-    uint32_t *vms; uint32_t n_vms;
+    enum reserve_rung reserve;    /* policy: the rung that must hold */
+    uint32_t max_out;             /* K_c */
+    uint32_t migrations_parallel; /* as the cluster has it (O19) */
+    uint64_t bandwidth_mib_s;     /* of migration, per node */
+    const char *const *hard_classes;
+    uint32_t n_hard; /* anti-affinity classes declared hard (O24) */
+    uint32_t *nodes;
+    uint32_t n_nodes;
+    uint32_t *vms;
+    uint32_t n_vms;
 };
 
 /* A service class of VMs: must-restart ones are what rung `protected` protects
@@ -102,10 +142,14 @@ struct inventory {
     uint32_t clock_factor; /* 1 unless `lab` */
     time_ms clock_anchor;
     bool lab;
-    struct cluster *clusters; uint32_t n_clusters;
-    struct node *nodes; uint32_t n_nodes;
-    struct vm *vms; uint32_t n_vms;
-    struct sla_class *sla_classes; uint32_t n_sla_classes; /* by name */
+    struct cluster *clusters;
+    uint32_t n_clusters;
+    struct node *nodes;
+    uint32_t n_nodes;
+    struct vm *vms;
+    uint32_t n_vms;
+    struct sla_class *sla_classes;
+    uint32_t n_sla_classes; /* by name */
 };
 
 /* Read inventory JSON. ERR_INVALID names file:line:column: unknown or
@@ -113,7 +157,8 @@ struct inventory {
  * `lab`, ... On failure *ret_inv is untouched. */
 int inventory_read(const struct json_doc *doc, struct inventory **ret_inv, struct err *err);
 /* The same for an inventory inside another document (a plan). */
-int inventory_read_value(const struct json_doc *doc, const json *value, struct inventory **ret_inv, struct err *err);
+int inventory_read_value(const struct json_doc *doc, const json *value, struct inventory **ret_inv,
+                         struct err *err);
 void inventory_free(struct inventory *inv);
 /* Write it as inventory JSON that reads back equal. */
 void inventory_write(struct json_writer *w, const char *key, const struct inventory *inv);

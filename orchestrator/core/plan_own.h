@@ -9,7 +9,7 @@ struct json_writer;
 /* What the planner thinks of one node of the inventory. */
 struct candidate {
     bool in_scope, compliant, planned;
-    bool out_of_plan;   /* refused; rule and refusal say why */
+    bool out_of_plan;  /* refused; rule and refusal say why */
     bool confidential; /* hosts confidential VMs: early (P3) */
     uint32_t stratum;  /* model x firmware x confidential */
     uint32_t wave, order, batch;

@@ -7,10 +7,26 @@
 #include "orchestrator/core/fleet.h"
 #include "orchestrator/core/rollout.h"
 
-struct estimate { dur_ms p5, p50, p95; };
+struct estimate {
+    dur_ms p5, p50, p95;
+};
 
-enum predict_step { PREDICT_STAGE, PREDICT_PAUSE, PREDICT_MOVE_GROUPS, PREDICT_PARK, PREDICT_STORAGE, PREDICT_VMMS, PREDICT_INSTALL,
-                    PREDICT_REMOVE, PREDICT_REBOOT, PREDICT_VERIFY, PREDICT_RESUME, PREDICT_UNPARK, PREDICT_RESYNC, PREDICT_STEPS };
+enum predict_step {
+    PREDICT_STAGE,
+    PREDICT_PAUSE,
+    PREDICT_MOVE_GROUPS,
+    PREDICT_PARK,
+    PREDICT_STORAGE,
+    PREDICT_VMMS,
+    PREDICT_INSTALL,
+    PREDICT_REMOVE,
+    PREDICT_REBOOT,
+    PREDICT_VERIFY,
+    PREDICT_RESUME,
+    PREDICT_UNPARK,
+    PREDICT_RESYNC,
+    PREDICT_STEPS
+};
 
 /* Sums and the like, each percentile by itself: wide, never too narrow. */
 struct estimate estimate_add(struct estimate a, struct estimate b);

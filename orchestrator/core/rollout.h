@@ -5,7 +5,14 @@
 
 #include "orchestrator/core/inventory.h"
 
-enum gate_type { GATE_TIME_SYNC, GATE_BACKUP_AGENT, GATE_CLUSTER_HEALTH, GATE_VM_HEARTBEAT, GATE_MANUAL, GATE_TYPES };
+enum gate_type {
+    GATE_TIME_SYNC,
+    GATE_BACKUP_AGENT,
+    GATE_CLUSTER_HEALTH,
+    GATE_VM_HEARTBEAT,
+    GATE_MANUAL,
+    GATE_TYPES
+};
 enum gate_scope { SCOPE_NODE, SCOPE_CLUSTER, SCOPE_WAVE };
 enum gate_on_fail { ON_FAIL_HALT, ON_FAIL_ROLLBACK };
 enum gate_when { GATE_BEFORE = 1, GATE_AFTER = 2, GATE_BOTH = 3 };
@@ -28,10 +35,22 @@ struct gate {
     uint32_t stratum_max;   /* time_sync */
 };
 
-struct wave_entry { uint32_t number; bool percent; }; /* of the whole list; the last repeats */
-struct span { time_ms from, to; };                    /* windows and freezes, resolved to UTC */
-struct consent { const char *vm, *person, *ticket; enum park_method method; bool checkpoint; time_ms expires; };
-struct waiver { const char *what, *cluster, *person, *ticket; }; /* what: "reserve_none", "reserve_protected", "rollback_unproved", "s2d_rack", "rollback_outside_window" */
+struct wave_entry {
+    uint32_t number;
+    bool percent;
+}; /* of the whole list; the last repeats */
+struct span {
+    time_ms from, to;
+}; /* windows and freezes, resolved to UTC */
+struct consent {
+    const char *vm, *person, *ticket;
+    enum park_method method;
+    bool checkpoint;
+    time_ms expires;
+};
+struct waiver {
+    const char *what, *cluster, *person, *ticket;
+}; /* what: "reserve_none", "reserve_protected", "rollback_unproved", "s2d_rack", "rollback_outside_window" */
 
 /* The package, from `patch add`. */
 struct patch {
@@ -46,20 +65,29 @@ struct rollout {
     struct arena arena;
     const char *name;
     struct patch patch;
-    const char *const *clusters; uint32_t n_clusters; /* scope; none = all */
-    const char *const *nodes; uint32_t n_nodes;       /* scope; none = all of the clusters */
-    const char *const *exclude; uint32_t n_exclude;
-    struct wave_entry *waves; uint32_t n_waves;
-    struct gate *gates; uint32_t n_gates;
-    struct span *windows; uint32_t n_windows; /* none = always */
-    struct span *freezes; uint32_t n_freezes;
-    struct consent *consents; uint32_t n_consents;
-    struct waiver *waivers; uint32_t n_waivers;
+    const char *const *clusters;
+    uint32_t n_clusters; /* scope; none = all */
+    const char *const *nodes;
+    uint32_t n_nodes; /* scope; none = all of the clusters */
+    const char *const *exclude;
+    uint32_t n_exclude;
+    struct wave_entry *waves;
+    uint32_t n_waves;
+    struct gate *gates;
+    uint32_t n_gates;
+    struct span *windows;
+    uint32_t n_windows; /* none = always */
+    struct span *freezes;
+    uint32_t n_freezes;
+    struct consent *consents;
+    uint32_t n_consents;
+    struct waiver *waivers;
+    uint32_t n_waivers;
     struct {
         uint32_t failures_per_wave, failures_per_run; /* nodes */
         uint32_t deviations_max;
-        uint32_t max_out_fleet;   /* K_g */
-        uint32_t moves_per_vm;    /* B */
+        uint32_t max_out_fleet; /* K_g */
+        uint32_t moves_per_vm;  /* B */
         uint32_t rollback_moves_per_vm;
         uint32_t evidence_percent, evidence_vms_min;
         bool stop_vmms, rehearse, planner_may_approve, bitlocker_suspend;
@@ -78,7 +106,8 @@ struct rollout {
  * (io does: files and time zones are the world's). ERR_INVALID by
  * file:line:column. Naming a gate type that is not built in is refused. */
 int rollout_read(const struct json_doc *doc, struct rollout **ret_rollout, struct err *err);
-int rollout_read_value(const struct json_doc *doc, const json *value, struct rollout **ret_rollout, struct err *err);
+int rollout_read_value(const struct json_doc *doc, const json *value, struct rollout **ret_rollout,
+                       struct err *err);
 void rollout_free(struct rollout *r);
 void rollout_write(struct json_writer *w, const char *key, const struct rollout *r);
 /* `cluster` NULL: a waiver that needs no cluster. One that names no cluster
@@ -94,6 +123,7 @@ const char *park_method_name(enum park_method m); /* "shutdown", "save" */
 /* Cut n nodes by `serial` rules (exact integers; percentages of the whole n,
  * rounded down, at least 1; the last entry repeats). Fills ret_sizes (arena),
  * their sum is n. */
-int rollout_cut(const struct rollout *r, uint32_t n, struct arena *a, uint32_t **ret_sizes, uint32_t *ret_n, struct err *err);
+int rollout_cut(const struct rollout *r, uint32_t n, struct arena *a, uint32_t **ret_sizes, uint32_t *ret_n,
+                struct err *err);
 
 #endif

@@ -21,12 +21,16 @@ static struct inventory *make_inventory(void)
         "\"fault_domain\":\"r1\"},"
         "{\"id\":\"c\",\"cluster\":\"k\",\"memory_mib\":110,\"host_reserve_mib\":10,\"build\":\"1.1\","
         "\"fault_domain\":\"r2\"}],"
-        "\"vms\":[" VM(1, "a", 30, ",\"anti_affinity\":[\"h\",\"s\",\"domain:d\"]") "," VM(2, "b", 20, ",\"anti_affinity\":[\"h\"]") "," VM(
-            3, "c", 10,
-            ",\"anti_affinity\":[\"s\"]") "," VM(4, "c", 10,
-                                                 ",\"anti_affinity\":[\"domain:d\"]") "," VM(5, "c", 60,
-                                                                                             ",\"state\":"
-                                                                                             "\"off\"") "]}");
+        "\"vms\":[" VM(1, "a", 30, ",\"anti_affinity\":[\"h\",\"s\",\"domain:d\"]") "," VM(
+            2, "b", 20,
+            ",\"anti_affinity\":[\"h\"]") "," VM(3, "c", 10,
+                                                 ",\"anti_affinity\":[\"s\"]") "," VM(4, "c", 10,
+                                                                                      ",\"anti_affinity\":["
+                                                                                      "\"domain:d\"]") "," VM(5,
+                                                                                                              "c",
+                                                                                                              60,
+                                                                                                              ",\"state\":"
+                                                                                                              "\"off\"") "]}");
 }
 
 enum { A, B, C };
