@@ -265,9 +265,9 @@ static bool answer_probe(struct backend_plan *b, const struct world_entry *w, st
         return false;
     ev->type = EV_OP_RESULT;
     if (op == NULL) {
-        rec->op = w->op.text;
+        rec->op = arena_str(&b->arena, w->op.text); /* outlives the entry */
         rec->state = OP_NONE;
-        return true;
+        return rec->op != NULL;
     }
     world_record(b, op, w->node, rec);
     if (op->state == OP_UNKNOWN)

@@ -55,7 +55,8 @@ static void claim_unknown(struct engine *e, struct engine_node *n, const char *w
 static void claim_distrust(struct engine *e, struct engine_node *n, const char *why)
 {
     n->refused = true;
-    n->claimed = false;
+    n->claimed = n->staging = false;
+    ask_drop_node(e, n->ix);
     e->fleet.nodes[n->ix].out |= OUT_UNCLAIMED;
     FILL(n->reason, why);
     claim_unknown(e, n, SAY(e, "%s", n->reason));

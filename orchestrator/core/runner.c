@@ -67,7 +67,7 @@ int runner_replay(struct runner *r, const struct event *ev, const char *recorded
     if (now.failed)
         rc = err_set(err, ERR_NOMEM, "replay");
     else if (strcmp(buf_text(&now), recorded_commands) != 0)
-        rc = err_set(err, ERR_DIVERGED, "%s at %lld: recorded %.400s, now %.400s", event_type_name(ev->type),
+        rc = err_set(err, ERR_DIVERGED, "%s at %lld: recorded %.300s, now %.500s", event_type_name(ev->type),
                      (long long)ev->at, recorded_commands, buf_text(&now));
     buf_clear(&now);
     note_end(r);

@@ -1,0 +1,396 @@
+/* The world is not as it was thought to be: what is left on a node, what others do, what does not come back. */
+#include "tests/scenarios/scenario.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct fleet_words words = {
+    .seed = 5, .clusters = 1, .nodes = 4, .vms = 2, .node_mib = 65536, .vm_mib_min = 2048, .vm_mib_max = 4096
+};
+#define BUDGET ",\"policy\":{\"failures_per_wave\":4,\"failures_per_run\":4}"
+
+static uint32_t times_left; /* of the meddling under test */
+
+static uint32_t first_of(const struct scenario *s)
+{
+    return s->plan->nodes[s->plan->waves[0].nodes[0]].node;
+}
+
+static struct scenario *run_with(const char *more, void (*meddle)(struct scenario *, struct plan_answer *),
+                                 uint32_t times)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", more);
+
+    times_left = times;
+    s->meddle = meddle;
+    scenario_start(s);
+    scenario_run(s);
+    return s;
+}
+
+static void expect(struct scenario *s, enum run_state run, enum node_end end, const char *reason)
+{
+    struct node_view v = engine_node(s->engine, first_of(s));
+
+    if (engine_run(s->engine).state != run || v.end != end || strstr(v.reason, reason) == NULL)
+        fail_msg("run %s, node %s (%s)\n%s", run_states[engine_run(s->engine).state].name,
+                 node_end_names[v.end], v.reason, buf_text(&s->notes));
+    scenario_replays(s);
+    scenario_free(s);
+}
+
+static bool about(const struct plan_answer *a, enum observe_what what)
+{
+    return a->cause == CMD_OBSERVE && a->ev->u.observed.what == what && a->ev->u.observed.ok;
+}
+
+static bool observes(const struct scenario *s, const struct plan_answer *a, enum observe_what what)
+{
+    return about(a, what) && a->node == first_of(s) && times_left > 0 && times_left-- > 0;
+}
+
+static struct empty_left left = { "vm", "00000000-0000-4000-8000-0000000000ff", "stranger", "runs here" };
+
+static void something_left(struct scenario *s, struct plan_answer *a)
+{
+    if (!observes(s, a, OBSERVE_EMPTY))
+        return;
+    a->ev->u.observed.empty.empty = false;
+    a->ev->u.observed.empty.left = &left;
+    a->ev->u.observed.empty.n_left = 1;
+}
+
+/* A VM that came in between is moved by a new proof; one that never goes ends the node's drain (O2). */
+static void test_not_empty(void **state)
+{
+    (void)state;
+    left.kind = "vm";
+    expect(run_with(BUDGET, something_left, 1), RUN_FINISHED, NODE_DONE, "");
+    expect(run_with(BUDGET, something_left, 99), RUN_FINISHED, NODE_RETURNED,
+           "O2: the node is not empty: stranger");
+    left.kind = "csv";
+    expect(run_with(BUDGET, something_left, 1), RUN_FINISHED, NODE_DONE, "");
+    expect(run_with(BUDGET, something_left, 99), RUN_FINISHED, NODE_RETURNED, "O2");
+}
+
+static void no_answer(struct scenario *s, struct plan_answer *a)
+{
+    if (observes(s, a, OBSERVE_EMPTY))
+        a->ev->u.observed.ok = false;
+}
+
+static void test_does_not_tell_whether_empty(void **state)
+{
+    (void)state;
+    expect(run_with(BUDGET, no_answer, 2), RUN_FINISHED, NODE_DONE, "");
+    expect(run_with(BUDGET, no_answer, 99), RUN_FINISHED, NODE_RETURNED, "O2");
+}
+
+static void stage_fails(struct scenario *s, struct plan_answer *a)
+{
+    if (a->cause == CMD_STAGE && a->node == first_of(s) && times_left > 0 && times_left-- > 0) {
+        a->ev->u.staged.ok = false;
+        a->ev->u.staged.text = "no space";
+    }
+}
+
+static void test_staging_fails(void **state)
+{
+    (void)state;
+    expect(run_with(BUDGET, stage_fails, 2), RUN_FINISHED, NODE_DONE, "");
+    expect(run_with(BUDGET, stage_fails, 99), RUN_FINISHED, NODE_SET_ASIDE, "no space");
+}
+
+static void servicing(struct scenario *s, struct plan_answer *a)
+{
+    if (observes(s, a, OBSERVE_FACTS))
+        a->ev->u.observed.facts.servicing_idle = false;
+}
+
+static void other_cluster(struct scenario *s, struct plan_answer *a)
+{
+    if (observes(s, a, OBSERVE_FACTS))
+        a->ev->u.observed.facts.cluster = "another";
+}
+
+static void no_facts(struct scenario *s, struct plan_answer *a)
+{
+    if (observes(s, a, OBSERVE_FACTS))
+        a->ev->u.observed.ok = false;
+}
+
+static void test_facts_say_no(void **state)
+{
+    (void)state;
+    expect(run_with(BUDGET, servicing, 3), RUN_FINISHED, NODE_DONE, "");
+    expect(run_with(BUDGET, servicing, 99), RUN_FINISHED, NODE_SET_ASIDE, "O26");
+    expect(run_with(BUDGET, other_cluster, 1), RUN_FINISHED, NODE_SET_ASIDE, "I16");
+    expect(run_with(BUDGET, no_facts, 3), RUN_FINISHED, NODE_DONE, "");
+    expect(run_with(BUDGET, no_facts, 99), RUN_FINISHED, NODE_SET_ASIDE, "no facts");
+}
+
+static void bitlocker_on(struct scenario *s, struct plan_answer *a)
+{
+    (void)s;
+    if (about(a, OBSERVE_FACTS))
+        a->ev->u.observed.facts.bitlocker_os_volume = "on";
+}
+
+/* Reported when checking; suspended for the one reboot where the rollout says so (O12). */
+static void test_bitlocker(void **state)
+{
+    struct scenario *s = run_with(",\"policy\":{\"bitlocker_suspend\":true}", bitlocker_on, 0);
+
+    (void)state;
+    check_run(s, RUN_FINISHED);
+    for (uint32_t i = 0; i < 4; i++)
+        assert_int_equal(backend_plan_effects(s->world, i, "bitlocker_suspend"), 1);
+    assert_non_null(strstr(buf_text(&s->notes), "BitLocker"));
+    scenario_free(s);
+    s = run_with("", bitlocker_on, 0);
+    assert_int_equal(backend_plan_effects(s->world, first_of(s), "bitlocker_suspend"), 0);
+    scenario_free(s);
+}
+
+static void csv_gone(struct scenario *s, struct plan_answer *a)
+{
+    static struct view_csv csv = { "csv1", "Volume1", "n00-00", false };
+
+    if (about(a, OBSERVE_CLUSTER) && engine_node(s->engine, first_of(s)).phase == NODE_RESUMING) {
+        a->ev->u.observed.view.csvs = &csv;
+        a->ev->u.observed.view.n_csvs = 1;
+    }
+}
+
+/* A volume that was healthy before the drain is not: the node stays out (O12). */
+static void test_csv_not_as_before(void **state)
+{
+    (void)state;
+    expect(run_with(BUDGET, csv_gone, 0), RUN_FINISHED, NODE_STUCK, "O12: a cluster shared volume");
+}
+
+static void never_up(struct scenario *s, struct plan_answer *a)
+{
+    struct cluster_view *v = &a->ev->u.observed.view;
+
+    if (!about(a, OBSERVE_CLUSTER) || engine_node(s->engine, first_of(s)).phase != NODE_SETTLING)
+        return;
+    for (uint32_t i = 0; i < v->n_nodes; i++)
+        if (strcmp(v->nodes[i].id, s->plan->inv->nodes[first_of(s)].id) == 0)
+            v->nodes[i].state = SEEN_JOINING;
+}
+
+static void test_never_up_again(void **state)
+{
+    (void)state;
+    expect(run_with(BUDGET, never_up, 0), RUN_FINISHED, NODE_STUCK, "I17");
+}
+
+static void half_a_picture(struct scenario *s, struct plan_answer *a)
+{
+    (void)s;
+    if (about(a, OBSERVE_CLUSTER) && times_left > 0 && times_left-- > 0)
+        a->ev->u.observed.n_vms_nodes--;
+}
+
+static void no_picture(struct scenario *s, struct plan_answer *a)
+{
+    (void)s;
+    if (about(a, OBSERVE_CLUSTER) && times_left > 0 && times_left-- > 0)
+        a->ev->u.observed.ok = false;
+}
+
+/* Half a picture is none: it is asked for again, and nothing is drained on it. */
+static void test_pictures(void **state)
+{
+    (void)state;
+    expect(run_with(BUDGET, half_a_picture, 3), RUN_FINISHED, NODE_DONE, "");
+    expect(run_with(BUDGET, no_picture, 3), RUN_FINISHED, NODE_DONE, "");
+}
+
+static struct inventory *with_pinned_vm(void)
+{
+    struct buf text = BUF_INIT, pinned = BUF_INIT;
+    struct inventory *inv;
+    const char *at;
+
+    small_fleet_json(&words, &text);
+    at = strstr(buf_text(&text), "\"dirty_mib_s\"");
+    buf_add(&pinned, text.data, (size_t)(at - text.data));
+    buf_str(&pinned, "\"local_disk\":true,");
+    buf_str(&pinned, at);
+    inv = inventory_of(buf_text(&pinned));
+    buf_clear(&text);
+    buf_clear(&pinned);
+    return inv;
+}
+
+#define CONSENT                                                                                           \
+    ",\"consents\":[{\"vm\":\"00000000-0000-4000-8000-000000000000\",\"method\":\"shutdown\",\"person\":" \
+    "\"owner\","                                                                                          \
+    "\"ticket\":\"CHG2\",\"checkpoint\":true,\"expires\":\"2026-01-01T00:00:00Z\"}]"
+
+/* Parked with a checkpoint: merged before the node counts as done; what fails on the way is said (O4, I9). */
+static void test_parking_goes_wrong(void **state)
+{
+    static const struct {
+        const char *action;
+        uint32_t times;
+        enum node_end end;
+        const char *reason;
+    } rows[] = {
+        { "park_vm", 0, NODE_DONE, "" },   { "park_vm", 9, NODE_RETURNED, "could not be parked" },
+        { "unpark_vm", 1, NODE_DONE, "" }, { "unpark_vm", 9, NODE_SET_ASIDE, "did not come back" },
+        { "merge", 1, NODE_DONE, "" },     { "merge", 9, NODE_SET_ASIDE, "O4: a checkpoint was not merged" },
+    };
+
+    (void)state;
+    for (uint32_t i = 0; i < TABLE_LEN(rows); i++) {
+        struct scenario *s = scenario_of(with_pinned_vm(), "[\"100%\"]", CONSENT BUDGET);
+        uint32_t home =
+            s->plan->inv->vms[inventory_vm(s->plan->inv, "00000000-0000-4000-8000-000000000000")].home;
+        struct fault *f = scenario_fault(s, NULL, rows[i].action, "failed");
+        struct node_view v;
+
+        f->times = rows[i].times;
+        scenario_start(s);
+        scenario_run(s);
+        v = engine_node(s->engine, home);
+        if (v.end != rows[i].end || strstr(v.reason, rows[i].reason) == NULL)
+            fail_msg("%s x%u: %s (%s)", rows[i].action, rows[i].times, node_end_names[v.end], v.reason);
+        if (rows[i].end == NODE_DONE)
+            assert_int_equal(backend_plan_effects(s->world, home, "merge"), 1);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
+/* Identity and host key: a refused node is set aside before its turn, unknown while it is out; a person may ask again. */
+static void test_refused_nodes(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+    struct event ev = { .type = EV_NODE_REFUSED, .node = first_of(s), .cluster = IX_NONE };
+
+    (void)state;
+    ev.u.refused.code = ERR_HOSTKEY;
+    scenario_start(s);
+    scenario_until(s, s->plan->inv->nodes[first_of(s)].id, NODE_STAGING);
+    check_ok(scenario_event(s, &ev), &s->err);
+    expect(s, RUN_RUNNING, NODE_SET_ASIDE, "host key");
+
+    s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+    scenario_start(s);
+    scenario_until(s, s->plan->inv->nodes[first_of(s)].id, NODE_STOPPING_VMMS);
+    check_ok(scenario_event(s, &ev), &s->err);
+    assert_true(engine_node(s->engine, first_of(s)).unknown);
+    check_ok(scenario_verb(s, VERB_RETRY, s->plan->inv->nodes[first_of(s)].id), &s->err);
+    scenario_run(s);
+    expect(s, RUN_FINISHED, NODE_DONE, "");
+}
+
+/* The command was in the log and never went out: probed, never seen, sent once, under its own id (C.3). */
+static uint32_t dropped;
+static struct backend *inner;
+
+static void drop_install(struct backend *b, const struct command *c)
+{
+    (void)b;
+    if (c->type == CMD_OP_START && strcmp(c->action, "install") == 0 && dropped++ == 0)
+        return;
+    inner->submit(inner, c);
+}
+
+static void test_lost_between_log_and_wire(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+    struct backend cut = { drop_install };
+
+    (void)state;
+    dropped = 0;
+    inner = backend_plan_backend(s->world);
+    s->runner.backend = &cut;
+    scenario_start(s);
+    while (dropped == 0)
+        assert_true(scenario_step(s));
+    scenario_crash(s);
+    scenario_run(s);
+    assert_int_equal(backend_plan_effects(s->world, first_of(s), "install"), 1);
+    expect(s, RUN_FINISHED, NODE_DONE, "");
+}
+
+/* A node tells of an operation that this log never meant: unknown until a person has looked (stale copy, C.6). */
+static void test_foreign_operation(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+    struct op_record rec = {
+        .op = "r1/n00-00/7/pause/1", .action = "pause", .state = OP_DONE, .outcome = OUTCOME_OK
+    };
+    struct event ev = { .type = EV_NODE_CLAIMED, .node = first_of(s), .cluster = IX_NONE };
+    char op[64];
+
+    (void)state;
+    snprintf(op, sizeof op, "r1/%s/7/pause/1", s->plan->inv->nodes[first_of(s)].id);
+    rec.op = op;
+    ev.u.claimed.boot_id = "boot";
+    ev.u.claimed.ops = &rec;
+    ev.u.claimed.n_ops = 1;
+    scenario_start(s);
+    check_ok(scenario_event(s, &ev), &s->err);
+    assert_true(engine_node(s->engine, first_of(s)).unknown);
+    scenario_run(s);
+    check_run(s, RUN_HOLDING);
+    assert_int_equal(backend_plan_effects(s->world, first_of(s), "pause"), 0);
+    memset(&ev.u, 0, sizeof ev.u);
+    ev.type = EV_VERB;
+    ev.u.verb.verb = VERB_DECIDE;
+    ev.u.verb.person = "anna";
+    ev.u.verb.decision = WITNESS_SAYS_NOT_DONE;
+    check_ok(scenario_event(s, &ev), &s->err);
+    scenario_run(s);
+    expect(s, RUN_FINISHED, NODE_DONE, "");
+}
+
+static void witness_running(struct scenario *s, struct plan_answer *a)
+{
+    (void)s;
+    if (a->cause == CMD_OP_PROBE && times_left > 0 && times_left-- > 0)
+        a->ev->u.op_result.record.witness = WITNESS_SAYS_RUNNING;
+}
+
+/* TrustedInstaller goes on after its driver was ended: waited for, not begun again (O10). */
+static void test_still_running(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+    struct fault *f = scenario_fault(s, NULL, "install", NULL);
+
+    (void)state;
+    f->silent = f->no_journal = true;
+    times_left = 3;
+    s->meddle = witness_running;
+    scenario_start(s);
+    scenario_run(s);
+    assert_int_equal(backend_plan_effects(s->world, first_of(s), "install"), 1);
+    expect(s, RUN_FINISHED, NODE_DONE, "");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_not_empty),
+        cmocka_unit_test(test_does_not_tell_whether_empty),
+        cmocka_unit_test(test_staging_fails),
+        cmocka_unit_test(test_facts_say_no),
+        cmocka_unit_test(test_bitlocker),
+        cmocka_unit_test(test_csv_not_as_before),
+        cmocka_unit_test(test_never_up_again),
+        cmocka_unit_test(test_pictures),
+        cmocka_unit_test(test_parking_goes_wrong),
+        cmocka_unit_test(test_refused_nodes),
+        cmocka_unit_test(test_lost_between_log_and_wire),
+        cmocka_unit_test(test_foreign_operation),
+        cmocka_unit_test(test_still_running),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
