@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#define UNTIL_MS 30000
+#define UNTIL_MS 90000
 
 int ssh_world_open(void **state)
 {

@@ -31,7 +31,7 @@ int ssh_world_end(void **state);   /* everything must have been closed by the te
 
 /* A target at that sshd with its key pinned and short time limits. */
 struct ssh_target ssh_world_target(const struct ssh_world *w, const struct sshd_bed *d);
-/* Turn the loop until `done(arg)`; fails the test after 30 s. */
+/* Turn the loop until `done(arg)`; fails the test after 90 s. */
 void ssh_world_until(struct ssh_world *w, bool (*done)(void *arg), void *arg);
 /* Turn the loop for so long, or until `done`; for things that must not happen. */
 void ssh_world_turn(struct ssh_world *w, dur_ms for_ms);

@@ -109,6 +109,8 @@ static bool is_over(void *arg)
     return ((struct seen_payload *)arg)->ends > 0;
 }
 
+static dur_ms stall_ms = 30000, give_up_ms = 120000; /* shorter where that is the story */
+
 static void payload_begin(struct ssh_world *w, struct seen_payload *p, const struct ssh_target *t,
                           const struct package *k, uint64_t link_bytes_s, struct rate *fleet)
 {
@@ -119,8 +121,8 @@ static void payload_begin(struct ssh_world *w, struct seen_payload *p, const str
                                            .sha256 = k->sha256,
                                            .link_bytes_s = link_bytes_s,
                                            .fleet_rate = fleet,
-                                           .stall_ms = 2000,
-                                           .give_up_ms = 4000,
+                                           .stall_ms = stall_ms,
+                                           .give_up_ms = give_up_ms,
                                            .on_progress = on_progress,
                                            .on_retry = on_retry,
                                            .on_end = on_payload_end,
@@ -211,14 +213,16 @@ static void test_a_frozen_transfer_is_begun_again(void **state)
     assert_int_equal(fault_proxy_new(w->loop, address, 40022, t.address, t.port, &proxy), 0);
     t.address = address;
     t.port = 40022;
+    stall_ms = 3000;
     payload_begin(w, &p, &t, &k, 0, NULL);
+    stall_ms = 30000;
     for (int i = 0; i < 10000 && p.sent < 2 * MIB; i++)
         loop_turn(w->loop, 50);
     assert_int_equal(p.ends, 0);
     fault_proxy_set(proxy, &(struct fault_proxy_faults){ .frozen = true });
     for (int i = 0; i < 1000 && p.retries == 0; i++)
         loop_turn(w->loop, 50);
-    assert_int_equal(p.retries, 1);
+    assert_true(p.retries >= 1);
     check_contains(p.why.text, "no progress");
     fault_proxy_set(proxy, &(struct fault_proxy_faults){ .frozen = false });
     ssh_world_until(w, is_over, &p);
@@ -312,7 +316,9 @@ static void test_gives_up_after_its_time(void **state)
 
     package_make(w, &k, "nowhere.msu", MIB);
     t.port = 1;
+    give_up_ms = 4000;
     payload_begin(w, &p, &t, &k, 0, NULL);
+    give_up_ms = 120000;
     ssh_world_until(w, is_over, &p);
     check_over(&p, ERR_TIMEOUT);
     assert_true(p.retries > 3);
