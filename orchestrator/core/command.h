@@ -16,16 +16,16 @@
 #include "schema/arena.h"
 #include "schema/list.h"
 
-#define COMMAND_MAP(X)                                                                                  \
-    X(CLAIM, "claim")       /* connect if need be, hello, claim -> NODE_CLAIMED / NODE_REFUSED / NODE_LOST */ \
-    X(OBSERVE, "observe")   /* -> OBSERVED with the same `ask` */                                        \
-    X(STAGE, "stage")       /* package onto the node -> STAGED */                                        \
-    X(OP_START, "op_start") /* -> OP_RESULT, or NODE_LOST */                                             \
-    X(OP_PROBE, "op_probe") /* op.status, and op.witness if unknown -> OP_RESULT */                      \
-    X(OP_CANCEL, "op_cancel")                                                                           \
-    X(OP_ACK, "op_ack")     /* no event */                                                               \
-    X(NOTE, "note")         /* no event: a decision, deviation or warning for people, in the log */      \
-    X(END, "end")           /* no event: the run has come to rest; the runner may stop */
+#define COMMAND_MAP(X)                                                                                      \
+    X(CLAIM, "claim")     /* connect if need be, hello, claim -> NODE_CLAIMED / NODE_REFUSED / NODE_LOST */ \
+    X(OBSERVE, "observe") /* -> OBSERVED with the same `ask` */                                             \
+    X(STAGE, "stage")     /* package onto the node -> STAGED */                                             \
+    X(OP_START, "op_start") /* -> OP_RESULT, or NODE_LOST */                                                \
+    X(OP_PROBE, "op_probe") /* op.status, and op.witness if unknown -> OP_RESULT */                         \
+    X(OP_CANCEL, "op_cancel")                                                                               \
+    X(OP_ACK, "op_ack") /* no event */                                                                      \
+    X(NOTE, "note")     /* no event: a decision, deviation or warning for people, in the log */             \
+    X(END, "end")       /* no event: the run has come to rest; the runner may stop */
 
 enum command_type {
 #define X(name, text) CMD_##name,
@@ -38,22 +38,24 @@ enum note_kind { NOTE_DECISION, NOTE_DEVIATION, NOTE_WARNING, NOTE_GATE };
 
 struct command {
     enum command_type type;
-    uint32_t node, cluster; /* IX_NONE where none */
-    uint64_t ask;           /* OBSERVE */
-    enum observe_what what; /* OBSERVE */
-    const char *op;         /* OP_* */
-    const char *action;     /* OP_START */
-    const char *args;       /* OP_START, OBSERVE: JSON text of an object, canonical */
+    uint32_t node, cluster;   /* IX_NONE where none */
+    uint64_t ask;             /* OBSERVE */
+    enum observe_what what;   /* OBSERVE */
+    const char *op;           /* OP_* */
+    const char *action;       /* OP_START */
+    const char *args;         /* OP_START, OBSERVE: JSON text of an object, canonical */
     const char *precondition; /* OP_START: JSON text or NULL */
-    uint32_t receiver;      /* OP_START of move_vm: whose agent must accept first; else IX_NONE */
-    uint64_t memory_mib;    /* same */
-    dur_ms limit_ms;        /* CLAIM, OP_START, STAGE, OBSERVE */
-    enum note_kind note; const char *rule, *text; /* NOTE */
+    uint32_t receiver;        /* OP_START of move_vm: whose agent must accept first; else IX_NONE */
+    uint64_t memory_mib;      /* same */
+    dur_ms limit_ms;          /* CLAIM, OP_START, STAGE, OBSERVE */
+    enum note_kind note;
+    const char *rule, *text; /* NOTE */
 };
 
 struct command_list {
     struct arena arena;
-    struct command *items; uint32_t n, cap;
+    struct command *items;
+    uint32_t n, cap;
 };
 const char *command_type_name(enum command_type t);
 void command_list_reset(struct command_list *l); /* keeps memory */

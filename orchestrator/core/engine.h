@@ -36,30 +36,49 @@ struct run_view {
     const char *hold_verb;   /* "promote", "resume", ... */
     const char *run, *controller;
     uint64_t epoch;
-    uint32_t wave;           /* current, from 0 */
+    uint32_t wave; /* current, from 0 */
     uint32_t failures, deviations;
-    time_ms started, ended;  /* 0: not yet */
+    time_ms started, ended; /* 0: not yet */
     struct estimate remaining;
-    const char *end_text;    /* why it ended as it did; one sentence */
-    bool fenced;             /* another controller holds a node: this one has stopped, the run has not */
-    bool stopped;            /* CONTROLLER_STOP or fenced: only CONTROLLER_START is taken */
-    bool at_rest;            /* an END was sent and nothing has moved since */
-    bool unfinished;         /* some node in scope is neither done nor compliant (exit code of a finished run) */
+    const char *end_text; /* why it ended as it did; one sentence */
+    bool fenced;          /* another controller holds a node: this one has stopped, the run has not */
+    bool stopped;         /* CONTROLLER_STOP or fenced: only CONTROLLER_START is taken */
+    bool at_rest;         /* an END was sent and nothing has moved since */
+    bool unfinished;      /* some node in scope is neither done nor compliant (exit code of a finished run) */
 };
 struct node_view {
     enum node_phase phase;
-    enum node_end end;       /* NODE_END_NONE while it has none */
+    enum node_end end; /* NODE_END_NONE while it has none */
     bool back, unknown, claimed, out;
     uint32_t life, attempt, wave;
-    time_ms since;           /* in this phase */
+    time_ms since;                /* in this phase */
     time_ms out_since, out_until; /* 0: never / still */
-    const char *reason;      /* why it ended, waits or is unknown; "" */
-    const char *waits_for;   /* I28: named condition; "" */
+    const char *reason;           /* why it ended, waits or is unknown; "" */
+    const char *waits_for;        /* I28: named condition; "" */
     struct build build_before, build_now;
 };
-struct wave_view { enum wave_state state; time_ms started, ended; uint32_t failures; };
-struct gate_view { const struct gate *gate; uint32_t wave; bool after; enum gate_answer answer; bool done; uint32_t samples; time_ms started, ended; const char *text; };
-struct op_view { const char *op, *action; uint32_t node; enum op_state state; enum op_outcome outcome; time_ms sent, deadline; };
+struct wave_view {
+    enum wave_state state;
+    time_ms started, ended;
+    uint32_t failures;
+};
+struct gate_view {
+    const struct gate *gate;
+    uint32_t wave;
+    bool after;
+    enum gate_answer answer;
+    bool done;
+    uint32_t samples;
+    time_ms started, ended;
+    const char *text;
+};
+struct op_view {
+    const char *op, *action;
+    uint32_t node;
+    enum op_state state;
+    enum op_outcome outcome;
+    time_ms sent, deadline;
+};
 
 struct run_view engine_run(const struct engine *e);
 bool engine_at_rest(const struct engine *e); /* of run_view, cheaply */

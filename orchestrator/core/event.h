@@ -10,17 +10,17 @@
 #include "orchestrator/core/inventory.h"
 #include "schema/ids.h"
 
-#define EVENT_MAP(X)                                                                               \
-    X(RUN_START, "run_start")               /* first event of a run */                             \
-    X(CONTROLLER_START, "controller_start") /* each later start: resume, takeover */               \
+#define EVENT_MAP(X)                                                                                  \
+    X(RUN_START, "run_start")               /* first event of a run */                                \
+    X(CONTROLLER_START, "controller_start") /* each later start: resume, takeover */                  \
     X(CONTROLLER_STOP, "controller_stop")   /* SIGINT and the like: stop new work, leave resumable */ \
-    X(NODE_CLAIMED, "node_claimed")         /* hello and claim went through; carries open ops */    \
-    X(NODE_REFUSED, "node_refused")         /* fenced, wrong identity, host key, version ... */    \
-    X(NODE_LOST, "node_lost")               /* the connection is gone */                           \
-    X(OBSERVED, "observed")                 /* the answer to an OBSERVE */                         \
-    X(OP_RESULT, "op_result")               /* a record from a node, a witness, a refusal */       \
-    X(STAGED, "staged")                     /* the package is (not) on the node */                 \
-    X(VERB, "verb")                         /* an operator said something */                       \
+    X(NODE_CLAIMED, "node_claimed")         /* hello and claim went through; carries open ops */      \
+    X(NODE_REFUSED, "node_refused")         /* fenced, wrong identity, host key, version ... */       \
+    X(NODE_LOST, "node_lost")               /* the connection is gone */                              \
+    X(OBSERVED, "observed")                 /* the answer to an OBSERVE */                            \
+    X(OP_RESULT, "op_result")               /* a record from a node, a witness, a refusal */          \
+    X(STAGED, "staged")                     /* the package is (not) on the node */                    \
+    X(VERB, "verb")                         /* an operator said something */                          \
     X(TIMEOUT, "timeout")                   /* engine_deadline() has come */
 
 enum event_type {
@@ -30,14 +30,39 @@ enum event_type {
         EVENT_TYPES
 };
 
-enum observe_what { OBSERVE_FACTS, OBSERVE_CLUSTER, OBSERVE_VERIFY, OBSERVE_EMPTY, OBSERVE_REMOVABILITY, OBSERVE_STORAGE,
-                    OBSERVE_TIME, OBSERVE_BACKUP, OBSERVE_HEARTBEAT, OBSERVE_WHATS };
+enum observe_what {
+    OBSERVE_FACTS,
+    OBSERVE_CLUSTER,
+    OBSERVE_VERIFY,
+    OBSERVE_EMPTY,
+    OBSERVE_REMOVABILITY,
+    OBSERVE_STORAGE,
+    OBSERVE_TIME,
+    OBSERVE_BACKUP,
+    OBSERVE_HEARTBEAT,
+    OBSERVE_WHATS
+};
 
 enum op_state { OP_NONE, OP_ACCEPTED, OP_RUNNING, OP_DONE, OP_UNKNOWN };
 enum op_outcome { OUTCOME_NONE, OUTCOME_OK, OUTCOME_FAILED, OUTCOME_REFUSED, OUTCOME_CANCELLED };
-enum op_witness { WITNESS_NOT_ASKED, WITNESS_SAYS_DONE, WITNESS_SAYS_NOT_DONE, WITNESS_SAYS_RUNNING, WITNESS_CANNOT_TELL };
+enum op_witness {
+    WITNESS_NOT_ASKED,
+    WITNESS_SAYS_DONE,
+    WITNESS_SAYS_NOT_DONE,
+    WITNESS_SAYS_RUNNING,
+    WITNESS_CANNOT_TELL
+};
 enum down_subject { DOWN_VM, DOWN_NODE, DOWN_VMMS };
-enum down_cause { CAUSE_BLACKOUT, CAUSE_QUICK, CAUSE_SAVED, CAUSE_SHUT_DOWN, CAUSE_TURNED_OFF, CAUSE_VMMS_STOPPED, CAUSE_NODE_OUT, CAUSE_CRASH };
+enum down_cause {
+    CAUSE_BLACKOUT,
+    CAUSE_QUICK,
+    CAUSE_SAVED,
+    CAUSE_SHUT_DOWN,
+    CAUSE_TURNED_OFF,
+    CAUSE_VMMS_STOPPED,
+    CAUSE_NODE_OUT,
+    CAUSE_CRASH
+};
 
 struct down_row {
     enum down_subject subject;
@@ -56,7 +81,8 @@ struct op_record {
     const char *error_code, *error_text, *error_native, *error_hint; /* NULL without an error */
     time_ms accepted, started, ended;                                /* 0: not yet */
     const char *boot_id;
-    const struct down_row *rows; uint32_t n_rows;
+    const struct down_row *rows;
+    uint32_t n_rows;
     /* of result, where the action has them */
     bool already, reboot_required;
     int64_t exit_code, blackout_ms;
@@ -64,7 +90,19 @@ struct op_record {
     const char *output_tail;
 };
 
-enum verb { VERB_PAUSE, VERB_RESUME, VERB_ABORT, VERB_ABORT_FORCE, VERB_RETRY, VERB_SET_ASIDE, VERB_PROMOTE, VERB_ROLLBACK, VERB_RETURN, VERB_DECIDE, VERBS };
+enum verb {
+    VERB_PAUSE,
+    VERB_RESUME,
+    VERB_ABORT,
+    VERB_ABORT_FORCE,
+    VERB_RETRY,
+    VERB_SET_ASIDE,
+    VERB_PROMOTE,
+    VERB_ROLLBACK,
+    VERB_RETURN,
+    VERB_DECIDE,
+    VERBS
+};
 
 struct event {
     time_ms at;
@@ -78,20 +116,36 @@ struct event {
             uint64_t epoch;
             time_ms approval_expires; /* O34; TIME_NEVER: it does not */
         } run_start;
-        struct { const char *controller, *person; uint32_t revision; uint64_t epoch; bool takeover; } controller_start;
-        struct { const char *reason; } controller_stop;
-        struct { const char *machine_id, *boot_id, *agent; const struct op_record *ops; uint32_t n_ops; } claimed;
-        struct { enum err_code code; const char *text; } refused; /* also of NODE_LOST */
+        struct {
+            const char *controller, *person;
+            uint32_t revision;
+            uint64_t epoch;
+            bool takeover;
+        } controller_start;
+        struct {
+            const char *reason;
+        } controller_stop;
+        struct {
+            const char *machine_id, *boot_id, *agent;
+            const struct op_record *ops;
+            uint32_t n_ops;
+        } claimed;
+        struct {
+            enum err_code code;
+            const char *text;
+        } refused; /* also of NODE_LOST */
         struct {
             uint64_t ask;
             enum observe_what what;
-            bool ok;             /* false: `text` says why; the facts are absent */
+            bool ok; /* false: `text` says why; the facts are absent */
             const char *text;
-            time_ms taken;       /* when the node took them */
+            time_ms taken; /* when the node took them */
             struct node_facts facts;
             struct cluster_view view;
             struct storage_view storage;
-            const struct vms_seen *vms; const uint32_t *vms_nodes; uint32_t n_vms_nodes; /* per node that answered */
+            const struct vms_seen *vms;
+            const uint32_t *vms_nodes;
+            uint32_t n_vms_nodes; /* per node that answered */
             struct verify_facts verify;
             struct empty_facts empty;
             struct removability_facts removability;
@@ -99,14 +153,26 @@ struct event {
             struct backup_facts backup;
             struct heartbeat_facts heartbeat;
         } observed;
-        struct { struct op_record record; } op_result;
-        struct { bool ok; const char *text; dur_ms took; } staged;
-        struct { enum verb verb; const char *person, *ticket, *reason, *op; bool accept_unknown; enum op_witness decision; } verb;
+        struct {
+            struct op_record record;
+        } op_result;
+        struct {
+            bool ok;
+            const char *text;
+            dur_ms took;
+        } staged;
+        struct {
+            enum verb verb;
+            const char *person, *ticket, *reason, *op;
+            bool accept_unknown;
+            enum op_witness decision;
+        } verb;
     } u;
 };
 
 void event_write(struct buf *out, const struct event *ev, const struct inventory *inv);
-int event_read(const char *text, size_t len, const struct inventory *inv, struct arena *a, struct event *ret_ev, struct err *err);
+int event_read(const char *text, size_t len, const struct inventory *inv, struct arena *a,
+               struct event *ret_ev, struct err *err);
 const char *event_type_name(enum event_type t);
 const char *observe_name(enum observe_what w);
 const char *op_state_name(enum op_state s);

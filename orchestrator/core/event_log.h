@@ -9,16 +9,20 @@
 #include "orchestrator/core/event.h"
 #include "schema/sha256.h"
 
-struct log_position { uint64_t seq; char hash[SHA256_TEXT]; };
+struct log_position {
+    uint64_t seq;
+    char hash[SHA256_TEXT];
+};
 
 struct event_log {
     /* On failure nothing was written and the runner stops (I25). `engine` has
      * taken the event already: projections are read from its views. */
-    int (*append)(struct event_log *l, const struct event *ev, const struct command_list *commands, const struct engine *engine,
-                  struct err *err);
+    int (*append)(struct event_log *l, const struct event *ev, const struct command_list *commands,
+                  const struct engine *engine, struct err *err);
     struct log_position (*position)(const struct event_log *l);
 };
 
-void log_chain(const char prev_hash[SHA256_TEXT], const char *event_text, const char *commands_text, char out[SHA256_TEXT]);
+void log_chain(const char prev_hash[SHA256_TEXT], const char *event_text, const char *commands_text,
+               char out[SHA256_TEXT]);
 
 #endif

@@ -280,7 +280,8 @@ static void look_cluster(struct live_look *k, const struct command *c)
     part_add(k, &b->nodes[c->node], ASK_VIEW);
     part_add(k, &b->nodes[c->node], ASK_STORAGE);
     for (uint32_t i = 0; i < cl->n_nodes; i++)
-        if (b->nodes[cl->nodes[i]].talk == (b->epoch == 0 ? TALK_GREETED : TALK_CLAIMED)) /* 0: only looked at */
+        if (b->nodes[cl->nodes[i]].talk ==
+            (b->epoch == 0 ? TALK_GREETED : TALK_CLAIMED)) /* 0: only looked at */
             part_add(k, &b->nodes[cl->nodes[i]], ASK_VMS);
 }
 

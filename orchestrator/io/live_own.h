@@ -27,13 +27,13 @@ struct live_node {
     enum live_talk talk;
     struct ssh_target target;
     struct agent_client *client;
-    char session[64], greeted_as[33]; /* of the last hello: theirs, ours */
+    char session[64], greeted_as[33];         /* of the last hello: theirs, ours */
     const char *machine_id, *boot_id, *agent; /* of the last hello; in hello_arena */
     struct arena hello_arena;
-    bool surveyed;        /* the survey has its answer */
-    bool claim_wanted;    /* a CLAIM is under way */
-    bool refused;         /* a person has to act first */
-    struct err last_down; /* why the last attempt failed */
+    bool surveyed;                  /* the survey has its answer */
+    bool claim_wanted;              /* a CLAIM is under way */
+    bool refused;                   /* a person has to act first */
+    struct err last_down;           /* why the last attempt failed */
     struct live_takeover *takeover; /* its journal is being read; NULL: no */
     bool taken_over;                /* it has been, by this process */
     struct loop_timer claim_limit, greet_again;

@@ -95,7 +95,8 @@ static void test_bad_text(void **state)
         { "{\"at_ms\":1,\"type\":\"node_lost\",\"node\":\"nobody\",\"code\":\"lost\"}",
           "unknown node \"nobody\"" },
         { "{\"at_ms\":1,\"type\":\"node_lost\",\"node\":\"n00-00\",\"code\":\"odd\"}", "unknown error code" },
-        { "{\"at_ms\":1,\"type\":\"observed\",\"ask\":1,\"what\":\"facts\",\"ok\":true,\"taken_ms\":1}", "facts" },
+        { "{\"at_ms\":1,\"type\":\"observed\",\"ask\":1,\"what\":\"facts\",\"ok\":true,\"taken_ms\":1}",
+          "facts" },
         { "{\"at_ms\":1,\"at_ms\":2,\"type\":\"timeout\"}", "stands twice" },
     };
     struct inventory *inv = small_fleet(&words);
