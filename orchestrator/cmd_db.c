@@ -146,8 +146,8 @@ const struct command_spec cmd_db_check = {
 const struct command_spec cmd_db_rebuild = {
     "db", "rebuild", "", 0, 0, "make all tables again from the log", NULL, NULL, run_rebuild,
 };
-const struct command_spec cmd_db_backup = {
-    "db", "backup", "FILE",     1, 1, "copy the database, also beside a running controller",
+const struct command_spec cmd_backup = {
+    NULL, "backup", "FILE",     1, 1, "copy the database, also beside a running controller",
     NULL, NULL,     run_backup,
 };
 const struct command_spec cmd_db_migrate = {

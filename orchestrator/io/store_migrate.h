@@ -3,13 +3,11 @@
 #ifndef PATCHWAVE_STORE_MIGRATE_H
 #define PATCHWAVE_STORE_MIGRATE_H
 
+#include "orchestrator/io/embedded_text.h"
 #include "schema/err.h"
 
 #include <sqlite3.h>
 
-struct embedded_text {
-    const char *name, *text;
-};
 extern const struct embedded_text store_migrations[]; /* ends with a NULL name */
 
 int store_schema_version(sqlite3 *db, int *ret_version, struct err *err);

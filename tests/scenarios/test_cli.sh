@@ -40,7 +40,7 @@ check 'missing operand' 2 'inventory import needs: FILE' p inventory import
 check 'a group alone lists its commands' 2 'db rebuild' p db
 for command in init 'inventory import' 'inventory discover' 'inventory list' 'inventory show' enroll 'patch add' 'patch list' 'consent add' 'consent list' \
     plan 'plan list' 'plan show' 'plan verify' 'plan diff' approve stage run resume takeover status runs pause abort retry set-aside promote \
-    rollback return decide log downtime report replay 'db path' 'db check' 'db rebuild' 'db backup' 'db migrate'; do
+    rollback return decide log downtime report replay 'db path' 'db check' 'db rebuild' backup 'db migrate'; do
     check "$command --help" 0 "^usage: patchwave $command" p $command --help
     check "$command is in docs/cli.md" 0 "$command" grep -F -- "\`$command" "$root/docs/cli.md"
 done
@@ -181,6 +181,10 @@ check 'nothing of all this began a run' 0 'no run yet' p runs
 
 # enrolling
 check 'enroll wants nodes' 3 'name nodes, or say --all' p enroll
+check 'how a Windows node is set up' 0 'ForceCommand "C:.Program Files.patchwave.patchwave-agent.exe" ssh' p enroll --bootstrap HV07
+check 'and a Linux node, for its name, user and key' 0 "restrict ssh-ed25519 AAAAtest me" bash -c "echo 'ssh-ed25519 AAAAtest me' >key.pub; '$patchwave' enroll --bootstrap HV07 --os linux --user pw --key key.pub"
+check 'no mark is left in it' 1 '^$' bash -c "'$patchwave' enroll --bootstrap HV07 --key key.pub | grep '@[A-Z]*@'"
+check 'a private key stays here' 3 'is a private key' bash -c "echo 'BEGIN OPENSSH PRIVATE KEY' >id; '$patchwave' enroll --bootstrap --key id"
 check 'enroll an unknown node' 3 'no node "HV99"' p enroll HV99
 
 # consents
@@ -195,9 +199,9 @@ check 'the log tells what was done' 0 'approval' p log
 check 'one entry whole' 0 '"hash": "[0-9a-f]{64}"' p --json log --seq 1
 check 'the chain is whole' 0 'file and chain are whole' p db check
 check 'rebuilding changes nothing' 0 'equal to what was there' p db rebuild
-check 'a backup' 0 'copied to copy.db, up to log entry [0-9]+' p db backup copy.db
+check 'a backup' 0 'copied to copy.db, up to log entry [0-9]+' p backup copy.db
 check 'it is whole' 0 'file and chain are whole' p --db copy.db db check
-check 'and does not overwrite' 3 'is there already' p db backup copy.db
+check 'and does not overwrite' 3 'is there already' p backup copy.db
 sqlite3 copy.db "UPDATE log SET event = replace(event, '\"failures_per_run\":', '\"failures_per_run\":1') WHERE kind = 'plan'"
 check 'a plan altered after its approval does not run' 4 'plan [0-9a-f]{12}: ' p --db copy.db run allowed
 sqlite3 patchwave.db "UPDATE plans SET name = 'forged'"

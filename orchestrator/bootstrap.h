@@ -1,0 +1,17 @@
+/* How a node is set up, step by step, for the one who does it. */
+#ifndef PATCHWAVE_BOOTSTRAP_H
+#define PATCHWAVE_BOOTSTRAP_H
+
+#include "orchestrator/io/embedded_text.h"
+#include "schema/buf.h"
+#include "schema/err.h"
+
+extern const struct embedded_text bootstrap_texts[]; /* orchestrator/bootstrap/OS.txt */
+
+struct bootstrap_values {
+    const char *node, *user, *key; /* key: the controller's public key, one line */
+};
+/* ERR_INVALID for an operating system without a text. */
+int bootstrap_write(struct buf *out, const char *os, const struct bootstrap_values *v, struct err *err);
+
+#endif
