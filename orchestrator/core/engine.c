@@ -366,6 +366,7 @@ static void fire(struct engine *e, struct timer *t)
     }
 }
 
+#define FIRED_MAX 10000000
 #define ROUNDS_MAX 10000 /* of one step; more is a bug, not a big fleet */
 
 /* Until nothing more follows from this event at this moment. */
@@ -373,10 +374,10 @@ static void settle(struct engine *e)
 {
     enum run_state before, ending;
     struct timer *t;
-    uint32_t rounds = 0;
+    uint32_t rounds = 0, fired = 0;
 
     do {
-        while (!e->stopped && (t = timer_take(&e->timers, e->now)) != NULL && ++rounds < ROUNDS_MAX * 100)
+        while (!e->stopped && (t = timer_take(&e->timers, e->now)) != NULL && ++fired < FIRED_MAX)
             fire(e, t);
         if (!e->stopped)
             schedule_all(e);
@@ -386,7 +387,7 @@ static void settle(struct engine *e)
     } while (!e->stopped && ++rounds < ROUNDS_MAX &&
              (e->dirty.n > 0 || e->clusters_dirty || e->state != before || e->ending != ending ||
               timer_next(&e->timers) <= e->now));
-    if (rounds >= ROUNDS_MAX)
+    if (rounds >= ROUNDS_MAX || fired >= FIRED_MAX)
         e->bug = true;
 }
 

@@ -355,6 +355,8 @@ static void refused(struct engine *e, struct engine_cluster *c)
         give_up(e, c);
         return;
     }
+    if (e->window_blocked)
+        return; /* the window's own timer leads on */
     c->wanted = true;
     look_again(e, c);
 }

@@ -231,6 +231,7 @@ struct engine {
     enum run_state state, held_state; /* held_state: where holding leads back to */
     enum hold hold;
     enum run_state ending; /* what the run comes to when nothing is out any more; RUN_RUNNING: nothing */
+    bool loads_due;
     bool gates_due; /* an answer came while the run was holding */
     enum gate_answer gates_answer;
     char gates_text[320];

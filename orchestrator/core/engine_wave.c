@@ -61,6 +61,7 @@ void run_unhold(struct engine *e)
     e->window_blocked = false;
     e->window_at = TIME_NEVER;
     run_to(e, e->held_state);
+    e->loads_due = true;
     e->clusters_dirty = true;
 }
 
@@ -205,6 +206,9 @@ void wave_check(struct engine *e)
 
     if (e->state != RUN_RUNNING || e->ending != RUN_RUNNING)
         return;
+    if (e->loads_due)
+        evidence_pump(e); /* loads that waited while the run was holding */
+    e->loads_due = false;
     if (e->gates_due) {
         wave_gates_done(e, e->gates_answer, SAY(e, "%s", e->gates_text));
         return;
@@ -317,14 +321,15 @@ static void check_window_hold(struct engine *e)
 {
     if (e->hold == HOLD_WINDOW && e->now >= e->window_at)
         run_unhold(e);
+    if (e->window_blocked && e->window_at != TIME_NEVER &&
+        (e->run_timer.pos == 0 || e->run_timer.at > e->window_at) && e->window_at > e->now)
+        engine_timer(e, &e->run_timer, e->window_at);
     if (!e->window_blocked || e->in_flight > 0 || e->dirty.n > 0 || e->clusters_dirty)
         return;
     if (e->state != RUN_RUNNING && e->state != RUN_ROLLING_BACK)
         return;
     run_hold(e, HOLD_WINDOW,
              e->window_at == TIME_NEVER ? "and none is left before the approval expires" : "");
-    if (e->window_at != TIME_NEVER)
-        engine_timer(e, &e->run_timer, e->window_at);
 }
 
 static bool has_ended(const struct engine *e)
@@ -379,5 +384,11 @@ void run_check(struct engine *e)
 
 void run_timeout(struct engine *e)
 {
-    e->clusters_dirty = e->clusters_dirty || e->state == RUN_RUNNING;
+    if (e->state == RUN_HOLDING)
+        return; /* run_check judges what it holds for */
+    if (e->now >= e->window_at) {
+        e->window_blocked = false;
+        e->window_at = TIME_NEVER;
+    }
+    e->clusters_dirty = true;
 }

@@ -43,6 +43,31 @@ static void test_window_too_short(void **state)
     scenario_free(s);
 }
 
+/* A window closes while a node is out: it goes on to its end, the others wait for the next window. */
+static void test_two_windows(void **state)
+{
+    struct scenario *s =
+        scenario_new(NULL, "[\"100%\"]",
+                     ",\"windows\":[{\"from\":\"2025-11-24T16:00:00Z\",\"to\":\"2025-11-24T17:40:00Z\"},"
+                     "{\"from\":\"2025-11-25T16:00:00Z\",\"to\":\"2025-11-26T16:00:00Z\"}]");
+    bool held = false;
+
+    (void)state;
+    scenario_start(s);
+    while (scenario_step(s))
+        held = held || engine_run(s->engine).state == RUN_HOLDING;
+    check_run(s, RUN_FINISHED);
+    assert_true(held);
+    for (uint32_t i = 0; i < 8; i++) {
+        time_ms out = engine_node(s->engine, i).out_since - START_MS;
+
+        assert_true(out < 100 * MINUTE_MS || out >= DAY_MS);
+    }
+    scenario_truth(s);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 static void test_freeze(void **state)
 {
     struct scenario *s = scenario_new(
@@ -264,6 +289,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_window),
+        cmocka_unit_test(test_two_windows),
         cmocka_unit_test(test_window_too_short),
         cmocka_unit_test(test_freeze),
         cmocka_unit_test(test_rehearsal),
