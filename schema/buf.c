@@ -58,12 +58,17 @@ void buf_vprintf(struct buf *b, const char *fmt, va_list args)
     int n;
 
     va_copy(again, args);
-    n = vsnprintf(NULL, 0, fmt, args);
+    n = b->failed || b->data == NULL ? vsnprintf(NULL, 0, fmt, args)
+                                     : vsnprintf(b->data + b->len, b->cap - b->len, fmt, args);
     if (n < 0)
         b->failed = true;
-    else if (buf_room(b, (size_t)n)) {
+    else if (!b->failed && b->data != NULL && (size_t)n < b->cap - b->len) {
+        b->len += (size_t)n; /* it fitted at once */
+    } else if (buf_room(b, (size_t)n)) {
         vsnprintf(b->data + b->len, (size_t)n + 1, fmt, again);
         b->len += (size_t)n;
+    } else if (b->data != NULL) {
+        b->data[b->len] = '\0'; /* what the first try left behind */
     }
     va_end(again);
 }

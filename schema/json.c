@@ -104,6 +104,35 @@ static int by_name_and_place(const void *a, const void *b)
     return order != 0 ? order : (x->valueint > y->valueint) - (x->valueint < y->valueint);
 }
 
+#define MEMBERS_FEW 48
+
+static uint32_t name_hash(const char *name)
+{
+    uint32_t h = 2166136261u;
+
+    for (; *name != '\0'; name++)
+        h = (h ^ (unsigned char)*name) * 16777619u;
+    return h ^ h >> 15;
+}
+
+/* Most objects are small and have no twin: names are compared only where their hashes' bits meet. */
+static void find_twin_of_few(struct walk *w)
+{
+    uint64_t seen[4] = { 0 };
+
+    for (uint32_t i = 0; i < w->sorted.n; i++) {
+        const cJSON *m = w->sorted.items[i];
+        uint32_t bit = name_hash(m->string) & 255u;
+        bool met = (seen[bit / 64] >> bit % 64 & 1u) != 0;
+
+        seen[bit / 64] |= (uint64_t)1 << bit % 64;
+        for (uint32_t k = 0; met && k < i; k++)
+            if (strcmp(m->string, w->sorted.items[k]->string) == 0 &&
+                (w->twin == NULL || m->valueint < w->twin->valueint))
+                w->twin = m;
+    }
+}
+
 /* Names are compared as cJSON decoded them: "a" and "\u0061" are one name. */
 static void find_twin(struct walk *w, const cJSON *object)
 {
@@ -119,6 +148,10 @@ static void find_twin(struct walk *w, const cJSON *object)
     }
     if (w->sorted.n < 2)
         return;
+    if (w->sorted.n <= MEMBERS_FEW) {
+        find_twin_of_few(w);
+        return;
+    }
     qsort(w->sorted.items, w->sorted.n, sizeof w->sorted.items[0], by_name_and_place);
     for (uint32_t i = 1; i < w->sorted.n; i++) {
         const cJSON *m = w->sorted.items[i];

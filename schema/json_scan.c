@@ -123,7 +123,12 @@ static bool scan_escape(struct cursor *c)
 static bool scan_string(struct cursor *c)
 {
     c->at++;
-    while (!at_char(c, '"')) {
+    for (;;) {
+        while (c->at < c->end && (unsigned char)*c->at >= 0x20 && (unsigned char)*c->at < 0x80 &&
+               *c->at != '"' && *c->at != '\\')
+            c->at++; /* most text is nothing else */
+        if (at_char(c, '"'))
+            break;
         uint32_t ignored;
         size_t n;
 

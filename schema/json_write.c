@@ -37,15 +37,34 @@ static const char *short_escape(uint32_t c)
     }
 }
 
+/* The bytes from `s` on that stand for themselves: most text is nothing else. */
+static size_t plain_run(const char *s, size_t len)
+{
+    size_t n = 0;
+
+    while (n < len && (unsigned char)s[n] >= 0x20 && (unsigned char)s[n] < 0x7f && s[n] != '"' &&
+           s[n] != '\\')
+        n++;
+    return n;
+}
+
 static void write_string(struct buf *out, const char *s, bool ascii)
 {
-    size_t len = strlen(s);
+    size_t len = strlen(s), run;
 
     buf_char(out, '"');
     while (len > 0) {
         uint32_t c = 0xfffd;
-        size_t n = utf8_read(s, len, &c);
+        size_t n;
 
+        run = plain_run(s, len);
+        if (run > 0) {
+            buf_add(out, s, run);
+            s += run;
+            len -= run;
+            continue;
+        }
+        n = utf8_read(s, len, &c);
         if (short_escape(c) != NULL)
             buf_str(out, short_escape(c));
         else if (c < 0x20 || (ascii && c > 0x7e))
@@ -144,8 +163,17 @@ void jw_str(struct json_writer *w, const char *key, const char *value)
 
 void jw_int(struct json_writer *w, const char *key, int64_t value)
 {
+    char text[20], *at = text + sizeof text; /* printf is slow for what every event is full of */
+    uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+
     begin(w, key);
-    buf_printf(w->out, "%lld", (long long)value);
+    do {
+        *--at = (char)('0' + left % 10);
+        left /= 10;
+    } while (left > 0);
+    if (value < 0)
+        *--at = '-';
+    buf_add(w->out, at, (size_t)(text + sizeof text - at));
 }
 
 void jw_bool(struct json_writer *w, const char *key, bool value)

@@ -166,10 +166,14 @@ static void drop_page(struct agent_conn *c)
     c->page = NULL;
 }
 
-static void reply_observed(struct agent *a, const struct agent_run *run, struct driver_answer *answer)
+/* `len` is the driver's own text: what fits as it came needs no cutting. */
+static void reply_observed(struct agent *a, const struct agent_run *run, struct driver_answer *answer,
+                           size_t len)
 {
     struct agent_conn *c = agent_conn_find(a, run->conn);
-    const char *cut = size_of(a, answer->result) > AGENT_PAGE_BYTES ? longest_array(a, answer->result) : NULL;
+    const char *cut = len > AGENT_PAGE_BYTES && size_of(a, answer->result) > AGENT_PAGE_BYTES
+                          ? longest_array(a, answer->result)
+                          : NULL;
 
     if (c == NULL)
         return;
@@ -280,7 +284,6 @@ AGENT_ON_RUN(agent_on_read)
 {
     struct buf result = BUF_INIT;
 
-    (void)ev;
     if (answer->kind == DRIVER_RESULT && run->kind == AGENT_RUN_FACTS)
         (void)agent_identity_learn(a, answer->result, NULL); /* a boot may have gone by unseen */
     if (run->conn == 0)
@@ -291,7 +294,7 @@ AGENT_ON_RUN(agent_on_read)
         json_write(&result, answer->result, false);
         agent_reply(a, run->conn, run->request, &result);
     } else {
-        reply_observed(a, run, answer);
+        reply_observed(a, run, answer, ev->len);
     }
 }
 
