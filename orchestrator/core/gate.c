@@ -169,17 +169,23 @@ void gate_weigh(struct gate_finding *f, uint32_t baseline_bad)
         f->answer = ANSWER_UNKNOWN;
 }
 
+/* I13: the soak is an unbroken row of evidence; a sample without an answer breaks it. */
 enum gate_next gate_count(const struct gate *g, struct gate_tally *t, enum gate_answer sample, time_ms at)
 {
-    if (t->samples++ == 0)
-        t->first = at;
+    t->samples++;
     if (sample == ANSWER_FAIL && ++t->fails > g->failure_limit)
         return GATE_SAYS_FAIL;
-    if (sample == ANSWER_UNKNOWN && ++t->unknowns > g->unknown_limit)
-        return GATE_SAYS_UNKNOWN;
+    if (sample == ANSWER_UNKNOWN) {
+        t->row = 0;
+        return ++t->unknowns > g->unknown_limit ? GATE_SAYS_UNKNOWN : GATE_MORE;
+    }
+    if (t->row++ == 0)
+        t->first = at;
     if (sample == ANSWER_PASS)
         t->last_pass = at;
-    if (t->samples < g->samples || at - t->first < g->soak_ms || sample != ANSWER_PASS)
+    if (sample != ANSWER_PASS)
+        return GATE_MORE;
+    if (t->row < g->samples || at - t->first < g->soak_ms)
         return GATE_MORE;
     return GATE_SAYS_PASS;
 }
