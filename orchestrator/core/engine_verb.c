@@ -236,7 +236,7 @@ static int verb_return(struct engine *e, const struct event *ev, struct err *err
     n->paused = true;
     memset(n->attempts, 0, sizeof n->attempts);
     n->life++;
-    n->home_end = n->patched_by_us ? NODE_DONE : NODE_RETURNED;
+    n->home_end = !n->patched_by_us ? NODE_RETURNED : n->verified ? NODE_DONE : NODE_SET_ASIDE; /* I17 */
     n->end = NODE_END_NONE;
     FILL(n->reason, "put back by an operator");
     e->at_rest = false;
