@@ -350,7 +350,7 @@ void sim_backend_local(struct sim_controller *c, uint32_t node, uint32_t what, c
     if (c->state != CTL_LIVE)
         return;
     if (what == 1)
-        feed_refused(c, node, op, "receiver", "the receiver is not reachable");
+        feed_refused(c, node, op, "refused", "the receiver is not connected");
     else if (what == 2)
         refused_or_lost(c, EV_NODE_LOST, node, ERR_LOST, "no connection");
 }
@@ -500,7 +500,8 @@ static void on_op_error(struct sim_controller *c, uint32_t node, const struct si
         SIM_HIT(c->s, fenced);
         refused_or_lost(c, EV_NODE_REFUSED, node, ERR_FENCED, m->error_text);
     } else {
-        feed_refused(c, p->kind == REQ_ACCEPT ? p->source : node, p->op, m->error_name, m->error_text);
+        feed_refused(c, p->kind == REQ_ACCEPT ? p->source : node, p->op,
+                     p->kind == REQ_ACCEPT ? "refused" : m->error_name, m->error_text);
     }
 }
 

@@ -92,10 +92,7 @@ void sim_ask_begin(struct sim_backend *b, const struct command *cmd)
         ask_cluster(b, a, cmd);
     } else {
         a->parts = 1;
-        send_part(b, a, 0, cmd->node, what_words[cmd->what],
-                  cmd->what == OBSERVE_TIME
-                      ? "{\"servers\":[\"10.0.0.1:123\"],\"samples\":4,\"timeout_ms\":1000}"
-                      : cmd->args);
+        send_part(b, a, 0, cmd->node, what_words[cmd->what], cmd->args);
     }
 }
 

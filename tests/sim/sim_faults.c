@@ -89,6 +89,8 @@ static uint32_t opportunities(uint32_t fault)
         return 250;
     case 25:
         return 600;
+    case 39:
+        return 8;
     default:
         return 100;
     }
@@ -206,9 +208,13 @@ static void odd_verb(struct sim *s)
 
 static void vm_by_others(struct sim *s)
 {
-    uint32_t vm = any_vm(s), what = (uint32_t)prng_below(&s->rng_fault, 4);
+    uint32_t vm = any_vm(s), what = (uint32_t)prng_below(&s->rng_fault, 5), out = SIM_NONE;
 
-    if (what == 0)
+    for (uint32_t i = 0; i < s->world.n_nodes; i++)
+        out = s->world.nodes[i].out_since != 0 && s->world.nodes[i].vmms ? i : out;
+    if (what == 4 && out != SIM_NONE)
+        world_vm_appear(&s->world, out);
+    else if (what == 0)
         world_vm_create(&s->world, any_node(s));
     else if (what == 1)
         world_vm_delete(&s->world, vm);

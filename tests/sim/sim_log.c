@@ -30,16 +30,24 @@ static const char *const evidence_words[OBSERVE_WHATS] = {
     [OBSERVE_HEARTBEAT] = "heartbeat",
 };
 
+/* By the journal, or by the effect's own witness. */
+static bool decided(const struct op_record *r)
+{
+    return r->state == OP_DONE || r->state == OP_NONE || r->witness == WITNESS_SAYS_DONE ||
+           r->witness == WITNESS_SAYS_NOT_DONE;
+}
+
 static void tell_event(struct sim_log *l, const struct event *ev, bool moved_on)
 {
     struct sim_oracle *o = &l->s->oracle;
 
     if (ev->type == EV_RUN_START)
         o->stores[l->store].approved = true;
+    if (ev->type == EV_VERB && ev->u.verb.op != NULL)
+        oracle_result(o, l->store, ev->u.verb.op, ev->node, false); /* decided by a person */
     if (ev->type == EV_VERB)
         oracle_verb(o, l->store, ev->at, verb_name(ev->u.verb.verb));
-    if (ev->type == EV_OP_RESULT &&
-        (ev->u.op_result.record.state == OP_DONE || ev->u.op_result.record.state == OP_NONE))
+    if (ev->type == EV_OP_RESULT && decided(&ev->u.op_result.record))
         oracle_result(o, l->store, ev->u.op_result.record.op, ev->node, moved_on);
     if (ev->type == EV_NODE_CLAIMED)
         for (uint32_t i = 0; i < ev->u.claimed.n_ops; i++)

@@ -25,6 +25,7 @@ struct work {
     bool shrink, hash, keep_going, quiet, no_fork;
     uint64_t kill_from, kill_to; /* kill points per seed; 0,0: none */
     uint64_t broken;
+    struct seeds LIST_OF(uint64_t) skip;
 };
 
 static struct sim sim;
@@ -42,7 +43,7 @@ static int usage(void)
                     "[--shrink] [--verbose] [--hash]\n"
                     "               [--keep-going] [--quiet] [--replay] [--nodes N] [--vms N] [--drop MASK] "
                     "[--no-verbs]\n"
-                    "               [--kill N | --kill-points A..B]\n");
+                    "               [--kill N | --kill-points A..B] [--skip FILE]\n");
     return 2;
 }
 
@@ -71,6 +72,32 @@ static bool range(const char *text, uint64_t *from, uint64_t *to)
         return false;
     *to = strtoull(end + 2, &end, 10);
     return *end == '\0' && *to >= *from;
+}
+
+/* Seeds that are known to break, one in a line, growing. */
+static bool skip_file(struct work *w, const char *path)
+{
+    FILE *f = fopen(path, "r");
+    uint64_t n;
+
+    if (f == NULL)
+        return false;
+    while (fscanf(f, "%" SCNu64, &n) == 1) {
+        uint64_t *slot = list_push(&w->skip);
+
+        if (slot != NULL)
+            *slot = n;
+    }
+    fclose(f);
+    return true;
+}
+
+static bool skipped(const struct work *w, uint64_t n)
+{
+    for (uint32_t i = 0; i < w->skip.n; i++)
+        if (w->skip.items[i] == n)
+            return true;
+    return false;
 }
 
 static bool flag(struct work *w, const char *name)
@@ -116,6 +143,8 @@ static bool valued(struct work *w, const char *name, const char *value)
         w->opt.drop_mask = (uint32_t)strtoul(value, NULL, 10);
     else if (strcmp(name, "--kill") == 0)
         w->opt.kill_at = strtoll(value, NULL, 10);
+    else if (strcmp(name, "--skip") == 0)
+        return skip_file(w, value);
     else if (strcmp(name, "--kill-points") == 0)
         return range(value, &w->kill_from, &w->kill_to);
     else
@@ -253,6 +282,8 @@ static void campaign(struct work *w)
     sim.totals = &shared->totals;
     for (uint64_t n = w->from;
          (w->seconds > 0 ? time(NULL) < end : n <= w->to) && (w->broken == 0 || w->keep_going); n++) {
+        if (skipped(w, n))
+            continue;
         shared->playing.seed = n;
         seed(w, n);
     }

@@ -7,7 +7,7 @@
 
 void sim_operator_init(struct sim *s)
 {
-    s->operator_tries = s->held_tries = 0;
+    s->operator_tries = s->held_tries = s->put_back = 0;
     sim_put(s, s->now + 20 * MINUTE_MS, SIM_Q_OPERATOR, 0, 0, 0, NULL, 0);
 }
 
@@ -61,6 +61,20 @@ static bool retry(struct sim *s, struct sim_controller *c)
     return false;
 }
 
+/* After the end: what is still out is put back, once. */
+static void put_back(struct sim *s, struct sim_controller *c)
+{
+    for (uint32_t i = 0; i < s->plan->n_nodes; i++) {
+        uint32_t node = s->plan->nodes[i].node;
+
+        if (engine_node(c->engine, node).end == NODE_STUCK && !(s->put_back >> node & 1u)) {
+            s->put_back |= 1u << node;
+            sim_ctl_verb(s, c->index, VERB_RETURN, node, NULL, WITNESS_NOT_ASKED);
+            return;
+        }
+    }
+}
+
 static void calm_step(struct sim *s)
 {
     struct sim_controller *c = &s->ctls[s->primary];
@@ -78,15 +92,17 @@ static void calm_step(struct sim *s)
         sim_ctl_kill(s, s->primary);
         return;
     }
-    if (v.at_rest && v.state != RUN_HOLDING)
+    if (v.at_rest && v.state != RUN_HOLDING) {
+        put_back(s, c);
         return;
+    }
     s->operator_tries++;
-    if (s->operator_tries % 4 == 2 && retry(s, c))
-        return;
-    if (s->operator_tries == 10) { /* off and on again */
+    if (s->operator_tries == 6 || s->operator_tries == 30) { /* off and on again */
         sim_ctl_kill(s, s->primary);
         return;
     }
+    if (s->operator_tries % 4 == 2 && retry(s, c))
+        return;
     if (v.state == RUN_HOLDING && strcmp(v.hold_verb, "decide") == 0 && s->held_tries < 3)
         s->held_tries += decide(s, c) ? 0 : 1;
     else if (v.state == RUN_HOLDING && ++s->held_tries <= 8)
@@ -110,8 +126,12 @@ static void fault_step(struct sim *s)
     if (c->state != CTL_LIVE || c->paused || s->opt.no_verbs)
         return;
     v = engine_run(c->engine);
-    if (v.state == RUN_HOLDING && prng_permille(&s->rng_fault, 500))
+    if (v.state != RUN_HOLDING || !prng_permille(&s->rng_fault, 500))
+        return;
+    if (strcmp(v.hold_verb, "decide") != 0)
         lead_out(s, c, &v);
+    else if (!retry(s, c))
+        decide(s, c);
 }
 
 void sim_operator_step(struct sim *s)

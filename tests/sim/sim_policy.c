@@ -19,6 +19,7 @@ static void write_nodes(const struct sim_world *w, struct json_writer *j)
         jw_str(j, "cluster", w->clusters[n->cluster].id);
         jw_str(j, "model", "M");
         jw_str(j, "machine_id", n->machine);
+        jw_str(j, "time_source", "10.0.0.1:123");
         jw_int(j, "memory_mib", n->memory_mib);
         jw_int(j, "host_reserve_mib", n->reserve_mib);
         jw_int(j, "cpus", 64);
@@ -134,7 +135,7 @@ static void add_gate(struct sim *s, struct json_writer *j, const char *type, con
     g->after = true;
     g->by_node = by_node;
     g->soak_ms = soak_s * SECOND_MS;
-    g->interval_ms = 30 * SECOND_MS;
+    g->interval_ms = 60 * SECOND_MS;
     g->max_age_ms = 2 * MINUTE_MS;
     g->samples = 2;
     jw_object(j, NULL);
@@ -142,7 +143,7 @@ static void add_gate(struct sim *s, struct json_writer *j, const char *type, con
     jw_str(j, "scope", by_node ? "node" : "cluster");
     jw_str(j, "when", strcmp(what, "time") == 0 ? "after" : "both");
     jw_str(j, "on_fail", on_fail);
-    jw_str(j, "interval", "30s");
+    jw_str(j, "interval", "60s");
     jw_str(j, "soak", soak);
     jw_int(j, "samples", 2);
     jw_object_end(j);
@@ -150,13 +151,13 @@ static void add_gate(struct sim *s, struct json_writer *j, const char *type, con
 
 static void write_gates(struct sim *s, struct json_writer *j, struct prng *p)
 {
-    uint32_t soak = 60 + 30 * (uint32_t)prng_below(p, 4);
+    uint32_t soak = 60 * (1 + (uint32_t)prng_below(p, 2));
 
     jw_array(j, "gates");
     add_gate(s, j, "cluster_health", "cluster", false, soak, prng_permille(p, 300) ? "rollback" : "halt");
-    if (prng_permille(p, 500))
+    if (prng_permille(p, 400))
         add_gate(s, j, "backup_agent", "backup", true, soak, prng_permille(p, 600) ? "rollback" : "halt");
-    if (prng_permille(p, 300))
+    if (prng_permille(p, 200))
         add_gate(s, j, "time_sync", "time", true, soak, prng_permille(p, 500) ? "rollback" : "halt");
     jw_array_end(j);
 }
@@ -256,7 +257,8 @@ static void write_policy(struct sim *s, struct json_writer *j, struct prng *p)
     jw_int(j, "rollback_moves_per_vm", q->moves_back);
     jw_int(j, "attempts_max", q->attempts);
     jw_str(j, "rollback", backs[prng_below(p, 3)]);
-    jw_bool(j, "rehearse", prng_permille(p, 80));
+    q->rehearse = prng_permille(p, 80);
+    jw_bool(j, "rehearse", q->rehearse);
     jw_object_end(j);
 }
 

@@ -136,6 +136,8 @@ static void on_truth(void *arg, const struct world_truth *t)
                 t->vm == WORLD_NONE ? "" : s->world.vms[t->vm].id);
     if (t->what == TRUTH_PARK)
         SIM_HIT(s, vm_parked);
+    if (t->what == TRUTH_VMMS_STOP && sim_chance(s, 39)) /* at the last moment */
+        world_vm_appear(&s->world, t->node);
     if (t->what == TRUTH_STORAGE_IN)
         SIM_HIT(s, storage_resync);
     if (t->what == TRUTH_MOVE_END && s->world.nodes[t->node].out_since == 0)
@@ -188,7 +190,7 @@ static void do_item(struct sim *s, struct sim_item *it)
         on_driver(s, it);
         break;
     case SIM_Q_AGENT_TIME:
-        if (s->agents[it->a].a != NULL && s->agents[it->a].life == it->b)
+        if (s->agents[it->a].a != NULL && s->agents[it->a].life == it->b && s->agents[it->a].due == it->at)
             sim_agent_time(s, it->a);
         break;
     case SIM_Q_AGENT_START:
@@ -206,7 +208,7 @@ static void do_item(struct sim *s, struct sim_item *it)
         sim_net_item(s, it);
         break;
     case SIM_Q_CTL_TIME:
-        if (ctl_lives && s->ctls[it->a].life == it->b)
+        if (ctl_lives && s->ctls[it->a].life == it->b && s->ctls[it->a].due <= s->now)
             sim_ctl_time(s, it->a);
         break;
     case SIM_Q_CTL_START:
@@ -313,7 +315,8 @@ static void step(struct sim *s)
     assert(it.at >= s->now);
     s->now = it.at;
     s->steps++;
-    if (it.kind == SIM_Q_WORLD)
+    s->by_kind[it.kind]++;
+    if (it.kind == SIM_Q_WORLD && it.at == s->world_due) /* an item of an older due time is stale */
         s->world_due = TIME_NEVER;
     world_advance(&s->world, s->now);
     if (!sim_ctl_hold_item(s, &it))
@@ -408,6 +411,9 @@ static void finish(struct sim *s)
     uint8_t digest[SHA256_BYTES];
     const struct sim_controller *c = &s->ctls[s->primary];
 
+    if (s->steps >= STEPS_MAX)
+        for (uint32_t i = 0; i <= SIM_Q_LOCAL; i++)
+            sim_say(s, "queue kind %u: %u items", i, s->by_kind[i]);
     if (s->oracle.broken == 0)
         ask_end(s);
     sha256_init(&sum);
@@ -438,10 +444,11 @@ static void reset(struct sim *s, const struct sim_options *opt)
     s->now = WORLD_START;
     s->order = s->steps = s->kill_point = 0;
     s->world_due = TIME_NEVER;
-    s->calm_at = WORLD_START + 12 * HOUR_MS;
+    s->calm_at = WORLD_START + 8 * HOUR_MS;
     s->calm = s->over = s->plan_refused = false;
     s->next_conn = s->n_ids = s->primary = s->partition = s->delay_extra_ms = 0;
     memset(s->conns, 0, sizeof s->conns);
+    memset(s->by_kind, 0, sizeof s->by_kind);
     memset(s->probes, 0, sizeof s->probes);
     s->n_logs = 1;
     for (uint32_t i = 0; i < SIM_CONTROLLERS; i++) {

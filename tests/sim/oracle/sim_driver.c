@@ -98,15 +98,6 @@ static const char *witness_resume(const struct sim_world *w, const struct world_
 
 /* ---- moves ---- */
 
-static uint32_t moves_at(const struct sim_world *w, uint32_t node)
-{
-    uint32_t n = 0;
-
-    for (uint32_t i = 0; i < w->n_vms; i++)
-        n += w->vms[i].state == GUEST_MIGRATING && (w->vms[i].node == node || w->vms[i].to == node);
-    return n;
-}
-
 static const char *move_refused(const struct sim_world *w, const struct world_vm *v, uint32_t to)
 {
     if (v->dda)
@@ -139,8 +130,7 @@ static void begin_move(struct sim_world *w, struct world_effect *e)
         fail(e, "not_found", NULL, "the virtual machine is not on this node");
         return;
     }
-    if (v->state == GUEST_MIGRATING || moves_at(w, e->node) >= w->clusters[w->nodes[e->node].cluster].slots ||
-        (e->to != WORLD_NONE && moves_at(w, e->to) >= w->clusters[w->nodes[e->node].cluster].slots)) {
+    if (v->state == GUEST_MIGRATING) {
         fail(e, "busy", NULL, "another migration is under way");
         return;
     }

@@ -81,11 +81,15 @@ static void check_drain_intent(struct sim_oracle *o, const struct oracle_intent 
     bool back = s->run == ORACLE_RUN_BACK;
     uint32_t failures = 0, in_wave = 0, wave = p->wave_of[x->node];
 
-    for (uint32_t i = 0; i < o->w->n_nodes; i++)
-        if (s->ends[i] == ORACLE_END_SET_ASIDE || s->ends[i] == ORACLE_END_STUCK) {
+    for (uint32_t i = 0; i < o->w->n_nodes; i++) {
+        bool refused_back =
+            p->rehearse && o->w->nodes[i].has_package; /* in service, patched: no failure (O14) */
+
+        if ((s->ends[i] == ORACLE_END_SET_ASIDE && !refused_back) || s->ends[i] == ORACLE_END_STUCK) {
             failures++;
             in_wave += p->wave_of[i] == wave;
         }
+    }
     o->checks[12]++;
     if (s->run != ORACLE_RUN_RUNNING && !back)
         oracle_break(o, 12, "drain of %s was decided while the run was not running", o->w->nodes[x->node].id);

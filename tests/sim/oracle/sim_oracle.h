@@ -32,7 +32,7 @@ struct oracle_policy {
     uint32_t waves, wave_of[WORLD_NODES]; /* WORLD_NONE: not in scope */
     uint32_t failures_run, failures_wave, max_out_fleet, moves_per_vm, moves_back, attempts;
     time_ms window_from, window_to, freeze_from, freeze_to, expires, consent_expires; /* 0: none */
-    bool back_outside_window, reboot_always;
+    bool back_outside_window, reboot_always, rehearse;
     dur_ms fresh_ms, slack_ms;
     struct oracle_gate gates[ORACLE_GATES];
     uint32_t n_gates;

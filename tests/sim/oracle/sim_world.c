@@ -211,10 +211,11 @@ static void node_comes_up(struct sim_world *w, uint32_t node)
     n->servicing_until = 0;
     patch_at_boot(n);
     n->vmms = true;
-    for (uint32_t i = 0; i < w->n_vms; i++) { /* start_if_running */
+    for (uint32_t i = 0; i < w->n_vms; i++) { /* start_if_running; some start whatever was done to them */
         struct world_vm *v = &w->vms[i];
+        bool starts = v->down != DOWN_PARKED || i % 2 == 0;
 
-        if (!v->gone && v->node == node && v->state == GUEST_OFF && !v->clustered && v->down != DOWN_PARKED) {
+        if (!v->gone && v->node == node && v->state == GUEST_OFF && !v->clustered && starts) {
             v->state = GUEST_RUNNING;
             v->down = DOWN_NOT;
             v->here_since = w->now;
@@ -316,6 +317,23 @@ void world_vm_create(struct sim_world *w, uint32_t node)
     memcpy(v->name, "new", 4);
     w->n_vms++;
     world_touched(w, WORLD_NONE, node);
+}
+
+/* Somebody starts a VM of his own on a node that is being worked on: no cluster keeps him from it. */
+void world_vm_appear(struct sim_world *w, uint32_t node)
+{
+    uint32_t n = w->n_vms;
+    bool paused = w->nodes[node].paused, vmms = w->nodes[node].vmms;
+
+    if (w->nodes[node].power != POWER_ON)
+        return;
+    w->nodes[node].paused = false;
+    w->nodes[node].vmms = true; /* its worker process outlives vmms */
+    world_vm_create(w, node);
+    w->nodes[node].paused = paused;
+    w->nodes[node].vmms = vmms;
+    if (w->n_vms > n)
+        w->vms[n].clustered = false;
 }
 
 void world_vm_delete(struct sim_world *w, uint32_t vm)

@@ -172,6 +172,7 @@ void world_node_crash(struct sim_world *w, uint32_t node, dur_ms away, bool for_
 void world_vm_start_elsewhere(struct sim_world *w, uint32_t vm);
 bool world_foreign_move(struct sim_world *w, uint32_t vm, uint32_t to);
 void world_vm_create(struct sim_world *w, uint32_t node);
+void world_vm_appear(struct sim_world *w, uint32_t node);
 void world_vm_delete(struct sim_world *w, uint32_t vm);
 void world_vm_resize(struct sim_world *w, uint32_t vm, int64_t memory_mib);
 void world_touched(struct sim_world *w, uint32_t cluster, uint32_t node);

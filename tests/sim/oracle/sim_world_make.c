@@ -9,6 +9,18 @@ static uint32_t below(struct sim_world *w, uint32_t n)
     return (uint32_t)prng_below(&w->rng, n);
 }
 
+static uint32_t least_of(struct sim_world *w, uint32_t n, uint32_t draws)
+{
+    uint32_t least = below(w, n);
+
+    for (uint32_t i = 1; i < draws; i++) {
+        uint32_t x = below(w, n);
+
+        least = x < least ? x : least;
+    }
+    return least;
+}
+
 static void name_node(char *out, uint32_t i)
 {
     memcpy(out, "HV00", 5);
@@ -56,7 +68,7 @@ static void make_cluster(struct sim_world *w, uint32_t c, uint32_t first, uint32
     k->witness_online = k->witness;
     k->csv_owner[0] = first + below(w, n);
     k->csv_owner[1] = first + below(w, n);
-    k->max_out = n >= 5 && !k->s2d ? 1 + below(w, 2) : 1;
+    k->max_out = n >= 4 && !k->s2d ? 1 + below(w, 2) : 1;
     k->waive_none = n == 2 || (k->s2d && n <= 3);
     k->reserve = "full";
     for (uint32_t i = first; i < first + n; i++)
@@ -99,7 +111,7 @@ static void make_pairs(struct sim_world *w)
         struct world_vm *a = &w->vms[i], *b = &w->vms[i + 1];
         bool roomy;
 
-        if (!prng_permille(&w->rng, 60) || a->anti != 0 || b->anti != 0 || a->node == b->node)
+        if (!prng_permille(&w->rng, 150) || a->anti != 0 || b->anti != 0 || a->node == b->node)
             continue;
         if (w->nodes[a->node].cluster != w->nodes[b->node].cluster || a->dda || b->dda || !a->clustered ||
             !b->clustered)
@@ -125,6 +137,8 @@ static void make_memory(struct sim_world *w, uint32_t c, uint32_t first, uint32_
     each = tight ? each : each * (int64_t)(12 + below(w, 10)) / 10 + 2 * most;
     if (w->clusters[c].max_out == 2)
         each = each * 3 / 2;
+    if (prng_permille(&w->rng, 250)) /* roomy: nothing but the rules keeps more nodes from going out */
+        each = each * 3;
     for (uint32_t i = first; i < first + n; i++) {
         int64_t here = 0;
 
@@ -146,8 +160,8 @@ void world_make(struct sim_world *w, uint64_t seed, const struct world_shape *sh
     prng_init(&w->rng, seed ^ 0x77d5a1);
     w->now = WORLD_START;
     w->removable = !prng_permille(&w->rng, 300);
-    nodes = 3 + below(w, 6);
-    vms = 6 + below(w, 35);
+    nodes = 3 + least_of(w, 6, 2); /* small worlds are the most: they are quick and find the most */
+    vms = 6 + least_of(w, 35, 4);
     if (shape->nodes_max != 0 && nodes > shape->nodes_max)
         nodes = shape->nodes_max < 2 ? 2 : shape->nodes_max;
     if (shape->vms_max != 0 && vms > shape->vms_max)
