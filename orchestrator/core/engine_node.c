@@ -389,6 +389,12 @@ static void count_end(struct engine *e, struct engine_node *n)
     n->counted_open = false;
 }
 
+/* After a takeover this log may be the older one: what a node that was never looked at is like, nobody here knows. */
+static bool unseen(const struct engine *e, const struct engine_node *n)
+{
+    return e->taken_over && !n->claimed && n->life == 0;
+}
+
 void node_end(struct engine *e, struct engine_node *n, enum node_end end, const char *text)
 {
     char why[sizeof n->reason];
@@ -396,7 +402,7 @@ void node_end(struct engine *e, struct engine_node *n, enum node_end end, const 
     FILL(why, text);
     if (rehearsal_goes_on(e, n, end))
         return;
-    if (n->foreign_op && end != NODE_STUCK) { /* another log may have left it out (I29) */
+    if ((n->foreign_op || unseen(e, n)) && end != NODE_STUCK) { /* another log may have left it out (I29) */
         end = NODE_STUCK;
         FILL(why, SAY(e, "%s; it may be out", why));
     }
