@@ -6,6 +6,7 @@
 #include "orchestrator/io/node_target.h"
 #include "orchestrator/io/store_load.h"
 #include "orchestrator/io/store_record.h"
+#include "orchestrator/node_pins.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -300,27 +301,22 @@ static int write_found(struct discover *d, struct buf *text, struct inventory **
 
 static int prepare(struct discover *d, struct store *s, struct err *err)
 {
-    struct arena a = ARENA_INIT;
-    const char *key;
     int rc = store_load_inventory(s, &d->inv, err);
 
+    if (rc == 0)
+        rc = node_pins_read(s, d->inv, &d->pins, err);
     if (rc != 0)
         return rc;
-    d->pins = calloc(d->inv->n_nodes + 1u, sizeof *d->pins);
     d->facts = ARENA_ARRAY(&d->arena, const struct node_facts *, d->inv->n_nodes + 1);
     d->views = ARENA_ARRAY(&d->arena, const struct cluster_view *, d->inv->n_clusters + 1);
     d->pictures = ARENA_ARRAY(&d->arena, const struct event *, d->inv->n_clusters + 1);
     d->plan.nodes = ARENA_ARRAY(&d->arena, struct plan_node, d->inv->n_nodes + 1);
-    if (!d->pins || !d->facts || !d->views || !d->pictures || !d->plan.nodes)
+    if (!d->facts || !d->views || !d->pictures || !d->plan.nodes)
         return err_set(err, ERR_NOMEM, "discover");
     d->plan.inv = d->inv;
     d->plan.n_nodes = d->inv->n_nodes;
-    for (uint32_t i = 0; i < d->inv->n_nodes; i++) {
+    for (uint32_t i = 0; i < d->inv->n_nodes; i++)
         d->plan.nodes[i].node = i;
-        if (store_find_hostkey(s, d->inv->nodes[i].id, &a, &key, NULL) == 0)
-            (void)ssh_hostkey_parse(key, &d->pins[i], NULL); /* one that cannot be read is no pin */
-    }
-    arena_clear(&a);
     return 0;
 }
 

@@ -79,6 +79,7 @@ static void fill(struct cli *c, struct start *st, struct run_live_options *o)
     o->verbose = cli_flag(c, "verbose");
     o->json = c->json;
     o->default_user = cli_text(c, "user");
+    o->mirror = cli_text(c, "mirror");
     o->on_started = on_started;
     o->arg = st;
 }
@@ -237,6 +238,7 @@ static int run_takeover(struct cli *c, int *ret_exit, struct err *err)
 static const struct option run_options[] = {
     { "detach", 'd', OPTION_FLAG, NULL, "go on in the background; what it says goes to DB.log" },
     { "on-hold", 0, OPTION_TEXT, "WHAT", "when the run holds: wait for a verb (default), or exit" },
+    { "mirror", 0, OPTION_TEXT, "DIR", "keep a copy of the database there, made after each wave and gate" },
     { "user", 0, OPTION_TEXT, "NAME", "the SSH user where the inventory names none" },
     { "verbose", 'v', OPTION_FLAG, NULL, "tell every phase of every node" },
     { NULL, 0, OPTION_FLAG, NULL, NULL },
@@ -271,6 +273,7 @@ static const struct option takeover_options[] = {
     { "ticket", 0, OPTION_TEXT, "NUMBER", "who answers for it" },
     { "detach", 'd', OPTION_FLAG, NULL, "go on in the background; what it says goes to DB.log" },
     { "on-hold", 0, OPTION_TEXT, "WHAT", "when the run holds: wait for a verb (default), or exit" },
+    { "mirror", 0, OPTION_TEXT, "DIR", "keep a copy of the database there, made after each wave and gate" },
     { "user", 0, OPTION_TEXT, "NAME", "the SSH user where the inventory names none" },
     { "verbose", 'v', OPTION_FLAG, NULL, "tell every phase of every node" },
     { NULL, 0, OPTION_FLAG, NULL, NULL },

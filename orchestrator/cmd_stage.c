@@ -6,6 +6,7 @@
 #include "orchestrator/io/node_target.h"
 #include "orchestrator/io/render_escape.h"
 #include "orchestrator/io/store_load.h"
+#include "orchestrator/node_pins.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -156,21 +157,12 @@ static int stage_all(struct stage *st, const char *package, struct err *err)
     return rc;
 }
 
-static int load_pins(struct stage *st, struct store *s, struct err *err)
+static int prepare(struct stage *st, struct store *s, struct err *err)
 {
-    struct arena a = ARENA_INIT;
-    const char *key;
-
-    st->pins = calloc(st->plan->inv->n_nodes + 1u, sizeof *st->pins);
     st->told = calloc(st->plan->n_nodes + 1u, sizeof *st->told);
-    if (st->pins == NULL || st->told == NULL)
+    if (st->told == NULL)
         return err_set(err, ERR_NOMEM, "stage");
-    for (uint32_t i = 0; i < st->plan->inv->n_nodes; i++)
-        if (store_find_hostkey(s, st->plan->inv->nodes[i].id, &a, &key, NULL) == 0)
-            (void)ssh_hostkey_parse(key, &st->pins[i],
-                                    NULL); /* one that cannot be read is no pin: that node is refused */
-    arena_clear(&a);
-    return 0;
+    return node_pins_read(s, st->plan->inv, &st->pins, err);
 }
 
 static int check_package(const struct plan *p, const char *path, struct err *err)
@@ -221,7 +213,7 @@ static int run_stage(struct cli *c, int *ret_exit, struct err *err)
     if (rc == 0)
         rc = check_package(st.plan, path, err);
     if (rc == 0)
-        rc = load_pins(&st, s, err);
+        rc = prepare(&st, s, err);
     if (rc == 0) {
         if (c->json) {
             jw_init(&st.w, &st.out);

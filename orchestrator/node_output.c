@@ -4,6 +4,7 @@
 #include "orchestrator/io/node_target.h"
 #include "orchestrator/io/render_escape.h"
 #include "orchestrator/io/store_load.h"
+#include "orchestrator/node_pins.h"
 #include "schema/ids.h"
 
 #include <stdlib.h>
@@ -100,18 +101,6 @@ static int fetch(struct fetch *f, const struct plan *plan, struct ssh_hostkey *p
     return rc;
 }
 
-static int pin_of(struct store *s, const char *node, struct ssh_hostkey *pin, struct err *err)
-{
-    struct arena a = ARENA_INIT;
-    const char *key = NULL;
-    int rc = store_find_hostkey(s, node, &a, &key, err);
-
-    if (rc == 0)
-        rc = ssh_hostkey_parse(key, pin, err);
-    arena_clear(&a);
-    return rc;
-}
-
 /* Line by line: what a driver prints is text from outside. */
 static void put_text(struct buf *out, const char *text)
 {
@@ -167,10 +156,8 @@ int node_output_print(const struct cli *c, struct store *s, const char *node, co
         rc = store_load_plan(s, run.plan, &plan, err);
     if (rc == 0)
         rc = find_node(plan, node == NULL ? parts.node : node, &f.node, err);
-    if (rc == 0 && (pins = calloc(plan->inv->n_nodes + 1u, sizeof *pins)) == NULL)
-        rc = err_set(err, ERR_NOMEM, "fetch output");
     if (rc == 0)
-        rc = pin_of(s, plan->inv->nodes[f.node].id, &pins[f.node], err);
+        rc = node_pins_read(s, plan->inv, &pins, err);
     if (rc == 0)
         rc = fetch(&f, plan, pins, err);
     if (rc == 0)

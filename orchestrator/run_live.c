@@ -5,6 +5,8 @@
 #include "orchestrator/io/loop.h"
 #include "orchestrator/io/progress_lines.h"
 #include "orchestrator/live_screen.h"
+#include "orchestrator/mirror.h"
+#include "orchestrator/node_pins.h"
 #include "orchestrator/verb_event.h"
 
 #include <inttypes.h>
@@ -30,6 +32,7 @@ struct live {
     struct control *control;
     struct progress *progress;
     struct live_screen screen;
+    struct mirror mirror;
     struct loop_timer deadline, draw;
     struct ssh_hostkey *pins;
     struct buf lines;
@@ -60,6 +63,19 @@ static void live_fail(struct live *l, const struct err *why)
 }
 
 /* --- feeding --- */
+
+/* A copy that cannot be made is said and tried again at the next wave or gate: it does not stop a rollout. */
+static void look_mirror(struct live *l)
+{
+    struct buf line = BUF_INIT;
+    struct err err = { 0 };
+
+    if (mirror_look(&l->mirror, l->ses->store, l->ses->plan, l->ses->engine, &err) == 0)
+        return;
+    buf_printf(&line, "%s\n", err.text);
+    live_screen_say(&l->screen, buf_text(&line));
+    buf_clear(&line);
+}
 
 static void look(struct live *l)
 {
@@ -121,8 +137,10 @@ static int live_feed(struct live *l, struct event *ev, struct err *err)
         live_fail(l, err);
         return rc;
     }
-    if (rc == 0)
+    if (rc == 0) {
         look(l);
+        look_mirror(l);
+    }
     rearm(l);
     check_end(l);
     return rc;
@@ -340,44 +358,6 @@ static void on_surveyed(void *arg, const struct live_survey *s)
     feed_resume(l);
 }
 
-/* Every node of a cluster that the plan touches has to be claimed (O20). */
-static bool touches(const struct plan *p, uint32_t node)
-{
-    for (uint32_t i = 0; i < p->n_nodes; i++)
-        if (p->inv->nodes[p->nodes[i].node].cluster == p->inv->nodes[node].cluster)
-            return true;
-    return false;
-}
-
-static int read_pins(struct live *l, struct err *err)
-{
-    const struct inventory *inv = l->ses->plan->inv;
-    struct buf missing = BUF_INIT;
-    struct arena a = ARENA_INIT;
-    const char *key;
-    uint32_t n = 0;
-    int rc = 0;
-
-    l->pins = calloc(inv->n_nodes + 1u, sizeof *l->pins);
-    if (l->pins == NULL)
-        return err_set(err, ERR_NOMEM, "host keys");
-    for (uint32_t i = 0; i < inv->n_nodes; i++) {
-        if (store_find_hostkey(l->ses->store, inv->nodes[i].id, &a, &key, NULL) == 0 &&
-            ssh_hostkey_parse(key, &l->pins[i], NULL) == 0)
-            continue;
-        if (touches(l->ses->plan, i) && n++ < 5)
-            buf_printf(&missing, "%s%s", n == 1 ? "" : ", ", inv->nodes[i].id);
-    }
-    if (n > 0)
-        rc =
-            err_set(err, ERR_HOSTKEY,
-                    "%u nodes of the plan and its clusters are not enrolled (%s%s): `patchwave enroll --all`",
-                    (unsigned)n, buf_text(&missing), n > 5 ? ", ..." : "");
-    buf_clear(&missing);
-    arena_clear(&a);
-    return rc;
-}
-
 static int draw_controller_id(struct live *l, struct err *err)
 {
     uint8_t noise[ID_RANDOM_BYTES];
@@ -411,7 +391,9 @@ static int open_all(struct live *l, struct err *err)
     int rc = draw_controller_id(l, err);
 
     if (rc == 0)
-        rc = read_pins(l, err);
+        rc = node_pins_read(l->ses->store, l->ses->plan->inv, &l->pins, err);
+    if (rc == 0)
+        rc = node_pins_check(l->pins, l->ses->plan, err);
     if (rc == 0)
         rc = progress_new(l->ses->plan, l->o->verbose, &l->progress, err);
     if (rc == 0)
@@ -489,7 +471,7 @@ static void say_end(struct live *l)
 
 int run_live(struct run_session *s, const struct run_live_options *o, int *ret_exit, struct err *err)
 {
-    struct live l = { .ses = s, .o = o, .phase = LIVE_SURVEY };
+    struct live l = { .ses = s, .o = o, .phase = LIVE_SURVEY, .mirror = { .dir = o->mirror } };
     int rc;
 
     live_screen_init(&l.screen, o->json);

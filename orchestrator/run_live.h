@@ -19,6 +19,7 @@ struct run_live_options {
     time_ms approval_expires;
     const char *package_path; /* NULL: no staging */
     const char *default_user;
+    const char *mirror;                             /* folder for copies; NULL: none */
     void (*on_started)(void *arg, const char *run); /* the first event is in the log; may be NULL */
     void *arg;
 };

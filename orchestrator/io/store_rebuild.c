@@ -8,9 +8,11 @@
 #include "orchestrator/io/store_record.h"
 #include "schema/list.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* Children before parents, for deleting. */
 static const char *const projections[] = { "verbs",     "notes",     "downtime",   "evidence", "gates",
@@ -271,5 +273,7 @@ int store_backup(struct store *s, const char *to, struct err *err)
 {
     int rc = store_copy(s->db, to, err);
 
+    if (rc == 0 && chmod(to, 0600) != 0)
+        rc = err_set(err, ERR_IO, "%s: %s", to, strerror(errno));
     return rc == 0 ? 0 : err_wrap(err, "backup");
 }
