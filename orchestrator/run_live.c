@@ -2,6 +2,7 @@
 
 #include "orchestrator/io/backend_live.h"
 #include "orchestrator/io/control_socket.h"
+#include "orchestrator/io/kill_point.h"
 #include "orchestrator/io/loop.h"
 #include "orchestrator/io/progress_lines.h"
 #include "orchestrator/live_screen.h"
@@ -34,6 +35,7 @@ struct live {
     struct live_screen screen;
     struct mirror mirror;
     struct loop_timer deadline, draw;
+    struct kill_point kill;
     struct ssh_hostkey *pins;
     struct buf lines;
     char controller[33];
@@ -138,6 +140,7 @@ static int live_feed(struct live *l, struct event *ev, struct err *err)
         return rc;
     }
     if (rc == 0) {
+        kill_point_submitted(&l->kill);
         look(l);
         look_mirror(l);
     }
@@ -354,6 +357,7 @@ static void on_surveyed(void *arg, const struct live_survey *s)
     rows_clear(&r);
     backend_live_identity(l->backend, l->ses->run, l->controller, l->epoch, l->o->takeover);
     l->ses->runner.backend = backend_live_backend(l->backend);
+    l->ses->runner.log = kill_point_wrap(&l->kill, l->ses->runner.log, l->ses->plan->inv->lab);
     feed_start(l);
     feed_resume(l);
 }
