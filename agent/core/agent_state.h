@@ -199,6 +199,10 @@ void agent_op_doubt(struct agent *a, struct agent_op *op); /* nothing of ours ru
 void agent_op_refuse(struct agent *a, struct agent_op *op, const char *code, const char *message);
 void agent_op_cancel(struct agent *a, struct agent_op *op, const char *code, const char *message);
 
+/* fetch_package learns from the agent where to put the package, also as a
+ * witness; `text` holds the path for as long as `rq` is used. */
+void agent_fetch_target(struct agent *a, const struct agent_op *op, struct driver_request *rq,
+                        struct buf *text);
 /* The run of the op's own driver, also of one whose time is over. */
 struct agent_run *agent_action_run(const struct agent *a, const char *op);
 

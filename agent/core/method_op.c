@@ -232,6 +232,7 @@ static int ask_witness(struct agent *a, const struct agent_request *rq, const st
     const struct driver_manifest_action *m = driver_manifest_find(a->cfg.driver, op->action);
     struct agent_run *run;
     struct json_doc *args = NULL;
+    struct buf to = BUF_INIT;
     struct driver_request d = {
         .action = op->action, .node = a->cfg.node, .op = op->id, .mode = DRIVER_WITNESS
     };
@@ -249,8 +250,10 @@ static int ask_witness(struct agent *a, const struct agent_request *rq, const st
     memcpy(run->op, op->id, sizeof run->op);
     d.args = json_root(args);
     d.limit_ms = m->limit_ms < AGENT_WITNESS_LIMIT_MS ? m->limit_ms : AGENT_WITNESS_LIMIT_MS;
+    agent_fetch_target(a, op, &d, &to);
     agent_run_start(a, run, &d);
     json_free(args);
+    buf_clear(&to);
     return 0;
 }
 

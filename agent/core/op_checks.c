@@ -50,21 +50,31 @@ static void start_check(struct agent *a, struct agent_live *l, enum agent_run_ki
     json_free(args);
 }
 
+static bool is_digest(const char *s)
+{
+    return strlen(s) == 2 * SHA256_BYTES && strspn(s, "0123456789abcdef") == 2 * SHA256_BYTES;
+}
+
 static bool check_package(struct agent *a, struct agent_live *l, const json *args, const json *precondition)
 {
-    const json *package = json_get(args, "package");
+    bool fetches = (driver_action_flags(l->op->action) & DRIVER_FETCHES) != 0;
+    const json *package = fetches ? args : json_get(args, "package");
     struct agent_run *run;
     struct agent_effect *e;
 
     (void)precondition;
-    if (!(driver_action_flags(l->op->action) & DRIVER_PACKAGE))
+    if (fetches && !is_digest(json_get_str(args, "sha256", ""))) {
+        agent_op_refuse(a, l->op, "invalid", "`sha256` is no digest"); /* it names a folder */
+        return true;
+    }
+    if (!(driver_action_flags(l->op->action) & (DRIVER_PACKAGE | DRIVER_FETCHES)))
         return false;
     run = agent_run_new(a, AGENT_RUN_PACKAGE, "");
     if (run == NULL)
         return true;
     memcpy(run->op, l->op->id, sizeof run->op);
     l->run = run->no;
-    e = agent_emit(a, AGENT_DO_PACKAGE_OPEN);
+    e = agent_emit(a, fetches ? AGENT_DO_PACKAGE_PLACE : AGENT_DO_PACKAGE_OPEN);
     e->run = run->no;
     e->sha256 = agent_emit_copy(a, json_get_str(package, "sha256", ""));
     e->name = agent_emit_copy(a, json_get_str(package, "name", ""));
@@ -144,7 +154,8 @@ AGENT_ON_RUN(agent_on_package)
         agent_op_refuse(a, l->op, err_name(ev->err->code), ev->err->text);
         return;
     }
-    l->path = agent_text_copy(a, ev->text);
+    if (driver_action_flags(l->op->action) & DRIVER_PACKAGE)
+        l->path = agent_text_copy(a, ev->text);
     agent_checks_next(a, l);
 }
 

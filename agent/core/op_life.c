@@ -72,6 +72,18 @@ static void append_start(struct agent *a, const struct agent_live *l)
     agent_append(a, AGENT_REC_START, l->op->id, &body);
 }
 
+void agent_fetch_target(struct agent *a, const struct agent_op *op, struct driver_request *rq,
+                        struct buf *text)
+{
+    if (!(driver_action_flags(op->action) & DRIVER_FETCHES))
+        return;
+    buf_printf(text, "%s/%s", a->cfg.store_dir, json_get_str(rq->args, "sha256", ""));
+    a->no_memory = a->no_memory || text->failed;
+    rq->in_args = "";
+    rq->add_key = "to";
+    rq->add_value = buf_text(text);
+}
+
 /* Ask the op's driver, to do it or to bear witness. */
 static struct agent_run *run_op(struct agent *a, struct agent_op *op, enum agent_run_kind kind, dur_ms limit,
                                 const char *path)
@@ -79,6 +91,7 @@ static struct agent_run *run_op(struct agent *a, struct agent_op *op, enum agent
     const struct driver_manifest_action *m = driver_manifest_find(a->cfg.driver, op->action);
     struct agent_run *run = m == NULL ? NULL : agent_run_new(a, kind, m->name);
     struct json_doc *args = NULL;
+    struct buf to = BUF_INIT;
     struct driver_request rq = { .action = op->action,
                                  .node = a->cfg.node,
                                  .op = op->id,
@@ -94,14 +107,14 @@ static struct agent_run *run_op(struct agent *a, struct agent_op *op, enum agent
     rq.args = json_root(args);
     rq.limit_ms = limit < m->limit_ms ? limit : m->limit_ms;
     if (path != NULL) {
-        bool fetches = (driver_action_flags(op->action) & DRIVER_FETCHES) != 0;
-
-        rq.in_args = fetches ? "" : "package";
-        rq.add_key = fetches ? "to" : "path";
+        rq.in_args = "package";
+        rq.add_key = "path";
         rq.add_value = path;
     }
+    agent_fetch_target(a, op, &rq, &to);
     agent_run_start(a, run, &rq);
     json_free(args);
+    buf_clear(&to);
     return run;
 }
 

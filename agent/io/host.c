@@ -23,6 +23,7 @@ struct host {
     uv_timer_t timer;
     uv_signal_t on_term, on_int;
     uv_async_t on_stop;
+    char store_dir[2048];
     struct os_lock lock;
     bool locked, ending;
     struct driver_manifest manifest;
@@ -151,7 +152,7 @@ struct package_job {
     uv_work_t work;
     struct host *host;
     uint32_t run;
-    bool adopt;
+    int (*do_it)(const char *state_dir, const char *sha256, const char *name, char *path, struct err *err);
     char sha256[SHA256_TEXT], name[PACKAGE_NAME_MAX], path[PACKAGE_PATH_MAX];
     int rc;
     struct err why;
@@ -161,8 +162,7 @@ static void package_work(uv_work_t *w)
 {
     struct package_job *j = w->data;
 
-    j->rc = (j->adopt ? package_adopt : package_open)(j->host->set->state_dir, j->sha256, j->name, j->path,
-                                                      &j->why);
+    j->rc = j->do_it(j->host->set->state_dir, j->sha256, j->name, j->path, &j->why);
 }
 
 static void package_done(uv_work_t *w, int status)
@@ -188,7 +188,9 @@ static void do_package(struct host *h, const struct agent_effect *e)
     j->work.data = j;
     j->host = h;
     j->run = e->run;
-    j->adopt = e->type == AGENT_DO_PACKAGE_ADOPT;
+    j->do_it = e->type == AGENT_DO_PACKAGE_ADOPT   ? package_adopt
+               : e->type == AGENT_DO_PACKAGE_PLACE ? package_store_path
+                                                   : package_open;
     if (strlen(e->sha256) < sizeof j->sha256)
         memcpy(j->sha256, e->sha256, strlen(e->sha256));
     if (strlen(e->name) < sizeof j->name)
@@ -213,6 +215,7 @@ static void (*const doers[])(struct host *, const struct agent_effect *) = {
     [AGENT_DO_DRIVER_KILL] = do_kill,
     [AGENT_DO_PACKAGE_OPEN] = do_package,
     [AGENT_DO_PACKAGE_ADOPT] = do_package,
+    [AGENT_DO_PACKAGE_PLACE] = do_package,
     [AGENT_DO_SNTP] = do_sntp,
     [AGENT_DO_OUTPUT] = do_output,
     [AGENT_DO_JOURNAL] = do_journal,
@@ -433,12 +436,14 @@ static int open_state(struct host *h, const char *version, struct journal_fold *
 
 static int new_agent(struct host *h, const char *version, struct journal_fold *fold, struct err *err)
 {
+    int rc = agent_settings_path(h->set, "packages", h->store_dir, sizeof h->store_dir, err);
     struct agent_config c = {
         .node = h->set->node,
         .version = version,
         .os = os_name(),
         .journal_id = journal_id(h->journal),
         .driver = &h->manifest,
+        .store_dir = h->store_dir,
         .move_slots = (uint32_t)h->set->slots,
         .clock_factor = h->set->clock.factor,
         .clock_anchor_ms = h->set->clock.anchor_ms,
@@ -446,7 +451,7 @@ static int new_agent(struct host *h, const char *version, struct journal_fold *f
         .lab = h->set->lab,
     };
 
-    return agent_new(&c, fold, &h->agent, err);
+    return rc != 0 ? rc : agent_new(&c, fold, &h->agent, err);
 }
 
 /* Which ops' drivers outlived the last agent? */

@@ -48,12 +48,6 @@ int package_store_path(const char *state_dir, const char *sha256, const char *na
     return place(state_dir, "packages", true, sha256, name, "", out, err);
 }
 
-int package_fetch_path(const char *state_dir, const char *sha256, const char *name,
-                       char out[PACKAGE_PATH_MAX], struct err *err)
-{
-    return place(state_dir, "packages", true, sha256, name, ".fetched", out, err);
-}
-
 static int open_file(const char *path, const char *mode, FILE **ret, struct err *err)
 {
     *ret = fopen(path, mode);
@@ -183,16 +177,11 @@ int package_open(const char *state_dir, const char *sha256, const char *name, ch
 int package_adopt(const char *state_dir, const char *sha256, const char *name, char out[PACKAGE_PATH_MAX],
                   struct err *err)
 {
-    char fetched[PACKAGE_PATH_MAX] = "";
     int rc = package_store_path(state_dir, sha256, name, out, err);
 
     if (rc == 0)
-        rc = package_fetch_path(state_dir, sha256, name, fetched, err);
-    if (rc == 0)
-        rc = package_check(fetched, sha256, err);
-    if (rc == 0)
-        rc = os_rename(fetched, out, err);
+        rc = package_check(out, sha256, err);
     if (rc == ERR_CORRUPT)
-        os_remove(fetched);
+        os_remove(out);
     return rc;
 }

@@ -21,9 +21,6 @@ bool package_digest_ok(const char *sha256);
 /* Where in the store; makes the folders. ERR_INVALID, ERR_IO. */
 int package_store_path(const char *state_dir, const char *sha256, const char *name,
                        char out[PACKAGE_PATH_MAX], struct err *err);
-/* Where fetch_package is to put it before it is believed. */
-int package_fetch_path(const char *state_dir, const char *sha256, const char *name,
-                       char out[PACKAGE_PATH_MAX], struct err *err);
 /* Add a whole file to `*state`. */
 int package_hash_file(const char *path, struct sha256 *state, int64_t *ret_bytes, struct err *err);
 

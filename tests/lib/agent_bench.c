@@ -53,6 +53,7 @@ void bench_open(struct bench *b)
         .os = "linux",
         .journal_id = "11111111111111111111111111111111",
         .driver = &b->manifest,
+        .store_dir = "/store",
         .move_slots = 2,
         .clock_factor = 1,
         .lab = true,
@@ -108,6 +109,7 @@ static void keep_run(struct bench *b, const struct agent_effect *e)
     static const char *const names[] = {
         [AGENT_DO_PACKAGE_OPEN] = "package_open",
         [AGENT_DO_PACKAGE_ADOPT] = "package_adopt",
+        [AGENT_DO_PACKAGE_PLACE] = "package_place",
         [AGENT_DO_SNTP] = "sntp",
     };
     struct bench_run *r = &b->runs[b->n_runs++];
@@ -137,8 +139,8 @@ static void mark_killed(struct bench *b, uint32_t run)
 static int carry_out_one(struct bench *b, const struct agent_effect *e, struct err *why)
 {
     if (e->type == AGENT_DO_APPEND) {
-        if (b->fail_appends > 0) {
-            b->fail_appends--;
+        if (b->fail_appends > 0 || (b->fail_append_at > 0 && --b->fail_append_at == 0)) {
+            b->fail_appends -= b->fail_appends > 0;
             return err_set(why, ERR_FULL, "journal: disk full");
         }
         keep_record(b, &e->record);
@@ -268,21 +270,29 @@ int64_t bench_ask(struct bench *b, uint32_t conn, const char *method, const char
     return id;
 }
 
-void bench_claim(struct bench *b, uint32_t conn, const char *controller, int64_t epoch)
+static int64_t say_claim(struct bench *b, uint32_t conn, const char *controller, int64_t epoch)
 {
     char params[512];
-    int64_t id;
 
     snprintf(params, sizeof params,
              "{\"protocol\":{\"min\":1,\"max\":1},\"controller\":\"%s\",\"program\":\"t\"}", controller);
-    id = bench_ask(b, conn, "hello", params);
-    if (!b->crashed)
-        assert_non_null(bench_result(b, id));
+    bench_ask(b, conn, "hello", params);
     snprintf(params, sizeof params,
              "{\"run\":\"r1\",\"controller\":\"%s\",\"epoch\":%lld,\"log\":{\"seq\":%lld,\"hash\":\"h%lld\"},"
              "\"takeover\":false,\"session\":\"$S\"}",
              controller, (long long)epoch, (long long)epoch * 100, (long long)epoch);
-    id = bench_ask(b, conn, "claim", params);
+    return bench_ask(b, conn, "claim", params);
+}
+
+void bench_try_claim(struct bench *b, uint32_t conn, const char *controller, int64_t epoch)
+{
+    (void)say_claim(b, conn, controller, epoch);
+}
+
+void bench_claim(struct bench *b, uint32_t conn, const char *controller, int64_t epoch)
+{
+    int64_t id = say_claim(b, conn, controller, epoch);
+
     if (!b->crashed)
         assert_non_null(bench_result(b, id));
 }
@@ -389,6 +399,23 @@ void bench_answer(struct bench *b, struct bench_run *run, const char *text)
     take_run(b, run, &r);
     feed(b,
          &(struct agent_event){ .type = AGENT_EV_ANSWER, .run = r.run, .text = text, .len = strlen(text) });
+    free(r.text);
+}
+
+void bench_progress(struct bench *b, const struct bench_run *run, int32_t percent)
+{
+    feed(b, &(struct agent_event){
+                .type = AGENT_EV_PROGRESS, .run = run->run, .percent = percent, .text = "step" });
+}
+
+void bench_refuse(struct bench *b, struct bench_run *run, enum err_code code, const char *text)
+{
+    struct bench_run r;
+    struct err why;
+
+    take_run(b, run, &r);
+    err_set(&why, code, "%s", text);
+    feed(b, &(struct agent_event){ .type = AGENT_EV_ANSWER, .run = r.run, .text = "", .err = &why });
     free(r.text);
 }
 

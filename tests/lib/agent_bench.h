@@ -39,8 +39,9 @@ struct bench {
     uint32_t n_sent, n_read;
     char forgotten[64][128];
     uint32_t n_forgotten;
-    int fail_appends; /* the next so many appends fail as if the disk were full */
-    int stop_after;   /* carry out so many effects, then lose all others (crash); -1: never */
+    uint32_t fail_append_at; /* this one fails (from 1); 0: none */
+    int fail_appends;        /* the next so many appends fail as if the disk were full */
+    int stop_after;          /* carry out so many effects, then lose all others (crash); -1: never */
     int effects_done;
     bool crashed;
     int64_t next_id;
@@ -65,6 +66,8 @@ void bench_disconnect(struct bench *b, uint32_t conn);
 int64_t bench_ask(struct bench *b, uint32_t conn, const char *method, const char *params);
 /* hello and claim for `controller`; checks both answers. */
 void bench_claim(struct bench *b, uint32_t conn, const char *controller, int64_t epoch);
+/* The same, but it may be refused. */
+void bench_try_claim(struct bench *b, uint32_t conn, const char *controller, int64_t epoch);
 /* op.start with the right digest. `extra` are further members, e.g. "\"precondition\":{...}" or "". */
 int64_t bench_start_op(struct bench *b, uint32_t conn, const char *controller, int64_t epoch, const char *op,
                        const char *action, const char *args, const char *extra);
@@ -79,6 +82,9 @@ struct bench_run *bench_run(struct bench *b, const char *action, const char *mod
 bool bench_has_run(struct bench *b, const char *action, const char *mode);
 void bench_answer(struct bench *b, struct bench_run *run, const char *text);
 void bench_end(struct bench *b, struct bench_run *run, enum agent_driver_end end, const char *text);
+void bench_progress(struct bench *b, const struct bench_run *run, int32_t percent);
+/* A package or SNTP run fails. */
+void bench_refuse(struct bench *b, struct bench_run *run, enum err_code code, const char *text);
 void bench_wait(struct bench *b, dur_ms ms); /* time passes; deadlines are told */
 uint32_t bench_count(const struct bench *b, enum agent_record_kind kind, const char *op);
 const char *bench_state(struct bench *b, const char *op);

@@ -347,6 +347,7 @@ static void do_other(struct sim *s, struct sim_agent *a, const struct agent_effe
         break;
     case AGENT_DO_PACKAGE_OPEN:
     case AGENT_DO_PACKAGE_ADOPT:
+    case AGENT_DO_PACKAGE_PLACE:
         do_package(s, a, e);
         break;
     case AGENT_DO_SNTP:

@@ -653,6 +653,139 @@ static void test_ack(void **state)
     assert_true(json_get_bool(bench_result(b, id), "acked", false));
 }
 
+/* Progress goes to whoever holds the claim, and of effects only. */
+static void test_progress(void **state)
+{
+    struct bench *b = *state;
+    uint32_t sent;
+
+    start(b, PAUSE, "pause", "{}");
+    bench_progress(b, bench_run(b, "pause", "run"), 40);
+    assert_string_equal(json_get_str(json_root(b->sent[b->n_sent - 1]), "method", ""), "op.progress");
+    assert_int_equal(json_get_int(json_get(json_root(b->sent[b->n_sent - 1]), "params"), "percent", 0), 40);
+    bench_ask(b, 1, "facts", "{}");
+    sent = b->n_sent;
+    bench_progress(b, bench_run(b, "facts", "run"), 50);
+    bench_disconnect(b, 1);
+    bench_progress(b, bench_run(b, "pause", "run"), 60);
+    assert_int_equal(b->n_sent, sent);
+}
+
+#define DIGEST "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+/* fetch_package is told where to put the package, and believed by digest only. */
+static void test_fetch_package(void **state)
+{
+    struct bench *b = *state;
+    const char *args =
+        "{\"source\":\"//share\",\"name\":\"kb.msu\",\"sha256\":\"" DIGEST "\",\"size_bytes\":9}";
+
+    start(b, "r1/HV07/1/fetch_package/1", "fetch_package", args);
+    bench_answer(b, bench_run(b, "package_place", ""), "");
+    assert_non_null(strstr(bench_run(b, "fetch_package", "run")->text, "\"to\":\"/store/" DIGEST "\""));
+    bench_answer(b, bench_run(b, "fetch_package", "run"), "{\"result\":{\"path\":\"p\"}}");
+    assert_null(bench_done(b, "r1/HV07/1/fetch_package/1"));
+    bench_answer(b, bench_run(b, "package_adopt", ""), "/store/kb.msu");
+    assert_string_equal(json_get_str(bench_done(b, "r1/HV07/1/fetch_package/1"), "outcome", ""), "ok");
+    start(b, "r1/HV07/1/fetch_package/2", "fetch_package", args);
+    bench_answer(b, bench_run(b, "package_place", ""), "");
+    bench_answer(b, bench_run(b, "fetch_package", "run"), "{\"result\":{\"path\":\"p\"}}");
+    bench_refuse(b, bench_run(b, "package_adopt", ""), ERR_CORRUPT, "another digest");
+    assert_string_equal(json_get_str(bench_done(b, "r1/HV07/1/fetch_package/2"), "outcome", ""), "failed");
+    start(b, "r1/HV07/1/fetch_package/3", "fetch_package", args);
+    bench_answer(b, bench_run(b, "package_place", ""), "");
+    bench_end(b, bench_run(b, "fetch_package", "run"), AGENT_DRIVER_BAD_EXIT, "");
+    bench_ask(b, 1, "op.witness", "{\"op\":\"r1/HV07/1/fetch_package/3\",\"session\":\"$S\"}");
+    assert_non_null(strstr(bench_run(b, "fetch_package", "witness")->text, "/store/" DIGEST));
+    bench_answer(b, bench_run(b, "fetch_package", "witness"), "{\"witness\":\"not_done\"}");
+    start(b, "r1/HV07/1/fetch_package/4", "fetch_package", "{\"sha256\":\"../../etc\",\"name\":\"x\"}");
+    assert_string_equal(json_get_str(bench_done(b, "r1/HV07/1/fetch_package/4"), "outcome", ""), "refused");
+}
+
+/* What the agent's own witness says after a kill. */
+static void test_doubt(void **state)
+{
+    static const struct {
+        const char *witness, *state, *outcome;
+    } rows[] = {
+        { "{\"witness\":\"done\",\"evidence\":{\"state\":\"paused\"}}", "done", "ok" },
+        { "{\"witness\":\"not_done\"}", "done", "failed" },
+        { "{\"witness\":\"running\"}", "unknown", "" },
+        { "nonsense", "unknown", "" },
+    };
+    struct bench *b = *state;
+    char op[64], ack[128];
+
+    for (size_t i = 0; i < TABLE_LEN(rows); i++) {
+        snprintf(op, sizeof op, "r1/HV07/1/pause/%zu", i + 1);
+        start(b, op, "pause", "{}");
+        bench_wait(b, 50000);
+        bench_end(b, bench_run(b, "pause", "run"), AGENT_DRIVER_KILLED, "");
+        bench_answer(b, bench_run(b, "pause", "witness"), rows[i].witness);
+        assert_string_equal(json_get_str(bench_done(b, op), "state", ""), rows[i].state);
+        assert_string_equal(json_get_str(bench_done(b, op), "outcome", ""), rows[i].outcome);
+        snprintf(ack, sizeof ack, "{\"ops\":[\"%s\"],\"session\":\"$S\"}", op);
+        bench_ask(b, 1, "op.ack", ack); /* a person has decided the unknown ones: they are in nobody's way */
+    }
+}
+
+/* Time that runs out before START: nothing was begun, and it says so. */
+static void test_deadline_in_checks(void **state)
+{
+    struct bench *b = *state;
+    const char *op = "r1/HV07/1/stop_vmms/1";
+
+    start(b, op, "stop_vmms", "{}");
+    bench_wait(b, 30000);
+    assert_true(bench_run(b, "check_empty", "run")->killed);
+    bench_end(b, bench_run(b, "check_empty", "run"), AGENT_DRIVER_KILLED, "");
+    assert_string_equal(json_get_str(bench_done(b, op), "outcome", ""), "refused");
+    start(b, INSTALL, "install", PACKAGE_ARGS);
+    bench_wait(b, 50000); /* the package is still being hashed */
+    assert_string_equal(json_get_str(bench_done(b, INSTALL), "outcome", ""), "cancelled");
+    bench_answer(b, bench_run(b, "package_open", ""), "/p");
+    assert_int_equal(b->n_runs, 0);
+    start(b, "r1/HV07/1/install/2", "install", PACKAGE_ARGS);
+    bench_refuse(b, bench_run(b, "package_open", ""), ERR_CORRUPT, "another digest");
+    assert_string_equal(json_get_str(json_get(bench_done(b, "r1/HV07/1/install/2"), "error"), "code", ""),
+                        "corrupt");
+}
+
+/* Every append of a story fails once: nothing is told that is not written, and
+ * in the end everything is. */
+static void test_every_append_fails_once(void **state)
+{
+    struct bench *b = *state;
+
+    for (uint32_t n = 0; n < 8; n++) {
+        const char *op = "r1/HV07/1/stop_vmms/1";
+
+        bench_close(b);
+        bench_open(b);
+        b->fail_append_at = n + 1;
+        bench_boot(b, NULL);
+        bench_identify(b);
+        bench_wait(b, 1000);
+        if (bench_has_run(b, "facts", "run"))
+            bench_identify(b);
+        bench_connect(b, 1);
+        for (int i = 0; i < 3 && agent_fold(b->agent)->claim.epoch == 0; i++)
+            bench_try_claim(b, 1, BENCH_CONTROLLER, 1);
+        for (int i = 0; i < 6 && strcmp(bench_state(b, op), "done") != 0; i++) {
+            start(b, op, "stop_vmms", "{}");
+            if (bench_has_run(b, "check_empty", "run"))
+                bench_answer(b, bench_run(b, "check_empty", "run"), EMPTY_ANSWER);
+            if (bench_has_run(b, "stop_vmms", "run"))
+                bench_answer(b, bench_run(b, "stop_vmms", "run"), OK_ANSWER);
+            bench_wait(b, 5000);
+        }
+        assert_string_equal(bench_state(b, op), "done");
+        assert_int_equal(bench_count(b, AGENT_REC_START, op), 1);
+        assert_int_equal(bench_count(b, AGENT_REC_DONE, op), 1);
+        assert_string_equal(json_get_str(bench_done(b, op), "outcome", ""), "ok");
+    }
+}
+
 /* Orders `n` ops one after the other, each to its end; acknowledged if told. */
 static void run_ops(struct bench *b, int n, bool ack)
 {
@@ -808,6 +941,11 @@ int main(void)
         T(test_time_sync),
         T(test_reads_are_bounded),
         T(test_ack),
+        T(test_progress),
+        T(test_fetch_package),
+        T(test_doubt),
+        T(test_deadline_in_checks),
+        T(test_every_append_fails_once),
         T(test_old_ops_are_forgotten),
         T(test_unacked_ops_refuse_new_work),
         T(test_long_errors_are_cut),
