@@ -99,7 +99,7 @@ int main(int argc, char **argv)
     c.person = person_self(c.person_text, sizeof c.person_text);
     if (c.args.command->run(&c, &exit_code, &err) != 0) {
         say_error(&c, &err);
-        return exit_of_error(err.code);
+        return (int)exit_of_error(err.code);
     }
     return exit_code;
 }

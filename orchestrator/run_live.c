@@ -61,7 +61,7 @@ static void live_fail(struct live *l, const struct err *why)
 {
     if (l->err.code == ERR_OK)
         l->err = *why;
-    live_end(l, exit_of_error(why->code));
+    live_end(l, (int)exit_of_error(why->code));
 }
 
 /* --- feeding --- */
