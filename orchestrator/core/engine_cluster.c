@@ -223,6 +223,8 @@ void cluster_on_observed(struct engine *e, struct ask *a, const struct event *ev
     c->why[0] = '\0';
     gate_on_cluster(e, c, ev, asked);
     tell_nodes(e, c);
+    if (c->loads > 0)
+        evidence_pump(e);
     cluster_dirty(e, c);
 }
 

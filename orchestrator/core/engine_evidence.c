@@ -170,6 +170,17 @@ static bool may_still(const struct engine *e, const struct engine_load *l)
            fleet_receives(&e->fleet, l->to);
 }
 
+/* Proved on what is, not on what was before a pause. */
+static bool fresh(struct engine *e, uint32_t node)
+{
+    struct engine_cluster *c = &e->clusters[e->nodes[node].cluster];
+
+    if (c->seen_at >= 0 && e->now - c->seen_at <= e->rollout->policy.fresh_ms)
+        return true;
+    cluster_want(e, c);
+    return false;
+}
+
 void evidence_pump(struct engine *e)
 {
     bool stopping = e->stopped || e->ending != RUN_RUNNING;
@@ -181,7 +192,9 @@ void evidence_pump(struct engine *e)
             continue;
         if (stopping || !may_still(e, l)) {
             drop(e, l);
-        } else if (e->state == RUN_RUNNING && move_may_start(e, l->vm, l->to)) {
+        } else if (e->state != RUN_RUNNING || !fresh(e, l->to)) {
+            continue; /* the picture's arrival leads on */
+        } else if (move_may_start(e, l->vm, l->to)) {
             l->state = MOVE_FLYING;
             move_start(e, l->vm, l->to, false, true);
         }

@@ -301,6 +301,17 @@ void node_observed(struct engine *e, struct engine_node *n, const struct event *
 
 /* lives and ends */
 
+/* Those that are down stay: they are owed a way back, whoever parked them (I9). */
+static void forget_parks(struct engine_node *n)
+{
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < n->parks.n; i++)
+        if (n->parks.items[i].down)
+            n->parks.items[kept++] = n->parks.items[i];
+    n->parks.n = kept;
+}
+
 void node_begin_life(struct engine *e, struct engine_node *n, bool back)
 {
     n->life++;
@@ -315,7 +326,7 @@ void node_begin_life(struct engine *e, struct engine_node *n, bool back)
     n->turn_since = e->now;
     memset(n->attempts, 0, sizeof n->attempts);
     list_clear(&n->moves);
-    list_clear(&n->parks);
+    forget_parks(n);
     node_to(e, n, NODE_CHECKING);
     if (!n->claimed && n->link.pos == 0)
         engine_timer(e, &n->link, e->now + e->rollout->policy.unreachable_ms);
@@ -450,7 +461,7 @@ void node_home(struct engine *e, struct engine_node *n, enum node_end end, const
  * rehearsal never began; in a rollback that never reached it, or with a removal half made, nobody vouches for it. */
 enum node_end back_end(const struct engine_node *n)
 {
-    if (n->installed || (n->in_rollback && !n->paused))
+    if (n->installed || !n->claimed || (n->in_rollback && !n->paused))
         return NODE_SET_ASIDE;
     return NODE_DONE;
 }

@@ -429,6 +429,32 @@ static bool op_was_ours(const struct engine *e, const struct engine_node *n, con
     return p->life < n->life || (p->life == n->life && p->attempt <= n->attempts[a]);
 }
 
+/* VMs that the other log parked are owed a way back by whoever goes on (I9). */
+static void op_foreign_vm(struct engine *e, struct engine_node *n, const struct op_record *rec,
+                          const struct op_id_parts *p)
+{
+    uint32_t vm = p->subject[0] == '\0' ? IX_NONE : fleet_vm_by_id(&e->fleet, p->subject);
+    bool park = strcmp(p->step, "park_vm") == 0, unpark = strcmp(p->step, "unpark_vm") == 0;
+    struct node_park *k = NULL;
+
+    if (vm == IX_NONE || rec->state != OP_DONE || rec->outcome != OUTCOME_OK || (!park && !unpark))
+        return;
+    for (uint32_t i = 0; i < n->parks.n; i++)
+        if (n->parks.items[i].vm == vm)
+            k = &n->parks.items[i];
+    if (k == NULL)
+        k = list_push(&n->parks);
+    if (k == NULL) {
+        e->nomem = true;
+        return;
+    }
+    k->vm = vm;
+    k->down = park;
+    k->method = rec->n_rows > 0 && rec->rows[0].cause == CAUSE_SAVED ? PARK_SAVE : PARK_SHUTDOWN;
+    k->down_since = rec->n_rows > 0 ? rec->rows[0].start : rec->ended;
+    fleet_park(&e->fleet, vm, park);
+}
+
 /* A record of no open op: an old one is acknowledged again; one that this log does not know makes the node unknown
  * until a person has looked (a stale copy took over, or another run left something open). */
 static void op_stray(struct engine *e, struct engine_node *n, const struct op_record *rec)
@@ -443,7 +469,12 @@ static void op_stray(struct engine *e, struct engine_node *n, const struct op_re
             op_ack(e, n->ix, rec->op);
         return;
     }
-    if (n->foreign_op || rec->state == OP_NONE)
+    if (rec->state == OP_NONE)
+        return;
+    op_foreign_vm(e, n, rec, &parts);
+    if (n->foreign_settled && rec->state == OP_DONE)
+        op_ack(e, n->ix, rec->op);
+    if (n->foreign_op || n->foreign_settled)
         return;
     n->foreign_op = true;
     e->fleet.nodes[n->ix].out |= OUT_STUCK; /* it may be out: nobody here knows */

@@ -111,6 +111,7 @@ struct engine_node {
     bool go_home;      /* to its next safe point */
     bool lost_unknown; /* out, and unreachable for too long */
     bool foreign_op;   /* an op that this log does not know */
+    bool foreign_settled; /* a person has looked at them */
     bool counted_out;  /* in the books of out nodes */
     bool claim_due;    /* the link timer is to claim first */
     bool in_rollback, counted_open;

@@ -178,7 +178,7 @@ static int verb_set_aside(struct engine *e, const struct event *ev, struct err *
 {
     struct engine_node *n = &e->nodes[ev->node];
 
-    if (has_ended(e) || n->phase == NODE_ENDED || n->wave == IX_NONE)
+    if ((has_ended(e) && !node_in_flight(n)) || n->phase == NODE_ENDED || n->wave == IX_NONE)
         return err_set(err, ERR_STATE, "%s is %s: there is nothing to set aside; return puts a node back",
                        node_id(e, n),
                        n->phase == NODE_ENDED ? node_end_names[n->end] : node_phases[n->phase].name);
@@ -232,6 +232,7 @@ static int verb_return(struct engine *e, const struct event *ev, struct err *err
         return err_set(err, ERR_STATE, "%s is %s: only a node that is stuck is put back", node_id(e, n),
                        n->phase == NODE_ENDED ? node_end_names[n->end] : node_phases[n->phase].name);
     op_forget(e, n);
+    n->foreign_settled = true;
     n->vmms_touched = n->storage_touched = true;
     n->paused = true;
     memset(n->attempts, 0, sizeof n->attempts);
@@ -257,6 +258,7 @@ static int verb_decide(struct engine *e, const struct event *ev, struct err *err
         return err_set(err, ERR_INVALID, "decide: done or not_done");
     if (op == NULL && n->foreign_op) {
         n->foreign_op = false;
+        n->foreign_settled = true;
         e->fleet.nodes[n->ix].out &= ~(uint32_t)OUT_STUCK;
         node_unknown(e, n, true);
         node_drive(e, n);
