@@ -345,6 +345,10 @@ def main():
         client.end()
         test_sshd()
         wine("net", "stop", "patchwave-agent")
+        for _ in range(200):  # net stop does not wait for the process itself
+            if service_pid() == 0:
+                break
+            time.sleep(0.1)
         case("net stop ends the service in order", service_pid() == 0, service_pid())
         code, out, err = wine(EXE, "uninstall")
         case("uninstall removes it", code == 0, err)
