@@ -177,6 +177,7 @@ static int verb_retry(struct engine *e, const struct event *ev, struct err *err)
 static int verb_set_aside(struct engine *e, const struct event *ev, struct err *err)
 {
     struct engine_node *n = &e->nodes[ev->node];
+    const char *bmc = e->inv->nodes[n->ix].bmc;
 
     if ((has_ended(e) && !node_in_flight(n)) || n->phase == NODE_ENDED || n->wave == IX_NONE)
         return err_set(err, ERR_STATE, "%s is %s: there is nothing to set aside; return puts a node back",
@@ -189,7 +190,9 @@ static int verb_set_aside(struct engine *e, const struct event *ev, struct err *
         node_end(e, n, NODE_SET_ASIDE, "set aside by an operator");
     } else if (node_is_unknown(n)) { /* a person decided that it is out of reach */
         op_forget(e, n);
-        node_end(e, n, NODE_STUCK, "set aside by an operator while its state was unknown");
+        node_end(e, n, NODE_STUCK,
+                 SAY(e, "set aside by an operator while its state was unknown%s%s",
+                     bmc == NULL ? "" : "; BMC ", bmc == NULL ? "" : bmc));
     } else {
         node_safe_point(e, n);
         n->go_end = n->back ? NODE_DONE : NODE_SET_ASIDE;
