@@ -502,6 +502,52 @@ static void test_bad_peers(void **state)
     json_free(ap_call(p, "ping", "{}"));
 }
 
+static long resident_kib(pid_t pid)
+{
+    char path[64], line[256];
+    long kib = 0;
+    FILE *f;
+
+    snprintf(path, sizeof path, "/proc/%ld/status", (long)pid);
+    f = fopen(path, "r");
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f) != NULL)
+        if (strncmp(line, "VmRSS:", 6) == 0)
+            kib = strtol(line + 6, NULL, 10);
+    fclose(f);
+    return kib;
+}
+
+/* A peer that asks and asks and never reads costs bounded memory, and others
+ * are served meanwhile. */
+static void test_peer_that_never_reads(void **state)
+{
+    struct agent_process *p = *state, mute;
+    struct buf line = BUF_INIT;
+    ssize_t sent;
+
+    ap_world(p, "vms", "2000");
+    ap_serve(p);
+    ap_hello(p);
+    mute = *p;
+    mute.fd = -1;
+    mute.in = (struct line_cutter){ 0 };
+    ap_hello(&mute);
+    rpc_write_request(&line, 7, "observe", "{\"what\":\"vms\"}");
+    for (int i = 0; i < 20000; i++) {
+        sent = send(mute.fd, line.data, line.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent != (ssize_t)line.len)
+            break; /* it is not read any more, or hung up */
+    }
+    for (int i = 0; i < 50; i++)
+        json_free(ap_call(p, "ping", "{}"));
+    json_free(ap_call(p, "facts", "{}"));
+    assert_true(resident_kib(p->pid) < 200 * 1024);
+    ap_disconnect(&mute);
+    json_free(ap_call(p, "ping", "{}"));
+    buf_clear(&line);
+}
+
 /* install gets a private copy whose digest is right, and nothing else ever. */
 static void test_altered_package(void **state)
 {
@@ -601,6 +647,7 @@ int main(void)
         T(test_time_factor_outside_lab),
         T(test_disk_full),
         T(test_bad_peers),
+        T(test_peer_that_never_reads),
         T(test_altered_package),
         T(test_probe),
     };

@@ -331,10 +331,10 @@ def test_sshd():
 
 
 def main():
-    make_template()
-    make_node()
-    boot()
     try:
+        make_template()
+        make_node()
+        boot()
         client = test_service()
         test_ops(client)
         test_large(client)
