@@ -1,5 +1,5 @@
 /* install, uninstall: the service on this machine. */
-#include "agent/command.h"
+#include "agent/agent_command.h"
 #include "agent/io/os.h"
 
 #include <stdio.h>

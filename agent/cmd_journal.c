@@ -1,5 +1,5 @@
 /* The journal for people and scripts; read only, beside a running service. */
-#include "agent/command.h"
+#include "agent/agent_command.h"
 #include "agent/io/journal.h"
 
 #include <stdio.h>

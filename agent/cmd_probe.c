@@ -1,4 +1,4 @@
-#include "agent/command.h"
+#include "agent/agent_command.h"
 #include "agent/io/probe.h"
 
 #include <stdio.h>
@@ -6,7 +6,7 @@
 /* Text from outside goes to a terminal: anything but plain characters becomes a dot. */
 static void print_plain(const char *text, size_t max)
 {
-    for (size_t i = 0; text[i] != '\0' && i < max; i++)
+    for (size_t i = 0; i < max && text[i] != '\0'; i++)
         putchar((unsigned char)text[i] < 0x20 || text[i] == 0x7f ? '.' : text[i]);
 }
 

@@ -1,4 +1,4 @@
-#include "agent/command.h"
+#include "agent/agent_command.h"
 #include "agent/io/host.h"
 #include "agent/io/os.h"
 

@@ -1,5 +1,5 @@
 /* ssh, relay, receive: what a controller reaches. */
-#include "agent/command.h"
+#include "agent/agent_command.h"
 #include "agent/io/os.h"
 #include "agent/io/receive.h"
 

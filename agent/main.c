@@ -1,4 +1,4 @@
-#include "agent/command.h"
+#include "agent/agent_command.h"
 
 #include <stdio.h>
 #include <string.h>

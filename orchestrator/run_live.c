@@ -357,7 +357,7 @@ static void on_surveyed(void *arg, const struct live_survey *s)
     rows_clear(&r);
     backend_live_identity(l->backend, l->ses->run, l->controller, l->epoch, l->o->takeover);
     l->ses->runner.backend = backend_live_backend(l->backend);
-    l->ses->runner.log = kill_point_wrap(&l->kill, l->ses->runner.log, l->ses->plan->inv->lab);
+    l->ses->runner.log = kill_point_wrap(&l->kill, l->ses->runner.log, l->ses->plan->inv);
     feed_start(l);
     feed_resume(l);
 }

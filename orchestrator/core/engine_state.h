@@ -108,20 +108,20 @@ struct engine_node {
     bool vmms_touched, storage_touched, installed, verified, unpark_failed;
     bool failed; /* counted against the budget */
     bool patched_by_us;
-    bool go_home;      /* to its next safe point */
-    bool lost_unknown; /* out, and unreachable for too long */
-    bool foreign_op;   /* an op that this log does not know */
+    bool go_home;         /* to its next safe point */
+    bool lost_unknown;    /* out, and unreachable for too long */
+    bool foreign_op;      /* an op that this log does not know */
     bool foreign_settled; /* a person has looked at them */
-    bool counted_out;  /* in the books of out nodes */
-    bool claim_due;    /* the link timer is to claim first */
+    bool counted_out;     /* in the books of out nodes */
+    bool claim_due;       /* the link timer is to claim first */
     bool in_rollback, counted_open;
     bool reboot_sent, reboot_due; /* sent: it has happened, the new boot is awaited */
     bool suspended;               /* BitLocker, for the next boot */
     uint32_t unknown_ops, moves_open, park_at;
     uint32_t life, attempt, tries, reboots, proofs;
-    uint32_t rehearsal;        /* lives of the rehearsal that are over (O14) */
-    struct build build_first;  /* before the run touched it */
-    uint8_t attempts[ACTIONS]; /* of this life */
+    uint32_t rehearsal;            /* lives of the rehearsal that are over (O14) */
+    struct build build_first;      /* before the run touched it */
+    uint8_t attempts[ACTIONS];     /* of this life */
     time_ms facts_at, facts_asked; /* when it last told its facts, and was asked; 0: never */
     bool facts_failed;
     time_ms since, step_since, turn_since, out_since, out_until, lost_at;
@@ -129,7 +129,8 @@ struct engine_node {
     uint64_t former_mib; /* carried before the drain (O15) */
     uint32_t former_vms, csv_bad;
     struct node_record before;
-    struct arena facts_arena; struct node_facts facts; /* for O6, of what was seen last */
+    struct arena facts_arena;
+    struct node_facts facts; /* for O6, of what was seen last */
     struct node_moves moves;
     struct node_parks parks;
     struct op *op; /* the node-level one */
@@ -219,7 +220,10 @@ struct engine {
     struct fleet fleet;
     struct predictor *predictor;
     struct ledger ledger;
-    struct { uint32_t *items; uint32_t n, cap; } rows_open; /* of the ledger, still down */
+    struct {
+        uint32_t *items;
+        uint32_t n, cap;
+    } rows_open; /* of the ledger, still down */
     struct buf scratch[4];
     uint32_t scratch_at;
     struct command_list *out; /* of the step under way */
@@ -229,7 +233,7 @@ struct engine {
     char run[64], controller[64], fence_text[256], end_text[512], hold_text[320];
     uint64_t epoch, asks_made;
     time_ms approval_expires, started, ended, controller_at; /* the last: when this controller started */
-    enum run_state state, held_state; /* held_state: where holding leads back to */
+    enum run_state state, held_state;                        /* held_state: where holding leads back to */
     enum hold hold;
     enum run_state ending; /* what the run comes to when nothing is out any more; RUN_RUNNING: nothing */
     bool loads_due;

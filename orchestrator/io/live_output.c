@@ -32,6 +32,7 @@ void backend_live_output(struct backend_live *b, uint32_t node, const char *op, 
     struct buf text = BUF_INIT;
     struct json_writer w;
     struct err err = { 0 };
+    int rc;
 
     if (o == NULL) {
         (void)err_set(&err, ERR_NOMEM, "op.output");
@@ -46,13 +47,12 @@ void backend_live_output(struct backend_live *b, uint32_t node, const char *op, 
     jw_int(&w, "offset", (int64_t)offset);
     jw_int(&w, "max_bytes", OUTPUT_BYTES_MAX);
     jw_object_end(&w);
-    if (b->nodes[node].client == NULL)
-        (void)err_set(&err, ERR_NOT_FOUND, "the plan has no connection to that node");
-    else
-        (void)agent_client_call(b->nodes[node].client, "op.output", buf_text(&text), LIVE_CALL_MS, on_output,
-                                o, &err);
+    rc = b->nodes[node].client == NULL
+             ? err_set(&err, ERR_NOT_FOUND, "the plan has no connection to that node")
+             : agent_client_call(b->nodes[node].client, "op.output", buf_text(&text), LIVE_CALL_MS, on_output,
+                                 o, &err);
     buf_clear(&text);
-    if (err.code != ERR_OK) {
+    if (rc != 0) {
         on_done(arg, NULL, 0, &err);
         free(o);
     }

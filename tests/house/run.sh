@@ -76,7 +76,7 @@ fi
 
 if needs clang-tidy "clang-tidy"; then
     cmake --preset clang > /dev/null 2>&1
-    tree 'schema/*.c' 'orchestrator/*.c' 'agent/*.c' 'examples/*.c' | grep -v '_win\.c$' |
+    tree 'schema/*.c' 'orchestrator/*.c' 'agent/*.c' 'examples/*.c' | grep -v '_win\(_[a-z]*\)\?\.c$' |
         xargs -r -P "$jobs" -n 8 clang-tidy -p build/clang --quiet 2> /dev/null |
         grep -E ': (warning|error): ' | sort -u | rule "clang-tidy"
 fi

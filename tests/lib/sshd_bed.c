@@ -48,7 +48,7 @@ void bed_run(const char *const *argv)
         unsigned n = 0;
         int null = open("/dev/null", O_RDWR);
 
-        for (; argv[n] != NULL && n < 15; n++)
+        for (; n < 15 && argv[n] != NULL; n++)
             args[n] = strdup(argv[n]);
         args[n] = NULL;
         (void)dup2(null, 0);

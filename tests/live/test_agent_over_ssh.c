@@ -239,7 +239,7 @@ static void test_a_package_arrives_through_cuts(void **state)
     struct ssh_world *w = *state;
     struct site s;
     struct fault_proxy *proxy;
-    struct seen_payload p;
+    struct seen_payload p = { 0 };
     char address[32], path[BED_PATH_MAX], there[BED_PATH_MAX + 128], sha256[SHA256_TEXT];
     const char *const cmp[] = { "cmp", path, there, NULL };
     struct payload_config config = { .pool = w->pool,

@@ -170,9 +170,9 @@ static void test_inner_forms(void **state)
                    "\",\"epoch\":2,\"log\":{\"seq\":1}," SESSION "}" },
         { "claim", "{\"run\":\"r1\",\"controller\":\"" BENCH_CONTROLLER
                    "\",\"epoch\":2,\"log\":{\"seq\":-1,\"hash\":\"\"}," SESSION "}" },
-        { "claim", "{\"run\":\"r1\",\"controller\":\"" BENCH_CONTROLLER
-                   "\",\"epoch\":2,\"log\":{\"seq\":900,\"hash\":"
-                   "\"00000000000000000000000000000000000000000000000000000000000000000\"}," SESSION "}" },
+        { "claim",
+          "{\"run\":\"r1\",\"controller\":\"" BENCH_CONTROLLER "\",\"epoch\":2,\"log\":{\"seq\":900,\"hash\":"
+          "\"00000000000000000000000000000000000000000000000000000000000000000\"}," SESSION "}" },
         { "move.accept",
           "{\"op\":\"r1/HV06/1/move_vm/1\",\"vm\":\"db3\",\"memory_mib\":5,\"from\":\"HV06\"," SESSION "}" },
         { "op.start",
