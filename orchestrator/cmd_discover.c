@@ -8,6 +8,7 @@
 #include "orchestrator/io/store_record.h"
 #include "orchestrator/node_pins.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -340,6 +341,7 @@ static int give(struct discover *d, const struct inventory *found, struct buf *t
     struct buf out = BUF_INIT;
     int rc = 0;
 
+    assert(found != NULL); /* write_found() read it back */
     if (cli_text(d->c, "out") != NULL)
         rc = cli_write_file(cli_text(d->c, "out"), text, err);
     if (rc == 0 && cli_flag(d->c, "import"))

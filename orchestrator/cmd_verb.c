@@ -5,6 +5,7 @@
 #include "orchestrator/verb_answer.h"
 #include "orchestrator/verb_event.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define ANSWER_LIMIT_MS ((dur_ms)20000)
@@ -116,6 +117,7 @@ static int run_decide(struct cli *c, int *ret_exit, struct err *err)
     };
 
     (void)ret_exit;
+    assert(a.decision != NULL); /* the command takes exactly two operands */
     if (strcmp(a.decision, "not-done") == 0)
         a.decision = "not_done";
     return tell(c, &a, err);

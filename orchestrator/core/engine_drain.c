@@ -213,16 +213,15 @@ static void move_refused(struct engine *e, struct engine_node *n, struct node_mo
 {
     const char *why = end->text[0] != '\0' ? end->text : end->code;
     uint32_t tries = ++m->tries;
+    bool final = m->unproved; /* O16: patched to unpatched, refused: this node's rollback ends */
 
     m->state = MOVE_PENDING;
     if (strcmp(end->code, "not_found") == 0) {
         m->state = MOVE_LANDED;
-    } else if (m->unproved) {
-        move_failed(e, n, m, why); /* O16: patched to unpatched, refused: this node's rollback ends */
-    } else if (strcmp(end->code, "busy") == 0 && tries <= BUSY_TRIES) {
+    } else if (!final && strcmp(end->code, "busy") == 0 && tries <= BUSY_TRIES) {
         m->not_before = e->now + MOVE_AGAIN_MS;
         fleet_promise(&e->fleet, m->vm, m->to);
-    } else if (tries > e->rollout->policy.moves_per_vm || !retarget(e, n, m, why)) {
+    } else if (final || tries > e->rollout->policy.moves_per_vm || !retarget(e, n, m, why)) {
         move_failed(e, n, m, why);
     }
 }

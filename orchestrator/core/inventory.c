@@ -299,6 +299,7 @@ static void read_sla(struct fields *f, const json *root, struct inventory *inv)
 static void link_members(struct fields *f, struct inventory *inv)
 {
     assert(inv->clusters != NULL || inv->n_nodes == 0); /* each node's cluster was found */
+    assert(inv->vms != NULL || inv->n_vms == 0);
     for (uint32_t i = 0; i < inv->n_nodes; i++)
         inv->clusters[inv->nodes[i].cluster].n_nodes++;
     for (uint32_t i = 0; i < inv->n_vms; i++)

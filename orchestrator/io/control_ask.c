@@ -3,6 +3,7 @@
 #include "orchestrator/io/control_socket.h"
 #include "schema/codec.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -75,10 +76,14 @@ static enum err_code code_of(const char *name)
 
 static int read_answer(const struct buf *in, struct buf *result, struct err *err)
 {
-    const char *end = memchr(in->data, '\n', in->len);
     struct rpc_message m;
-    int rc = rpc_parse(in->data, (size_t)(end - in->data), &m, err);
+    const char *end;
+    int rc;
 
+    assert(in->data != NULL); /* receive_line() saw a whole line */
+    end = memchr(in->data, '\n', in->len);
+    assert(end != NULL);
+    rc = rpc_parse(in->data, (size_t)(end - in->data), &m, err);
     if (rc != 0)
         return rc;
     if (m.kind == RPC_ERROR)

@@ -190,23 +190,37 @@ static void put_span(struct json_writer *w, time_ms from, time_ms to)
     jw_object_end(w);
 }
 
+/* One number of at most `width` characters and the character after it; goes past both, but not past the
+ * end of the text. */
+static bool take_number(const char **at, int width, char then, int *ret)
+{
+    const char *from = *at + strspn(*at, " \t\n\v\f\r");
+    char *end;
+    long n = strtol(from, &end, 10);
+
+    if (end == from || end - from > width || *end != then)
+        return false;
+    *ret = (int)n;
+    *at = then == '\0' ? end : end + 1;
+    return true;
+}
+
 static bool read_clock(const char *text, int *hour, int *minute)
 {
-    int used = 0;
+    const char *at = text;
 
-    return text != NULL && sscanf(text, "%2d:%2d%n", hour, minute, &used) == 2 && text[used] == '\0' &&
-           used == 5 && *hour <= 24 && *minute < 60 && (*hour < 24 || *minute == 0);
+    return text != NULL && strlen(text) == 5 && take_number(&at, 2, ':', hour) &&
+           take_number(&at, 2, '\0', minute) && *hour <= 24 && *minute < 60 && (*hour < 24 || *minute == 0);
 }
 
 static bool read_civil(const char *text, struct civil *c)
 {
-    int used = 0;
+    const char *at = text;
 
-    return text != NULL &&
-           sscanf(text, "%4d-%2d-%2dT%2d:%2d%n", &c->year, &c->month, &c->day, &c->hour, &c->minute, &used) ==
-               5 &&
-           text[used] == '\0' && used == 16 && c->month >= 1 && c->month <= 12 && c->day >= 1 &&
-           c->day <= 31 && c->hour < 24 && c->minute < 60;
+    return text != NULL && strlen(text) == 16 && take_number(&at, 4, '-', &c->year) &&
+           take_number(&at, 2, '-', &c->month) && take_number(&at, 2, 'T', &c->day) &&
+           take_number(&at, 2, ':', &c->hour) && take_number(&at, 2, '\0', &c->minute) && c->month >= 1 &&
+           c->month <= 12 && c->day >= 1 && c->day <= 31 && c->hour < 24 && c->minute < 60;
 }
 
 static int local_span(struct load *l, const json *v, const char *zone, struct json_writer *w)

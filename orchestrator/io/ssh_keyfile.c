@@ -3,6 +3,7 @@
 #include "orchestrator/io/ssh_bcrypt.h"
 #include "orchestrator/io/ssh_wire.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -170,6 +171,7 @@ static int read_section(const struct keyfile *f, const uint8_t *data, size_t len
     struct ssh_string type, first, second;
     int made;
 
+    assert(key->type != NULL); /* read_blob_type() found it */
     if (ssh_read_u32(&r) != check || r.bad)
         return err_set(err, f->asked ? ERR_AUTH : ERR_INVALID, "key %s: %s", f->file,
                        f->asked ? "wrong passphrase" : "damaged");
@@ -314,7 +316,7 @@ static int read_pem(struct keyfile *f, struct ssh_key *key, struct err *err)
 
 static int read_public(struct keyfile *f, struct ssh_key *key, struct err *err)
 {
-    const char *at = strchr(f->text.data, ' ');
+    const char *at = strchr(buf_text(&f->text), ' ');
     struct buf raw = BUF_INIT;
     struct ssh_string blob;
     int rc;

@@ -30,7 +30,7 @@ static int holder_pid(int fd)
     char text[32] = "";
     ssize_t n = pread(fd, text, sizeof text - 1, 0);
 
-    return n <= 0 ? 0 : atoi(text);
+    return n <= 0 ? 0 : (int)strtol(text, NULL, 10);
 }
 
 int store_lock_take(const char *db_path, int *ret_fd, struct err *err)

@@ -18,12 +18,18 @@ int store_schema_version(sqlite3 *db, int *ret_version, struct err *err)
     return rc == SQLITE_ROW ? 0 : store_fault(db, rc, "read the schema's version", err);
 }
 
+/* A migration's name begins with the version it leads to. */
+static int version_of(const struct embedded_text *m)
+{
+    return (int)strtol(m->name, NULL, 10);
+}
+
 static int newest(const struct embedded_text *m)
 {
     int version = 0;
 
     for (; m->name != NULL; m++)
-        version = atoi(m->name);
+        version = version_of(m);
     return version;
 }
 
@@ -54,7 +60,7 @@ static int apply(sqlite3 *db, const struct embedded_text *m, struct err *err)
     struct buf sql = BUF_INIT;
     int rc;
 
-    buf_printf(&sql, "BEGIN IMMEDIATE;\n%s\nPRAGMA user_version = %d;\nCOMMIT;", m->text, atoi(m->name));
+    buf_printf(&sql, "BEGIN IMMEDIATE;\n%s\nPRAGMA user_version = %d;\nCOMMIT;", m->text, version_of(m));
     rc = store_exec(db, buf_text(&sql), err);
     if (rc != 0) {
         sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
@@ -89,7 +95,7 @@ int store_migrate(sqlite3 *db, const char *path, const struct embedded_text *mig
     if (have > 0 && have < want)
         rc = copy_before(db, path, want, err);
     for (const struct embedded_text *m = migrations; rc == 0 && m->name != NULL; m++)
-        if (atoi(m->name) > have)
+        if (version_of(m) > have)
             rc = apply(db, m, err);
     return rc;
 }

@@ -1,6 +1,7 @@
 /* Statements, arguments, rows, and SQLite's errors as ours. */
 #include "orchestrator/io/store_impl.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -218,8 +219,10 @@ static int read_rows(struct store *s, struct rows *r, sqlite3_stmt *stmt, struct
         if (r->cells == NULL || r->kinds == NULL || cells.failed || kinds.failed)
             rc = err_set(err, ERR_NOMEM, "read rows");
     }
-    if (rc == 0 && cells.len > 0)
+    if (rc == 0 && cells.len > 0) {
+        assert(r->cells != NULL && cells.data != NULL);
         memcpy(r->cells, cells.data, cells.len);
+    }
     buf_clear(&cells);
     buf_clear(&kinds);
     return rc;
