@@ -28,12 +28,17 @@ void backend_live_output(struct backend_live *b, uint32_t node, const char *op, 
                                          const struct err *why),
                          void *arg)
 {
-    struct live_output *o = calloc(1, sizeof *o);
+    struct live_output *o;
     struct buf text = BUF_INIT;
     struct json_writer w;
     struct err err = { 0 };
-    int rc;
 
+    if (b->nodes[node].client == NULL) {
+        (void)err_set(&err, ERR_NOT_FOUND, "the plan has no connection to that node");
+        on_done(arg, NULL, 0, &err);
+        return;
+    }
+    o = calloc(1, sizeof *o);
     if (o == NULL) {
         (void)err_set(&err, ERR_NOMEM, "op.output");
         on_done(arg, NULL, 0, &err);
@@ -47,13 +52,10 @@ void backend_live_output(struct backend_live *b, uint32_t node, const char *op, 
     jw_int(&w, "offset", (int64_t)offset);
     jw_int(&w, "max_bytes", OUTPUT_BYTES_MAX);
     jw_object_end(&w);
-    rc = b->nodes[node].client == NULL
-             ? err_set(&err, ERR_NOT_FOUND, "the plan has no connection to that node")
-             : agent_client_call(b->nodes[node].client, "op.output", buf_text(&text), LIVE_CALL_MS, on_output,
-                                 o, &err);
-    buf_clear(&text);
-    if (rc != 0) {
+    if (agent_client_call(b->nodes[node].client, "op.output", buf_text(&text), LIVE_CALL_MS, on_output, o,
+                          &err) != 0) {
         on_done(arg, NULL, 0, &err);
         free(o);
     }
+    buf_clear(&text);
 }

@@ -57,7 +57,7 @@ tree '*.sh' 'tests/*/run.sh' '.ci/run' | sort -u | while read -r f; do bash -n "
 (
     eval "$(sed -n "/^build=/,/^\$/p" tests/install.sh)"
     # the four lists are variables of the line above
-    for package in $build $tests $checks $windows; do
+    for package in $build $demo $tests $checks $windows; do
         grep -qF "\`$package\`" docs/dependencies.md || echo "docs/dependencies.md does not explain $package"
     done
 ) | rule "every installed package is explained"

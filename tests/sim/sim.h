@@ -78,19 +78,50 @@ struct sim_armed {
 };
 
 /* Named situations that a campaign has to meet (probes). */
-#define SIM_PROBES(X)                                                                                    \
-    X(controller_killed)                                                                                 \
-    X(killed_before_append)                                                                              \
-    X(killed_after_append)                                                                               \
-    X(killed_between_submits)                                                                            \
-    X(killed_in_recovery) X(agent_killed) X(agent_killed_before_record) X(agent_killed_after_record)     \
-        X(op_unknown) X(op_witnessed) X(witness_not_done) X(stale_leader_woke) X(fenced)                 \
-            X(stale_copy_refused) X(takeover) X(move_refused) X(move_accept_refused) X(drain_waits)      \
-                X(node_set_aside) X(node_stuck) X(node_rolled_back) X(node_returned) X(gate_failed)      \
-                    X(gate_unknown) X(held) X(promoted) X(aborted) X(rolling_back) X(halted) X(finished) \
-                        X(storage_resync) X(vm_parked) X(evidence_load) X(reboot_lost) X(found_paused)   \
-                            X(foreign_move_in_drain) X(reply_duplicated) X(half_open) X(connection_cut)  \
-                                X(store_failed) X(journal_failed) X(compliant) X(two_waves)
+#define SIM_PROBES(X)             \
+    X(controller_killed)          \
+    X(killed_before_append)       \
+    X(killed_after_append)        \
+    X(killed_between_submits)     \
+    X(killed_in_recovery)         \
+    X(agent_killed)               \
+    X(agent_killed_before_record) \
+    X(agent_killed_after_record)  \
+    X(op_unknown)                 \
+    X(op_witnessed)               \
+    X(witness_not_done)           \
+    X(stale_leader_woke)          \
+    X(fenced)                     \
+    X(stale_copy_refused)         \
+    X(takeover)                   \
+    X(move_refused)               \
+    X(move_accept_refused)        \
+    X(drain_waits)                \
+    X(node_set_aside)             \
+    X(node_stuck)                 \
+    X(node_rolled_back)           \
+    X(node_returned)              \
+    X(gate_failed)                \
+    X(gate_unknown)               \
+    X(held)                       \
+    X(promoted)                   \
+    X(aborted)                    \
+    X(rolling_back)               \
+    X(halted)                     \
+    X(finished)                   \
+    X(storage_resync)             \
+    X(vm_parked)                  \
+    X(evidence_load)              \
+    X(reboot_lost)                \
+    X(found_paused)               \
+    X(foreign_move_in_drain)      \
+    X(reply_duplicated)           \
+    X(half_open)                  \
+    X(connection_cut)             \
+    X(store_failed)               \
+    X(journal_failed)             \
+    X(compliant)                  \
+    X(two_waves)
 enum sim_probe {
 #define X(name) PROBE_##name,
     SIM_PROBES(X)
