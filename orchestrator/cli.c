@@ -32,6 +32,20 @@ void cli_print_rows(const struct cli *c, struct rows *r, const char *nothing)
     cli_print(&out);
 }
 
+int cli_list(const struct cli *c, const char *sql, const char *nothing, struct err *err)
+{
+    struct store *s = NULL;
+    struct rows r = { 0 };
+    int rc = store_open(c->db, STORE_READ, &s, err);
+
+    if (rc == 0)
+        rc = store_ask(s, &r, err, sql, "");
+    if (rc == 0)
+        cli_print_rows(c, &r, nothing);
+    store_close(s);
+    return rc;
+}
+
 int cli_read_file(const char *path, struct buf *out, struct err *err)
 {
     FILE *f = fopen(path, "rb");

@@ -33,6 +33,8 @@ static inline bool cli_flag(const struct cli *c, const char *name)
 void cli_print(struct buf *out);
 /* Print rows: a table, or with --json an array. Clears the rows. */
 void cli_print_rows(const struct cli *c, struct rows *r, const char *nothing);
+/* Ask the store `sql` and print what it answers: what every list command does. */
+int cli_list(const struct cli *c, const char *sql, const char *nothing, struct err *err);
 /* A whole file. ERR_NOT_FOUND, ERR_INVALID (too large, a folder), ERR_IO. */
 int cli_read_file(const char *path, struct buf *out, struct err *err);
 /* A file's JSON. */

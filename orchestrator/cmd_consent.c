@@ -75,21 +75,12 @@ static int run_add(struct cli *c, int *ret_exit, struct err *err)
 
 static int run_list(struct cli *c, int *ret_exit, struct err *err)
 {
-    struct store *s = NULL;
-    struct rows r = { 0 };
-    int rc = store_open(c->db, STORE_READ, &s, err);
-
     (void)ret_exit;
-    if (rc == 0)
-        rc = store_ask(s, &r, err,
-                       "SELECT c.vm, v.name, c.method, c.checkpoint, c.person, c.ticket, c.expires AS "
-                       "expires_at FROM consents c "
-                       "LEFT JOIN vms v ON v.id = c.vm ORDER BY v.name, c.vm",
-                       "");
-    if (rc == 0)
-        cli_print_rows(c, &r, "no consent recorded");
-    store_close(s);
-    return rc;
+    return cli_list(c,
+                    "SELECT c.vm, v.name, c.method, c.checkpoint, c.person, c.ticket, c.expires AS "
+                    "expires_at FROM consents c "
+                    "LEFT JOIN vms v ON v.id = c.vm ORDER BY v.name, c.vm",
+                    "no consent recorded", err);
 }
 
 static const struct option add_options[] = {

@@ -105,20 +105,11 @@ static int run_add(struct cli *c, int *ret_exit, struct err *err)
 
 static int run_list(struct cli *c, int *ret_exit, struct err *err)
 {
-    struct store *s = NULL;
-    struct rows r = { 0 };
-    int rc = store_open(c->db, STORE_READ, &s, err);
-
     (void)ret_exit;
-    if (rc == 0)
-        rc = store_ask(s, &r, err,
-                       "SELECT kb, target, reboot, tool, size_bytes, sha256, path, person, at AS added_at "
-                       "FROM patches ORDER BY kb",
-                       "");
-    if (rc == 0)
-        cli_print_rows(c, &r, "no patch yet: `patchwave patch add FILE --kb KB --target BUILD`");
-    store_close(s);
-    return rc;
+    return cli_list(c,
+                    "SELECT kb, target, reboot, tool, size_bytes, sha256, path, person, at AS added_at "
+                    "FROM patches ORDER BY kb",
+                    "no patch yet: `patchwave patch add FILE --kb KB --target BUILD`", err);
 }
 
 static const struct option add_options[] = {

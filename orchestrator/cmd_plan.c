@@ -150,23 +150,14 @@ static int run_show(struct cli *c, int *ret_exit, struct err *err)
 
 static int run_list(struct cli *c, int *ret_exit, struct err *err)
 {
-    struct store *s = NULL;
-    struct rows r = { 0 };
-    int rc = store_open(c->db, STORE_READ, &s, err);
-
     (void)ret_exit;
-    if (rc == 0)
-        rc = store_ask(s, &r, err,
-                       "SELECT substr(p.hash, 1, 12) AS plan, p.name, p.kb, p.planner, p.made_at, p.waves, "
-                       "p.nodes, p.refused, "
-                       "p.took_p50 AS took_ms, (SELECT max(expires) FROM approvals a WHERE a.plan = p.hash) "
-                       "AS approved_until_at "
-                       "FROM plans p ORDER BY p.seq",
-                       "");
-    if (rc == 0)
-        cli_print_rows(c, &r, "no plan yet: `patchwave plan ROLLOUT` makes one");
-    store_close(s);
-    return rc;
+    return cli_list(c,
+                    "SELECT substr(p.hash, 1, 12) AS plan, p.name, p.kb, p.planner, p.made_at, p.waves, "
+                    "p.nodes, p.refused, "
+                    "p.took_p50 AS took_ms, (SELECT max(expires) FROM approvals a WHERE a.plan = p.hash) "
+                    "AS approved_until_at "
+                    "FROM plans p ORDER BY p.seq",
+                    "no plan yet: `patchwave plan ROLLOUT` makes one", err);
 }
 
 static void say_verified(const struct cli *c, const struct plan *p, uint32_t faults, struct buf *text)

@@ -137,22 +137,13 @@ static int run_status(struct cli *c, int *ret_exit, struct err *err)
 
 static int run_list(struct cli *c, int *ret_exit, struct err *err)
 {
-    struct store *s = NULL;
-    struct rows r = { 0 };
-    int rc = store_open(c->db, STORE_READ, &s, err);
-
     (void)ret_exit;
-    if (rc == 0)
-        rc = store_ask(s, &r, err,
-                       "SELECT r.id AS run, r.state, substr(r.plan, 1, 12) AS plan, p.kb, r.person, "
-                       "r.started AS started_at, "
-                       "r.ended AS ended_at, r.end_text AS text FROM runs r JOIN plans p ON p.hash = r.plan "
-                       "ORDER BY r.started",
-                       "");
-    if (rc == 0)
-        cli_print_rows(c, &r, "no run yet: `patchwave run PLAN` starts one");
-    store_close(s);
-    return rc;
+    return cli_list(c,
+                    "SELECT r.id AS run, r.state, substr(r.plan, 1, 12) AS plan, p.kb, r.person, "
+                    "r.started AS started_at, "
+                    "r.ended AS ended_at, r.end_text AS text FROM runs r JOIN plans p ON p.hash = r.plan "
+                    "ORDER BY r.started",
+                    "no run yet: `patchwave run PLAN` starts one", err);
 }
 
 static const struct option status_options[] = {
