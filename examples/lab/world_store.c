@@ -252,8 +252,13 @@ static const struct table {
 };
 #define TABLES (sizeof tables / sizeof tables[0])
 
+/* Whoever opens a file first or closes it last has it alone for a moment, and the command line reads the world while the
+ * daemon comes and goes: the others wait for their turn. */
+#define TURN_MS 30000
+
 struct world_store {
     sqlite3 *db;
+    bool unsure; /* a save failed: what `seen` says may not stand in the file */
     struct {
         sqlite3_stmt *put;
         unsigned char *seen; /* the rows as last written */
@@ -309,6 +314,8 @@ int world_store_open(const char *path, struct world_store **ret_store, struct er
         return err_set(err, ERR_NOMEM, "open the world");
     if (sqlite3_open(path, &s->db) != SQLITE_OK)
         rc = failed(s, path, err);
+    if (rc == 0)
+        sqlite3_busy_timeout(s->db, TURN_MS);
     if (rc == 0)
         rc = run(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF", err);
     if (rc == 0)
@@ -392,9 +399,10 @@ static int save_table(struct world_store *s, size_t t, const struct world *w, st
     int rc = 0;
 
     for (uint32_t i = 0; rc == 0 && i < l->n; i++)
-        if (i >= s->t[t].n || memcmp(items + i * tab->size, s->t[t].seen + i * tab->size, tab->size) != 0)
+        if (s->unsure || i >= s->t[t].n ||
+            memcmp(items + i * tab->size, s->t[t].seen + i * tab->size, tab->size) != 0)
             rc = put_row(s, s->t[t].put, i, tab->fields, tab->n_fields, items + i * tab->size, err);
-    if (rc == 0 && s->t[t].n > l->n) {
+    if (rc == 0 && (s->unsure || s->t[t].n > l->n)) {
         char sql[96];
         snprintf(sql, sizeof sql, "DELETE FROM %s WHERE row >= %u", tab->name, l->n);
         rc = run(s, sql, err);
@@ -434,8 +442,9 @@ int world_store_save(struct world_store *s, const struct world *w, struct err *e
         rc = save_table(s, t, w, err);
     if (rc == 0)
         rc = run(s, "COMMIT", err);
-    else
+    if (rc != 0)
         (void)run(s, "ROLLBACK", NULL);
+    s->unsure = rc != 0;
     return rc;
 }
 

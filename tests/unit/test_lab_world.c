@@ -7,8 +7,11 @@
 #include "examples/lab/world_store.h"
 #include "tests/lib/temp_dir.h"
 
+#include <pthread.h>
+#include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 struct lab {
     struct world w;
@@ -433,6 +436,85 @@ static void test_a_world_survives_its_file(void **state)
     world_clear(&back);
 }
 
+struct opening {
+    const char *path;
+    struct world_store *store;
+    struct err err;
+    int rc;
+};
+
+static void *open_it(void *arg)
+{
+    struct opening *o = arg;
+
+    o->rc = world_store_open(o->path, &o->store, &o->err);
+    return NULL;
+}
+
+/* As demo.sh does: `hvlab wait` opens the file at the very moment in which `hvlab serve` has it alone. */
+static void test_a_world_waits_for_its_file(void **state)
+{
+    const struct lab *l = *state;
+    struct opening o = { 0 };
+    sqlite3 *other = NULL;
+    struct temp_dir d;
+    pthread_t opener;
+
+    temp_dir_make(&d);
+    o.path = temp_dir_file(&d, "world.db");
+    assert_int_equal(world_store_open(o.path, &o.store, &o.err), ERR_OK);
+    assert_int_equal(world_store_save(o.store, &l->w, &o.err), ERR_OK);
+    world_store_close(o.store);
+    assert_int_equal(sqlite3_open(o.path, &other), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(other, "PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE", NULL, NULL, NULL),
+                     SQLITE_OK);
+
+    assert_int_equal(pthread_create(&opener, NULL, open_it, &o), 0);
+    nanosleep(&(struct timespec){ 0, 300000000 }, NULL);
+    assert_int_equal(sqlite3_close(other), SQLITE_OK);
+    assert_int_equal(pthread_join(opener, NULL), 0);
+
+    assert_string_equal(o.err.text, "");
+    assert_int_equal(o.rc, ERR_OK);
+    world_store_close(o.store);
+    temp_dir_remove(&d);
+}
+
+/* What a failed save did not write, the next one does. */
+static void test_a_failed_save_forgets_nothing(void **state)
+{
+    struct lab *l = *state;
+    struct world back = { 0 };
+    struct world_store *s = NULL;
+    sqlite3 *other = NULL;
+    struct temp_dir d;
+    struct err err;
+
+    temp_dir_make(&d);
+    assert_int_equal(world_store_open(temp_dir_file(&d, "world.db"), &s, &err), ERR_OK);
+    assert_int_equal(world_store_save(s, &l->w, &err), ERR_OK);
+    assert_int_equal(sqlite3_open(temp_dir_file(&d, "world.db"), &other), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(other,
+                                  "CREATE TRIGGER full BEFORE INSERT ON queue BEGIN SELECT "
+                                  "RAISE(ABORT, 'disk full'); END",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    assert_int_equal(world_move(&l->w, first_vm_of(l, 4), 7, MOVE_LIVE, &l->r), 0);
+    assert_int_equal(world_store_save(s, &l->w, &err), ERR_IO);
+    assert_int_equal(sqlite3_exec(other, "DROP TRIGGER full", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(other), SQLITE_OK);
+    assert_int_equal(world_store_save(s, &l->w, &err), ERR_OK);
+    world_store_close(s);
+
+    assert_int_equal(world_store_open(temp_dir_file(&d, "world.db"), &s, &err), ERR_OK);
+    assert_int_equal(world_store_load(s, &back, &err), ERR_OK);
+    assert_memory_equal(back.vms.items, l->w.vms.items, l->w.vms.n * sizeof *back.vms.items);
+    assert_int_equal(back.queue.n, l->w.queue.n);
+    world_store_close(s);
+    world_clear(&back);
+    temp_dir_remove(&d);
+}
+
 int main(void)
 {
 #define STORY(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -456,6 +538,8 @@ int main(void)
         STORY(test_a_paused_node_starts_no_clustered_vm),
         STORY(test_a_seed_is_a_world),
         STORY(test_a_world_survives_its_file),
+        STORY(test_a_world_waits_for_its_file),
+        STORY(test_a_failed_save_forgets_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
