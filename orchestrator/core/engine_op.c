@@ -193,11 +193,26 @@ static void op_set_unknown(struct engine *e, struct op *op, bool unknown)
     node_unknown(e, n, was);
 }
 
+/* A reboot that has its START and no end, within its time: the node is away because it was told to be. It is out and
+ * keeps its slot; unknown, and charged to the budget, only past that time (O17). */
+bool op_awaits_boot(const struct op *op, time_ms now)
+{
+    return op->action == ACT_REBOOT && op->state == OP_UNKNOWN && !op->unknown && now < op->deadline;
+}
+
 /* A deadline means "ask", never "failed" (I19, mutant: timeout taken as failure). */
 void op_timeout(struct engine *e, struct op *op)
 {
     struct engine_node *n = &e->nodes[op->node];
 
+    if (op_awaits_boot(op, e->now)) {
+        op->probing = false;
+        if (n->claimed)
+            op_probe(e, op);
+        else
+            engine_timer(e, &op->timer, op->deadline);
+        return;
+    }
     op->late = true;
     if (op->probing || !n->claimed) {
         op->probing = false;
@@ -315,7 +330,10 @@ static void op_refuted(struct engine *e, struct op *op, const struct op_record *
 
 static void op_in_doubt(struct engine *e, struct op *op, const struct op_record *rec)
 {
+    bool unknown;
+
     op->state = OP_UNKNOWN;
+    unknown = !op_awaits_boot(op, e->now);
     switch (rec->witness) {
     case WITNESS_SAYS_DONE:
         op_finish(e, op, rec, OUTCOME_OK);
@@ -328,14 +346,14 @@ static void op_in_doubt(struct engine *e, struct op *op, const struct op_record 
         op_wait_and_probe(e, op);
         break;
     case WITNESS_NOT_ASKED:
-        op_set_unknown(e, op, true);
+        op_set_unknown(e, op, unknown);
         if (!op->probing && e->nodes[op->node].claimed)
             op_probe(e, op);
         else
             op_wait_and_probe(e, op);
         break;
     case WITNESS_CANNOT_TELL:
-        op_set_unknown(e, op, true);
+        op_set_unknown(e, op, unknown);
         op_wait_and_probe(e, op);
         break;
     }

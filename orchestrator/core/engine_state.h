@@ -315,6 +315,7 @@ void op_send(struct engine *e, struct op *op);
 void op_on_record(struct engine *e, uint32_t node, const struct op_record *rec);
 void op_timeout(struct engine *e, struct op *op);
 void op_probe(struct engine *e, struct op *op);
+bool op_awaits_boot(const struct op *op, time_ms now); /* away because it was told to reboot, and in time */
 void op_cancel(struct engine *e, struct op *op);
 /* A person has closed the node's questions: what was open on it is not waited for any more. */
 void op_forget(struct engine *e, struct engine_node *n);

@@ -66,7 +66,7 @@ static const char *waits_for(const struct engine *e, const struct engine_node *n
     if (n->phase == NODE_ENDED || n->phase == NODE_PENDING)
         return n->phase == NODE_PENDING ? "its wave" : "";
     if (n->op != NULL)
-        return n->op->id.text;
+        return op_awaits_boot(n->op, e->now) ? "its return from the reboot" : n->op->id.text;
     if (e->hold_text[0] != '\0' && !node_in_flight(n))
         return e->hold_text;
     if (!n->claimed)

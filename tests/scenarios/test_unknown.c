@@ -77,6 +77,27 @@ static void test_lost_reply(void **state)
     }
 }
 
+/* What a live node says as it goes down: the driver told no end, the journal has its START; then the connection goes. */
+static struct op_view goes_down(struct scenario *s, const char *id)
+{
+    struct event ev = { .at = s->now, .type = EV_OP_RESULT, .node = node_ix(s, id), .cluster = IX_NONE };
+    struct op_view op = { .action = "" };
+
+    scenario_until(s, id, NODE_REBOOTING);
+    while (strcmp(op.action, "reboot") != 0) {
+        assert_true(scenario_step(s));
+        for (uint32_t i = 0; i < engine_ops_open(s->engine); i++)
+            if (engine_op_open(s->engine, i).node == node_ix(s, id))
+                op = engine_op_open(s->engine, i);
+    }
+    ev.at = s->now;
+    ev.u.op_result.record = (struct op_record){
+        .op = op.op, .action = "reboot", .state = OP_UNKNOWN, .accepted = s->now, .started = s->now
+    };
+    check_ok(scenario_event(s, &ev), &s->err);
+    return op;
+}
+
 static void never_back(struct scenario *s, struct plan_answer *a)
 {
     uint32_t first = s->plan->nodes[s->plan->waves[0].nodes[0]].node;
@@ -95,8 +116,10 @@ static void test_never_comes_back(void **state)
     (void)state;
     s->meddle = never_back;
     scenario_start(s);
+    (void)goes_down(s, id);
     scenario_run(s);
     check_run(s, RUN_HOLDING);
+    assert_non_null(strstr(buf_text(&s->notes), "O17"));
     assert_string_equal(engine_run(s->engine).hold_verb, "decide");
     assert_true(scenario_node(s, id).unknown);
     assert_true(scenario_node(s, id).out);
@@ -110,19 +133,50 @@ static void test_never_comes_back(void **state)
     scenario_free(s);
 }
 
-/* It was only slow: back after the deadline, it goes on where it was. */
+/* A node that was told to reboot is away because of it: no warning, no charge, and its slot is taken all the time. */
+static void test_awaited_boot_is_not_unknown(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", ""); /* a budget of one failure */
+    const char *id = s->plan->inv->nodes[s->plan->nodes[s->plan->waves[0].nodes[0]].node].id;
+
+    (void)state;
+    scenario_start(s);
+    (void)goes_down(s, id);
+    assert_string_equal(scenario_node(s, id).waits_for, "its return from the reboot");
+    while (scenario_node(s, id).phase == NODE_REBOOTING) {
+        assert_false(scenario_node(s, id).unknown);
+        assert_true(scenario_node(s, id).out);
+        assert_true(scenario_step(s));
+    }
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    assert_int_equal(scenario_ended(s, NODE_DONE), 4);
+    assert_null(strstr(buf_text(&s->notes), "O17"));
+    scenario_truth(s);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
+/* It was only slow: unknown once its time is over and not before; back later, it goes on where it was. */
 static void test_slow_boot_goes_on(void **state)
 {
     struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
     uint32_t first = s->plan->nodes[s->plan->waves[0].nodes[0]].node;
     const char *id = s->plan->inv->nodes[first].id;
+    struct op_view op;
 
     (void)state;
     scenario_start(s);
-    scenario_until(s, id, NODE_REBOOTING);
+    op = goes_down(s, id);
     backend_plan_cut(s->world, first, s->now + 3 * HOUR_MS);
-    while (!scenario_node(s, id).unknown)
+    while (!scenario_node(s, id).unknown) {
+        assert_null(strstr(buf_text(&s->notes), "O17"));
+        assert_true(scenario_node(s, id).out);
         assert_true(scenario_step(s));
+    }
+    assert_true(s->now >= op.deadline);
+    assert_true(s->now < op.deadline + MINUTE_MS);
+    assert_non_null(strstr(buf_text(&s->notes), "O17"));
     assert_int_equal(engine_run(s->engine).failures, 0); /* not failed, only unknown */
     while (s->runner.ended || scenario_node(s, id).unknown) {
         s->runner.ended = false;
@@ -241,6 +295,7 @@ int main(void)
         cmocka_unit_test(test_witness_says_not_done),
         cmocka_unit_test(test_lost_reply),
         cmocka_unit_test(test_never_comes_back),
+        cmocka_unit_test(test_awaited_boot_is_not_unknown),
         cmocka_unit_test(test_slow_boot_goes_on),
         cmocka_unit_test(test_lost_before_first_effect),
         cmocka_unit_test(test_short_cuts),
