@@ -213,7 +213,9 @@ static void move_refused(struct engine *e, struct engine_node *n, struct node_mo
 {
     const char *why = end->text[0] != '\0' ? end->text : end->code;
     uint32_t tries = ++m->tries;
-    bool final = m->unproved; /* O16: patched to unpatched, refused: this node's rollback ends */
+    /* No room at the receiver, or taken up: the move itself was not refused. */
+    bool later = strcmp(end->code, "capacity") == 0 || strcmp(end->code, "busy") == 0;
+    bool final = m->unproved && !later; /* O16: patched to unpatched, refused: this node's rollback ends */
 
     m->state = MOVE_PENDING;
     if (strcmp(end->code, "not_found") == 0) {

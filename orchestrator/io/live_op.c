@@ -228,7 +228,7 @@ static void on_receiver(void *arg, const struct rpc_message *reply, const struct
         return;
     }
     (void)reply;
-    (void)err_set(&no, why->code == ERR_FENCED ? ERR_FENCED : ERR_REFUSED,
+    (void)err_set(&no, why->code == ERR_FENCED || why->code == ERR_CAPACITY ? why->code : ERR_REFUSED,
                   "the receiver does not take it: %s", why->text);
     if (!told_otherwise(o->n, &no))
         emit_refused(o->n, o->op, &no);

@@ -85,6 +85,47 @@ static void test_refused_removal_halts(void **state)
     scenario_free(s);
 }
 
+static const char *refusal;
+
+/* The first move of a way back is refused, once. */
+static void refuse_a_way_back(struct scenario *s, struct plan_answer *a)
+{
+    event_7001(s, a);
+    if (refusal == NULL || a->cause != CMD_OP_START || strcmp(a->action, "move_vm") != 0 ||
+        engine_run(s->engine).state != RUN_ROLLING_BACK)
+        return;
+    a->ev->u.op_result.record.outcome = OUTCOME_REFUSED;
+    a->ev->u.op_result.record.error_code = refusal;
+    a->effect = false;
+    refusal = NULL;
+}
+
+/* O16: a hypervisor that refuses a move to the older host ends that node's rollback; a receiver without room (O22) refuses
+ * itself only, the VM goes elsewhere. */
+static void test_refused_moves_of_the_way_back(void **state)
+{
+    static const struct {
+        const char *code;
+        enum run_state comes_to;
+    } rows[] = { { "capacity", RUN_ROLLED_BACK }, { "busy", RUN_ROLLED_BACK }, { "refused", RUN_HALTED } };
+
+    (void)state;
+    for (uint32_t i = 0; i < TABLE_LEN(rows); i++) {
+        struct scenario *s = scenario_new(NULL, "[2,\"100%\"]", BACKUP(",\"on_fail\":\"rollback\"") WAIVED);
+
+        refusal = rows[i].code;
+        s->meddle = refuse_a_way_back;
+        scenario_start(s);
+        scenario_run(s);
+        assert_null(refusal);
+        check_run(s, rows[i].comes_to);
+        assert_int_equal(scenario_ended(s, NODE_ROLLED_BACK), rows[i].comes_to == RUN_HALTED ? 1 : 2);
+        scenario_truth(s);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
 /* Silence holds the wave and never rolls anything back; promote leads on, with person and ticket only. */
 static void test_unknown_holds(void **state)
 {
@@ -300,6 +341,7 @@ int main(void)
         cmocka_unit_test(test_fail_rolls_back),
         cmocka_unit_test(test_fail_without_way_back_halts),
         cmocka_unit_test(test_refused_removal_halts),
+        cmocka_unit_test(test_refused_moves_of_the_way_back),
         cmocka_unit_test(test_unknown_holds),
         cmocka_unit_test(test_unknown_asked_again),
         cmocka_unit_test(test_fail_before_halts),
