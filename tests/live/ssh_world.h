@@ -16,10 +16,10 @@
 
 struct ssh_world {
     struct bed bed;
-    struct sshd_bed sshd;       /* ed25519 host key, echo_agent behind it */
-    char command[BED_PATH_MAX]; /* echo_agent DIR */
-    char key[BED_PATH_MAX];     /* the user's ed25519 key */
-    struct loop *loop;          /* from here on: per test */
+    struct sshd_bed sshd;               /* ed25519 host key, echo_agent behind it */
+    char command[2 * BED_PATH_MAX + 2]; /* echo_agent DIR */
+    char key[BED_PATH_MAX];             /* the user's ed25519 key */
+    struct loop *loop;                  /* from here on: per test */
     struct ssh_keyring *keys;
     struct ssh_pool *pool;
 };

@@ -143,12 +143,12 @@ static void test_encrypted_key_without_passphrase_names_the_remedy(void **state)
 
 struct test_agent {
     pid_t pid;
-    char socket[BED_PATH_MAX];
+    char socket[BED_PATH_MAX + 32];
 };
 
 static void agent_begin(const struct ssh_world *w, struct test_agent *a, const char *key)
 {
-    char path[BED_PATH_MAX], env[BED_PATH_MAX + 16];
+    char path[BED_PATH_MAX], env[BED_PATH_MAX + 48];
     const char *const add[] = { "env", env, "ssh-add", "-q", bed_path(&w->bed, key, path), NULL };
 
     (void)snprintf(a->socket, sizeof a->socket, "%s/agent-%d.sock", w->bed.dir, rand());
