@@ -332,6 +332,13 @@ static bool play(struct backend_plan *b, struct event *ev)
         return false;
     if (b->hook != NULL)
         b->hook(b->hook_arg, &a);
+    if (w.due == DUE_OBSERVE && a.late_ms > 0) {
+        struct world_entry *again = entry(b, w.due, w.node, a.late_ms);
+        again->cluster = w.cluster;
+        again->ask = w.ask;
+        again->what = w.what;
+        return false;
+    }
     if (w.due == DUE_OP || w.due == DUE_BOOT) {
         commit_op(b, &w, ev, &a);
         /* A reboot is told by the claim that follows it, and by its journal. */

@@ -25,6 +25,7 @@ struct plan_answer {
     bool effect;      /* false: it does not happen */
     bool journal;     /* false: the node's journal does not say done (it says: running, nobody does) */
     bool silent;      /* true: the event never arrives */
+    dur_ms late_ms;   /* of an observation: it arrives so much later, and the hook is asked again then */
 };
 
 int backend_plan_new(const struct plan *plan, time_ms start, struct backend_plan **ret_backend,

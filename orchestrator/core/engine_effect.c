@@ -8,7 +8,6 @@
 #define VERIFY_FLOOR_MS (20 * MINUTE_MS)
 #define BOOT_WAIT_MS (20 * MINUTE_MS)
 #define REBOOTS_MAX 3 /* of one life */
-#define FRESH_MS (30 * SECOND_MS)
 #define QUORUM_LIMIT_MS (4 * HOUR_MS)
 
 static enum node_phase effect_phase(const struct engine_node *n)
@@ -73,21 +72,21 @@ static bool quorum_holds(const struct engine *e, const struct engine_node *n)
 static bool may_go_down(struct engine *e, struct engine_node *n)
 {
     struct engine_cluster *c = &e->clusters[n->cluster];
+    /* counted from the asking: a cluster that answers slowly must not be asked for ever */
+    bool fresh = c->seen_at >= n->step_since && e->now - c->seen_at <= e->rollout->policy.fresh_ms;
 
-    if (c->seen_at >= n->step_since && e->now - c->seen_at < FRESH_MS && quorum_holds(e, n))
+    if (fresh && quorum_holds(e, n))
         return true;
     if (e->now - n->since > QUORUM_LIMIT_MS) {
         node_give_up(e, n, NODE_SET_ASIDE, "O20: quorum did not allow the reboot");
         return false;
     }
     node_waits(e, n, "O20: quorum for the reboot");
-    if (c->seen_at < n->step_since || e->now - c->seen_at >= FRESH_MS) {
+    bool again = !fresh || e->now - c->seen_at >= STEP_AGAIN_MS;
+    if (again)
         cluster_want(e, c);
-        if (c->ask == NULL)
-            node_wake(e, n, STEP_AGAIN_MS);
-    } else {
+    if (!again || c->ask == NULL)
         node_wake(e, n, STEP_AGAIN_MS);
-    }
     return false;
 }
 

@@ -71,14 +71,16 @@ if [ -f "$lab/consents" ]; then
         "$patchwave" consent add "$vm" --method "$method" --ticket CHG-MIXED > /dev/null
     done < "$lab/consents"
 fi
-cat > "$dir/rollout.json" << 'JSON'
-{ "version": 1, "name": "mixed", "patch": { "kb": "KB5061977" }, "waves": [2, "50%", "100%"],
+# A real second is minutes of the lab: what travels over real SSH, or is answered by the engine, may be that old.
+watch='"interval": "4m", "soak": "8m", "max_age": "30m"'
+cat > "$dir/rollout.json" << JSON
+{ "version": 1, "name": "mixed", "patch": { "kb": "KB5061977" }, "waves": [2, "100%"],
   "gates": [
-    { "name": "time", "type": "time_sync", "scope": "node", "when": "both", "on_fail": "halt" },
-    { "name": "backup", "type": "backup_agent", "scope": "node", "when": "both", "on_fail": "halt" },
-    { "name": "cluster", "type": "cluster_health", "scope": "cluster", "when": "both", "on_fail": "halt" },
-    { "name": "heartbeat", "type": "vm_heartbeat", "scope": "node", "when": "after", "on_fail": "halt" } ],
-  "policy": { "planner_may_approve": true, "unreachable": "60m", "rehearse": false } }
+    { "name": "time", "type": "time_sync", "scope": "node", "when": "both", "on_fail": "halt", $watch },
+    { "name": "backup", "type": "backup_agent", "scope": "node", "when": "both", "on_fail": "halt", $watch },
+    { "name": "cluster", "type": "cluster_health", "scope": "cluster", "when": "both", "on_fail": "halt", $watch },
+    { "name": "heartbeat", "type": "vm_heartbeat", "scope": "node", "when": "after", "on_fail": "halt", $watch } ],
+  "policy": { "planner_may_approve": true, "deviations_max": 500, "moves_per_vm": 4, "unreachable": "120m", "fresh": "20m", "rehearse": false } }
 JSON
 "$patchwave" plan "$dir/rollout.json" --out "$dir/plan.json" > "$dir/plan.log" 2>&1
 rc=$?

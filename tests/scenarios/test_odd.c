@@ -351,6 +351,28 @@ static void test_foreign_operation(void **state)
     expect(s, RUN_FINISHED, NODE_DONE, "");
 }
 
+static void slow_picture(struct scenario *s, struct plan_answer *a)
+{
+    static uint64_t held_back; /* each answer once */
+
+    (void)s;
+    if (a->cause != CMD_OBSERVE || a->ev->u.observed.what != OBSERVE_CLUSTER ||
+        a->ev->u.observed.ask == held_back)
+        return;
+    held_back = a->ev->u.observed.ask;
+    a->late_ms = 50 * SECOND_MS;
+}
+
+/* A cluster whose picture takes most of a minute: nodes still go through their reboot (O20 looks once more before it). */
+static void test_a_slow_picture_lets_nodes_reboot(void **state)
+{
+    struct scenario *s = run_with(BUDGET, slow_picture, 0);
+
+    (void)state;
+    assert_int_equal(scenario_ended(s, NODE_DONE), words.nodes);
+    expect(s, RUN_FINISHED, NODE_DONE, "");
+}
+
 static void witness_running(struct scenario *s, struct plan_answer *a)
 {
     (void)s;
@@ -390,6 +412,7 @@ int main(void)
         cmocka_unit_test(test_lost_between_log_and_wire),
         cmocka_unit_test(test_foreign_operation),
         cmocka_unit_test(test_still_running),
+        cmocka_unit_test(test_a_slow_picture_lets_nodes_reboot),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
