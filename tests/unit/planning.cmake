@@ -4,4 +4,7 @@ target_link_libraries(test_small_fleet PRIVATE pw_warnings PUBLIC orchestrator_c
 foreach(name capacity facts fleet inventory plan plan_verify predict rollout_file)
     pw_test(test_${name} unit test_${name}.c LIBS test_small_fleet)
 endforeach()
+add_library(test_json_spoil STATIC ../lib/json_spoil.c)
+target_link_libraries(test_json_spoil PRIVATE pw_warnings PUBLIC schema)
+pw_test(test_spoiled unit test_spoiled.c LIBS test_small_fleet test_json_spoil)
 pw_test_script(test_rules unit test_rules.sh)
