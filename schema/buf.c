@@ -6,8 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Room for `more` bytes and the NUL. */
-static bool buf_room(struct buf *b, size_t more)
+bool buf_room(struct buf *b, size_t more)
 {
     size_t cap = b->cap == 0 ? 64 : b->cap;
     char *data;
@@ -49,7 +48,10 @@ void buf_str(struct buf *b, const char *s)
 
 void buf_char(struct buf *b, char c)
 {
-    buf_add(b, &c, 1);
+    if (!buf_room(b, 1))
+        return;
+    b->data[b->len++] = c;
+    b->data[b->len] = '\0';
 }
 
 void buf_vprintf(struct buf *b, const char *fmt, va_list args)

@@ -22,6 +22,8 @@ void buf_str(struct buf *b, const char *s);
 void buf_char(struct buf *b, char c);
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_vprintf(struct buf *b, const char *fmt, va_list args) __attribute__((format(printf, 2, 0)));
+/* Room for `more` bytes and the NUL, for who writes at data + len himself; false when the buffer failed. */
+bool buf_room(struct buf *b, size_t more);
 /* Forget the first n bytes. */
 void buf_drop(struct buf *b, size_t n);
 void buf_reset(struct buf *b); /* empty, keeps the memory */

@@ -144,9 +144,17 @@ void rpc_clear(struct rpc_message *msg)
  * raw line break, so any there is stands between tokens. */
 static void one_line(struct buf *out, const char *text, size_t len)
 {
-    for (size_t i = 0; i < len; i++)
-        if (text[i] != '\r' && text[i] != '\n')
-            buf_char(out, text[i]);
+    while (len > 0) {
+        const char *feed = memchr(text, '\n', len);
+        size_t n = feed == NULL ? len : (size_t)(feed - text);
+        const char *back = memchr(text, '\r', n);
+
+        n = back == NULL ? n : (size_t)(back - text);
+        buf_add(out, text, n);
+        n += n < len; /* the break itself */
+        text += n;
+        len -= n;
+    }
 }
 
 static void member(struct json_writer *w, const char *key, const char *json_text)

@@ -1,27 +1,16 @@
-/* How a cJSON node carries what cJSON has no field for. After cJSON has built
- * the tree, a walk beside the scan's spots writes into every node
- *   valueint     the offset of the value in the text (at most JSON_TEXT_MAX)
- *   valuedouble  in numbers, the bits of the exact int64
- * so a fault is placed without a search, and integers above 2^53 stay exact.
- * Nothing of cJSON that reads these two fields is called afterwards. */
 #include "schema/json.h"
 
 #include "schema/json_scan.h"
-
-#include <cjson/cJSON.h>
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-_Static_assert(sizeof(double) == sizeof(int64_t), "a number's bits need 64 bits");
-_Static_assert(JSON_TEXT_MAX < INT32_MAX, "offsets are kept in valueint");
-
 struct json_doc {
-    char *name;
-    cJSON *root;
+    struct json_values values;
     struct json_offsets lines;
+    char *name, *strings; /* behind this structure */
 };
 
 /* Which line an offset is on, from 0, and where that line begins. */
@@ -51,21 +40,19 @@ static int fault_at(const char *name, const struct json_offsets *lines, uint32_t
                    pointer->len > 0 ? ")" : "");
 }
 
-/* The pointer of the value at `offset`: at each level the last item that does
- * not begin behind it. */
-static void pointer_to(const cJSON *root, int offset, struct buf *pointer)
+/* The pointer of `value`: at each level the item that holds it. */
+static void pointer_to(const struct json_doc *doc, const json *value, struct buf *pointer)
 {
-    const cJSON *v = root;
+    const json *v = doc->values.items;
 
-    while (v->child != NULL && v->valueint != offset) {
-        const cJSON *parent = v;
+    while (v != value) {
+        const json *parent = v;
         unsigned index = 0;
 
-        v = v->child;
-        for (; v->next != NULL && v->next->valueint <= offset; v = v->next)
+        for (v = parent + 1; value >= v + v->span; v += v->span)
             index++;
-        if (json_is_object(parent))
-            json_pointer_add(pointer, v->string, strlen(v->string));
+        if (parent->kind == JSON_OBJECT)
+            json_pointer_add(pointer, v->name, strlen(v->name));
         else
             buf_printf(pointer, "/%u", index);
     }
@@ -81,164 +68,144 @@ int json_fault(const struct json_doc *doc, const json *value, struct err *err, c
     va_start(args, fmt);
     vsnprintf(what, sizeof what, fmt, args);
     va_end(args);
-    pointer_to(doc->root, value->valueint, &pointer);
-    rc = fault_at(doc->name, &doc->lines, (uint32_t)value->valueint, what, &pointer, err);
+    pointer_to(doc, value, &pointer);
+    rc = fault_at(doc->name, &doc->lines, value->offset, what, &pointer, err);
     buf_clear(&pointer);
     return rc;
 }
 
-struct members LIST_OF(const cJSON *);
-struct walk {
-    const struct json_spots *spots;
-    uint32_t next;
-    struct members sorted; /* of the object at hand */
-    const cJSON *twin;     /* a member whose name stood before; the first in the text */
-    bool failed;
-};
+struct members LIST_OF(const json *);
 
 static int by_name_and_place(const void *a, const void *b)
 {
-    const cJSON *x = *(const cJSON *const *)a, *y = *(const cJSON *const *)b;
-    int order = strcmp(x->string, y->string);
+    const json *x = *(const json *const *)a, *y = *(const json *const *)b;
+    int order = strcmp(x->name, y->name);
 
-    return order != 0 ? order : (x->valueint > y->valueint) - (x->valueint < y->valueint);
+    return order != 0 ? order : (x->offset > y->offset) - (x->offset < y->offset);
+}
+
+static void note_twin(const json **twin, const json *m)
+{
+    if (*twin == NULL || m->offset < (*twin)->offset)
+        *twin = m;
 }
 
 #define MEMBERS_FEW 48
 
-static uint32_t name_hash(const char *name)
+/* Cheap, and different for the names that one object has. */
+static uint32_t name_bit(const char *name)
 {
-    uint32_t h = 2166136261u;
+    size_t len = strlen(name);
 
-    for (; *name != '\0'; name++)
-        h = (h ^ (unsigned char)*name) * 16777619u;
-    return h ^ h >> 15;
+    if (len == 0)
+        return 0;
+    return ((uint32_t)len * 7 + (uint8_t)name[0] + (uint8_t)name[len / 2] * 31u +
+            (uint8_t)name[len - 1] * 53u) &
+           255u;
 }
 
-/* Most objects are small and have no twin: names are compared only where their hashes' bits meet. */
-static void find_twin_of_few(struct walk *w)
+/* Most objects are small and have no twin: names are compared only where their bits meet. */
+static void find_twin_of_few(const json *object, const json **twin)
 {
     uint64_t seen[4] = { 0 };
 
-    for (uint32_t i = 0; i < w->sorted.n; i++) {
-        const cJSON *m = w->sorted.items[i];
-        uint32_t bit = name_hash(m->string) & 255u;
+    for (const json *m = json_first(object); m != NULL; m = json_next(m)) {
+        uint32_t bit = name_bit(m->name);
         bool met = (seen[bit / 64] >> bit % 64 & 1u) != 0;
 
         seen[bit / 64] |= (uint64_t)1 << bit % 64;
-        for (uint32_t k = 0; met && k < i; k++)
-            if (strcmp(m->string, w->sorted.items[k]->string) == 0 &&
-                (w->twin == NULL || m->valueint < w->twin->valueint))
-                w->twin = m;
+        for (const json *k = object + 1; met && k != m; k += k->span)
+            if (strcmp(m->name, k->name) == 0)
+                note_twin(twin, m);
     }
 }
 
-/* Names are compared as cJSON decoded them: "a" and "\u0061" are one name. */
-static void find_twin(struct walk *w, const cJSON *object)
+static bool find_twin_of_many(const json *object, struct members *sorted, const json **twin)
 {
-    w->sorted.n = 0;
-    for (const cJSON *m = object->child; m != NULL; m = m->next) {
-        const cJSON **slot = list_push(&w->sorted);
-
-        if (slot == NULL) {
-            w->failed = true;
-            return;
-        }
-        *slot = m;
-    }
-    if (w->sorted.n < 2)
-        return;
-    if (w->sorted.n <= MEMBERS_FEW) {
-        find_twin_of_few(w);
-        return;
-    }
-    qsort(w->sorted.items, w->sorted.n, sizeof w->sorted.items[0], by_name_and_place);
-    for (uint32_t i = 1; i < w->sorted.n; i++) {
-        const cJSON *m = w->sorted.items[i];
-
-        if (strcmp(w->sorted.items[i - 1]->string, m->string) == 0 &&
-            (w->twin == NULL || m->valueint < w->twin->valueint))
-            w->twin = m;
-    }
+    sorted->n = 0;
+    if (!list_reserve(sorted, object->count))
+        return false;
+    for (const json *m = json_first(object); m != NULL; m = json_next(m))
+        sorted->items[sorted->n++] = m;
+    qsort(sorted->items, sorted->n, sizeof sorted->items[0], by_name_and_place);
+    for (uint32_t i = 1; i < sorted->n; i++)
+        if (strcmp(sorted->items[i - 1]->name, sorted->items[i]->name) == 0)
+            note_twin(twin, sorted->items[i]);
+    return true;
 }
 
-static void label(struct walk *w, cJSON *v)
+/* Names are compared with their escapes resolved: "a" and "\u0061" are one name. The first in the text is named. */
+static int refuse_twins(const struct json_doc *doc, struct err *err)
 {
-    const struct json_spot *spot = &w->spots->items[w->next++];
+    struct members sorted = { 0 };
+    const json *twin = NULL;
+    bool ok = true;
 
-    v->valueint = (int)spot->offset;
-    if (cJSON_IsNumber(v))
-        memcpy(&v->valuedouble, &spot->number, sizeof spot->number);
-    for (cJSON *item = v->child; item != NULL; item = item->next)
-        label(w, item);
-    if (json_is_object(v))
-        find_twin(w, v);
+    for (uint32_t i = 0; i < doc->values.n && ok; i++) {
+        const json *v = &doc->values.items[i];
+
+        if (v->kind != JSON_OBJECT || v->count < 2)
+            continue;
+        if (v->count <= MEMBERS_FEW)
+            find_twin_of_few(v, &twin);
+        else
+            ok = find_twin_of_many(v, &sorted, &twin);
+    }
+    list_clear(&sorted);
+    if (!ok)
+        return err_set(err, ERR_NOMEM, "%s", doc->name);
+    return twin == NULL ? 0 : json_fault(doc, twin, err, "the member `%s` stands twice", twin->name);
 }
 
-static int label_tree(struct json_doc *doc, const struct json_spots *spots, struct err *err)
+/* The document with its name and a copy of the text behind it, in one piece. */
+static struct json_doc *doc_new(const char *name, const char *text, size_t len)
 {
-    struct walk w = { .spots = spots };
-    int rc = 0;
-
-    label(&w, doc->root);
-    if (w.failed)
-        rc = err_set(err, ERR_NOMEM, "%s", doc->name);
-    else if (w.twin != NULL)
-        rc = json_fault(doc, w.twin, err, "the member `%s` stands twice", w.twin->string);
-    list_clear(&w.sorted);
-    return rc;
-}
-
-static struct json_doc *doc_new(const char *name)
-{
-    struct json_doc *doc = calloc(1, sizeof *doc);
     size_t n = strlen(name) + 1;
+    struct json_doc *doc = malloc(sizeof *doc + n + len + 1);
 
     if (doc == NULL)
         return NULL;
-    doc->name = malloc(n);
-    if (doc->name == NULL) {
-        free(doc);
-        return NULL;
-    }
+    *doc = (struct json_doc){ .name = (char *)(doc + 1) };
     memcpy(doc->name, name, n);
+    doc->strings = doc->name + n;
+    memcpy(doc->strings, text, len);
+    doc->strings[len] = '\0';
     return doc;
 }
 
-static int build(struct json_scan *scan, const char *name, const char *text, size_t len,
-                 struct json_doc **ret_doc, struct err *err)
+static int read_into(struct json_doc *doc, const char *text, size_t len, struct err *err)
 {
-    struct json_doc *doc = doc_new(name);
-    int rc;
+    struct json_scan scan = { 0 };
+    int rc = 0;
 
-    if (doc == NULL)
-        return err_set(err, ERR_NOMEM, "%s", name);
-    doc->lines = scan->lines;
-    scan->lines = (struct json_offsets){ 0 };
-    doc->root = cJSON_ParseWithLength(text, len);
-    rc = doc->root == NULL ? err_set(err, ERR_NOMEM, "%s", name) : label_tree(doc, &scan->spots, err);
-    if (rc != 0) {
-        json_free(doc);
-        return rc;
+    if (json_scan(&scan, text, doc->strings, len)) {
+        doc->values = scan.values;
+        doc->lines = scan.lines;
+        return refuse_twins(doc, err);
     }
-    *ret_doc = doc;
-    return 0;
+    if (scan.what == NULL)
+        rc = err_set(err, ERR_NOMEM, "%s", doc->name);
+    else
+        rc = fault_at(doc->name, &scan.lines, scan.what_offset, scan.what, &scan.pointer, err);
+    json_scan_clear(&scan);
+    return rc;
 }
 
 int json_parse(const char *name, const char *text, size_t len, struct json_doc **ret_doc, struct err *err)
 {
-    struct json_scan scan = { 0 };
+    struct json_doc *doc;
     int rc;
 
     if (len > JSON_TEXT_MAX)
         return err_set(err, ERR_INVALID, "%s: larger than %u bytes", name, JSON_TEXT_MAX);
-    if (json_scan(&scan, text, len))
-        rc = build(&scan, name, text, len, ret_doc, err);
-    else if (scan.what == NULL)
-        rc = err_set(err, ERR_NOMEM, "%s", name);
+    doc = doc_new(name, text, len);
+    if (doc == NULL)
+        return err_set(err, ERR_NOMEM, "%s", name);
+    rc = read_into(doc, text, len, err);
+    if (rc == 0)
+        *ret_doc = doc;
     else
-        rc = fault_at(name, &scan.lines, scan.what_offset, scan.what, &scan.pointer, err);
-    json_scan_clear(&scan);
+        json_free(doc);
     return rc;
 }
 
@@ -246,99 +213,89 @@ void json_free(struct json_doc *doc)
 {
     if (doc == NULL)
         return;
-    cJSON_Delete(doc->root);
+    list_clear(&doc->values);
     list_clear(&doc->lines);
-    free(doc->name);
     free(doc);
 }
 
 const json *json_root(const struct json_doc *doc)
 {
-    return doc->root;
+    return doc->values.items;
 }
 
 bool json_is_object(const json *v)
 {
-    return cJSON_IsObject(v);
+    return v != NULL && v->kind == JSON_OBJECT;
 }
 
 bool json_is_array(const json *v)
 {
-    return cJSON_IsArray(v);
+    return v != NULL && v->kind == JSON_ARRAY;
 }
 
 bool json_is_string(const json *v)
 {
-    return cJSON_IsString(v);
+    return v != NULL && v->kind == JSON_STRING;
 }
 
 bool json_is_int(const json *v)
 {
-    return cJSON_IsNumber(v); /* the scan let no other number through */
+    return v != NULL && v->kind == JSON_INT;
 }
 
 bool json_is_bool(const json *v)
 {
-    return cJSON_IsBool(v);
+    return v != NULL && (v->kind == JSON_TRUE || v->kind == JSON_FALSE);
 }
 
 bool json_is_null(const json *v)
 {
-    return cJSON_IsNull(v);
+    return v != NULL && v->kind == JSON_NULL;
 }
 
 const json *json_get(const json *object, const char *key)
 {
     if (!json_is_object(object))
         return NULL;
-    for (const json *m = object->child; m != NULL; m = m->next)
-        if (strcmp(m->string, key) == 0)
+    for (const json *m = json_first(object); m != NULL; m = json_next(m))
+        if (m->name[0] == key[0] && strcmp(m->name, key) == 0)
             return m;
     return NULL;
 }
 
 const json *json_first(const json *array_or_object)
 {
-    return array_or_object == NULL ? NULL : array_or_object->child;
+    return json_count(array_or_object) == 0 ? NULL : array_or_object + 1;
 }
 
 const json *json_next(const json *item)
 {
-    return item->next;
+    return item->last ? NULL : item + item->span;
 }
 
 const char *json_key(const json *member)
 {
-    return member->string;
+    return member->name;
 }
 
 uint32_t json_count(const json *array_or_object)
 {
-    uint32_t n = 0;
-
-    for (const json *item = json_first(array_or_object); item != NULL; item = item->next)
-        n++;
-    return n;
+    return json_is_object(array_or_object) || json_is_array(array_or_object) ? array_or_object->count : 0;
 }
 
 const char *json_str(const json *v, const char *otherwise)
 {
-    return json_is_string(v) ? v->valuestring : otherwise;
+    return json_is_string(v) ? v->text : otherwise;
 }
 
 int64_t json_int(const json *v, int64_t otherwise)
 {
-    int64_t number;
-
-    if (!json_is_int(v))
-        return otherwise;
-    memcpy(&number, &v->valuedouble, sizeof number);
-    return number;
+    return json_is_int(v) ? v->number : otherwise;
 }
 
 bool json_bool(const json *v, bool otherwise)
 {
-    return json_is_bool(v) ? cJSON_IsTrue(v) : otherwise;
+    return json_is_bool(v) ? v->kind == JSON_TRUE : otherwise;
 }
 
 const char *json_get_str(const json *object, const char *key, const char *otherwise)

@@ -151,7 +151,7 @@ static const char *nearest(const char *key, const char *const *known)
 static bool is_known(const char *key, const char *const *known)
 {
     for (; *known != NULL; known++)
-        if (strcmp(key, *known) == 0)
+        if (key[0] == (*known)[0] && strcmp(key, *known) == 0)
             return true;
     return false;
 }

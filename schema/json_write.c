@@ -48,20 +48,17 @@ static size_t plain_run(const char *s, size_t len)
     return n;
 }
 
-static void write_string(struct buf *out, const char *s, bool ascii)
+/* Character by character, for what does not stand for itself. */
+static void write_odd(struct buf *out, const char *s, size_t len, bool ascii)
 {
-    size_t len = strlen(s), run;
-
-    buf_char(out, '"');
     while (len > 0) {
         uint32_t c = 0xfffd;
-        size_t n;
+        size_t n = plain_run(s, len);
 
-        run = plain_run(s, len);
-        if (run > 0) {
-            buf_add(out, s, run);
-            s += run;
-            len -= run;
+        if (n > 0) {
+            buf_add(out, s, n);
+            s += n;
+            len -= n;
             continue;
         }
         n = utf8_read(s, len, &c);
@@ -77,6 +74,21 @@ static void write_string(struct buf *out, const char *s, bool ascii)
         s += n;
         len -= n;
     }
+}
+
+static void write_string(struct buf *out, const char *s, bool ascii)
+{
+    size_t len = strlen(s), run = plain_run(s, len);
+    char *at;
+
+    if (!buf_room(out, run + 2))
+        return;
+    at = out->data + out->len;
+    *at++ = '"';
+    memcpy(at, s, run);
+    out->len += run + 1;
+    if (run < len)
+        write_odd(out, s + run, len - run, ascii);
     buf_char(out, '"');
 }
 

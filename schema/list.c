@@ -13,21 +13,27 @@ static void *pointer_at(const void *items)
     return p;
 }
 
-bool list_grow(void *items, uint32_t n, uint32_t *cap, size_t size)
+bool list_room(void *items, uint32_t want, uint32_t *cap, size_t size)
 {
-    uint32_t more = *cap < 8 ? 8 : *cap * 2;
     void *p;
 
-    if (n < *cap)
+    if (want <= *cap)
         return true;
-    if (*cap > UINT32_MAX / 2 || more > SIZE_MAX / size)
+    if (want > SIZE_MAX / size)
         return false;
-    p = realloc(pointer_at(items), more * size);
+    p = realloc(pointer_at(items), want * size);
     if (p == NULL)
         return false;
     memcpy(items, &p, sizeof p);
-    *cap = more;
+    *cap = want;
     return true;
+}
+
+bool list_grow(void *items, uint32_t n, uint32_t *cap, size_t size)
+{
+    if (n < *cap)
+        return true;
+    return *cap <= UINT32_MAX / 2 && list_room(items, *cap < 8 ? 8 : *cap * 2, cap, size);
 }
 
 void *list_zeroed(void *item, size_t size)

@@ -1,5 +1,7 @@
 #include "tests/lib/alloc_fault.h"
 
+#include <stddef.h>
+
 void *__real_malloc(size_t bytes);
 void *__real_calloc(size_t n, size_t bytes);
 void *__real_realloc(void *p, size_t bytes);
@@ -29,14 +31,9 @@ bool alloc_fault_hit(void)
     return hit;
 }
 
-void *alloc_fault_malloc(size_t bytes)
-{
-    return fails_now() ? NULL : __real_malloc(bytes);
-}
-
 void *__wrap_malloc(size_t bytes)
 {
-    return alloc_fault_malloc(bytes);
+    return fails_now() ? NULL : __real_malloc(bytes);
 }
 
 void *__wrap_calloc(size_t n, size_t bytes)

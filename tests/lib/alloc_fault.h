@@ -4,13 +4,10 @@
 #define PATCHWAVE_TESTS_ALLOC_FAULT_H
 
 #include <stdbool.h>
-#include <stddef.h>
 
 /* The n-th allocation from now fails (from 1); 0: none does. */
 void alloc_fault_at(unsigned n);
 /* Whether it has failed. */
 bool alloc_fault_hit(void);
-/* For a library's own allocation hook. */
-void *alloc_fault_malloc(size_t bytes);
 
 #endif

@@ -1,7 +1,12 @@
 foreach(name arena buf codec err ids json json_scan json_want json_write list prng sha256 sm times utf8)
     pw_test(test_${name} unit test_${name}.c LIBS schema)
 endforeach()
-pw_test(test_schema_oom unit test_schema_oom.c ../lib/alloc_fault.c LIBS schema pw::cjson)
+pw_need(cjson)
+pw_test(test_json_witness unit test_json_witness.c LIBS schema pw::cjson)
+# The same vectors through the C code that processors without such instructions run.
+pw_test(test_sha256_portable unit test_sha256.c ../../schema/sha256.c)
+target_compile_definitions(test_sha256_portable PRIVATE PW_SHA256_PORTABLE)
+pw_test(test_schema_oom unit test_schema_oom.c ../lib/alloc_fault.c LIBS schema)
 target_link_options(test_schema_oom PRIVATE -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc)
 pw_test_script(test_purity unit test_purity.sh "${CMAKE_C_COMPILER}")
 pw_test_script(test_count_tap unit test_count_tap.sh)
