@@ -47,7 +47,7 @@ int cli_write_file(const char *path, const struct buf *text, struct err *err);
 #define CLI_COMMANDS(X) \
     X(init) X(inventory_import) X(inventory_discover) X(inventory_list) X(inventory_show) X(enroll) X(patch_add) \
     X(patch_list) X(consent_add) X(consent_list) X(plan) X(plan_list) X(plan_show) X(plan_verify) \
-    X(plan_diff) X(approve) X(stage) X(run) X(resume) X(takeover) X(status) X(runs) X(pause) X(abort) X(retry) \
+    X(plan_diff) X(approve) X(export) X(stage) X(run) X(resume) X(takeover) X(status) X(runs) X(pause) X(abort) X(retry) \
     X(set_aside) X(promote) X(rollback) X(return) X(decide) X(log) X(downtime) X(report) X(replay) X(backup) X(db_path) \
     X(db_check) X(db_rebuild) X(db_migrate)
 /* clang-format on */

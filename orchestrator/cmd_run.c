@@ -1,3 +1,4 @@
+#include "orchestrator/approval_check.h"
 #include "orchestrator/detach.h"
 #include "orchestrator/io/control_socket.h"
 #include "orchestrator/io/file_digest.h"
@@ -14,15 +15,8 @@
 static int check_approval(struct run_session *s, time_ms *ret_expires, struct err *err)
 {
     struct approval_found a;
-    char text[TIME_TEXT_MAX];
-    int rc = store_find_approval(s->store, s->plan->hash, &a, err);
+    int rc = approval_check(s->store, s->plan, fleet_now(&s->clock), &a, err);
 
-    if (rc == ERR_NOT_FOUND && err != NULL)
-        return (int)(err->code = ERR_REFUSED);
-    if (rc == 0 && a.expires <= fleet_now(&s->clock))
-        return err_set(err, ERR_REFUSED,
-                       "the approval of plan %.12s by %s (%s) ran out at %s (O34): approve it again",
-                       s->plan->hash, a.person, a.ticket, time_text(a.expires, text));
     if (rc == 0)
         *ret_expires = a.expires;
     return rc;

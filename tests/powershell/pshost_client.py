@@ -1,5 +1,6 @@
 """Talks to a persistent pshost over its Unix socket (the protocol stands in pshost/Program.cs)."""
 import json
+import os
 import socket
 import subprocess
 
@@ -9,7 +10,8 @@ class Host:
 
     def __init__(self, program, tables, path):
         self.path = path
-        self.process = subprocess.Popen(["dotnet", program, "serve", path, tables], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.process = subprocess.Popen(["dotnet", program, "serve", path, tables], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        env={**os.environ, "ProgramData": os.path.dirname(path)})
         if self.process.stdout.readline().strip() != b"ready":
             raise RuntimeError("pshost did not start")
 

@@ -2,6 +2,7 @@
 """The PowerShell suite, in TAP: the driver's scripts in the genuine engine over the stand-ins. suite.py PSHOST.DLL [WORD]"""
 import contextlib
 import csv
+import datetime
 import functools
 import hashlib
 import http.server
@@ -9,6 +10,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -820,69 +822,245 @@ def _():
 
 # --- export (O31) ---
 
-def exported(folder, s, phase, steps, expires=NOW + 86400000, node="HV01", sign=True):
-    """The template filled as `patchwave export --script` fills it, in a copy of the driver's folder; what it says and its code."""
-    for f in [*DRIVER.glob("*.ps*"), DRIVER / "probe.json"]:
-        (folder / f.name).write_text(f.read_text())
-    slice_ = {"node": node, "plan": "p1", "phase": phase, "expires_ms": expires, "parked": PARKED + [s.w["groups"][1]["id"]],
-              "steps": [{"action": a, "args": json.dumps(x), "limit_ms": 600000} for a, x in steps]}
-    text = (DRIVER / "export" / "rollout.ps1").read_text().replace("@SLICE@", json.dumps(slice_).replace("'", "\\u0027"))
-    if sign:
-        text += "# SIG # " + hashlib.sha256(text.encode()).hexdigest() + "\n"
-    path = folder / "export" / (phase + ".ps1")
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(text)
-    s.sync()
-    f = Stage.host.run(path, "HV01", "mini:w", b"")
-    return f["X"], f.get("O", "") + f.get("E", "")
+BUILD_DIR = pathlib.Path(os.environ.get("PW_BUILD_DIR", HERE.parent.parent / "build/debug"))
+SIGNER = "A1B2C3"
 
 
-BEFORE = [("pause", {"found_ours": False}), ("move_vm", {"vm": VM1, "to": "HV03", "method": "live"}),
-          ("park_vm", {"vm": VM2, "method": "shutdown"}), ("park_vm", {"vm": VM4, "method": "save"}), ("move_groups", {"to": ["HV02"]}),
-          ("check_empty", {"form": "vmms", "parked": PARKED}), ("storage_out", {}), ("stop_vmms", {"parked": PARKED})]
-AFTER = [("start_vmms", {}), ("verify", {"build": BUILD, "ubr": UBR, "kb": KB}), ("storage_in", {}), ("resume", {}),
-         ("unpark_vm", {"vm": VM2, "method": "shutdown"}), ("unpark_vm", {"vm": VM4, "method": "save"})]
+class Board:
+    """A database of the real `patchwave` with an approved plan for the suite's world, and what it exports."""
+
+    def __init__(self, folder, **policy):
+        self.folder = pathlib.Path(folder)
+        self.policy = policy
+
+    def say(self, *words, code=0):
+        r = subprocess.run([str(BUILD_DIR / "orchestrator/patchwave"), *map(str, words)], capture_output=True, text=True, cwd=self.folder,
+                           env={**os.environ, "PATCHWAVE_DB": str(self.folder / "p.db")})
+        check(r.returncode == code, "patchwave %s left with %d: %s%s" % (" ".join(map(str, words)), r.returncode, r.stdout, r.stderr))
+        return r.stdout + r.stderr
+
+    def inventory(self, w):
+        def of(v):
+            row = {"id": v["id"], "name": v["name"], "node": v["node"], "state": v["state"], "clustered": v["clustered"], "memory": v["memory"], "cpus": 2,
+                   "switches": v["switches"], "local_disk": v["drives"][0]["path"].startswith("D:")}
+            owners = [g["possible_owners"] for g in w["groups"] if g["vm"] == v["id"] and g["possible_owners"]]
+            return {**row, "possible_owners": owners[0]} if owners else row
+        return {"version": 1, "name": "suite", "vms": [of(v) for v in w["vms"]],
+                "clusters": [{"id": "clu-a", "storage": "s2d", "witness": "share", "optimisation_off": True}],
+                "nodes": [{"id": n["node"], "cluster": "clu-a", "memory_mib": n["memory_mib"], "host_reserve_mib": 16384, "cpus": 64, "build": "26100.4061",
+                           "switches": n["switches"]} for n in w["nodes"]]}
+
+    def plan(self, body=b"MSWIM package", rollout=None):
+        (self.folder / "inventory.json").write_text(json.dumps(self.inventory(world())))
+        (self.folder / "rollout.json").write_text(json.dumps({
+            "version": 1, "name": "r", "patch": KB, "scope": {"nodes": ["HV01"]}, "waves": ["100%"], "gates": [], **(rollout or {}),
+            "consents": [{"vm": v, "person": "o", "ticket": "CHG-7", "method": m, "expires": "2099-01-01T00:00:00Z"} for v, m in ((VM2, "shutdown"), (VM4, "save"))],
+            "policy": {"planner_may_approve": True, **self.policy}}))
+        self.package = package(self.folder, body)
+        for words in ("init", "inventory import inventory.json", "patch add %s --target %d.%d" % (self.package["name"], BUILD, UBR), "plan rollout.json"):
+            self.say(*words.split())
+        return self
+
+    def approve(self, expires="7d"):
+        self.say("approve", "--ticket", "CHG-1", "--expires", expires)
+        return self
+
+    def export(self, node="HV01"):
+        self.path = self.folder / (node + ".ps1")
+        self.answer = json.loads(self.say("--json", "export", "--script", node, "--out", self.path))
+        return self.path.read_text()
+
+    def sign(self, text, signer=SIGNER, digest=None):
+        """As Set-AuthenticodeSignature of the stand-ins' world does."""
+        self.path.write_text(text + "# SIG # %s %s\n" % (digest or hashlib.sha256(text.encode()).hexdigest(), signer))
+
+    def run(self, s, node="HV01"):
+        s.sync()
+        f = Stage.host.run(self.path, node, "mini:w", b"")
+        return f["X"], f.get("O", "") + f.get("E", "")
 
 
-@case("export: both phases on one node, with the restart of the tool between them")
-def _():
+@contextlib.contextmanager
+def board(**policy):
     with tempfile.TemporaryDirectory() as d:
-        s, folder = Stage(), pathlib.Path(d)
-        p = package(d)
-        code, said = exported(folder, s, "before", BEFORE + [("install", {"package": p, "tool": "dism", "parked": PARKED})])
+        b = Board(d, **policy).plan().approve()
+        try:
+            yield b
+        finally:
+            for folder in pathlib.Path(Stage.host.path).parent.glob("patchwave-export-*"):
+                shutil.rmtree(folder)
+
+
+@case("export: from an approved plan through both halves, with the restart of the tool between them, and a third time nothing")
+def _():
+    with board() as b:
+        s = Stage()
+        b.sign(b.export())
+        code, said = b.run(s)
         check(code == 3010, said)
-        check(s.see()["nodes"][0]["packages"][2]["state"] == 96, "installed")
+        n = s.see()["nodes"][0]
+        check(n["packages"][2]["state"] == 96 and n["state"] == "paused" and n["storage_out"], "installed on an empty, paused node")
+        check(len(s.did("install")) == 1 and "patchwave-export-" in s.did("install")[0], "from the closed folder")
+        code, said = b.run(s)
+        check(code == 3010 and "restart" in said and len(s.did("install")) == 1, "before the restart nothing is done twice: " + said)
         s.result("reboot", {"boot_id": s.result("facts")["boot_id"], "parked": PARKED})
-        code, said = exported(folder, s, "after", AFTER)
+        code, said = b.run(s)
         check(code == 0, said)
         w = s.see()
-        check(w["nodes"][0]["state"] == "up" and all(v["state"] == "running" for v in w["vms"] if v["id"] != VM5), "in service")
+        check(w["nodes"][0]["state"] == "up" and not w["nodes"][0]["storage_out"], "in service")
+        check(all(v["state"] == "running" for v in w["vms"] if v["id"] != VM5) and w["nodes"][0]["ubr"] == UBR, "VMs and build")
+        log = len(w["log"])
+        code, said = b.run(s)
+        check(code == 0 and "before" in said and len(s.see()["log"]) == log, said)
 
 
-@case("export: unsigned, changed, expired and foreign scripts do nothing; each guard that fails ends with its code")
+@case("export: the script passes the static check, carries the driver's scripts byte for byte, and tells its reader what it does")
 def _():
-    def refused(want, code=20, phase="before", change=lambda s: None, **more):
-        with tempfile.TemporaryDirectory() as d:
+    with board() as b:
+        text = b.export()
+        b.sign(text)
+        code, hits, _ = static(b.path, DRIVER / "PatchwaveDriver.psm1")
+        check(code == 0 and not hits, "\n".join(hits))
+        carried = dict(re.findall(r"^\$files\['([^']+)'\] = @'\n(.*?)\n'@$", text, re.S | re.M))
+        check({"PatchwaveDriver.psm1", "pause.ps1", "install.ps1", "verify.ps1", "resume.ps1"} <= set(carried) and "uninstall.ps1" not in carried, sorted(carried))
+        for name, body in carried.items():
+            check(body + "\n" == (DRIVER / name).read_text(), name)
+        slice_ = re.search(r"^\$sliceText = @'\n(.*?)\n'@$", text, re.S | re.M).group(1)
+        check(hashlib.sha256(slice_.encode()).hexdigest() == b.answer["slice_sha256"] and b.answer["slice_sha256"] in text, "digest")
+        check(hashlib.sha256(text.encode()).hexdigest() == b.answer["script_sha256"] and b.answer["ticket"] == "CHG-1", b.answer)
+        d = json.loads(slice_)
+        check(set(d["vms"]) == {VM1, VM2, VM4} and set(d["parked"]) == set(PARKED) and d["packages"][0]["sha256"] == b.package["sha256"], d)
+        for line in (r'#    1  pause', r'#    2  move_vm "vm1" \(%s\) to HV0[234]' % VM1, r'park_vm "\\u6f22\\u5b57 .*by shutdown', r'# ticket    "CHG-1"'):
+            check(re.search(line, text), "the reader does not see " + line)
+
+
+@case("export: each guard that fails ends with its code and does nothing")
+def _():
+    with board() as b:
+        b.sign(b.export())
+
+        def refused(want, change=lambda s: None, code=20):
             s = Stage()
             change(s)
-            got, said = exported(pathlib.Path(d), s, phase, BEFORE if phase == "before" else AFTER, **more)
+            got, said = b.run(s)
             check(got == code and want in said and s.see().get("log") is None, "%s: %s %s" % (want, got, said))
-    refused("NotSigned", 22, sign=False)
-    refused("expired", 22, expires=NOW - 1)
-    refused("is for HV02", 22, node="HV02")
-    refused("is paused", change=lambda s: s.node().update(state="paused"))
-    refused("HV04 is down", change=lambda s: s.node("HV04").update(state="down"))
-    refused("witness", change=lambda s: s.w["quorum"].update(witness_state="failed"))
-    refused("votes", change=lambda s: (s.w["quorum"].update(witness="none"), s.w["nodes"].__delitem__(slice(2, 4)),
-                                       s.w["csvs"].__delitem__(1), s.w["groups"][2].update(owner="HV02")))
-    refused("virtual disk", change=lambda s: s.w["storage"]["virtual_disks"][0].update(health="warning"))
-    refused("storage job", change=lambda s: s.w["storage"].update(jobs=[{"id": "j", "kind": "repair", "percent": 1, "bytes_total": 9}]))
-    refused("should be paused", phase="after")
-    with tempfile.TemporaryDirectory() as d:
+        refused("is paused", lambda s: s.node().update(state="paused"))
+        refused("HV04 is down", lambda s: s.node("HV04").update(state="down"))
+        refused("HV02 is paused", lambda s: s.node("HV02").update(state="paused"))
+        refused("witness", lambda s: s.w["quorum"].update(witness_state="failed"))
+        refused("votes", lambda s: (s.w["quorum"].update(witness="none"), s.w["nodes"].__delitem__(slice(2, 4)),
+                                    s.w["csvs"].__delitem__(1), s.w["groups"][2].update(owner="HV02")))
+        refused("virtual disk", lambda s: s.w["storage"]["virtual_disks"][0].update(health="warning"))
+        refused("storage job", lambda s: s.w["storage"].update(jobs=[{"id": "j", "kind": "repair", "percent": 1, "bytes_total": 9}]))
+        late = [{"at_ms": NOW + 20000, "do": "patch", "path": "storage/jobs", "value": [{"id": "j", "kind": "repair", "percent": 1, "bytes_total": 9}]}]
+        refused("storage job", lambda s: s.w.update(later=late))
+        refused("not in the plan", lambda s: s.vm(VM3).update(node="HV01"))
+        refused("does not run here any more", lambda s: s.vm(VM1).update(node="HV02"))
+        refused("STOPPED", lambda s: s.node().update(vmms_silent=True))
+        refused("expired", lambda s: s.w.update(now_ms=4102444800000), code=22)
+        (b.folder / b.package["name"]).write_bytes(b"MSWIM another")
+        refused("not the approved package")
+        (b.folder / b.package["name"]).unlink()
+        refused("not beside")
+
+
+@case("export: unsigned, signed by somebody else, changed after signing, changed before signing, foreign - nothing is done")
+def _():
+    with board() as b:
+        text = b.export()
+
+        def refused(want, body=text, **how):
+            s = Stage()
+            b.sign(body, **how)
+            got, said = b.run(s)
+            check(got == 22 and want in said and s.see().get("log") is None, "%s: %s %s" % (want, got, said))
+        b.path.write_text(text)
+        code, said = b.run(Stage())
+        check(code == 22 and "NotSigned" in said, said)
+        refused("no trusted publisher", signer="FFFFFF")
+        refused("HashMismatch", text.replace('"ticket": "CHG-1"', '"ticket": "CHG-2"'), digest=hashlib.sha256(text.encode()).hexdigest())
+        refused("slice was altered", text.replace('"ticket": "CHG-1"', '"ticket": "CHG-2"'))
+        refused("slice was altered", re.sub(r'"expires_ms": \d+', '"expires_ms": 9999999999999', text))
+        refused("pause.ps1 is not the one", text.replace("Suspend-ClusterNode -Name", "Suspend-ClusterNode -Drain -Name"))
+        b.sign(text)
+        code, said = b.run(Stage(), node="HV02")
+        check(code == 22 and "is for HV01" in said, said)
+
+
+@case("export: windows and freezes hold, for as long as the node's life takes")
+def _():
+    def at(ms):
+        return datetime.datetime.fromtimestamp(ms / 1000, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    hour = 3600000
+    for rollout, want in (({"windows": [{"from": at(NOW - hour), "to": at(NOW + 60000)}]}, "no change window"),
+                          ({"freezes": [{"from": at(NOW + 60000), "to": at(NOW + 9 * hour)}]}, "a freeze"),
+                          ({"windows": [{"from": at(NOW - hour), "to": at(NOW + 24 * hour)}], "freezes": [{"from": at(NOW - 9 * hour), "to": at(NOW - hour)}]}, None)):
+        with tempfile.TemporaryDirectory() as d:
+            b = Board(d).plan(rollout=rollout).approve()
+            b.sign(b.export())
+            s = Stage()
+            code, said = b.run(s)
+            check((code == 3010) if want is None else (code == 20 and want in said and s.see().get("log") is None), "%s: %s %s" % (want, code, said))
+            for folder in pathlib.Path(Stage.host.path).parent.glob("patchwave-export-*"):
+                shutil.rmtree(folder)
+
+
+@case("export: two nodes that begin at once both stand back; a step that fails stops, loudly, and is not begun again")
+def _():
+    with board() as b:
+        b.sign(b.export())
+        s = Stage()
+        s.w["later"] = [{"at_ms": NOW + 30000, "do": "patch", "path": "nodes/2/state", "value": "paused"}]
+        code, said = b.run(s)
+        check(code == 20 and "HV03 is paused" in said and s.see()["nodes"][0]["state"] == "up" and s.did("move_vm") == [], said)
         s = Stage()
         s.fault("move_vm", native="0x80071737")
-        code, said = exported(pathlib.Path(d), s, "before", BEFORE)
-        check(code == 21 and "move_vm did not succeed" in said and s.did("stop_vm") == [], said)
+        code, said = b.run(s)
+        check(code == 21 and "move_vm did not succeed" in said and s.did("stop_vm") == [] and s.see()["nodes"][0]["state"] == "paused", said)
+        code, said = b.run(s)
+        check(code == 21 and "was begun here" in said, said)
+    for fault, want in (({"verb": "move_group", "native": "0x80071398"}, "could not be moved"), ({"verb": "stop_vm", "native": "0x8007045B"}, "park_vm did not succeed")):
+        with board() as b:
+            b.sign(b.export())
+            s = Stage()
+            s.fault(**fault)
+            code, said = b.run(s)
+            check(code == 21 and want in said and s.did("install") == [], said)
+
+
+@case("export: a node that comes back less than whole, or without the package, stays paused (O12)")
+def _():
+    for change, want in ((lambda n: n.update(memory_mib=262144), "memory 262144"), (lambda n: n["switches"].clear(), "virtual switches"),
+                         (lambda n: n["packages"].pop(), "not proved")):
+        with board() as b:
+            b.sign(b.export())
+            s = Stage()
+            code, said = b.run(s)
+            check(code == 3010, said)
+            s.result("reboot", {"boot_id": s.result("facts")["boot_id"], "parked": PARKED})
+            change(s.see()["nodes"][0])
+            code, said = b.run(s)
+            check(code == 21 and want in said and s.see()["nodes"][0]["state"] == "paused" and s.did("resume_node") == [], "%s: %s %s" % (want, code, said))
+
+
+@case("export: the command refuses what no board approved, what is not planned, and names it")
+def _():
+    with tempfile.TemporaryDirectory() as d:
+        b = Board(d).plan()
+        check("approve" in b.say("export", "--script", "HV01", code=6), "unapproved")
+        b.approve()
+        check("HV99" in b.say("export", "--script", "HV99", code=3), "unknown node")
+        check("--script" in b.say("export", code=3), "no node")
+        check("nobody" in b.say("export", "--script", "HV01", "--out", d + "/nobody/x.ps1", code=3), "file")
+        check(b.say("export", "--script", "HV01").startswith("Set-StrictMode"), "to standard output")
+        check("outside" in b.say("export", "r", "--script", "HV02", code=6), "scope")
+    with tempfile.TemporaryDirectory() as d:
+        b = Board(d).plan()
+        b.say("approve", "--ticket", "CHG-1", "--expires", "1ms")
+        check("ran out" in b.say("export", "--script", "HV01", code=6), "expired")
+    with tempfile.TemporaryDirectory() as d:
+        b = Board(d, rehearse=True).plan().approve()
+        check("O14" in b.say("export", "--script", "HV01", code=6), "the node that rehearses the way back")
 
 
 @case("docs/windows.md has a row for every action")

@@ -46,7 +46,7 @@ def node(name):
             "services": [service("vmms"), service("ClusSvc"), service("w32time"), service("TrustedInstaller", 1, 3),
                          service("VeeamTransportSvc"), service("VeeamHvIntegrationSvc", 1, 3), service("hvmon", 4, 2, ["vmms"])],
             "switches": ["vSwitch1"], "interfaces": [{"name": "Cluster 1", "state": "up"}, {"name": "Cluster 2", "state": "up"}],
-            "bitlocker": {"state": "off", "protectors": []}, "time_type": "NTP", "ntp": "127.1.0.250,0x8",
+            "bitlocker": {"state": "off", "protectors": []}, "publishers": ["A1B2C3"], "time_type": "NTP", "ntp": "127.1.0.250,0x8",
             "catalog": {KB: {"build": BUILD, "ubr": UBR}}, "storage_out": False, "disks": 4, "storage_paths": 5,
             "writers": [{"id": "66841cd4-6ded-4f4b-8f17-fd23f8ddc3de", "state": 1}], "events": [], "processes": []}
 

@@ -41,6 +41,7 @@ $looks = @{
     'vm-started-event' = { Show-Event -Filter @{ LogName = 'Microsoft-Windows-Hyper-V-Worker-Admin'; Id = @(18500, 18596) } }
     'vmms-ready-event' = { Show-Event -Filter @{ LogName = 'Microsoft-Windows-Hyper-V-VMMS-Admin'; Id = 14094 } }
     'msu-signature' = { $null }
+    'trusted-publisher' = { Test-Path -LiteralPath 'Cert:\LocalMachine\TrustedPublisher' }
     'process' = { (Start-Process -FilePath ($env:SystemRoot + '\System32\whoami.exe') -Wait:$true -PassThru:$true -WindowStyle Hidden).ExitCode }
     'vmwp-guid' = { @(Get-CimInstance -ClassName Win32_Process -Filter "Name='vmwp.exe'" | ForEach-Object { [string]$_.CommandLine }) }
     'boot-id-smss' = { @((Get-BootId), (Get-BootMs)) }

@@ -305,8 +305,11 @@ namespace Pshost
         static IEnumerable<object> TestPath(Call c)
         {
             string path = OnlyPath(c);
+            const string Publishers = @"Cert:\LocalMachine\TrustedPublisher";
             if (IsRegistry(path))
                 yield return Registry(c).ContainsKey(path.TrimEnd('\\'));
+            else if (path.StartsWith("Cert:"))
+                yield return path == Publishers || c.View.Texts("publishers").Any(p => path == Publishers + "\\" + p);
             else if (Windows(c, path) is string text)
                 yield return text != "";
             else
@@ -524,7 +527,7 @@ namespace Pshost
             return rc;
         }
 
-        /// <summary>The stand-in's signature: a last line "# SIG # " with the digest of what is above it.</summary>
+        /// <summary>The stand-in's signature: a last line "# SIG # " with the digest of what is above it and the signer's thumbprint.</summary>
         [Handles("Get-AuthenticodeSignature")]
         static IEnumerable<object> GetAuthenticodeSignature(Call c)
         {
@@ -537,7 +540,11 @@ namespace Pshost
                 yield return Surface.Make("Signature", ("Status", c.View.S("signature") ?? "Valid"), ("SignerCertificate", signer));
             }
             else
-                yield return Surface.Make("Signature", ("Status", at < 0 ? "NotSigned" : text[(at + 8)..].Trim() == digest ? "Valid" : "HashMismatch"));
+            {
+                string[] words = at < 0 ? Array.Empty<string>() : text[(at + 8)..].Trim().Split(' ');
+                yield return Surface.Make("Signature", ("Status", at < 0 ? "NotSigned" : words[0] == digest ? "Valid" : "HashMismatch"),
+                    ("SignerCertificate", at < 0 ? null : Surface.Make("X509Certificate2", ("Subject", "CN=Signer " + words[1]), ("Thumbprint", words[1]))));
+            }
         }
 
         static long Dism(Call c, string line)
