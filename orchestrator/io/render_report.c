@@ -3,68 +3,11 @@
 #include "orchestrator/io/downtime_sum.h"
 #include "orchestrator/io/render_escape.h"
 #include "orchestrator/io/render_rows.h"
+#include "orchestrator/io/report_sections.h"
 
 #include <string.h>
 
-/* Each section is a question; ?1 is the run, ?2 now. Text and Markdown leave out those that have no rows and no `nothing`. */
-struct section {
-    const char *key, *title, *nothing, *sql;
-};
-static const struct section sections[] = {
-    { "waves", "Waves", NULL,
-      "SELECT wave, state, nodes, failures, took_p50 AS predicted_ms, coalesce(ended, CASE WHEN started IS "
-      "NULL THEN NULL ELSE ?2 END) - started AS took_ms FROM waves "
-      "WHERE run = ?1 ORDER BY wave" },
-    { "exceptions", "Nodes that did not end done or compliant", "None.",
-      "SELECT node, wave, CASE ending WHEN '' THEN phase ELSE ending END AS state, reason, build_now AS "
-      "build FROM run_nodes WHERE "
-      "run = ?1 AND ending NOT IN ('done', 'compliant') ORDER BY wave, node" },
-    { "refused", "Nodes that the plan left out", NULL,
-      "SELECT json_extract(j.value, '$.node') AS node, json_extract(j.value, '$.rule') AS rule, "
-      "json_extract(j.value, '$.reason') AS "
-      "reason FROM runs r JOIN plans p ON p.hash = r.plan JOIN log l ON l.seq = p.seq, json_each(l.event, "
-      "'$.plan.refusals') j WHERE "
-      "r.id = ?1 AND ?2 > 0" },
-    { "not_back", "Not back in service", NULL,
-      "SELECT n.node, CASE n.ending WHEN '' THEN n.phase ELSE n.ending END AS state, i.bmc, n.reason FROM "
-      "run_nodes n LEFT JOIN nodes i "
-      "ON i.id = n.node WHERE n.run = ?1 AND n.is_out AND ?2 > 0 ORDER BY n.node" },
-    { "gates", "Gates", "No gate was looked at.",
-      "SELECT wave, side, name, type, CASE done WHEN 1 THEN answer ELSE 'open' END AS answer, samples, text "
-      "FROM gates WHERE run = ?1 AND "
-      "?2 > 0 AND NOT (done AND answer = 'pass' AND samples = 0 AND type <> 'manual') ORDER BY n" },
-    { "nodes", "Nodes", NULL,
-      "SELECT node, cluster, wave, CASE ending WHEN '' THEN phase ELSE ending END AS state, build_before, "
-      "build_now, "
-      "coalesce(out_until, CASE WHEN out_since IS NULL THEN NULL ELSE ?2 END) - out_since AS out_ms, attempt "
-      "FROM run_nodes WHERE run = ?1 "
-      "ORDER BY wave, node" },
-    { "stopped_vms", "VMs that lost service other than by a live move", "None.",
-      "SELECT name, id, node, cause, sum(coalesce(end_at, ?2) - start_at) AS measured_ms, min(predicted_p5) "
-      "AS p5_ms, max(predicted_p50) "
-      "AS p50_ms, max(predicted_p95) AS p95_ms, CASE WHEN max(predicted_p95) = 0 THEN 'not predicted' WHEN "
-      "sum(coalesce(end_at, ?2) - "
-      "start_at) BETWEEN min(predicted_p5) AND max(predicted_p95) THEN 'yes' ELSE 'no' END AS as_predicted "
-      "FROM downtime WHERE run = ?1 "
-      "AND subject = 'vm' AND cause <> 'blackout' GROUP BY id, cause ORDER BY name, id" },
-    { "failed_steps", "Steps that did not end well", "None.",
-      "SELECT node, action, CASE outcome WHEN 'none' THEN state ELSE outcome END AS outcome, error_code, "
-      "error_native, error_text, "
-      "error_hint, op, output_tail FROM steps WHERE run = ?1 AND ?2 > 0 AND (outcome IN ('failed', "
-      "'refused') OR state = 'unknown') "
-      "ORDER BY seq" },
-    { "deviations", "Deviations from the plan", "None.",
-      "SELECT at AS when_at, node, rule, text FROM notes WHERE run = ?1 AND ?2 > 0 AND kind = 'deviation' "
-      "ORDER BY seq, n" },
-    { "warnings", "Warnings", NULL,
-      "SELECT at AS when_at, node, rule, text FROM notes WHERE run = ?1 AND ?2 > 0 AND kind = 'warning' "
-      "ORDER BY seq, n" },
-    { "verbs", "What operators said", NULL,
-      "SELECT at AS when_at, verb, node, person, ticket, reason, seq FROM verbs WHERE run = ?1 AND ?2 > 0 "
-      "ORDER BY seq" },
-};
-#define SECTIONS (sizeof sections / sizeof sections[0])
-enum { GATES = 4, STOPPED_VMS = 6 }; /* their places above */
+#define BRIEF_LINES 20 /* of one section, for people at a terminal */
 
 static const char head_sql[] =
     "SELECT r.id, r.state, r.plan, p.kb, r.person, r.started, r.ended, r.end_text, r.hold_reason, "
@@ -104,7 +47,8 @@ enum {
 };
 
 struct report {
-    struct rows head, rows[SECTIONS];
+    struct rows head, rows[SECTIONS],
+        brief[SECTIONS]; /* brief: where the section has one, and it is for people */
     struct downtime_sums down;
     struct log_position pos;
     time_ms now;
@@ -114,8 +58,10 @@ struct report {
 static void report_clear(struct report *r)
 {
     rows_clear(&r->head);
-    for (size_t i = 0; i < SECTIONS; i++)
+    for (size_t i = 0; i < SECTIONS; i++) {
         rows_clear(&r->rows[i]);
+        rows_clear(&r->brief[i]);
+    }
     downtime_sums_clear(&r->down);
 }
 
@@ -126,7 +72,10 @@ static int report_ask(struct report *r, struct store *s, const char *run, struct
     if (rc == 0 && r->head.n != 1)
         rc = err_set(err, ERR_NOT_FOUND, "no run \"%s\"", run);
     for (size_t i = 0; rc == 0 && i < SECTIONS; i++)
-        rc = store_ask(s, &r->rows[i], err, sections[i].sql, "si", run, (int64_t)r->now);
+        rc = store_ask(s, &r->rows[i], err, report_sections[i].sql, "si", run, (int64_t)r->now);
+    for (size_t i = 0; rc == 0 && i < SECTIONS; i++)
+        if (report_sections[i].brief != NULL)
+            rc = store_ask(s, &r->brief[i], err, report_sections[i].brief, "si", run, (int64_t)r->now);
     if (rc == 0)
         rc = downtime_sum(s, run, BY_CAUSE, r->now, 999900, &r->down, err);
     r->pos = store_position(s);
@@ -166,7 +115,7 @@ static void put_story(struct buf *out, const struct report *r)
         buf_printf(out, ": %s", rows_text(h, 0, H_END));
     buf_str(out, ". ");
     if (rows_text(h, 0, H_HOLD)[0] == '\0')
-        put_gates_answers(out, &r->rows[GATES]);
+        put_gates_answers(out, &r->rows[SECTION_GATES]);
     if (rows_text(h, 0, H_HOLD)[0] != '\0')
         buf_printf(out, "It holds: %s; `patchwave %s` leads on. ", rows_text(h, 0, H_HOLD),
                    rows_text(h, 0, H_VERB));
@@ -224,6 +173,19 @@ static void put_facts(struct buf *out, const struct report *r, void (*escape)(st
     buf_printf(out, "%slog: %llu entries, head %s\n", line, (unsigned long long)r->pos.seq, r->pos.hash);
 }
 
+/* Grouped, and no longer than can be read; what the operator needs next stands at the end of the report. */
+static void put_section(struct buf *out, const struct report *r, size_t i)
+{
+    struct rows shown = report_sections[i].brief != NULL ? r->brief[i] : r->rows[i];
+    uint32_t all = shown.n;
+
+    shown.n = all > BRIEF_LINES ? BRIEF_LINES : all;
+    render_rows(out, &shown, report_sections[i].nothing == NULL ? "" : report_sections[i].nothing);
+    if (shown.n < all)
+        buf_printf(out, "... and %u more: `patchwave report --json`, `patchwave log`\n",
+                   (unsigned)(all - shown.n));
+}
+
 static void put_text(struct buf *out, const struct report *r)
 {
     struct buf story = BUF_INIT;
@@ -234,10 +196,10 @@ static void put_text(struct buf *out, const struct report *r)
     buf_str(out, "\n\n");
     put_facts(out, r, escape_terminal, "");
     for (size_t i = 0; i < SECTIONS; i++) {
-        if (r->rows[i].n == 0 && sections[i].nothing == NULL)
+        if (r->rows[i].n == 0 && report_sections[i].nothing == NULL)
             continue;
-        buf_printf(out, "\n%s\n", sections[i].title);
-        render_rows(out, &r->rows[i], sections[i].nothing == NULL ? "" : sections[i].nothing);
+        buf_printf(out, "\n%s\n", report_sections[i].title);
+        put_section(out, r, i);
     }
     buf_str(out, "\nDowntime\n");
     put_sums(out, r);
@@ -255,10 +217,11 @@ static void put_markdown(struct buf *out, const struct report *r)
     buf_str(out, "\n\n");
     put_facts(out, r, escape_markdown, "- ");
     for (size_t i = 0; i < SECTIONS; i++) {
-        if (r->rows[i].n == 0 && sections[i].nothing == NULL)
+        if (r->rows[i].n == 0 && report_sections[i].nothing == NULL)
             continue;
-        buf_printf(out, "\n## %s\n\n", sections[i].title);
-        render_rows_markdown(out, &r->rows[i], sections[i].nothing == NULL ? "" : sections[i].nothing);
+        buf_printf(out, "\n## %s\n\n", report_sections[i].title);
+        render_rows_markdown(out, &r->rows[i],
+                             report_sections[i].nothing == NULL ? "" : report_sections[i].nothing);
     }
     buf_str(out, "\n## Downtime\n\n");
     put_sums(out, r);
@@ -328,9 +291,9 @@ static void put_json(struct buf *out, const struct report *r)
     jw_object(&w, NULL);
     json_head(&w, r, buf_text(&story));
     json_downtime(&w, r);
-    jw_int(&w, "prediction_misses", misses(&r->rows[STOPPED_VMS]));
+    jw_int(&w, "prediction_misses", misses(&r->rows[SECTION_STOPPED_VMS]));
     for (size_t i = 0; i < SECTIONS; i++)
-        render_rows_json(&w, sections[i].key, &r->rows[i]);
+        render_rows_json(&w, report_sections[i].key, &r->rows[i]);
     jw_object(&w, "log");
     jw_int(&w, "entries", (int64_t)r->pos.seq);
     jw_str(&w, "head", r->pos.hash);

@@ -313,6 +313,46 @@ static void test_the_report_tells_the_run(void **state)
     buf_clear(&out);
 }
 
+static uint32_t lines_with(const char *text, const char *word)
+{
+    uint32_t n = 0;
+
+    for (const char *at = text; (at = strstr(at, word)) != NULL; at += strlen(word))
+        n++;
+    return n;
+}
+
+/* Hundreds of deviations are one line for people, with the nodes they are of; the JSON has each. */
+static void test_the_report_is_short_for_people(void **state)
+{
+    struct buf out = BUF_INIT, sql = BUF_INIT;
+    struct err err = { 0 };
+
+    (void)state;
+    bed_start(&bed);
+    bed_play(&bed, ENOUGH);
+    for (uint32_t i = 0; i < 300; i++)
+        buf_printf(&sql,
+                   "INSERT INTO notes SELECT max(seq), %u, '" BED_RUN
+                   "', 0, '%s', '%s', NULL, '%s', 'VM v%u%s' FROM "
+                   "log;",
+                   1000 + i, i < 200 ? "deviation" : "warning", i % 2 == 0 ? "N1" : "N2",
+                   i < 200 ? "C2" : "O26", i < 200 ? i : 0,
+                   i < 200 ? " goes to N3: proved anew" : " was moved");
+    check_ok(store_exec(bed.store->db, buf_text(&sql), &err), &err);
+    check_ok(render_report(&out, bed.store, BED_RUN, REPORT_TEXT, BED_AT, true, &err), &err);
+    assert_true(lines_with(buf_text(&out), "\n") < 80);
+    assert_int_equal(lines_with(buf_text(&out), "proved anew"), 1);
+    assert_non_null(strstr(buf_text(&out), "N1 100, N2 100"));
+    assert_int_equal(lines_with(buf_text(&out), "was moved"), 1);
+    buf_reset(&out);
+    check_ok(render_report(&out, bed.store, BED_RUN, REPORT_JSON, BED_AT, true, &err), &err);
+    assert_int_equal(lines_with(buf_text(&out), "proved anew"), 200);
+    assert_int_equal(lines_with(buf_text(&out), "was moved"), 100);
+    buf_clear(&sql);
+    buf_clear(&out);
+}
+
 static void test_plans_are_found_by_prefix_name_and_age(void **state)
 {
     struct plan *p = NULL;
@@ -346,6 +386,7 @@ int main(void)
         WITH_BED(test_downtime_sums_are_the_ledgers),
         WITH_BED(test_status_shows_the_run),
         WITH_BED(test_the_report_tells_the_run),
+        WITH_BED(test_the_report_is_short_for_people),
         WITH_BED(test_plans_are_found_by_prefix_name_and_age),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
