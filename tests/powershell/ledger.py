@@ -28,7 +28,7 @@ def main():
     ledger = [r for r in rows(sys.argv[1]) if r["how"] != "no downtime reported" or r["start_at"] != r["end_at"]]
     truth = [t for t in json.load(open(sys.argv[2]))["downtime"] if not t.get("foreign")]
     windows = set(open(sys.argv[3]).read().split())
-    left, bad, seen = list(truth), 0, {True: 0, False: 0}
+    left, bad, seen = list(truth), 0, {True: [], False: []}
     for r in ledger:
         if r["subject"] not in ("vm", "vmms"):
             continue
@@ -40,12 +40,15 @@ def main():
             print("no such outage:", {k: r[k] for k in ("subject", "id", "cause", "start_at", "end_at", "how")})
         else:
             left.remove(hit)
-            seen[hit["node"] in windows] += 1
+            seen[hit["node"] in windows].append(hit["cause"])
     for t in left:
         if t["subject"] in ("vm", "vmms"):
             bad += 1
             print("no row for:", t)
-    print("%d rows from nodes of the Hyper-V driver, %d from the others, %d differ" % (seen[True], seen[False], bad))
+    print("%d rows from nodes of the Hyper-V driver, %d from the others, %d differ" % (len(seen[True]), len(seen[False]), bad))
+    for kind in (True, False):
+        causes = sorted(set(seen[kind]))
+        print("%s: %s" % ("Hyper-V driver" if kind else "the others", ", ".join("%d %s" % (seen[kind].count(c), c) for c in causes)))
     sys.exit(1 if bad or not seen[True] or not seen[False] else 0)
 
 

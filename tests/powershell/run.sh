@@ -26,6 +26,7 @@ rc=$?
 if [ -x "${PW_BUILD_DIR:=$PWD/../../build/debug}/tests/conformance/conformance" ]; then
     export PW_BUILD_DIR
     ./with-pshost.sh "$dll" "$PW_BUILD_DIR/tests/conformance/conformance" "$PWD/fixture-hyperv" || rc=1
+    ./mixed.sh "$dll" || rc=1
 else
     echo "not ok - the conformance program is built in PW_BUILD_DIR ($PW_BUILD_DIR)"
     rc=1
