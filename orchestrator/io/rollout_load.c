@@ -22,6 +22,7 @@ struct load {
     time_ms now;
     struct err *err;
     struct buf text; /* the file as it is by now */
+    bool forbids;    /* the spans being read are freezes */
 };
 
 static int splice(struct load *l, const char *key, const struct buf *value)
@@ -190,37 +191,62 @@ static void put_span(struct json_writer *w, time_ms from, time_ms to)
     jw_object_end(w);
 }
 
-/* One number of at most `width` characters and the character after it; goes past both, but not past the
- * end of the text. */
-static bool take_number(const char **at, int width, char then, int *ret)
+/* `text` has the form of `form`, in which 0 stands for any digit. */
+static bool has_form(const char *text, const char *form)
 {
-    const char *from = *at + strspn(*at, " \t\n\v\f\r");
-    char *end;
-    long n = strtol(from, &end, 10);
+    for (; *form != '\0'; form++, text++)
+        if (*form == '0' ? *text < '0' || *text > '9' : *text != *form)
+            return false;
+    return *text == '\0';
+}
 
-    if (end == from || end - from > width || *end != then)
+static int number_at(const char *text, int n)
+{
+    int v = 0;
+
+    for (int i = 0; i < n; i++)
+        v = v * 10 + (text[i] - '0');
+    return v;
+}
+
+/* A day may end at 24:00, none begins there. */
+static bool read_clock(const char *text, bool is_end, int *hour, int *minute)
+{
+    if (text == NULL || !has_form(text, "00:00"))
         return false;
-    *ret = (int)n;
-    *at = then == '\0' ? end : end + 1;
-    return true;
+    *hour = number_at(text, 2);
+    *minute = number_at(text + 3, 2);
+    return *minute < 60 && (*hour < 24 || (is_end && *hour == 24 && *minute == 0));
 }
 
-static bool read_clock(const char *text, int *hour, int *minute)
+/* The calendar is the one of times.h: it knows the days of each month. */
+static bool read_civil(const char *text, bool is_end, struct civil *c)
 {
-    const char *at = text;
+    char midnight[32];
+    time_ms ignored;
 
-    return text != NULL && strlen(text) == 5 && take_number(&at, 2, ':', hour) &&
-           take_number(&at, 2, '\0', minute) && *hour <= 24 && *minute < 60 && (*hour < 24 || *minute == 0);
+    if (text == NULL || !has_form(text, "0000-00-00T00:00") ||
+        !read_clock(text + 11, is_end, &c->hour, &c->minute))
+        return false;
+    snprintf(midnight, sizeof midnight, "%.10sT00:00Z", text);
+    c->year = number_at(text, 4);
+    c->month = number_at(text + 5, 2);
+    c->day = number_at(text + 8, 2);
+    return time_parse(midnight, &ignored, NULL) == 0;
 }
 
-static bool read_civil(const char *text, struct civil *c)
+/* Where the clocks show a time twice, a window is the shorter span and a freeze the longer one:
+ * work is allowed only where no reading forbids it. */
+static int zoned_span(struct load *l, const char *zone, struct civil from, struct civil to, time_ms *ret_from,
+                      time_ms *ret_to)
 {
-    const char *at = text;
+    struct zone_moments begin, end;
 
-    return text != NULL && strlen(text) == 16 && take_number(&at, 4, '-', &c->year) &&
-           take_number(&at, 2, '-', &c->month) && take_number(&at, 2, 'T', &c->day) &&
-           take_number(&at, 2, ':', &c->hour) && take_number(&at, 2, '\0', &c->minute) && c->month >= 1 &&
-           c->month <= 12 && c->day >= 1 && c->day <= 31 && c->hour < 24 && c->minute < 60;
+    if (zone_to_utc(zone, from, &begin, l->err) != 0 || zone_to_utc(zone, to, &end, l->err) != 0)
+        return ERR_INVALID;
+    *ret_from = l->forbids ? begin.first : begin.last;
+    *ret_to = l->forbids ? end.last : end.first;
+    return 0;
 }
 
 static int local_span(struct load *l, const json *v, const char *zone, struct json_writer *w)
@@ -228,9 +254,10 @@ static int local_span(struct load *l, const json *v, const char *zone, struct js
     struct civil from, to;
     time_ms from_at, to_at;
 
-    if (!read_civil(json_get_str(v, "from", NULL), &from) || !read_civil(json_get_str(v, "to", NULL), &to))
+    if (!read_civil(json_get_str(v, "from", NULL), false, &from) ||
+        !read_civil(json_get_str(v, "to", NULL), true, &to))
         return json_fault(l->doc, v, l->err, "with a zone, from and to must look like \"2026-11-23T22:00\"");
-    if (zone_to_utc(zone, from, &from_at, l->err) != 0 || zone_to_utc(zone, to, &to_at, l->err) != 0)
+    if (zoned_span(l, zone, from, to, &from_at, &to_at) != 0)
         return ERR_INVALID;
     if (to_at <= from_at)
         return json_fault(l->doc, v, l->err, "must end after it begins");
@@ -268,14 +295,14 @@ static int weekly_spans(struct load *l, const json *v, const char *zone, struct 
         time_ms from_at, to_at;
 
         from = to = today;
-        if (!read_clock(json_get_str(v, "from", NULL), &from.hour, &from.minute) ||
-            !read_clock(json_get_str(v, "to", NULL), &to.hour, &to.minute))
+        if (!read_clock(json_get_str(v, "from", NULL), false, &from.hour, &from.minute) ||
+            !read_clock(json_get_str(v, "to", NULL), true, &to.hour, &to.minute))
             return json_fault(l->doc, v, l->err, "with days, from and to must look like \"22:00\"");
         if (!on[(today.weekday + i + 7) % 7])
             continue;
         from.day += i;
         to.day += i + (to.hour * 60 + to.minute <= from.hour * 60 + from.minute ? 1 : 0);
-        if (zone_to_utc(zone, from, &from_at, l->err) != 0 || zone_to_utc(zone, to, &to_at, l->err) != 0)
+        if (zoned_span(l, zone, from, to, &from_at, &to_at) != 0)
             return ERR_INVALID;
         if (to_at > from_at)
             put_span(w, from_at, to_at);
@@ -319,6 +346,7 @@ static int resolve_spans(struct load *l, const char *key)
         zoned = zoned || json_get(v, "zone") != NULL || json_get(v, "days") != NULL;
     if (!json_is_array(list) || !zoned)
         return 0;
+    l->forbids = strcmp(key, "freezes") == 0;
     jw_init(&w, &value);
     jw_array(&w, NULL);
     for (const json *v = json_first(list); rc == 0 && v != NULL; v = json_next(v))

@@ -1,5 +1,6 @@
 #include "orchestrator/io/zone_time.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,21 +42,59 @@ static void zone_leave(struct zone_saved saved)
     free(saved.tz);
 }
 
-int zone_to_utc(const char *zone, struct civil local, time_ms *ret_at, struct err *err)
+/* Seconds that the zone's clocks are ahead of UTC at that moment. */
+static long offset_at(time_t at)
+{
+    struct tm tm;
+
+    localtime_r(&at, &tm);
+    return tm.tm_gmtoff;
+}
+
+/* The first second with the later offset; between `before` and `after` there is one change. */
+static time_t jump_between(time_t before, time_t after)
+{
+    long later = offset_at(after);
+
+    while (after - before > 1) {
+        time_t middle = before + (after - before) / 2;
+
+        if (offset_at(middle) == later)
+            after = middle;
+        else
+            before = middle;
+    }
+    return after;
+}
+
+/* `shown`: the clocks' time read as if it were UTC. The offsets a day before and after are the
+ * only ones it can have been shown with. */
+static struct zone_moments moments_of(time_t shown)
+{
+    enum { DAY_S = 86400 };
+    time_t old = shown - offset_at(shown - DAY_S), new = shown - offset_at(shown + DAY_S), at;
+    bool is_old = old + offset_at(old) == shown, is_new = new + offset_at(new) == shown;
+
+    if (is_old || is_new)
+        return (struct zone_moments){ (is_old ? old : new) * SECOND_MS, (is_new ? new : old) * SECOND_MS };
+    at = jump_between(shown - DAY_S, shown + DAY_S);
+    return (struct zone_moments){ at * SECOND_MS, at * SECOND_MS };
+}
+
+int zone_to_utc(const char *zone, struct civil local, struct zone_moments *ret, struct err *err)
 {
     struct tm tm = { .tm_year = local.year - 1900,
                      .tm_mon = local.month - 1,
                      .tm_mday = local.day,
                      .tm_hour = local.hour,
-                     .tm_min = local.minute,
-                     .tm_isdst = -1 };
+                     .tm_min = local.minute };
     struct zone_saved saved;
     int rc = check_zone(zone, err);
 
     if (rc != 0)
         return rc;
     saved = zone_enter(zone);
-    *ret_at = (time_ms)mktime(&tm) * SECOND_MS;
+    *ret = moments_of(timegm(&tm));
     zone_leave(saved);
     return 0;
 }

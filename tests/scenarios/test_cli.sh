@@ -142,9 +142,27 @@ edit rollout.json 'd["windows"] = [{"zone": "Europe/Atlantis", "days": ["mon"], 
 check 'an unknown time zone' 3 'bad.json:[0-9]+:[0-9]+: time zone "Europe/Atlantis" is not known.*\(at /windows/0/zone\)' p plan bad.json
 edit rollout.json 'd["windows"] = [{"zone": "Europe/Berlin", "days": ["someday"], "from": "22:00", "to": "06:00"}]' bad.json
 check 'an unknown day' 3 'a day is one of mon' p plan bad.json
+for clock in 25:7 1:5 ' 1:05' +1:05 24:30 02:60 '02:30 ' 022:3 02-30; do
+    edit rollout.json "d['windows'] = [{'zone': 'Europe/Berlin', 'days': ['mon'], 'from': '22:00', 'to': '$clock'}]" bad.json
+    check "no time of day: \"$clock\"" 3 'bad.json:[0-9]+:[0-9]+: with days, from and to must look like "22:00" \(at /windows/0\)' p plan bad.json
+done
+edit rollout.json 'd["windows"] = [{"zone": "Europe/Berlin", "days": ["mon"], "from": "24:00", "to": "06:00"}]' bad.json
+check 'no window begins at 24:00' 3 'must look like "22:00" \(at /windows/0\)' p plan bad.json
+for day in 2026-02-29T22:00 2026-13-01T22:00 2026-1-01T022:00 '2026-11-31T22:00' 2026-11-23T22:0x; do
+    edit rollout.json "d['freezes'] = [{'zone': 'Europe/Berlin', 'from': '$day', 'to': '2027-01-01T06:00'}]" bad.json
+    check "no date: \"$day\"" 3 'bad.json:[0-9]+:[0-9]+: with a zone, from and to must look like "2026-11-23T22:00" \(at /freezes/0\)' p plan bad.json
+done
+# Berlin's clocks are put back on 2026-10-25: 02:30 comes at 00:30 and at 01:30 UTC; forward on 2026-03-29: 02:30 never comes, they jump at 01:00 UTC.
+edit rollout.json 'd["name"] = "clocks"; d["windows"] = [{"zone": "Europe/Berlin", "from": "2026-10-25T02:30", "to": "2026-10-25T24:00"}, {"zone": "Europe/Berlin", "from": "2026-10-24T22:00", "to": "2026-10-25T02:30"}, {"zone": "Europe/Berlin", "from": "2026-03-29T02:30", "to": "2026-03-29T06:00"}]; d["freezes"] = [{"zone": "Europe/Berlin", "from": "2026-10-25T02:30", "to": "2026-10-26T00:00"}, {"zone": "Europe/Berlin", "from": "2026-10-24T22:00", "to": "2026-10-25T02:30"}]' clocks.json
+spans() { p --json plan clocks.json | python3 -c '
+import json, sys
+r = json.load(sys.stdin)["rollout"]
+print(*(f"{kind[0]} {s['"'from'"'][5:16]} {s['"'to'"'][5:16]};" for kind in ("windows", "freezes") for s in r[kind]))'; }
+check 'a time that comes twice shortens a window and lengthens a freeze' 0 \
+    '^w 10-25T01:30 10-25T23:00; w 10-24T20:00 10-25T00:30; w 03-29T01:00 03-29T04:00; f 10-25T00:30 10-25T23:00; f 10-24T20:00 10-25T01:30;$' spans
 edit rollout.json 'd["policy"]["failures_per_wvae"] = 1' bad.json
 check 'an unknown policy, with a hint' 3 'failures_per_wave' p plan bad.json
-check 'none of them was planned' 0 'no plan yet' p plan list
+check 'none of the bad ones was planned' 0 '^[0-9a-f]+ +clocks ' bash -c "'$patchwave' plan list | tail -n +2; '$patchwave' plan list --json | python3 -c 'import json, sys; assert len(json.load(sys.stdin)) == 1'"
 
 # plans
 check 'a plan is printed with its course' 0 'wave 1: [0-9]+ nodes, at most' p plan rollout.json --out plan.json
