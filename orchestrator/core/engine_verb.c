@@ -238,6 +238,7 @@ static int verb_return(struct engine *e, const struct event *ev, struct err *err
     n->foreign_settled = true;
     n->vmms_touched = n->storage_touched = true;
     n->paused = true;
+    n->rehearse = false; /* judged when it got stuck; no further life begins */
     memset(n->attempts, 0, sizeof n->attempts);
     n->life++;
     n->home_end = !n->patched_by_us ? NODE_RETURNED : n->verified ? NODE_DONE : NODE_SET_ASIDE; /* I17 */
