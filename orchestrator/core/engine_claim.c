@@ -31,6 +31,18 @@ void claim_all(struct engine *e)
     }
 }
 
+void claim_lost_again(struct engine *e)
+{
+    for (uint32_t i = 0; i < e->inv->n_nodes; i++) {
+        struct engine_node *n = &e->nodes[i];
+
+        if (!e->clusters[n->cluster].in_scope || n->claimed || n->refused)
+            continue;
+        n->claim_due = true;
+        engine_timer(e, &n->link, e->now + CLAIM_AGAIN_MS);
+    }
+}
+
 static bool right_machine(const struct engine *e, const struct engine_node *n, const struct event *ev)
 {
     const char *pinned = e->inv->nodes[n->ix].machine_id;

@@ -303,6 +303,8 @@ const char *engine_said(struct engine *e);
 
 /* engine_claim.c: who may speak to whom */
 void claim_all(struct engine *e);
+void claim_lost_again(
+    struct engine *e); /* what ended lets its timers go: connections lost by then are sought again */
 void claim_node(struct engine *e, struct engine_node *n);
 void claim_on_claimed(struct engine *e, const struct event *ev);
 void claim_on_refused(struct engine *e, const struct event *ev);

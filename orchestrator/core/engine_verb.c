@@ -217,6 +217,7 @@ static int verb_rollback(struct engine *e, const struct event *ev, struct err *e
     if (has_ended(e)) {
         FILL(e->end_text,
              SAY(e, "rolled back by %s", ev->u.verb.person == NULL ? "an operator" : ev->u.verb.person));
+        claim_lost_again(e);
         rollback_begin(e);
     } else {
         run_stop_towards(
@@ -245,6 +246,8 @@ static int verb_return(struct engine *e, const struct event *ev, struct err *err
     n->end = NODE_END_NONE;
     FILL(n->reason, "put back by an operator");
     e->at_rest = false;
+    if (has_ended(e))
+        claim_lost_again(e);
     node_to(e, n, NODE_STARTING_VMMS);
     node_drive(e, n);
     return 0;
