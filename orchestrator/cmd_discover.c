@@ -61,9 +61,9 @@ static const struct event *keep(struct discover *d, const struct event *ev)
     struct err err = { 0 };
     int rc = ERR_NOMEM;
 
-    event_write(&text, ev, d->inv);
+    event_write(&text, ev, d->inv, NULL);
     if (kept != NULL && !text.failed)
-        rc = event_read(buf_text(&text), text.len, d->inv, &d->arena, kept, &err);
+        rc = event_read(buf_text(&text), text.len, d->inv, NULL, &d->arena, kept, &err);
     buf_clear(&text);
     return rc == 0 ? kept : NULL;
 }

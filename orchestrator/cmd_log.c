@@ -1,5 +1,6 @@
 #include "orchestrator/cli.h"
 #include "orchestrator/io/store_load.h"
+#include "orchestrator/io/store_log.h"
 #include "orchestrator/node_output.h"
 
 #include <string.h>
@@ -39,6 +40,39 @@ static int one(const struct cli *c, struct store *s, struct err *err)
     return rc;
 }
 
+static int run_of_entry(struct store *s, int64_t seq, struct run_found *ret_run, struct err *err)
+{
+    struct rows r = { 0 };
+    int rc = store_ask(s, &r, err, "SELECT run FROM log WHERE seq = ? AND run IS NOT NULL", "i", seq);
+
+    if (rc == 0 && r.n == 0)
+        rc = err_set(err, ERR_NOT_FOUND, "entry %lld is no event of a run", (long long)seq);
+    if (rc == 0)
+        rc = store_find_run(s, rows_text(&r, 0, 0), ret_run, err);
+    rows_clear(&r);
+    return rc;
+}
+
+static int whole(const struct cli *c, struct store *s, struct err *err)
+{
+    int64_t seq = options_number(&c->args, "seq", 0);
+    struct buf out = BUF_INIT;
+    struct plan *plan = NULL;
+    struct run_found run;
+    int rc = run_of_entry(s, seq, &run, err);
+
+    if (rc == 0)
+        rc = store_load_plan(s, run.plan, &plan, err);
+    if (rc == 0)
+        rc = store_log_whole(s, run.id, plan, (uint64_t)seq, &out, err);
+    buf_char(&out, '\n');
+    if (rc == 0)
+        cli_print(&out);
+    buf_clear(&out);
+    plan_free(plan);
+    return rc;
+}
+
 static int run_log(struct cli *c, int *ret_exit, struct err *err)
 {
     struct store *s = NULL;
@@ -50,6 +84,8 @@ static int run_log(struct cli *c, int *ret_exit, struct err *err)
         rc = store_find_run(s, cli_text(c, "run"), &run, err);
     if (rc == 0 && cli_text(c, "node") != NULL && cli_text(c, "op") != NULL)
         rc = node_output_print(c, s, cli_text(c, "node"), cli_text(c, "op"), err);
+    else if (rc == 0 && cli_text(c, "seq") != NULL && cli_flag(c, "whole"))
+        rc = whole(c, s, err);
     else if (rc == 0 && cli_text(c, "seq") != NULL)
         rc = one(c, s, err);
     else if (rc == 0)
@@ -66,7 +102,8 @@ static const struct option log_options[] = {
     { "kind", 0, OPTION_TEXT, "KIND", "only this kind of event (verb, op_result, observed, plan, ...)" },
     { "after", 0, OPTION_NUMBER, "SEQ", "only later ones" },
     { "limit", 0, OPTION_NUMBER, "N", "at most so many" },
-    { "seq", 0, OPTION_NUMBER, "SEQ", "this one whole: event, commands, hash" },
+    { "seq", 0, OPTION_NUMBER, "SEQ", "this one: event, commands, hash" },
+    { "whole", 0, OPTION_FLAG, NULL, "with --seq: the event alone, a cluster's picture whole" },
     { NULL, 0, OPTION_FLAG, NULL, NULL },
 };
 

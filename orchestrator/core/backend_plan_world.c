@@ -211,12 +211,12 @@ static void see_node(struct backend_plan *b, uint32_t node, struct view_node *v)
 static void see_groups(struct backend_plan *b, uint32_t cluster, struct cluster_view *v)
 {
     const struct cluster *c = &b->inv->clusters[cluster];
+    struct view_group *groups = ARENA_ARRAY(&b->arena, struct view_group, c->n_vms);
 
-    v->groups = ARENA_ARRAY(&b->arena, struct view_group, c->n_vms);
-    b->nomem = b->nomem || v->groups == NULL;
-    for (uint32_t i = 0; v->groups != NULL && i < c->n_vms; i++) {
+    b->nomem = b->nomem || groups == NULL;
+    for (uint32_t i = 0; groups != NULL && i < c->n_vms; i++) {
         const struct fleet_vm *vm = &b->fleet.vms.items[c->vms[i]];
-        struct view_group *g = &v->groups[v->n_groups];
+        struct view_group *g = &groups[v->n_groups];
 
         if (!vm->vm.clustered || vm->at == IX_NONE)
             continue;
@@ -229,6 +229,7 @@ static void see_groups(struct backend_plan *b, uint32_t cluster, struct cluster_
         g->wanted_online = b->vms[c->vms[i]].running;
         v->n_groups++;
     }
+    v->groups = groups;
 }
 
 static void see_storage(struct backend_plan *b, uint32_t cluster, struct storage_view *s)
@@ -239,14 +240,16 @@ static void see_storage(struct backend_plan *b, uint32_t cluster, struct storage
     s->rack_aware = c->rack_aware;
     for (uint32_t i = 0; i < c->n_nodes && s->n_jobs == 0; i++) {
         const struct world_node *n = &b->nodes[c->nodes[i]];
+        struct view_job *job;
 
         if (!s->s2d || (n->up && !n->paused && b->now >= n->resync_until))
             continue;
-        s->jobs = ARENA_NEW(&b->arena, struct view_job);
-        b->nomem = b->nomem || s->jobs == NULL;
-        if (s->jobs == NULL)
+        job = ARENA_NEW(&b->arena, struct view_job);
+        b->nomem = b->nomem || job == NULL;
+        if (job == NULL)
             return;
-        s->jobs[0] = (struct view_job){ "repair", JOB_REPAIR, true, 50 };
+        *job = (struct view_job){ "repair", JOB_REPAIR, true, 50 };
+        s->jobs = job;
         s->n_jobs = 1;
     }
 }
@@ -275,12 +278,13 @@ static void see_cluster(struct backend_plan *b, uint32_t cluster, struct event *
 {
     const struct cluster *c = &b->inv->clusters[cluster];
     struct cluster_view *v = &ev->u.observed.view;
+    struct view_node *nodes = ARENA_ARRAY(&b->arena, struct view_node, c->n_nodes);
 
     v->cluster = c->id;
-    v->nodes = ARENA_ARRAY(&b->arena, struct view_node, c->n_nodes);
-    b->nomem = b->nomem || v->nodes == NULL;
-    for (uint32_t i = 0; v->nodes != NULL && i < c->n_nodes; i++)
-        see_node(b, c->nodes[i], &v->nodes[v->n_nodes++]);
+    b->nomem = b->nomem || nodes == NULL;
+    for (uint32_t i = 0; nodes != NULL && i < c->n_nodes; i++)
+        see_node(b, c->nodes[i], &nodes[v->n_nodes++]);
+    v->nodes = nodes;
     v->witness = c->witness;
     v->witness_online = c->witness != WITNESS_NONE;
     v->witness_vote = c->witness != WITNESS_NONE;

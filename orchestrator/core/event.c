@@ -62,3 +62,9 @@ int verb_by_name(const char *name)
             return v;
     return -1;
 }
+
+bool event_has_picture(const struct event *ev)
+{
+    return ev->type == EV_OBSERVED && ev->u.observed.what == OBSERVE_CLUSTER && ev->u.observed.ok &&
+           ev->cluster != IX_NONE;
+}

@@ -6,7 +6,7 @@
 #ifndef PATCHWAVE_EVENT_H
 #define PATCHWAVE_EVENT_H
 
-#include "orchestrator/core/facts.h"
+#include "orchestrator/core/event_pictures.h"
 #include "orchestrator/core/inventory.h"
 #include "schema/ids.h"
 
@@ -170,9 +170,16 @@ struct event {
     } u;
 };
 
-void event_write(struct buf *out, const struct event *ev, const struct inventory *inv);
-int event_read(const char *text, size_t len, const struct inventory *inv, struct arena *a,
-               struct event *ret_ev, struct err *err);
+/* A cluster's picture is written as what changed since the last one kept in
+ * `pictures`, and read back whole; both move the keeper on. NULL: written
+ * whole; only whole ones can be read. What was read lives in `a`, and the
+ * picture until the keeper's next one of that cluster. ERR_INVALID with the
+ * place, ERR_NOMEM; *ret_ev and the keeper are then unchanged. */
+void event_write(struct buf *out, const struct event *ev, const struct inventory *inv,
+                 struct event_pictures *pictures);
+int event_read(const char *text, size_t len, const struct inventory *inv, struct event_pictures *pictures,
+               struct arena *a, struct event *ret_ev, struct err *err);
+bool event_has_picture(const struct event *ev); /* of a cluster of the inventory */
 const char *event_type_name(enum event_type t);
 const char *observe_name(enum observe_what w);
 const char *op_state_name(enum op_state s);

@@ -1,10 +1,14 @@
 #include "orchestrator/core/event_names.h"
+#include "orchestrator/core/picture.h"
 
 #include <string.h>
 
 struct reader {
     const struct json_doc *doc;
+    const char *text;
+    size_t len;
     const struct inventory *inv;
+    struct event_pictures *pictures; /* or NULL */
     struct arena *arena;
     struct err *err;
 };
@@ -248,49 +252,17 @@ static int read_refused(struct reader *r, const json *v, struct event *ev)
     return json_fault(r->doc, json_get(v, "code"), r->err, "unknown error code \"%s\"", code);
 }
 
-static int read_seen(struct reader *r, const json *v, uint32_t *ret_node, struct vms_seen *ret_vms)
-{
-    const json *seen = NULL;
-    const char *id = NULL;
-    int rc = json_want_str(r->doc, v, "node", JSON_REQUIRED, &id, r->err);
-
-    if (rc != 0)
-        return rc;
-    *ret_node = inventory_node(r->inv, id);
-    if (*ret_node == IX_NONE)
-        return json_fault(r->doc, v, r->err, "unknown node \"%s\"", id);
-    rc = json_want_object(r->doc, v, "seen", JSON_REQUIRED, &seen, r->err);
-    return rc != 0 ? rc : facts_read_vms(r->doc, seen, r->arena, ret_vms, r->err);
-}
-
 static int read_cluster(struct reader *r, const json *v, struct event *ev)
 {
-    const json *vms = NULL;
-    struct vms_seen *items;
-    uint32_t *nodes, n = 0;
-    const json *view = NULL, *storage = NULL;
-    int rc = json_want_object(r->doc, v, "view", JSON_REQUIRED, &view, r->err);
+    struct fields f = { r->doc, r->arena, r->err, 0 };
+    struct picture p = { 0 };
 
-    if (rc == 0)
-        rc = json_want_object(r->doc, v, "storage", JSON_REQUIRED, &storage, r->err);
-    if (rc == 0)
-        rc = facts_read_cluster(r->doc, view, r->arena, &ev->u.observed.view, r->err);
-    if (rc == 0)
-        rc = facts_read_storage(r->doc, storage, r->arena, &ev->u.observed.storage, r->err);
-    if (rc == 0)
-        rc = json_want_array(r->doc, v, "vms", JSON_REQUIRED, &vms, r->err);
-    if (rc != 0)
-        return rc;
-    items = ARENA_ARRAY(r->arena, struct vms_seen, json_count(vms));
-    nodes = ARENA_ARRAY(r->arena, uint32_t, json_count(vms));
-    if (items == NULL || nodes == NULL)
-        return err_set(r->err, ERR_NOMEM, "read an event");
-    for (const json *seen = json_first(vms); seen != NULL && rc == 0; seen = json_next(seen), n++)
-        rc = read_seen(r, seen, &nodes[n], &items[n]);
-    ev->u.observed.vms = items;
-    ev->u.observed.vms_nodes = nodes;
-    ev->u.observed.n_vms_nodes = n;
-    return rc;
+    if (r->pictures != NULL && ev->cluster != IX_NONE)
+        picture_take(&f, v, r->inv, r->pictures, ev->cluster, r->text, r->len, &p);
+    else
+        picture_read(&f, v, r->inv, NULL, r->arena, &p);
+    picture_into(&p, ev);
+    return f.rc;
 }
 
 static int read_facts(struct reader *r, const json *v, struct event *ev)
@@ -433,10 +405,10 @@ static int read_event(struct reader *r, const json *v, struct event *ev)
     return readers[type](r, v, ev);
 }
 
-int event_read(const char *text, size_t len, const struct inventory *inv, struct arena *a,
-               struct event *ret_ev, struct err *err)
+int event_read(const char *text, size_t len, const struct inventory *inv, struct event_pictures *pictures,
+               struct arena *a, struct event *ret_ev, struct err *err)
 {
-    struct reader r = { .inv = inv, .arena = a, .err = err };
+    struct reader r = { .text = text, .len = len, .inv = inv, .pictures = pictures, .arena = a, .err = err };
     struct event ev;
     struct json_doc *doc = NULL;
     int rc = json_parse("event", text, len, &doc, err);

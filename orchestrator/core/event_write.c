@@ -1,4 +1,5 @@
 #include "orchestrator/core/event_names.h"
+#include "orchestrator/core/picture.h"
 
 static void write_row(struct json_writer *w, const struct down_row *row)
 {
@@ -92,28 +93,27 @@ static void write_claimed(struct json_writer *w, const struct event *ev)
     jw_array_end(w);
 }
 
-static void write_cluster(struct json_writer *w, const struct event *ev, const struct inventory *inv)
+static void write_cluster(struct json_writer *w, const struct event *ev, const struct inventory *inv,
+                          const struct event_pictures *pictures)
 {
-    facts_write_cluster(w, "view", &ev->u.observed.view);
-    facts_write_storage(w, "storage", &ev->u.observed.storage);
-    jw_array(w, "vms");
-    for (uint32_t i = 0; i < ev->u.observed.n_vms_nodes; i++) {
-        jw_object(w, NULL);
-        jw_str(w, "node", inv->nodes[ev->u.observed.vms_nodes[i]].id);
-        facts_write_vms(w, "seen", &ev->u.observed.vms[i]);
-        jw_object_end(w);
-    }
-    jw_array_end(w);
+    const struct kept_picture *base = event_picture(pictures, ev->cluster);
+    struct picture p = picture_of(ev);
+
+    if (base == NULL)
+        picture_write(w, &p, inv);
+    else
+        picture_write_changes(w, base, &p, inv);
 }
 
-static void write_facts(struct json_writer *w, const struct event *ev, const struct inventory *inv)
+static void write_facts(struct json_writer *w, const struct event *ev, const struct inventory *inv,
+                        const struct event_pictures *pictures)
 {
     switch (ev->u.observed.what) {
     case OBSERVE_FACTS:
         facts_write_node(w, "facts", &ev->u.observed.facts);
         break;
     case OBSERVE_CLUSTER:
-        write_cluster(w, ev, inv);
+        write_cluster(w, ev, inv, pictures);
         break;
     case OBSERVE_VERIFY:
         facts_write_verify(w, "facts", &ev->u.observed.verify);
@@ -141,7 +141,8 @@ static void write_facts(struct json_writer *w, const struct event *ev, const str
     }
 }
 
-static void write_observed(struct json_writer *w, const struct event *ev, const struct inventory *inv)
+static void write_observed(struct json_writer *w, const struct event *ev, const struct inventory *inv,
+                           const struct event_pictures *pictures)
 {
     jw_int(w, "ask", (int64_t)ev->u.observed.ask);
     jw_str(w, "what", observe_names[ev->u.observed.what]);
@@ -149,7 +150,7 @@ static void write_observed(struct json_writer *w, const struct event *ev, const 
     write_text(w, "text", ev->u.observed.text);
     jw_int(w, "taken_ms", ev->u.observed.taken);
     if (ev->u.observed.ok)
-        write_facts(w, ev, inv);
+        write_facts(w, ev, inv, pictures);
 }
 
 static void write_verb(struct json_writer *w, const struct event *ev)
@@ -163,7 +164,8 @@ static void write_verb(struct json_writer *w, const struct event *ev)
     jw_str(w, "decision", op_witness_names[ev->u.verb.decision]);
 }
 
-static void write_body(struct json_writer *w, const struct event *ev, const struct inventory *inv)
+static void write_body(struct json_writer *w, const struct event *ev, const struct inventory *inv,
+                       const struct event_pictures *pictures)
 {
     switch (ev->type) {
     case EV_RUN_START:
@@ -184,7 +186,7 @@ static void write_body(struct json_writer *w, const struct event *ev, const stru
         write_text(w, "text", ev->u.refused.text);
         break;
     case EV_OBSERVED:
-        write_observed(w, ev, inv);
+        write_observed(w, ev, inv, pictures);
         break;
     case EV_OP_RESULT:
         write_record(w, "record", &ev->u.op_result.record);
@@ -203,8 +205,24 @@ static void write_body(struct json_writer *w, const struct event *ev, const stru
     }
 }
 
-void event_write(struct buf *out, const struct event *ev, const struct inventory *inv)
+/* The keeper moves by what stands in the text, as a reader's does. What cannot be kept is forgotten: the next
+ * picture is then a whole one. */
+static void keep_picture(const struct buf *out, size_t start, const struct event *ev,
+                         const struct inventory *inv, struct event_pictures *pictures)
 {
+    struct arena texts = ARENA_INIT;
+    struct event again;
+
+    if (out->failed ||
+        event_read(out->data + start, out->len - start, inv, pictures, &texts, &again, NULL) != 0)
+        event_pictures_forget(pictures, ev->cluster);
+    arena_clear(&texts);
+}
+
+void event_write(struct buf *out, const struct event *ev, const struct inventory *inv,
+                 struct event_pictures *pictures)
+{
+    size_t start = out->len;
     struct json_writer w;
 
     jw_init(&w, out);
@@ -215,6 +233,8 @@ void event_write(struct buf *out, const struct event *ev, const struct inventory
         jw_str(&w, "node", inv->nodes[ev->node].id);
     if (ev->cluster != IX_NONE)
         jw_str(&w, "cluster", inv->clusters[ev->cluster].id);
-    write_body(&w, ev, inv);
+    write_body(&w, ev, inv, pictures);
     jw_object_end(&w);
+    if (pictures != NULL && event_has_picture(ev))
+        keep_picture(out, start, ev, inv, pictures);
 }

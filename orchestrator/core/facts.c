@@ -1,7 +1,5 @@
-#include "orchestrator/core/facts.h"
-
+#include "orchestrator/core/facts_list.h"
 #include "orchestrator/core/facts_names.h"
-#include "orchestrator/core/fields.h"
 #include "orchestrator/core/vm_json.h"
 #include "schema/ids.h"
 
@@ -143,41 +141,53 @@ void facts_write_node(struct json_writer *w, const char *key, const struct node_
     jw_object_end(w);
 }
 
+static void read_vm(struct fields *f, const json *o, void *item)
+{
+    struct vm_seen *x = item;
+
+    vm_read(f, o, JSON_REQUIRED, &x->vm);
+    x->vm.cluster = x->vm.home = IX_NONE;
+    x->node = fields_str(f, o, "node", JSON_REQUIRED);
+    x->owner_ids = fields_strings(f, o, "possible_owners", JSON_REQUIRED, &x->n_owner_ids);
+    x->uptime_ms = fields_int(f, o, "uptime_ms", JSON_REQUIRED, -1, INT64_MAX, 0);
+}
+
+static void write_vm(struct json_writer *w, const void *item)
+{
+    const struct vm_seen *x = item;
+
+    vm_write_members(w, &x->vm);
+    jw_str(w, "node", x->node);
+    vm_write_strings(w, "possible_owners", x->owner_ids, x->n_owner_ids);
+    jw_int(w, "uptime_ms", x->uptime_ms);
+}
+
+/* 0: does not run; -1: not known. */
+static void age_vm(void *item, dur_ms later)
+{
+    struct vm_seen *x = item;
+
+    if (x->uptime_ms > 0 && (later <= 0 || x->uptime_ms <= INT64_MAX - later))
+        x->uptime_ms += later;
+}
+
+const struct facts_kind facts_vms = { sizeof(struct vm_seen), read_vm, write_vm, age_vm };
+
 int facts_read_vms(const struct json_doc *d, const json *v, struct arena *a, struct vms_seen *ret,
                    struct err *err)
 {
     struct fields f = fields_of(d, a, err);
-    const json *list = fields_array(&f, v, "vms", JSON_REQUIRED);
-    struct vms_seen seen = { 0 };
-    struct vm_seen *items = fields_items(&f, list, sizeof *items, &seen.n);
-    uint32_t n = 0;
+    struct facts_items list = facts_read_list(&f, v, "vms", &facts_vms, a);
 
-    for (const json *o = json_first(list); n < seen.n && f.rc == 0; o = json_next(o), n++) {
-        vm_read(&f, o, JSON_REQUIRED, &items[n].vm);
-        items[n].vm.cluster = items[n].vm.home = IX_NONE;
-        items[n].node = fields_str(&f, o, "node", JSON_REQUIRED);
-        items[n].owner_ids = fields_strings(&f, o, "possible_owners", JSON_REQUIRED, &items[n].n_owner_ids);
-        items[n].uptime_ms = fields_int(&f, o, "uptime_ms", JSON_REQUIRED, -1, INT64_MAX, 0);
-    }
-    seen.items = items;
     if (f.rc == 0)
-        *ret = seen;
+        *ret = (struct vms_seen){ list.items, list.n };
     return f.rc;
 }
 
 void facts_write_vms(struct json_writer *w, const char *key, const struct vms_seen *s)
 {
     jw_object(w, key);
-    jw_array(w, "vms");
-    for (uint32_t i = 0; i < s->n; i++) {
-        jw_object(w, NULL);
-        vm_write_members(w, &s->items[i].vm);
-        jw_str(w, "node", s->items[i].node);
-        vm_write_strings(w, "possible_owners", s->items[i].owner_ids, s->items[i].n_owner_ids);
-        jw_int(w, "uptime_ms", s->items[i].uptime_ms);
-        jw_object_end(w);
-    }
-    jw_array_end(w);
+    facts_write_list(w, "vms", &facts_vms, (struct facts_items){ s->items, s->n });
     jw_object_end(w);
 }
 

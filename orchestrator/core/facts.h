@@ -70,7 +70,7 @@ struct vms_seen {
 /* gate_facts cluster_health */
 struct cluster_view {
     const char *cluster;
-    struct view_node {
+    const struct view_node {
         const char *id;
         enum node_state_seen state;
         uint32_t vote, dynamic_vote;
@@ -80,14 +80,14 @@ struct cluster_view {
     enum quorum_witness witness;
     bool witness_online;
     uint32_t witness_vote;
-    struct view_group {
+    const struct view_group {
         const char *id, *name, *owner, *vm;
         enum group_type type;
         enum group_state state;
         bool wanted_online, locked, pinned;
     } * groups;
     uint32_t n_groups;
-    struct view_csv {
+    const struct view_csv {
         const char *id, *name, *owner;
         bool healthy;
     } * csvs;
@@ -99,7 +99,7 @@ struct cluster_view {
     uint32_t auto_balancer_mode, move_type_threshold;
     bool enforced_anti_affinity, s2d, stretched;
     uint32_t networks_down;
-    struct view_busy {
+    const struct view_busy {
         const char *kind, *text;
     } * busy;
     uint32_t n_busy;
@@ -108,12 +108,12 @@ struct cluster_view {
 /* `storage_health` */
 struct storage_view {
     bool s2d, rack_aware;
-    struct view_disk {
+    const struct view_disk {
         const char *id, *name;
         enum disk_health health;
     } * disks;
     uint32_t n_disks;
-    struct view_job {
+    const struct view_job {
         const char *id;
         enum storage_job kind;
         bool running;

@@ -12,6 +12,7 @@ struct store_log {
     char *run;
     const struct plan *plan;
     struct projector *projector;
+    struct event_pictures pictures; /* as the log has them */
     struct buf event, commands;
 };
 
@@ -42,13 +43,15 @@ static int log_append(struct event_log *face, const struct event *ev, const stru
 
     buf_reset(&l->event);
     buf_reset(&l->commands);
-    event_write(&l->event, ev, l->plan->inv);
+    event_write(&l->event, ev, l->plan->inv, &l->pictures);
     commands_write(&l->commands, commands, l->plan->inv);
     if (l->event.failed || l->commands.failed)
         return err_set(err, ERR_NOMEM, "event log");
     rc = append_in_transaction(l, ev, commands, engine, &pos, err);
     if (rc == 0)
         l->s->head = pos;
+    else
+        event_pictures_clear(&l->pictures); /* they are ahead of the log */
     return rc;
 }
 
@@ -84,6 +87,7 @@ void store_log_free(struct store_log *l)
     if (l == NULL)
         return;
     projector_free(l->projector);
+    event_pictures_clear(&l->pictures);
     buf_clear(&l->event);
     buf_clear(&l->commands);
     free(l->run);
@@ -95,16 +99,24 @@ struct event_log *store_log_face(struct store_log *l)
     return &l->face;
 }
 
+static int read_entry(const char *text, const struct plan *plan, struct event_pictures *pictures,
+                      struct arena *a, struct event *ret_ev, struct err *err)
+{
+    int rc = event_read(text, strlen(text), plan->inv, pictures, a, ret_ev, err);
+
+    if (rc == ERR_INVALID && err != NULL)
+        rc = (int)(err->code = ERR_CORRUPT);
+    return rc;
+}
+
 static int replay_entry(struct store_log *l, struct runner *r, sqlite3_stmt *row, struct arena *a,
                         struct err *err)
 {
     const char *event = (const char *)sqlite3_column_text(row, 1);
     const char *commands = (const char *)sqlite3_column_text(row, 2);
     struct event ev;
-    int rc = event_read(event, strlen(event), l->plan->inv, a, &ev, err);
+    int rc = read_entry(event, l->plan, &l->pictures, a, &ev, err);
 
-    if (rc == ERR_INVALID && err != NULL)
-        rc = (int)(err->code = ERR_CORRUPT);
     if (rc == 0)
         rc = runner_replay(r, &ev, commands, err);
     if (rc != 0)
@@ -132,5 +144,48 @@ int store_log_replay(struct store_log *l, struct runner *r, uint64_t up_to, stru
     if (row != NULL)
         sqlite3_reset(row);
     arena_clear(&a);
+    return rc;
+}
+
+/* The last event of `row`, with the pictures before it read in passing. */
+static int read_through(struct store *s, sqlite3_stmt *row, const struct plan *plan, uint64_t seq,
+                        struct buf *out, struct err *err)
+{
+    struct event_pictures pictures = { 0 };
+    struct arena a = ARENA_INIT;
+    uint64_t at = 0;
+    int rc = 0, step = SQLITE_DONE;
+
+    while (rc == 0 && at != seq && (step = sqlite3_step(row)) == SQLITE_ROW) {
+        struct event ev;
+
+        at = (uint64_t)sqlite3_column_int64(row, 0);
+        rc = read_entry((const char *)sqlite3_column_text(row, 1), plan, &pictures, &a, &ev, err);
+        if (rc == 0 && at == seq)
+            event_write(out, &ev, plan->inv, NULL);
+        arena_clear(&a);
+    }
+    if (rc == 0 && at != seq)
+        rc = step == SQLITE_DONE
+                 ? err_set(err, ERR_NOT_FOUND, "the run has no entry %llu", (unsigned long long)seq)
+                 : store_fault(s->db, step, "read the log", err);
+    event_pictures_clear(&pictures);
+    return rc == 0 ? 0 : err_wrap(err, "log entry %llu", (unsigned long long)at);
+}
+
+int store_log_whole(struct store *s, const char *run, const struct plan *plan, uint64_t seq, struct buf *out,
+                    struct err *err)
+{
+    sqlite3_stmt *row = NULL;
+    int rc =
+        store_prepare(s, &row, err,
+                      "SELECT seq, event FROM log WHERE run = ?1 AND seq <= ?2 AND (kind = 'observed' OR "
+                      "seq = ?2) ORDER BY seq",
+                      "si", run, (int64_t)seq);
+
+    if (rc == 0)
+        rc = read_through(s, row, plan, seq, out, err);
+    if (row != NULL)
+        sqlite3_reset(row);
     return rc;
 }

@@ -20,4 +20,9 @@ struct event_log *store_log_face(struct store_log *l);
  * the entry. `up_to` 0: all. */
 int store_log_replay(struct store_log *l, struct runner *r, uint64_t up_to, struct err *err);
 
+/* Append to `out` event `seq` of the run as JSON, a cluster's picture whole
+ * (in the log it may stand as what changed). ERR_NOT_FOUND, ERR_CORRUPT. */
+int store_log_whole(struct store *s, const char *run, const struct plan *plan, uint64_t seq, struct buf *out,
+                    struct err *err);
+
 #endif

@@ -28,6 +28,7 @@ struct rerun {
     struct engine *engine;
     struct runner runner;
     struct projector *projector;
+    struct event_pictures pictures;
 };
 struct rebuild {
     struct store *s;
@@ -46,6 +47,7 @@ static void rerun_free(struct rerun *r)
         runner_clear(&r->runner);
     engine_free(r->engine);
     projector_free(r->projector);
+    event_pictures_clear(&r->pictures);
     plan_free(r->plan);
     free(r->id);
     free(r);
@@ -102,7 +104,7 @@ static int rebuild_event(struct rebuild *b, uint64_t seq, const char *run, const
 
     if (rc != 0 || r == NULL)
         return rc;
-    rc = event_read(text, strlen(text), r->plan->inv, &b->arena, &ev, err);
+    rc = event_read(text, strlen(text), r->plan->inv, &r->pictures, &b->arena, &ev, err);
     if (rc == 0)
         rc = runner_replay(&r->runner, &ev, commands, err);
     if (rc == 0)

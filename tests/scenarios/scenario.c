@@ -29,7 +29,7 @@ static int keep(struct event_log *l, const struct event *ev, const struct comman
 
     (void)engine, (void)err;
     assert_non_null(k);
-    event_write(&event, ev, s->plan->inv);
+    event_write(&event, ev, s->plan->inv, &s->pictures);
     commands_write(&list, commands, s->plan->inv);
     for (uint32_t i = 0; i < commands->n; i++)
         if (commands->items[i].type == CMD_NOTE)
@@ -135,6 +135,7 @@ void scenario_free(struct scenario *s)
         free(s->kept.items[i].commands);
     }
     list_clear(&s->kept);
+    event_pictures_clear(&s->pictures);
     buf_clear(&s->notes);
     runner_clear(&s->runner);
     engine_free(s->engine);
@@ -204,14 +205,15 @@ int scenario_verb(struct scenario *s, enum verb verb, const char *node)
     return scenario_event(s, &ev);
 }
 
-static void replay_into(struct scenario *s, struct runner *r)
+static void replay_into(struct scenario *s, struct runner *r, struct event_pictures *pictures)
 {
+    event_pictures_clear(pictures);
     for (uint32_t i = 0; i < s->kept.n; i++) {
         struct arena a = ARENA_INIT;
         struct event ev;
 
-        check_ok(event_read(s->kept.items[i].event, strlen(s->kept.items[i].event), s->plan->inv, &a, &ev,
-                            &s->err),
+        check_ok(event_read(s->kept.items[i].event, strlen(s->kept.items[i].event), s->plan->inv, pictures,
+                            &a, &ev, &s->err),
                  &s->err);
         check_ok(runner_replay(r, &ev, s->kept.items[i].commands, &s->err), &s->err);
         arena_clear(&a);
@@ -227,7 +229,7 @@ void scenario_crash(struct scenario *s)
     backend_plan_forget(s->world);
     check_ok(engine_new(s->plan, &s->engine, &s->err), &s->err);
     runner_init(&s->runner, s->engine, &s->log, backend_plan_backend(s->world));
-    replay_into(s, &s->runner);
+    replay_into(s, &s->runner, &s->pictures);
     ev.u.controller_start.controller = "00000000000000000000000000000002";
     ev.u.controller_start.revision = ENGINE_REVISION;
     ev.u.controller_start.epoch = ++s->epoch;
@@ -237,13 +239,15 @@ void scenario_crash(struct scenario *s)
 void scenario_replays(struct scenario *s)
 {
     char before[SHA256_TEXT], after[SHA256_TEXT];
+    struct event_pictures pictures = { 0 };
     struct engine *again;
     struct runner r;
 
     engine_hash(s->engine, before);
     check_ok(engine_new(s->plan, &again, &s->err), &s->err);
     runner_init(&r, again, &s->log, backend_plan_backend(s->world));
-    replay_into(s, &r);
+    replay_into(s, &r, &pictures);
+    event_pictures_clear(&pictures);
     engine_hash(again, after);
     assert_string_equal(before, after);
     runner_clear(&r);

@@ -30,6 +30,7 @@ struct scenario {
         struct kept_entry *items;
         uint32_t n, cap;
     } kept;
+    struct event_pictures pictures;
     struct buf notes; /* every note, a line each */
     struct fault faults[8];
     uint32_t n_faults;

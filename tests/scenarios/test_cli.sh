@@ -214,7 +214,8 @@ check 'it is listed' 0 'save' p consent list
 
 # the log
 check 'the log tells what was done' 0 'approval' p log
-check 'one entry whole' 0 '"hash": "[0-9a-f]{64}"' p --json log --seq 1
+check 'one entry' 0 '"hash": "[0-9a-f]{64}"' p --json log --seq 1
+check 'an entry of no run has no whole picture' 3 'is no event of a run' p log --seq 1 --whole
 check 'the chain is whole' 0 'file and chain are whole' p db check
 check 'rebuilding changes nothing' 0 'equal to what was there' p db rebuild
 check 'a backup' 0 'copied to copy.db, up to log entry [0-9]+' p backup copy.db

@@ -94,6 +94,7 @@ static void test_refused_event_changes_nothing(void **state)
 static void test_replay_finds_the_difference(void **state)
 {
     struct scenario *s = scenario_new(NULL, NULL, NULL);
+    struct event_pictures pictures = { 0 };
     struct backend_replay nowhere;
     struct engine *again;
     struct runner r;
@@ -111,14 +112,15 @@ static void test_replay_finds_the_difference(void **state)
         struct arena a = ARENA_INIT;
         struct event ev;
 
-        check_ok(event_read(s->kept.items[at].event, strlen(s->kept.items[at].event), s->plan->inv, &a, &ev,
-                            &s->err),
+        check_ok(event_read(s->kept.items[at].event, strlen(s->kept.items[at].event), s->plan->inv, &pictures,
+                            &a, &ev, &s->err),
                  &s->err);
         rc = runner_replay(&r, &ev, s->kept.items[at].commands, &s->err);
         arena_clear(&a);
     }
     assert_int_equal(rc, ERR_DIVERGED);
     assert_int_equal(at, 21);
+    event_pictures_clear(&pictures);
     runner_clear(&r);
     engine_free(again);
     scenario_free(s);

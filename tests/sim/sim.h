@@ -169,7 +169,8 @@ struct sim_log {
     struct sim *s;
     uint32_t store;
     struct sim_entries entries;
-    uint64_t epoch; /* highest in this log */
+    struct event_pictures pictures; /* of the process that writes it */
+    uint64_t epoch;                 /* highest in this log */
     bool fail_next;
     /* what the projections said last */
     enum run_state run;

@@ -196,11 +196,12 @@ static bool replay(struct sim_controller *c)
     struct err err = { 0 };
     int rc = 0;
 
+    event_pictures_clear(&c->log->pictures);
     for (uint32_t i = 0; i < c->log->entries.n && rc == 0; i++) {
         const struct sim_entry *e = &c->log->entries.items[i];
         struct event ev;
 
-        rc = event_read(e->event, strlen(e->event), c->s->plan->inv, &mem, &ev, &err);
+        rc = event_read(e->event, strlen(e->event), c->s->plan->inv, &c->log->pictures, &mem, &ev, &err);
         if (rc == 0)
             rc = runner_replay(&c->runner, &ev, e->commands, &err);
         arena_clear(&mem);

@@ -220,7 +220,7 @@ static int log_append(struct event_log *base, const struct event *ev, const stru
         oracle_store_failed(&l->s->oracle, l->store);
         return err_set(err, ERR_FULL, "the disk under the database is full");
     }
-    event_write(&event, ev, l->s->plan->inv);
+    event_write(&event, ev, l->s->plan->inv, &l->pictures);
     commands_write(&text, commands, l->s->plan->inv);
     entry = list_push(&l->entries);
     assert(entry != NULL);
@@ -290,4 +290,5 @@ void sim_log_free(struct sim_log *l)
         free(l->entries.items[i].commands);
     }
     list_clear(&l->entries);
+    event_pictures_clear(&l->pictures);
 }

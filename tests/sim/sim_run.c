@@ -378,6 +378,7 @@ static void check_replay(struct sim *s, const struct sim_log *l, const struct en
     struct runner r;
     struct err err = { 0 };
     struct arena mem = ARENA_INIT;
+    struct event_pictures pictures = { 0 };
     char was[SHA256_TEXT], is[SHA256_TEXT];
     int rc = engine_new(s->plan, &e, &err);
 
@@ -386,8 +387,8 @@ static void check_replay(struct sim *s, const struct sim_log *l, const struct en
     for (uint32_t i = 0; i < l->entries.n && rc == 0; i++) {
         struct event ev;
 
-        rc = event_read(l->entries.items[i].event, strlen(l->entries.items[i].event), s->plan->inv, &mem, &ev,
-                        &err);
+        rc = event_read(l->entries.items[i].event, strlen(l->entries.items[i].event), s->plan->inv, &pictures,
+                        &mem, &ev, &err);
         if (rc == 0)
             rc = runner_replay(&r, &ev, l->entries.items[i].commands, &err);
         arena_clear(&mem);
@@ -401,6 +402,7 @@ static void check_replay(struct sim *s, const struct sim_log *l, const struct en
         if (strcmp(was, is) != 0)
             oracle_break(&s->oracle, 23, "replay reproduces every decision and yet another state");
     }
+    event_pictures_clear(&pictures);
     runner_clear(&r);
     engine_free(e);
 }

@@ -17,9 +17,9 @@ static void there_and_back(const struct inventory *inv, const struct event *ev, 
     struct buf once = BUF_INIT, twice = BUF_INIT;
     struct err err;
 
-    event_write(&once, ev, inv);
-    check_ok(event_read(once.data, once.len, inv, a, ret, &err), &err);
-    event_write(&twice, ret, inv);
+    event_write(&once, ev, inv, NULL);
+    check_ok(event_read(once.data, once.len, inv, NULL, a, ret, &err), &err);
+    event_write(&twice, ret, inv, NULL);
     assert_string_equal(buf_text(&once), buf_text(&twice));
     buf_clear(&once);
     buf_clear(&twice);
@@ -107,7 +107,8 @@ static void test_bad_text(void **state)
         struct event ev = { .at = 77 };
         struct err err;
 
-        assert_int_equal(event_read(rows[i].text, strlen(rows[i].text), inv, &a, &ev, &err), ERR_INVALID);
+        assert_int_equal(event_read(rows[i].text, strlen(rows[i].text), inv, NULL, &a, &ev, &err),
+                         ERR_INVALID);
         if (strstr(err.text, rows[i].why) == NULL)
             fail_msg("%s: %s", rows[i].text, err.text);
         assert_int_equal(ev.at, 77); /* unchanged on failure */

@@ -115,6 +115,54 @@ static void test_a_rebuild_puts_right_what_was_changed(void **state)
     assert_string_equal(before, after);
 }
 
+/* A cluster's first picture stands whole in the log, each later one as what changed; asked for, it is whole again. */
+static void test_pictures_are_kept_as_changes(void **state)
+{
+    struct buf out = BUF_INIT;
+    struct err err = { 0 };
+    int64_t last, first;
+
+    (void)state;
+    bed_start(&bed);
+    bed_play(&bed, ENOUGH);
+    assert_int_equal(
+        bed_number(&bed, "SELECT count(DISTINCT json_extract(event, '$.cluster')) FROM log WHERE "
+                         "json_extract(event, '$.view') IS NOT NULL"),
+        bed_number(&bed, "SELECT count(*) FROM log WHERE json_extract(event, '$.view') IS NOT NULL"));
+    last = bed_number(&bed, "SELECT max(seq) FROM log WHERE json_extract(event, '$.base') IS NOT NULL");
+    first = bed_number(&bed, "SELECT min(seq) FROM log");
+    check_ok(store_log_whole(bed.store, BED_RUN, bed.plan, (uint64_t)last, &out, &err), &err);
+    assert_non_null(strstr(buf_text(&out), "\"view\":{\"cluster\""));
+    assert_null(strstr(buf_text(&out), "\"base\""));
+    assert_int_equal(store_log_whole(bed.store, BED_RUN, bed.plan, (uint64_t)first, &out, &err),
+                     ERR_NOT_FOUND);
+    buf_clear(&out);
+}
+
+/* Without the entry that a picture builds on there is no guessing. */
+static void test_a_lost_picture_is_named(void **state)
+{
+    struct buf out = BUF_INIT;
+    struct err err = { 0 };
+    int64_t last;
+
+    (void)state;
+    bed_start(&bed);
+    bed_play(&bed, 450);
+    check_ok(store_exec(bed.store->db,
+                        "PRAGMA foreign_keys = OFF; DELETE FROM log WHERE seq = (SELECT min(seq) FROM log "
+                        "WHERE json_extract(event, "
+                        "'$.base') IS NOT NULL)",
+                        &err),
+             &err);
+    last = bed_number(&bed, "SELECT max(seq) FROM log WHERE json_extract(event, '$.base') IS NOT NULL");
+    assert_int_equal(store_log_whole(bed.store, BED_RUN, bed.plan, (uint64_t)last, &out, &err), ERR_CORRUPT);
+    if (strstr(err.text, "tells what changed since picture") == NULL ||
+        strstr(err.text, "and the last one is") == NULL)
+        fail_msg("%s", err.text);
+    buf_clear(&out);
+}
+
 /* After a restart the log alone brings the engine back, and the tables go on as if nothing had been. */
 static void test_replay_brings_the_engine_back(void **state)
 {
@@ -378,6 +426,8 @@ int main(void)
         WITH_BED(test_a_rebuild_gives_the_same_tables),
         WITH_BED(test_a_rebuild_in_the_middle_is_the_same),
         WITH_BED(test_a_rebuild_puts_right_what_was_changed),
+        WITH_BED(test_pictures_are_kept_as_changes),
+        WITH_BED(test_a_lost_picture_is_named),
         WITH_BED(test_replay_brings_the_engine_back),
         WITH_BED(test_interleaved_records_rebuild_equal),
         WITH_BED(test_an_altered_entry_is_found),
