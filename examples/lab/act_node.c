@@ -326,6 +326,10 @@ bool act_cluster_setting(struct ask *a)
     if (a->witness)
         return ask_witness(a, *at == json_int(value, 0) ? "done" : "not_done");
     old = *at;
+    if (json_is_int(json_get(a->args, "expected")) && old != json_get_int(a->args, "expected", 0) &&
+        old != json_int(value, 0))
+        return ask_error(a, "refused", NULL, "%s is %lld, not as expected: somebody changed it", name,
+                         (long long)old);
     *at = json_int(value, 0);
     ask_result(a);
     jw_int(&a->jw, "old", old);

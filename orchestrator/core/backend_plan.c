@@ -2,6 +2,8 @@
 
 #include "orchestrator/core/backend_plan_world.h"
 
+#include "schema/json.h"
+
 #include <string.h>
 
 #define ANSWER_MS 200  /* a question, a claim */
@@ -97,6 +99,23 @@ static void due_op(struct backend_plan *b, uint32_t node, const struct world_op 
     w->took = after;
 }
 
+static void setting_args(struct backend_plan *b, const struct command *c, struct world_op *op)
+{
+    struct json_doc *doc = NULL;
+
+    if (json_parse("args", c->args, strlen(c->args), &doc, NULL) != 0) {
+        b->nomem = true;
+        return;
+    }
+    for (uint32_t i = 0; i < CLUSTER_SETTINGS; i++)
+        if (strcmp(cluster_setting_name((enum cluster_setting)i), json_get_str(json_root(doc), "name", "")) ==
+            0)
+            op->setting = i;
+    op->value = (uint32_t)json_get_int(json_root(doc), "value", 0);
+    op->expected = (uint32_t)json_get_int(json_root(doc), "expected", 0);
+    json_free(doc);
+}
+
 static void start_op(struct backend_plan *b, const struct command *c)
 {
     struct world_node *n = &b->nodes[c->node];
@@ -118,6 +137,8 @@ static void start_op(struct backend_plan *b, const struct command *c)
     op->to = c->receiver;
     op->state = OP_RUNNING;
     op->accepted = op->started = b->now;
+    if (op->action == ACT_CLUSTER_SETTING)
+        setting_args(b, c, op);
     if (op->action == ACT_REBOOT) {
         n->up = false;
         n->reachable = false;
@@ -368,8 +389,14 @@ static bool world_alloc(struct backend_plan *b)
 {
     b->nodes = calloc(b->inv->n_nodes + 1, sizeof *b->nodes);
     b->vms = calloc(b->inv->n_vms + 1, sizeof *b->vms);
-    if (b->nodes == NULL || b->vms == NULL)
+    b->settings = calloc(b->inv->n_clusters + 1, sizeof *b->settings);
+    if (b->nodes == NULL || b->vms == NULL || b->settings == NULL)
         return false;
+    for (uint32_t i = 0; i < b->inv->n_clusters; i++) { /* the platform's own defaults */
+        b->settings[i][SETTING_BALANCER] = 2;
+        b->settings[i][SETTING_MOVE_TYPE] = 2000;
+        b->settings[i][SETTING_MIGRATIONS] = b->inv->clusters[i].migrations_parallel;
+    }
     for (uint32_t i = 0; i < b->inv->n_nodes; i++) {
         b->nodes[i].up = b->nodes[i].vmms = b->nodes[i].reachable = true;
         b->nodes[i].boot = 1;
@@ -417,6 +444,7 @@ void backend_plan_free(struct backend_plan *b)
     fleet_clear(&b->fleet);
     free(b->nodes);
     free(b->vms);
+    free(b->settings);
     free(b);
 }
 
@@ -469,6 +497,11 @@ bool backend_plan_vm_runs(const struct backend_plan *b, uint32_t vm)
 bool backend_plan_in_service(const struct backend_plan *b, uint32_t node)
 {
     return b->nodes[node].up && !b->nodes[node].paused && b->nodes[node].vmms;
+}
+
+uint32_t *backend_plan_setting(struct backend_plan *b, uint32_t cluster, enum cluster_setting s)
+{
+    return &b->settings[cluster][s];
 }
 
 struct build backend_plan_build(const struct backend_plan *b, uint32_t node)

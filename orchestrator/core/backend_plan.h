@@ -44,6 +44,8 @@ void backend_plan_forget(struct backend_plan *b); /* the controller died: no ans
 uint32_t backend_plan_vm_at(const struct backend_plan *b, uint32_t vm);
 bool backend_plan_vm_runs(const struct backend_plan *b, uint32_t vm);
 bool backend_plan_in_service(const struct backend_plan *b, uint32_t node); /* Up and not paused */
+/* To read, and for a scenario to change as somebody else would. */
+uint32_t *backend_plan_setting(struct backend_plan *b, uint32_t cluster, enum cluster_setting s);
 struct build backend_plan_build(const struct backend_plan *b, uint32_t node);
 uint32_t backend_plan_effects(const struct backend_plan *b, uint32_t node,
                               const char *action); /* how often it truly happened */

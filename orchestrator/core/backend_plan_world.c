@@ -49,6 +49,21 @@ static dur_ms resync(const struct backend_plan *b, uint32_t node)
     return predict_step(b->predictor, node, PREDICT_RESYNC).p50;
 }
 
+/* Found as nobody expected it: refused, and left (docs/driver.md). */
+static void effect_setting(struct backend_plan *b, uint32_t node, struct world_op *op)
+{
+    uint32_t *now = &b->settings[b->inv->nodes[node].cluster][op->setting];
+
+    op->already = *now == op->value;
+    if (*now == op->value || *now == op->expected) {
+        *now = op->value;
+        return;
+    }
+    op->true_done = false;
+    op->outcome = OUTCOME_REFUSED;
+    memcpy(op->error_code, "refused", sizeof "refused");
+}
+
 static void effect_node(struct backend_plan *b, uint32_t node, struct world_op *op)
 {
     struct world_node *n = &b->nodes[node];
@@ -71,6 +86,8 @@ static void effect_node(struct backend_plan *b, uint32_t node, struct world_op *
         op->reboot_required = true;
     } else if (op->action == ACT_REBOOT) {
         effect_reboot(b, n);
+    } else if (op->action == ACT_CLUSTER_SETTING) {
+        effect_setting(b, node, op);
     }
 }
 
@@ -288,7 +305,9 @@ static void see_cluster(struct backend_plan *b, uint32_t cluster, struct event *
     v->witness = c->witness;
     v->witness_online = c->witness != WITNESS_NONE;
     v->witness_vote = c->witness != WITNESS_NONE;
-    v->max_parallel_migrations = c->migrations_parallel;
+    v->auto_balancer_mode = b->settings[cluster][SETTING_BALANCER];
+    v->move_type_threshold = b->settings[cluster][SETTING_MOVE_TYPE];
+    v->max_parallel_migrations = b->settings[cluster][SETTING_MIGRATIONS];
     v->bandwidth_mib_s = c->bandwidth_mib_s;
     v->enforced_anti_affinity = c->enforced_anti_affinity;
     v->s2d = c->storage == STORAGE_S2D;

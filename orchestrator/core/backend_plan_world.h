@@ -16,6 +16,7 @@ struct world_op { /* a line of a node's journal */
     bool already, reboot_required, true_done; /* true_done: the effect is there, whatever the journal says */
     dur_ms blackout_ms;
     time_ms down_since;
+    uint32_t setting, value, expected; /* of cluster_setting */
 };
 
 struct world_node {
@@ -60,6 +61,7 @@ struct backend_plan {
     uint64_t order;
     struct world_node *nodes;
     struct world_vm *vms;
+    uint32_t (*settings)[CLUSTER_SETTINGS]; /* per cluster */
     struct {
         struct world_entry *items;
         uint32_t n, cap;

@@ -64,7 +64,7 @@ static void init_clusters(struct engine *e)
         struct engine_cluster *c = &e->clusters[i];
 
         c->ix = i;
-        c->seen_at = c->moved_at = -1;
+        c->seen_at = c->moved_at = c->settings_at = -1;
         c->timer = (struct timer){ .kind = TIMER_CLUSTER, .of = c };
         c->in_scope = false;
     }

@@ -73,6 +73,11 @@ static void claim_distrust(struct engine *e, struct engine_node *n, const char *
     FILL(n->reason, why);
     claim_unknown(e, n, SAY(e, "%s", n->reason));
     engine_note(e, NOTE_WARNING, "I16", n->ix, why);
+    if ((run_states[e->state].flags & SM_FINAL) != 0 && node_in_flight(n)) {
+        /* It was to be put back after the end: nothing but a person goes on with it (I27). */
+        op_forget(e, n);
+        node_end(e, n, NODE_STUCK, SAY(e, "not put back: %s", n->reason));
+    }
     cluster_dirty(e, &e->clusters[n->cluster]);
     node_drive(e, n);
 }

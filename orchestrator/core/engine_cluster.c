@@ -201,6 +201,7 @@ void cluster_on_observed(struct engine *e, struct ask *a, const struct event *ev
                            ev->u.observed.text == NULL ? "no view of the cluster" : ev->u.observed.text);
         return;
     }
+    settings_seen(e, c, &ev->u.observed.view, asked);
     if (c->moved_at >= asked) {
         cluster_want(e, c); /* taken while our own move landed: it may show the past */
         return;

@@ -127,6 +127,17 @@ static void add_fleet(struct sha256 *s, const struct engine *e)
     }
 }
 
+static void add_settings(struct sha256 *s, const struct engine *e)
+{
+    add_int(s, e->closing | e->settings_due << 1);
+    for (uint32_t k = 0; k < e->inv->n_clusters; k++)
+        for (uint32_t i = 0; i < CLUSTER_SETTINGS; i++) {
+            add_int(s, e->clusters[k].settings[i].state);
+            add_int(s, e->clusters[k].settings[i].old);
+            add_int(s, e->clusters[k].settings[i].seen);
+        }
+}
+
 static void add_stages(struct sha256 *s, const struct engine *e)
 {
     for (uint32_t w = 0; w < e->plan->n_waves; w++) {
@@ -152,6 +163,7 @@ void engine_hash(const struct engine *e, char out[SHA256_TEXT])
         add_node(&s, &e->nodes[i]);
     add_ops(&s, e);
     add_fleet(&s, e);
+    add_settings(&s, e);
     add_stages(&s, e);
     sha256_end(&s, digest);
     sha256_hex(digest, out);

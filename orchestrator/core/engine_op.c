@@ -29,6 +29,7 @@ const struct action_row action_rows[ACTIONS] = {
     [ACT_RESUME]      = { "resume",            PREDICT_RESUME,      5 * MINUTE_MS },
     [ACT_UNPARK_VM]   = { "unpark_vm",         PREDICT_UNPARK,     10 * MINUTE_MS },
     [ACT_MERGE]       = { "merge",             PREDICT_PARK,       30 * MINUTE_MS },
+    [ACT_CLUSTER_SETTING] = { "cluster_setting", PREDICT_PAUSE,     2 * MINUTE_MS },
 };
 /* clang-format on */
 
@@ -68,6 +69,8 @@ static struct op *op_slot(struct engine *e)
 
 static uint32_t next_attempt(struct engine *e, struct engine_node *n, enum action action, uint32_t vm)
 {
+    if (action == ACT_CLUSTER_SETTING) /* of the cluster, not of a life of the node */
+        return ++n->setting_ops;
     if (n->attempts[action] < UINT8_MAX)
         n->attempts[action]++;
     return vm == IX_NONE ? n->attempts[action] : ++e->vms[vm].ops;
@@ -182,6 +185,8 @@ static void op_set_unknown(struct engine *e, struct op *op, bool unknown)
     if (op->unknown == unknown)
         return;
     op->unknown = unknown;
+    if (op->action == ACT_CLUSTER_SETTING)
+        return; /* nothing is out by it: its value is its witness, any node tells it */
     if (unknown) {
         n->unknown_ops++;
         FILL(n->reason, SAY(e, "the outcome of %s is not known", op->id.text));
@@ -238,7 +243,7 @@ static void measure(struct engine *e, const struct op *op, const struct op_recor
     if (op->action == ACT_MOVE_VM)
         predictor_moved(e->predictor, &e->fleet, op->vm, took, rec->blackout_ms);
     else if (action_rows[op->action].predict != PREDICT_STEPS && op->action != ACT_BITLOCKER &&
-             op->action != ACT_MERGE)
+             op->action != ACT_MERGE && op->action != ACT_CLUSTER_SETTING)
         predictor_measured(e->predictor, op->node, action_rows[op->action].predict, took);
 }
 
@@ -254,8 +259,15 @@ static void op_close(struct engine *e, struct op *op)
         e->vms[op->vm].op = NULL;
     else
         e->nodes[op->node].op = NULL;
+    if (op->action == ACT_CLUSTER_SETTING)
+        e->clusters[e->nodes[op->node].cluster].settings[op->setting].op = NULL;
     /* room was made when it was opened */
     e->ops_free.items[e->ops_free.n++] = op;
+}
+
+void op_drop(struct engine *e, struct op *op)
+{
+    op_close(e, op);
 }
 
 static struct op_end end_of(const struct op *op, const struct op_record *rec, enum op_outcome outcome)
@@ -272,6 +284,7 @@ static struct op_end end_of(const struct op *op, const struct op_record *rec, en
                           .receiver = op->receiver,
                           .evidence = op->evidence,
                           .unproved = op->unproved,
+                          .setting = op->setting,
                           .ended = rec->ended,
                           .down_from = rec->n_rows > 0 ? rec->rows[0].start : 0 };
     return end;
@@ -289,6 +302,11 @@ static void op_finish(struct engine *e, struct op *op, const struct op_record *r
         measure(e, op, rec);
     e->moved_at = e->now;
     op_close(e, op);
+    if (end.action == ACT_CLUSTER_SETTING) {
+        setting_ended(e, n, &end);
+        node_drive(e, n);
+        return;
+    }
     if (end.action != ACT_MOVE_VM) {
         node_op_ended(e, n, &end);
         node_drive(e, n);
@@ -444,6 +462,8 @@ static bool op_was_ours(const struct engine *e, const struct engine_node *n, con
 
         return vm != IX_NONE && p->attempt <= e->vms[vm].ops;
     }
+    if (a == ACT_CLUSTER_SETTING)
+        return p->attempt <= n->setting_ops;
     return p->life < n->life || (p->life == n->life && p->attempt <= n->attempts[a]);
 }
 
@@ -489,6 +509,12 @@ static void op_stray(struct engine *e, struct engine_node *n, const struct op_re
     }
     if (rec->state == OP_NONE)
         return;
+    if (strcmp(parts.step, action_rows[ACT_CLUSTER_SETTING].name) == 0) {
+        setting_foreign_op(e, n, rec);
+        if (rec->state == OP_DONE)
+            op_ack(e, n->ix, rec->op);
+        return;
+    }
     op_foreign_vm(e, n, rec, &parts);
     if (n->foreign_settled && rec->state == OP_DONE)
         op_ack(e, n->ix, rec->op);
@@ -543,13 +569,19 @@ void op_forget(struct engine *e, struct engine_node *n)
 
     for (uint32_t i = e->ops.n; i-- > 0;) {
         struct op *op = e->ops.items[i];
-        struct op_end end = {
-            .action = op->action, .vm = op->vm, .receiver = op->receiver, .evidence = op->evidence
-        };
+        struct op_end end = { .action = op->action,
+                              .vm = op->vm,
+                              .receiver = op->receiver,
+                              .evidence = op->evidence,
+                              .setting = op->setting,
+                              .code = "lost",
+                              .text = "given up" };
 
         if (op->node != n->ix)
             continue;
         op_close(e, op);
+        if (end.action == ACT_CLUSTER_SETTING)
+            setting_ended(e, n, &end);
         if (end.action != ACT_MOVE_VM)
             continue;
         move_land(e, &end, n->ix);

@@ -36,6 +36,8 @@ void rollback_begin(struct engine *e)
     run_to(e, RUN_ROLLING_BACK);
     e->ended = 0;
     e->rollback_open = e->rollback_failed = 0;
+    e->closing = e->settings_due = false;
+    settings_again(e);
     round_clear(e);
     for (uint32_t w = e->plan->n_waves; w-- > 0;) {
         const struct plan_wave *pw = &e->plan->waves[w];
@@ -67,12 +69,12 @@ void rollback_check(struct engine *e)
     if (e->rollback_open > 0)
         return;
     if (e->rollback_failed == 0) {
-        run_end(e, RUN_ROLLED_BACK);
+        e->ending = RUN_ROLLED_BACK;
         return;
     }
     b = engine_scratch(e);
     buf_printf(b, "%s; not rolled back:", e->end_text);
     list_patched(e, b);
     FILL(e->end_text, engine_said(e));
-    run_end(e, RUN_HALTED);
+    e->ending = RUN_HALTED;
 }

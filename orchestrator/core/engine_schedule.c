@@ -227,6 +227,17 @@ static const char *over_moves(struct engine *e, const struct engine_node *n)
     return NULL;
 }
 
+/* O18: set before the first drain of the cluster, once everything else allows it. */
+static enum admit check_settings(struct engine *e, struct engine_cluster *c, struct engine_node *n)
+{
+    bool refused;
+    const char *why = settings_before_drain(e, c, &refused);
+
+    if (why == NULL)
+        return ADMIT_YES;
+    return wait(e, n, refused ? ADMIT_NOT_CLUSTER : ADMIT_LATER, why);
+}
+
 static enum admit check_proof(struct engine *e, struct engine_node *n)
 {
     const char *why;
@@ -313,7 +324,7 @@ static enum admit judge(struct engine *e, struct engine_cluster *c, struct engin
                      e->deviations_allowed));
         return ADMIT_NOT_CLUSTER;
     }
-    return a;
+    return a == ADMIT_YES ? check_settings(e, c, n) : a;
 }
 
 /* Nothing of the cluster is on its way and the refusal stands: its turn never comes. */

@@ -27,6 +27,7 @@ enum action {
     ACT_RESUME,
     ACT_UNPARK_VM,
     ACT_MERGE,
+    ACT_CLUSTER_SETTING,
     ACTIONS
 };
 
@@ -38,6 +39,7 @@ struct op {
     enum action action;
     uint32_t node, vm, receiver; /* vm, receiver: IX_NONE where none */
     uint32_t slot;               /* in engine.ops */
+    uint32_t setting;            /* of ACT_CLUSTER_SETTING: enum cluster_setting */
     uint64_t memory_mib;
     struct buf args, precondition; /* kept for sending the same op once more */
     dur_ms limit_ms;
@@ -122,6 +124,7 @@ struct engine_node {
     uint32_t rehearsal;            /* lives of the rehearsal that are over (O14) */
     struct build build_first;      /* before the run touched it */
     uint8_t attempts[ACTIONS];     /* of this life */
+    uint32_t setting_ops;          /* asked of it for its cluster, in all its lives */
     time_ms facts_at, facts_asked; /* when it last told its facts, and was asked; 0: never */
     bool facts_failed;
     time_ms since, step_since, turn_since, out_since, out_until, lost_at;
@@ -141,6 +144,26 @@ struct engine_node {
     struct build build_now;
     struct timer wake, link;
     char reason[200], waits[160];
+};
+
+enum setting_state {
+    SETTING_UNTOUCHED,
+    SETTING_SETTING,
+    SETTING_SET,
+    SETTING_RESTORING,
+    SETTING_RESTORED,
+    SETTING_UNCHANGED, /* it was so before */
+    SETTING_FOREIGN,   /* ours, then changed by somebody else */
+    SETTING_REFUSED,
+    SETTING_LEFT, /* not put back */
+    SETTING_STATES
+};
+struct engine_setting {
+    enum setting_state state;
+    uint32_t old, seen, tries;
+    bool restore_tried; /* an op of ours may have put it back already */
+    time_ms since;
+    struct op *op;
 };
 
 struct engine_cluster {
@@ -164,6 +187,9 @@ struct engine_cluster {
     uint32_t csv_bad, fails;
     uint32_t loads; /* evidence loads on their way (O15) */
     bool stretched, witness_bad;
+    struct engine_setting settings[CLUSTER_SETTINGS]; /* O18 */
+    time_ms settings_at, restore_from;                /* when they were last asked for; 0: not begun */
+    char setting_why[160];
     char busy[96], why[128], refusal[160];
     uint32_t slots; /* of migration per node, as the cluster says; 0: not told (O19) */
     struct {
@@ -248,6 +274,8 @@ struct engine {
     uint32_t out_all;
     time_ms moved_at; /* something went on */
     bool window_blocked, budget_changed, taken_over;
+    bool closing;      /* nothing is out any more: the cluster settings are being put back */
+    bool settings_due; /* the same after the end, as `return` asked */
     time_ms window_at;
     uint32_t rollback_wave; /* IX_NONE: of the whole run */
     uint32_t role_moving[ROLE_CONTROLLER + 1];
@@ -321,6 +349,7 @@ bool op_awaits_boot(const struct op *op, time_ms now); /* away because it was to
 void op_cancel(struct engine *e, struct op *op);
 /* A person has closed the node's questions: what was open on it is not waited for any more. */
 void op_forget(struct engine *e, struct engine_node *n);
+void op_drop(struct engine *e, struct op *op); /* decided by other means; its end is told to nobody */
 void op_reclaimed(struct engine *e, struct engine_node *n, const struct op_record *recs, uint32_t n_recs);
 struct op *op_find(const struct engine *e, uint32_t node, const char *id);
 const char *action_name(enum action a);
@@ -333,6 +362,7 @@ struct op_end { /* how an op ended, for the one who started it */
     const char *code, *text; /* "" where none */
     uint32_t vm, receiver;
     bool evidence, unproved;
+    uint32_t setting;         /* of ACT_CLUSTER_SETTING */
     time_ms ended, down_from; /* down_from: start of its first downtime row, or 0 */
 };
 
@@ -354,6 +384,20 @@ void cluster_ask_failed(struct engine *e, struct engine_cluster *c, const char *
 void cluster_dirty(struct engine *e, struct engine_cluster *c);
 bool cluster_clean(const struct engine *e, const struct engine_cluster *c, time_ms after);
 void cluster_timeout(struct engine *e, struct engine_cluster *c);
+
+/* engine_setting.c: what is set cluster-wide while the run is at work (O18) */
+void settings_seen(struct engine *e, struct engine_cluster *c, const struct cluster_view *v, time_ms asked);
+/* NULL: as the plan wants them, a node of the cluster may go out. Else what is waited for, or who refused. */
+const char *settings_before_drain(struct engine *e, struct engine_cluster *c, bool *ret_refused);
+bool settings_restore(struct engine *e); /* true: nothing is left to do */
+void settings_again(struct engine *e);   /* a rollback begins: they are looked at anew */
+bool settings_return(struct engine *e,
+                     struct engine_cluster *c); /* put back what was left; false: nothing was */
+void settings_cut_off(struct engine *e);
+bool settings_left(const struct engine *e); /* some setting was not put back */
+void settings_list_left(const struct engine *e, struct buf *b);
+void setting_ended(struct engine *e, struct engine_node *n, const struct op_end *end);
+void setting_foreign_op(struct engine *e, struct engine_node *n, const struct op_record *rec);
 
 /* engine_node.c: one node's way */
 void node_to(struct engine *e, struct engine_node *n, enum node_phase phase);

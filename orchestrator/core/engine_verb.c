@@ -98,10 +98,12 @@ static int verb_promote(struct engine *e, const struct event *ev, struct err *er
 
 static int verb_abort(struct engine *e, const struct event *ev, struct err *err)
 {
-    if (has_ended(e) || e->state < RUN_RUNNING || e->ending == RUN_ABORTED)
+    if (has_ended(e) || e->state < RUN_RUNNING || e->ending == RUN_ABORTED || e->closing)
         return not_now(e, err, "abort",
                        has_ended(e) ? instead_of(e)
-                                    : "it is under way; abort --force closes the run as it is");
+                       : e->closing
+                           ? "it ends as soon as the cluster settings are back; abort --force closes it"
+                           : "it is under way; abort --force closes the run as it is");
     run_stop_towards(e, RUN_ABORTED,
                      SAY(e, "aborted by %s", ev->u.verb.person == NULL ? "an operator" : ev->u.verb.person));
     return 0;
@@ -119,6 +121,7 @@ static int verb_abort_force(struct engine *e, const struct event *ev, struct err
     for (uint32_t i = 0; i < e->inv->n_nodes; i++)
         if (node_in_flight(&e->nodes[i]))
             buf_printf(b, " %s", node_id(e, &e->nodes[i]));
+    settings_list_left(e, b);
     FILL(e->end_text, engine_said(e));
     run_end(e, RUN_ABORTED);
     return 0;
@@ -227,15 +230,20 @@ static int verb_rollback(struct engine *e, const struct event *ev, struct err *e
     return 0;
 }
 
-/* Put a node back that is still out: the way home and nothing else. */
+/* Put a node back that is still out: the way home and nothing else; and what its cluster was left with (O18). */
 static int verb_return(struct engine *e, const struct event *ev, struct err *err)
 {
     struct engine_node *n = &e->nodes[ev->node];
+    bool settings = has_ended(e) && settings_return(e, &e->clusters[n->cluster]);
 
+    e->at_rest = e->at_rest && !settings;
+    if (settings && (n->phase != NODE_ENDED || n->end != NODE_STUCK))
+        return 0;
     if (n->phase != NODE_ENDED || n->end != NODE_STUCK)
         return err_set(err, ERR_STATE, "%s is %s: only a node that is stuck is put back", node_id(e, n),
                        n->phase == NODE_ENDED ? node_end_names[n->end] : node_phases[n->phase].name);
     op_forget(e, n);
+    claim_again(e, n);
     n->foreign_settled = true;
     n->vmms_touched = n->storage_touched = true;
     n->paused = true;

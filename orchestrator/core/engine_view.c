@@ -29,6 +29,8 @@ static bool unfinished(const struct engine *e)
 {
     if (e->plan->n_refusals > 0)
         return true;
+    if (settings_left(e))
+        return true;
     for (uint32_t i = 0; i < e->plan->n_nodes; i++) {
         enum node_end end = e->nodes[e->plan->nodes[i].node].end;
 

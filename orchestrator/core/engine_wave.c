@@ -159,7 +159,7 @@ static void wave_passed(struct engine *e)
         return;
     }
     FILL(e->end_text, "every wave has passed its gates");
-    run_end(e, RUN_FINISHED);
+    e->ending = RUN_FINISHED;
 }
 
 static void wave_gate_failed(struct engine *e, const char *text)
@@ -236,7 +236,7 @@ void run_stop_towards(struct engine *e, enum run_state ending, const char *text)
     FILL(said, text);
     run_unhold(e);
     gates_stop(e);
-    e->gates_due = false;
+    e->gates_due = e->closing = false;
     e->ending = ending;
     FILL(e->end_text, said);
     if ((wave_states[e->waves[e->wave].state].flags & SM_FINAL) == 0 &&
@@ -267,7 +267,9 @@ static void quiet_node(struct engine *e, struct engine_node *n)
 void run_end(struct engine *e, enum run_state state)
 {
     e->ending = state; /* no further consequence of what ends below */
+    e->closing = false;
     gates_stop(e);
+    settings_cut_off(e); /* what a forced end leaves */
     for (uint32_t i = 0; i < e->inv->n_nodes; i++)
         quiet_node(e, &e->nodes[i]);
     for (uint32_t i = 0; i < e->inv->n_clusters; i++) {
@@ -285,20 +287,34 @@ void run_end(struct engine *e, enum run_state state)
     run_rest(e, e->end_text);
 }
 
+/* Settings that nobody could put back are part of how the run ended. */
+static void name_left(struct engine *e)
+{
+    struct buf *b = engine_scratch(e);
+
+    settings_list_left(e, b);
+    if (b->len > 0)
+        FILL(e->end_text, SAY(e, "%s; not put back:%s", e->end_text, buf_text(b)));
+}
+
 static void come_to_end(struct engine *e)
 {
     enum run_state ending = e->ending;
 
-    if (e->in_flight > 0 || !evidence_done(e))
+    if (e->in_flight > 0 || (e->state != RUN_ROLLING_BACK && !evidence_done(e)))
         return;
     if (e->state == RUN_HOLDING)
         run_unhold(e);
     if (ending == RUN_ROLLING_BACK) {
         e->ending = RUN_RUNNING;
         rollback_begin(e);
-    } else {
-        run_end(e, ending);
+        return;
     }
+    e->closing = true;
+    if (!settings_restore(e))
+        return;
+    name_left(e);
+    run_end(e, ending);
 }
 
 /* Nothing can go on but by a person: all that is out is unknown, and has been for a while. */
@@ -341,7 +357,7 @@ static bool has_ended(const struct engine *e)
 static bool rests(const struct engine *e)
 {
     if (has_ended(e))
-        return e->in_flight == 0;
+        return e->in_flight == 0 && !e->settings_due;
     if (e->state != RUN_HOLDING || (e->hold == HOLD_WINDOW && e->window_at != TIME_NEVER))
         return false;
     return e->in_flight == 0 || e->in_flight <= e->unknown;
@@ -374,7 +390,9 @@ void run_check(struct engine *e)
         wave_check(e);
     else if (e->state == RUN_ROLLING_BACK)
         rollback_check(e);
-    if (!has_ended(e)) {
+    if (e->settings_due && has_ended(e) && e->in_flight == 0)
+        e->settings_due = !settings_restore(e);
+    if (!has_ended(e) && !e->closing) {
         check_unknown(e);
         check_window_hold(e);
     }

@@ -102,6 +102,8 @@ void plan_free(struct plan *p);
 void plan_write(struct buf *out, const struct plan *p, bool pretty);
 /* ERR_CORRUPT: the hash does not fit. */
 int plan_read(const struct json_doc *doc, struct plan **ret_plan, struct err *err);
+/* Does the plan change this setting in this cluster (and put it back, O18)? */
+bool plan_sets(const struct plan *p, uint32_t cluster, enum cluster_setting s);
 const char *predict_step_name(enum predict_step s);         /* "install", ... */
 uint32_t plan_node_of(const struct plan *p, uint32_t node); /* index into plan.nodes or IX_NONE */
 

@@ -228,11 +228,13 @@ static void read_totals(struct fields *f, const json *root, struct plan *p)
 
 static void read_all(struct fields *f, const json *root, struct plan *p)
 {
-    static const char *const known[] = { "version",      "hash",          "made_at",     "planner",
-                                         "clock_factor", "moves",         "moves_bound", "evidence_moves",
-                                         "took",         "took_bound_ms", "way_back",    "way_back_text",
-                                         "warnings",     "notes",         "waves",       "nodes",
-                                         "refusals",     "rollout",       "inventory",   NULL };
+    static const char *const known[] = {
+        "version",  "hash",          "made_at",        "planner",   "clock_factor",
+        "moves",    "moves_bound",   "evidence_moves", "took",      "took_bound_ms",
+        "way_back", "way_back_text", "warnings",       "notes",     "waves",
+        "nodes",    "refusals",      "rollout",        "inventory", "cluster_settings",
+        NULL
+    };
     struct inventory *inv = NULL;
     struct rollout *r = NULL;
     const json *o;
@@ -252,6 +254,7 @@ static void read_all(struct fields *f, const json *root, struct plan *p)
     if (fields_u32(f, root, "clock_factor", JSON_REQUIRED, UINT32_MAX, 1) != inv->clock_factor)
         fields_fault(f, json_get(root, "clock_factor"), "is not the inventory's");
     read_totals(f, root, p);
+    fields_array(f, root, "cluster_settings", JSON_REQUIRED); /* follows from the rollout: the hash tells */
     read_waves(f, root, p);
     read_refusals(f, root, p);
 }

@@ -107,6 +107,33 @@ static void write_refusal(struct json_writer *w, const struct inventory *inv, co
     jw_object_end(w);
 }
 
+/* O18: what is set in each cluster before its first drain, and put back at the end. */
+static void write_settings(struct json_writer *w, const struct plan *p)
+{
+    jw_array(w, "cluster_settings");
+    for (uint32_t c = 0; c < p->inv->n_clusters; c++)
+        for (uint32_t s = 0; s < CLUSTER_SETTINGS; s++) {
+            if (!plan_sets(p, c, (enum cluster_setting)s))
+                continue;
+            jw_object(w, NULL);
+            jw_str(w, "cluster", p->inv->clusters[c].id);
+            jw_str(w, "name", cluster_setting_name((enum cluster_setting)s));
+            jw_int(w, "value", p->rollout->policy.settings[s].value);
+            jw_object_end(w);
+        }
+    jw_array_end(w);
+}
+
+bool plan_sets(const struct plan *p, uint32_t cluster, enum cluster_setting s)
+{
+    if (!p->rollout->policy.settings[s].wanted)
+        return false;
+    for (uint32_t i = 0; i < p->n_nodes; i++)
+        if (!p->nodes[i].compliant && p->inv->nodes[p->nodes[i].node].cluster == cluster)
+            return true;
+    return false;
+}
+
 static void write_totals(struct json_writer *w, const struct plan *p)
 {
     jw_int(w, "moves", p->moves);
@@ -135,6 +162,7 @@ void plan_write(struct buf *out, const struct plan *p, bool pretty)
     jw_str(&w, "planner", p->planner);
     jw_int(&w, "clock_factor", p->inv->clock_factor);
     write_totals(&w, p);
+    write_settings(&w, p);
     jw_array(&w, "waves");
     for (uint32_t i = 0; i < p->n_waves; i++)
         write_wave(&w, p, &p->waves[i]);

@@ -257,6 +257,19 @@ static void read_waivers(struct fields *f, const json *root, struct rollout *r)
         read_waiver(f, v, &r->waivers[n++]);
 }
 
+/* O18, O19: the balancer rests by default; anything else only because the plan says so. */
+static void read_settings(struct fields *f, const json *o, struct rollout *r)
+{
+    r->policy.settings[SETTING_BALANCER].wanted =
+        fields_enum(f, o, "balancer", JSON_OPTIONAL, FIELDS_NAMES(balancer_names), 0) == 0;
+    r->policy.settings[SETTING_MOVE_TYPE].value =
+        fields_u32(f, o, "move_type_threshold", JSON_OPTIONAL, 1000000000, 0);
+    r->policy.settings[SETTING_MIGRATIONS].value =
+        (uint32_t)fields_int(f, o, "max_parallel_migrations", JSON_OPTIONAL, 1, 100, 1);
+    for (int s = SETTING_MOVE_TYPE; s < CLUSTER_SETTINGS; s++)
+        r->policy.settings[s].wanted = json_get(o, cluster_setting_names[s]) != NULL;
+}
+
 static void read_policy(struct fields *f, const json *root, struct rollout *r)
 {
     static const char *const known[] = { "failures_per_wave",
@@ -279,6 +292,9 @@ static void read_policy(struct fields *f, const json *root, struct rollout *r)
                                          "unreachable",
                                          "timeout_factor",
                                          "attempts_max",
+                                         "balancer",
+                                         "move_type_threshold",
+                                         "max_parallel_migrations",
                                          NULL };
     const json *o = fields_object(f, root, "policy", JSON_OPTIONAL);
     const enum json_need opt = JSON_OPTIONAL;
@@ -309,6 +325,7 @@ static void read_policy(struct fields *f, const json *root, struct rollout *r)
     r->policy.unreachable_ms = fields_dur(f, o, "unreachable", opt, 5 * MINUTE_MS);
     r->policy.timeout_factor = (uint32_t)fields_int(f, o, "timeout_factor", opt, 1, 100, 3);
     r->policy.attempts_max = (uint32_t)fields_int(f, o, "attempts_max", opt, 1, 100, 2);
+    read_settings(f, o, r);
 }
 
 static void read_all(struct fields *f, const json *root, struct rollout *r)

@@ -19,6 +19,8 @@ enum gate_when { GATE_BEFORE = 1, GATE_AFTER = 2, GATE_BOTH = 3 };
 enum rollback_policy { ROLLBACK_WAVE, ROLLBACK_RUN, ROLLBACK_NONE };
 enum reboot_policy { REBOOT_ALWAYS, REBOOT_IF_REQUIRED };
 enum pending_policy { PENDING_REFUSE, PENDING_REBOOT_FIRST };
+/* Cluster-wide settings that a run may change and puts back (O18). */
+enum cluster_setting { SETTING_BALANCER, SETTING_MOVE_TYPE, SETTING_MIGRATIONS, CLUSTER_SETTINGS };
 enum park_method { PARK_SHUTDOWN, PARK_SAVE };
 
 struct gate {
@@ -99,6 +101,10 @@ struct rollout {
         dur_ms unreachable_ms;         /* until a lost node becomes unknown */
         uint32_t timeout_factor;       /* P95 times this */
         uint32_t attempts_max;         /* R per node */
+        struct {
+            bool wanted; /* false: it stays as it is */
+            uint32_t value;
+        } settings[CLUSTER_SETTINGS];
     } policy;
 };
 
@@ -117,6 +123,7 @@ bool rollout_waives(const struct rollout *r, const char *what, const char *clust
 const struct consent *rollout_consent(const struct rollout *r, const char *vm);
 /* Is this node to be patched, by clusters, nodes and exclude. */
 bool rollout_covers(const struct rollout *r, const struct inventory *inv, uint32_t node);
+const char *cluster_setting_name(enum cluster_setting s); /* as the driver contract has it */
 const char *gate_type_name(enum gate_type t);
 const char *park_method_name(enum park_method m); /* "shutdown", "save" */
 

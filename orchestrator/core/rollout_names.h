@@ -13,6 +13,8 @@ extern const char *const reboot_policy_names[2];
 extern const char *const pending_policy_names[2];
 extern const char *const park_method_names[2];
 extern const char *const patch_tool_names[2];
+extern const char *const balancer_names[2];
+extern const char *const cluster_setting_names[CLUSTER_SETTINGS];
 
 /* What may be waived, and whether the waiver must name a cluster. */
 struct waiver_kind {

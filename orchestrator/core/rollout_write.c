@@ -12,6 +12,9 @@ const char *const reboot_policy_names[2] = { "always", "if_required" };
 const char *const pending_policy_names[2] = { "refuse", "reboot_first" };
 const char *const park_method_names[2] = { "shutdown", "save" };
 const char *const patch_tool_names[2] = { "dism", "wusa" };
+const char *const balancer_names[2] = { "off", "keep" };
+const char *const cluster_setting_names[CLUSTER_SETTINGS] = { "auto_balancer_mode", "move_type_threshold",
+                                                              "max_parallel_migrations" };
 const struct waiver_kind waiver_kinds[5] = {
     { "reserve_none", true },       { "reserve_protected", true },        { "s2d_rack", true },
     { "rollback_unproved", false }, { "rollback_outside_window", false },
@@ -25,6 +28,11 @@ const char *gate_type_name(enum gate_type t)
 const char *park_method_name(enum park_method m)
 {
     return park_method_names[m];
+}
+
+const char *cluster_setting_name(enum cluster_setting s)
+{
+    return cluster_setting_names[s];
 }
 
 static void write_dur(struct json_writer *w, const char *key, dur_ms d)
@@ -161,6 +169,10 @@ static void write_policy(struct json_writer *w, const struct rollout *r)
     write_dur(w, "unreachable", r->policy.unreachable_ms);
     jw_int(w, "timeout_factor", r->policy.timeout_factor);
     jw_int(w, "attempts_max", r->policy.attempts_max);
+    jw_str(w, "balancer", balancer_names[!r->policy.settings[SETTING_BALANCER].wanted]);
+    for (int s = SETTING_MOVE_TYPE; s < CLUSTER_SETTINGS; s++)
+        if (r->policy.settings[s].wanted)
+            jw_int(w, cluster_setting_names[s], r->policy.settings[s].value);
     jw_object_end(w);
 }
 

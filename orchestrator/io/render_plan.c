@@ -57,6 +57,27 @@ static void put_between(struct buf *out, struct estimate e)
     buf_printf(out, "P50 %s, P95 %s", dur_text(e.p50, p50), dur_text(e.p95, p95));
 }
 
+/* O18: one line, and nothing where nothing is touched. */
+static void put_settings(struct buf *out, const struct plan *p)
+{
+    const char *lead = "settings    ";
+
+    for (uint32_t s = 0; s < CLUSTER_SETTINGS; s++) {
+        uint32_t clusters = 0;
+
+        for (uint32_t c = 0; c < p->inv->n_clusters; c++)
+            clusters += plan_sets(p, c, (enum cluster_setting)s);
+        if (clusters == 0)
+            continue;
+        buf_printf(out, "%s%s %u in %u cluster%s", lead, cluster_setting_name((enum cluster_setting)s),
+                   (unsigned)p->rollout->policy.settings[s].value, (unsigned)clusters,
+                   clusters == 1 ? "" : "s");
+        lead = ", ";
+    }
+    if (lead[0] == ',')
+        buf_str(out, " before the first drain there, put back at the end (O18)\n");
+}
+
 static void put_head(struct buf *out, const struct plan *p, const struct plan_approval_line *a)
 {
     char made[TIME_TEXT_MAX], target[32], bound[TIME_TEXT_MAX], until[TIME_TEXT_MAX];
@@ -83,6 +104,7 @@ static void put_head(struct buf *out, const struct plan *p, const struct plan_ap
                p->inv->lab ? "; simulated fleet" : "");
     buf_printf(out, "moves       %u live (at least %u are needed)%s\n", (unsigned)p->moves,
                (unsigned)p->moves_bound, s.unproved > 0 ? "; some go to a host of another patch level" : "");
+    put_settings(out, p);
     buf_printf(out, "way back    %s: ", p->way_back);
     escape_terminal(out, p->way_back_text);
     buf_char(out, '\n');

@@ -91,10 +91,19 @@ const struct section report_sections[SECTIONS] = {
       "SELECT at AS when_at, node, rule, text FROM notes WHERE run = ?1 AND ?2 > 0 AND kind = 'warning' "
       "ORDER BY seq, n",
       "SELECT min(at) AS first_at, rule, count(*) AS times, " SHORT(
-          "group_concat(DISTINCT node)") " AS nodes, text FROM (SELECT * FROM "
-                                         "notes WHERE run = ?1 AND ?2 > 0 AND kind = 'warning' ORDER BY seq, "
-                                         "n) GROUP BY rule, text ORDER BY "
-                                         "min(seq), min(n)" },
+          "group_concat(DISTINCT coalesce(node, cluster))") " AS nodes, text FROM (SELECT * FROM "
+                                                            "notes WHERE run = ?1 AND ?2 > 0 AND kind = "
+                                                            "'warning' ORDER BY seq, "
+                                                            "n) GROUP BY rule, text ORDER BY "
+                                                            "min(seq), min(n)" },
+    { "settings", "Cluster settings (O18)", NULL,
+      "SELECT at AS when_at, cluster, kind, text FROM notes WHERE run = ?1 AND ?2 > 0 AND rule = 'O18' AND "
+      "cluster IS NOT NULL ORDER BY seq, n",
+      "SELECT text, " SHORT(
+          "group_concat(cluster, ', ')") " AS clusters FROM (SELECT cluster, text, seq FROM notes "
+                                         "WHERE run = ?1 AND ?2 > 0 AND rule = 'O18' AND kind = 'decision' "
+                                         "AND cluster IS NOT NULL ORDER BY "
+                                         "seq, n) GROUP BY text ORDER BY min(seq)" },
     { "verbs", "What operators said", NULL,
       "SELECT at AS when_at, verb, node, person, ticket, reason, seq FROM verbs WHERE run = ?1 AND ?2 > 0 "
       "ORDER BY seq",

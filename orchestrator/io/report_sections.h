@@ -7,7 +7,7 @@
 struct section {
     const char *key, *title, *nothing, *sql, *brief;
 };
-enum { SECTION_GATES = 4, SECTION_STOPPED_VMS = 6, SECTIONS = 11 };
+enum { SECTION_GATES = 4, SECTION_STOPPED_VMS = 6, SECTIONS = 12 };
 extern const struct section report_sections[SECTIONS];
 
 #endif

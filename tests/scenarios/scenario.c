@@ -277,9 +277,26 @@ uint32_t scenario_ended(const struct scenario *s, enum node_end end)
     return n;
 }
 
+/* Every setting is as it was, or it is said that it is not (O18). */
+static void settings_are_back(const struct scenario *s)
+{
+    bool told = s->notes.len > 0 && (strstr(s->notes.data, "somebody changed it") != NULL ||
+                                     strstr(s->notes.data, "is not put back") != NULL);
+
+    if ((run_states[engine_run(s->engine).state].flags & SM_FINAL) == 0 || told)
+        return;
+    for (uint32_t c = 0; c < s->plan->inv->n_clusters; c++) {
+        assert_int_equal(*backend_plan_setting(s->world, c, SETTING_BALANCER), 2);
+        assert_int_equal(*backend_plan_setting(s->world, c, SETTING_MOVE_TYPE), 2000);
+        assert_int_equal(*backend_plan_setting(s->world, c, SETTING_MIGRATIONS),
+                         s->plan->inv->clusters[c].migrations_parallel);
+    }
+}
+
 /* Every VM runs, on a node in service; every node that is not stuck is in service; no install twice (I8, I19, I29). */
 void scenario_truth(const struct scenario *s)
 {
+    settings_are_back(s);
     for (uint32_t i = 0; i < s->plan->inv->n_nodes; i++) {
         struct node_view v = engine_node(s->engine, i);
 

@@ -24,6 +24,7 @@ static void note_phases(const struct scenario *s)
 static bool die_at(uint32_t at, const struct fleet_words *w, const char *more)
 {
     struct scenario *s = scenario_new(w, "[1,\"100%\"]", more);
+    uint32_t settings = 0;
 
     scenario_start(s);
     for (uint32_t i = 0; i < at; i++) {
@@ -40,10 +41,12 @@ static bool die_at(uint32_t at, const struct fleet_words *w, const char *more)
                  run_states[engine_run(s->engine).state].name, engine_run(s->engine).end_text,
                  engine_run(s->engine).hold_reason, scenario_ended(s, NODE_DONE), buf_text(&s->notes));
     for (uint32_t i = 0; i < s->plan->inv->n_nodes; i++) {
+        settings += backend_plan_effects(s->world, i, "cluster_setting");
         assert_int_equal(backend_plan_effects(s->world, i, "install"), 1);
         assert_int_equal(backend_plan_effects(s->world, i, "reboot"), 1);
         assert_int_equal(backend_plan_effects(s->world, i, "pause"), 1);
     }
+    assert_int_equal(settings, 2); /* set once, put back once */
     scenario_truth(s);
     if (at % 50 == 0)
         scenario_replays(s);

@@ -50,7 +50,7 @@ const struct sim_fault_row sim_fault_rows[SIM_FAULTS] = {
     [42] = { "F42", "storage repair stuck, a disk fails", NULL, false },
     [43] = { "F43", "capacity shrinks", NULL, false },
     [44] = { "F44", "groups stay behind", NULL, false },
-    [45] = { "F45", "owner list changes", NULL, false },
+    [45] = { "F45", "owner list and load balancer change", NULL, false },
     [46] = { "F46", "cluster group moves during a call", NULL, false },
     [47] = { "F47", "gate evidence goes bad", NULL, false },
     [48] = { "F48", "gate's service is down", NULL, false },
@@ -326,6 +326,16 @@ static void node_fault(struct sim *s, uint32_t fault, uint32_t node)
     }
 }
 
+/* Somebody sets the balancer by hand; not in the very second in which we do, that no driver can see. */
+static void set_by_others(struct sim_world *w, uint32_t cluster)
+{
+    for (uint32_t i = 0; i < w->n_nodes; i++)
+        if (w->nodes[i].cluster == cluster &&
+            world_effect_of(w, i, "cluster_setting", WORLD_NONE) != WORLD_NONE)
+            return;
+    w->clusters[cluster].balancer = w->clusters[cluster].balancer_theirs = 1;
+}
+
 static void vm_fault(struct sim *s, uint32_t fault)
 {
     struct world_vm *v = &s->world.vms[any_vm(s)];
@@ -347,6 +357,7 @@ static void vm_fault(struct sim *s, uint32_t fault)
         break;
     case 45:
         v->owners = 1u << v->node | 1u << any_node(s);
+        set_by_others(&s->world, s->world.nodes[v->node].cluster);
         break;
     default:
         break;

@@ -197,6 +197,10 @@ static void tell_all(struct sim_log *l, const struct event *ev, const struct com
     for (uint32_t i = 0; i < commands->n; i++)
         if (commands->items[i].type == CMD_OP_START)
             tell_intent(l, &commands->items[i], ev->at);
+    for (uint32_t i = 0; i < commands->n; i++)
+        if (commands->items[i].type == CMD_NOTE && commands->items[i].note == NOTE_WARNING &&
+            commands->items[i].cluster != IX_NONE && strcmp(commands->items[i].rule, "O18") == 0)
+            oracle_setting_told(&l->s->oracle, l->store, commands->items[i].cluster);
 }
 
 static char *take_text(struct buf *b)

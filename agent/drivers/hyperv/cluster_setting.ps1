@@ -33,6 +33,10 @@ Invoke-DriverAction -Action 'cluster_setting' -Run {
     $name = Get-SettingName
     $value = [int](Get-Argument -Name 'value' -Kind 'number')
     $old = Read-Setting -Name $name
+    $expected = Get-Argument -Name 'expected' -Kind 'number' -Otherwise $old
+    if ($old -ne $value -and $old -ne $expected) {
+        Stop-Driver -Code 'refused' -Message ($name + ' is ' + $old + ', not ' + $expected + ' as expected: somebody changed it')
+    }
     if ($old -eq $value) { return New-Result -Result ([ordered]@{ old = $old; new = $old; already = $true }) }
     Invoke-Effect -Do { Write-Setting -Name $name -Value $value } -Unchanged { (Read-Setting -Name $name) -eq $old }
     $now = Read-Setting -Name $name

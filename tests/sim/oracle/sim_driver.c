@@ -607,6 +607,16 @@ static void end_bitlocker(struct sim_world *w, struct world_effect *e, struct js
     jw_int(j, "volumes", 1);
 }
 
+static void begin_setting(struct sim_world *w, struct world_effect *e)
+{
+    const struct world_cluster *c = &w->clusters[w->nodes[e->node].cluster];
+
+    if (strcmp(e->text, "auto_balancer_mode") != 0)
+        fail(e, "not_found", NULL, "no such setting");
+    else if (c->balancer != e->number && c->balancer != e->expected)
+        fail(e, "refused", NULL, "somebody changed it");
+}
+
 static void end_setting(struct sim_world *w, struct world_effect *e, struct json_writer *j)
 {
     struct world_cluster *c = &w->clusters[w->nodes[e->node].cluster];
@@ -659,7 +669,7 @@ static const struct action actions[] = {
     { "uninstall", true, 1000, 2000, begin_uninstall, end_uninstall, witness_uninstall },
     { "reboot", true, 1000, 3000, begin_reboot, end_reboot, witness_reboot },
     { "bitlocker_suspend", true, 500, 1000, NULL, end_bitlocker, witness_yes },
-    { "cluster_setting", true, 500, 1500, NULL, end_setting, witness_setting },
+    { "cluster_setting", true, 500, 1500, begin_setting, end_setting, witness_setting },
 };
 #define ACTIONS (sizeof actions / sizeof actions[0])
 
@@ -695,6 +705,7 @@ static void read_args(const struct sim_world *w, struct world_effect *e, const j
     e->flag = json_get_bool(args, "found_ours", false);
     e->number =
         json_get_int(args, "since_ms", json_get_int(args, "value", json_get_int(args, "down_since_ms", 0)));
+    e->expected = json_get_int(args, "expected", e->number);
     for (const json *v = json_first(json_get(args, "parked")); v != NULL; v = json_next(v)) {
         uint32_t vm = world_vm_find(w, json_str(v, ""));
 

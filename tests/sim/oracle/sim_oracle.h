@@ -89,7 +89,8 @@ struct oracle_store {
     enum oracle_end ends[WORLD_NODES];
     time_ms ended_at[WORLD_NODES];
     uint64_t last_seq;
-    bool failed; /* an append failed: no more commands */
+    bool failed;                       /* an append failed: no more commands */
+    bool setting_told[WORLD_CLUSTERS]; /* per cluster: said that its settings may not be as they were (O18) */
 };
 
 struct oracle_node {
@@ -162,6 +163,9 @@ void oracle_journal_lost(struct sim_oracle *o, uint32_t node);
 void oracle_truth(struct sim_oracle *o, const struct world_truth *t);
 /* After every event. */
 void oracle_step(struct sim_oracle *o);
+
+/* A warning of O18 about this cluster. */
+void oracle_setting_told(struct sim_oracle *o, uint32_t store, uint32_t cluster);
 
 /* At the end, after the calm. */
 struct oracle_ending {

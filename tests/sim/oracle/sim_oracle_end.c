@@ -114,6 +114,24 @@ static void end_vms(struct sim_oracle *o, const struct oracle_ending *e)
     }
 }
 
+void oracle_setting_told(struct sim_oracle *o, uint32_t store, uint32_t cluster)
+{
+    o->stores[store].setting_told[cluster] = true;
+}
+
+/* O18: what belongs to the cluster is as its people left it, or it is said that it is not. */
+static void end_settings(struct sim_oracle *o, const struct oracle_ending *e)
+{
+    for (uint32_t i = 0; i < o->w->n_clusters; i++) {
+        const struct world_cluster *c = &o->w->clusters[i];
+
+        o->checks[29]++;
+        if (e->at_rest && c->balancer != c->balancer_theirs && !o->stores[e->store].setting_told[i])
+            oracle_break(o, 29, "the balancer of %s is left at %u, was %u", c->id, c->balancer,
+                         c->balancer_theirs);
+    }
+}
+
 static bool resulted(struct sim_oracle *o, const char *op)
 {
     for (uint32_t i = 0; i < o->intents.n; i++)
@@ -148,6 +166,7 @@ void oracle_end(struct sim_oracle *o, const struct oracle_ending *e)
     if (!e->at_rest)
         oracle_break(o, 27, "the run has not ended: %s", e->state);
     end_nodes(o, e);
+    end_settings(o, e);
     end_vms(o, e);
     end_ops(o, e);
 }

@@ -35,7 +35,7 @@ enum world_down { DOWN_NOT, DOWN_PARKED, DOWN_EXOGENOUS, DOWN_BY_OUR_REBOOT };
 struct world_cluster {
     char id[8];
     bool s2d, witness, witness_online, rack_aware, busy_cau, anti_enforced;
-    uint32_t slots, max_out, balancer;
+    uint32_t slots, max_out, balancer, balancer_theirs; /* theirs: as whoever is not us left it */
     int64_t bandwidth_mib_s;
     uint32_t core_owner, csv_owner[2];
     const char *reserve; /* policy: "full", "protected", "none" */
@@ -119,7 +119,7 @@ struct world_effect {
     time_ms begun, done_at;
     char op[128];
     char sha256[72], kb[16], text[40]; /* text: method, form, boot id, setting, type */
-    int64_t number;
+    int64_t number, expected;
     uint64_t parked;
     bool flag;
     const char *code, *why, *native; /* it will fail so */

@@ -60,6 +60,7 @@ static void make_cluster(struct sim_world *w, uint32_t c, uint32_t first, uint32
     *k = (struct world_cluster){ .s2d = prng_permille(&w->rng, 400),
                                  .slots = 1 + below(w, 3),
                                  .balancer = 2,
+                                 .balancer_theirs = 2,
                                  .bandwidth_mib_s = 500 + 100 * below(w, 8),
                                  .core_owner = first + below(w, n) };
     memcpy(k->id, "clu-a", 6);
