@@ -411,6 +411,7 @@ void schedule_cluster(struct engine *e, struct engine_cluster *c)
         if (a == ADMIT_YES) {
             tell_deviations(e, n, out_of_order, false);
             admit(e, c, n);
+            batch = n->batch < batch ? n->batch : batch; /* those behind it count on this one too */
             continue;
         }
         if (a == ADMIT_LATER) {

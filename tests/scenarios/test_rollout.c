@@ -200,9 +200,52 @@ static void test_ledger_has_every_step(void **state)
     scenario_free(s);
 }
 
+static uint32_t batch_of(const struct scenario *s, uint32_t node)
+{
+    return s->plan->nodes[plan_node_of(s->plan, node)].batch;
+}
+
+/* The moves of a batch count on the nodes of the one before it as receivers: the two are never out together, although
+ * there is room for both, and so nothing deviates from the plan where nobody meddles. */
+static void test_batches_go_one_after_the_other(void **state)
+{
+    const struct fleet_words many = { .seed = 3,
+                                      .clusters = 1,
+                                      .nodes = 12,
+                                      .vms = 2,
+                                      .node_mib = 65536,
+                                      .vm_mib_min = 1024,
+                                      .vm_mib_max = 2048,
+                                      .max_out = 6 };
+    struct scenario *s = scenario_new(&many, "[6,\"100%\"]", "");
+    uint32_t together = 0;
+
+    (void)state;
+    scenario_start(s);
+    while (scenario_step(s)) {
+        uint32_t batch = IX_NONE, out = 0;
+
+        for (uint32_t i = 0; i < s->plan->inv->n_nodes; i++) {
+            if (!engine_node(s->engine, i).out)
+                continue;
+            out++;
+            if (batch != IX_NONE)
+                assert_int_equal(batch_of(s, i), batch);
+            batch = batch_of(s, i);
+        }
+        together = out > together ? out : together;
+    }
+    check_run(s, RUN_FINISHED);
+    assert_true(together > 1);
+    assert_int_equal(engine_run(s->engine).deviations, 0);
+    scenario_truth(s);
+    scenario_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_batches_go_one_after_the_other),
         cmocka_unit_test(test_all_waves_pass),     cmocka_unit_test(test_deterministic),
         cmocka_unit_test(test_s2d_one_at_a_time),  cmocka_unit_test(test_parked_with_consent),
         cmocka_unit_test(test_no_consent_no_stop), cmocka_unit_test(test_ledger_has_every_step),
