@@ -333,8 +333,12 @@ static void give_up(struct engine *e, struct engine_cluster *c)
     for (uint32_t i = 0; i < c->members.n; i++) {
         struct engine_node *n = &e->nodes[c->members.items[i]];
 
-        if (node_ready(n))
-            node_end(e, n, n->back ? back_end(n) : NODE_NOT_STARTED, c->refusal);
+        if (!node_ready(n))
+            continue;
+        if (!n->back)
+            node_end(e, n, NODE_NOT_STARTED, c->refusal);
+        else /* patched as before; but one that others took out of service since is not vouched for (I17) */
+            node_end(e, n, e->seen[n->ix] == SEEN_UP ? back_end(n) : NODE_SET_ASIDE, c->refusal);
     }
 }
 

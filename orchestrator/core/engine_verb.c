@@ -237,8 +237,10 @@ static int verb_return(struct engine *e, const struct event *ev, struct err *err
     bool settings = has_ended(e) && settings_return(e, &e->clusters[n->cluster]);
 
     e->at_rest = e->at_rest && !settings;
-    if (settings && (n->phase != NODE_ENDED || n->end != NODE_STUCK))
+    if (settings && (n->phase != NODE_ENDED || n->end != NODE_STUCK)) {
+        claim_lost_again(e);
         return 0;
+    }
     if (n->phase != NODE_ENDED || n->end != NODE_STUCK)
         return err_set(err, ERR_STATE, "%s is %s: only a node that is stuck is put back", node_id(e, n),
                        n->phase == NODE_ENDED ? node_end_names[n->end] : node_phases[n->phase].name);

@@ -79,7 +79,7 @@ static void test_dies_on_s2d(void **state)
     s2d.s2d = true;
     s2d.nodes = 5;
     while (die_at(at, &s2d, ""))
-        at += 3;
+        at += 2;
     assert_true(at > 100);
     assert_true(phases_hit[NODE_STORAGE_OUT] > 0 && phases_hit[NODE_STORAGE_IN] > 0);
 }
