@@ -1,17 +1,43 @@
+/* How a cJSON node carries what cJSON has no field for. After cJSON has built
+ * the tree, a walk beside the scan's spots writes into every node
+ *   valueint     the offset of the value in the text (at most JSON_TEXT_MAX)
+ *   valuedouble  in numbers, the bits of the exact int64
+ * so a fault is placed without a search, and integers above 2^53 stay exact.
+ * Nothing of cJSON that reads these two fields is called afterwards. */
 #include "schema/json.h"
 
+#include "schema/arena.h"
 #include "schema/json_scan.h"
+
+#include <cjson/cJSON.h>
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+_Static_assert(sizeof(double) == sizeof(int64_t), "a number's bits need 64 bits");
+_Static_assert(JSON_TEXT_MAX < INT32_MAX, "offsets are kept in valueint");
+
 struct json_doc {
-    struct json_values values;
+    char *name;
+    cJSON *root;
     struct json_offsets lines;
-    char *name, *strings; /* behind this structure */
+    struct arena nodes; /* what cJSON allocated: it lives and dies with the document */
 };
+
+/* The document that cJSON builds at the moment. Its hooks know of no document, so this has to. */
+static _Thread_local struct arena *building;
+
+static void *building_alloc(size_t bytes)
+{
+    return arena_alloc(building, bytes);
+}
+
+static void building_free(void *p)
+{
+    (void)p;
+}
 
 /* Which line an offset is on, from 0, and where that line begins. */
 static uint32_t line_of(const struct json_offsets *lines, uint32_t offset, uint32_t *ret_start)
@@ -40,19 +66,21 @@ static int fault_at(const char *name, const struct json_offsets *lines, uint32_t
                    pointer->len > 0 ? ")" : "");
 }
 
-/* The pointer of `value`: at each level the item that holds it. */
-static void pointer_to(const struct json_doc *doc, const json *value, struct buf *pointer)
+/* The pointer of the value at `offset`: at each level the last item that does
+ * not begin behind it. */
+static void pointer_to(const cJSON *root, int offset, struct buf *pointer)
 {
-    const json *v = doc->values.items;
+    const cJSON *v = root;
 
-    while (v != value) {
-        const json *parent = v;
+    while (v->child != NULL && v->valueint != offset) {
+        const cJSON *parent = v;
         unsigned index = 0;
 
-        for (v = parent + 1; value >= v + v->span; v += v->span)
+        v = v->child;
+        for (; v->next != NULL && v->next->valueint <= offset; v = v->next)
             index++;
-        if (parent->kind == JSON_OBJECT)
-            json_pointer_add(pointer, v->name, strlen(v->name));
+        if (json_is_object(parent))
+            json_pointer_add(pointer, v->string, strlen(v->string));
         else
             buf_printf(pointer, "/%u", index);
     }
@@ -68,144 +96,167 @@ int json_fault(const struct json_doc *doc, const json *value, struct err *err, c
     va_start(args, fmt);
     vsnprintf(what, sizeof what, fmt, args);
     va_end(args);
-    pointer_to(doc, value, &pointer);
-    rc = fault_at(doc->name, &doc->lines, value->offset, what, &pointer, err);
+    pointer_to(doc->root, value->valueint, &pointer);
+    rc = fault_at(doc->name, &doc->lines, (uint32_t)value->valueint, what, &pointer, err);
     buf_clear(&pointer);
     return rc;
 }
 
-struct members LIST_OF(const json *);
+struct members LIST_OF(const cJSON *);
+struct walk {
+    const struct json_spots *spots;
+    uint32_t next;
+    struct members sorted; /* of the object at hand */
+    const cJSON *twin;     /* a member whose name stood before; the first in the text */
+    bool failed;
+};
 
 static int by_name_and_place(const void *a, const void *b)
 {
-    const json *x = *(const json *const *)a, *y = *(const json *const *)b;
-    int order = strcmp(x->name, y->name);
+    const cJSON *x = *(const cJSON *const *)a, *y = *(const cJSON *const *)b;
+    int order = strcmp(x->string, y->string);
 
-    return order != 0 ? order : (x->offset > y->offset) - (x->offset < y->offset);
-}
-
-static void note_twin(const json **twin, const json *m)
-{
-    if (*twin == NULL || m->offset < (*twin)->offset)
-        *twin = m;
+    return order != 0 ? order : (x->valueint > y->valueint) - (x->valueint < y->valueint);
 }
 
 #define MEMBERS_FEW 48
 
-/* Cheap, and different for the names that one object has. */
-static uint32_t name_bit(const char *name)
+static uint32_t name_hash(const char *name)
 {
-    size_t len = strlen(name);
+    uint32_t h = 2166136261u;
 
-    if (len == 0)
-        return 0;
-    return ((uint32_t)len * 7 + (uint8_t)name[0] + (uint8_t)name[len / 2] * 31u +
-            (uint8_t)name[len - 1] * 53u) &
-           255u;
+    for (; *name != '\0'; name++)
+        h = (h ^ (unsigned char)*name) * 16777619u;
+    return h ^ h >> 15;
 }
 
-/* Most objects are small and have no twin: names are compared only where their bits meet. */
-static void find_twin_of_few(const json *object, const json **twin)
+/* Most objects are small and have no twin: names are compared only where their hashes' bits meet. */
+static void find_twin_of_few(struct walk *w)
 {
     uint64_t seen[4] = { 0 };
 
-    for (const json *m = json_first(object); m != NULL; m = json_next(m)) {
-        uint32_t bit = name_bit(m->name);
+    for (uint32_t i = 0; i < w->sorted.n; i++) {
+        const cJSON *m = w->sorted.items[i];
+        uint32_t bit = name_hash(m->string) & 255u;
         bool met = (seen[bit / 64] >> bit % 64 & 1u) != 0;
 
         seen[bit / 64] |= (uint64_t)1 << bit % 64;
-        for (const json *k = object + 1; met && k != m; k += k->span)
-            if (strcmp(m->name, k->name) == 0)
-                note_twin(twin, m);
+        for (uint32_t k = 0; met && k < i; k++)
+            if (strcmp(m->string, w->sorted.items[k]->string) == 0 &&
+                (w->twin == NULL || m->valueint < w->twin->valueint))
+                w->twin = m;
     }
 }
 
-static bool find_twin_of_many(const json *object, struct members *sorted, const json **twin)
+/* Names are compared as cJSON decoded them: "a" and "\u0061" are one name. */
+static void find_twin(struct walk *w, const cJSON *object)
 {
-    sorted->n = 0;
-    if (!list_reserve(sorted, object->count))
-        return false;
-    for (const json *m = json_first(object); m != NULL; m = json_next(m))
-        sorted->items[sorted->n++] = m;
-    qsort(sorted->items, sorted->n, sizeof sorted->items[0], by_name_and_place);
-    for (uint32_t i = 1; i < sorted->n; i++)
-        if (strcmp(sorted->items[i - 1]->name, sorted->items[i]->name) == 0)
-            note_twin(twin, sorted->items[i]);
-    return true;
-}
+    w->sorted.n = 0;
+    for (const cJSON *m = object->child; m != NULL; m = m->next) {
+        const cJSON **slot = list_push(&w->sorted);
 
-/* Names are compared with their escapes resolved: "a" and "\u0061" are one name. The first in the text is named. */
-static int refuse_twins(const struct json_doc *doc, struct err *err)
-{
-    struct members sorted = { 0 };
-    const json *twin = NULL;
-    bool ok = true;
-
-    for (uint32_t i = 0; i < doc->values.n && ok; i++) {
-        const json *v = &doc->values.items[i];
-
-        if (v->kind != JSON_OBJECT || v->count < 2)
-            continue;
-        if (v->count <= MEMBERS_FEW)
-            find_twin_of_few(v, &twin);
-        else
-            ok = find_twin_of_many(v, &sorted, &twin);
+        if (slot == NULL) {
+            w->failed = true;
+            return;
+        }
+        *slot = m;
     }
-    list_clear(&sorted);
-    if (!ok)
-        return err_set(err, ERR_NOMEM, "%s", doc->name);
-    return twin == NULL ? 0 : json_fault(doc, twin, err, "the member `%s` stands twice", twin->name);
+    if (w->sorted.n < 2)
+        return;
+    if (w->sorted.n <= MEMBERS_FEW) {
+        find_twin_of_few(w);
+        return;
+    }
+    qsort(w->sorted.items, w->sorted.n, sizeof w->sorted.items[0], by_name_and_place);
+    for (uint32_t i = 1; i < w->sorted.n; i++) {
+        const cJSON *m = w->sorted.items[i];
+
+        if (strcmp(w->sorted.items[i - 1]->string, m->string) == 0 &&
+            (w->twin == NULL || m->valueint < w->twin->valueint))
+            w->twin = m;
+    }
 }
 
-/* The document with its name and a copy of the text behind it, in one piece. */
-static struct json_doc *doc_new(const char *name, const char *text, size_t len)
+static void label(struct walk *w, cJSON *v)
 {
+    const struct json_spot *spot = &w->spots->items[w->next++];
+
+    v->valueint = (int)spot->offset;
+    if (cJSON_IsNumber(v))
+        memcpy(&v->valuedouble, &spot->number, sizeof spot->number);
+    for (cJSON *item = v->child; item != NULL; item = item->next)
+        label(w, item);
+    if (json_is_object(v))
+        find_twin(w, v);
+}
+
+static int label_tree(struct json_doc *doc, const struct json_spots *spots, struct err *err)
+{
+    struct walk w = { .spots = spots };
+    int rc = 0;
+
+    label(&w, doc->root);
+    if (w.failed)
+        rc = err_set(err, ERR_NOMEM, "%s", doc->name);
+    else if (w.twin != NULL)
+        rc = json_fault(doc, w.twin, err, "the member `%s` stands twice", w.twin->string);
+    list_clear(&w.sorted);
+    return rc;
+}
+
+static struct json_doc *doc_new(const char *name)
+{
+    struct json_doc *doc = calloc(1, sizeof *doc);
     size_t n = strlen(name) + 1;
-    struct json_doc *doc = malloc(sizeof *doc + n + len + 1);
 
     if (doc == NULL)
         return NULL;
-    *doc = (struct json_doc){ .name = (char *)(doc + 1) };
+    doc->name = malloc(n);
+    if (doc->name == NULL) {
+        free(doc);
+        return NULL;
+    }
     memcpy(doc->name, name, n);
-    doc->strings = doc->name + n;
-    memcpy(doc->strings, text, len);
-    doc->strings[len] = '\0';
     return doc;
 }
 
-static int read_into(struct json_doc *doc, const char *text, size_t len, struct err *err)
+static int build(struct json_scan *scan, const char *name, const char *text, size_t len,
+                 struct json_doc **ret_doc, struct err *err)
 {
-    struct json_scan scan = { 0 };
-    int rc = 0;
+    struct json_doc *doc = doc_new(name);
+    int rc;
 
-    if (json_scan(&scan, text, doc->strings, len)) {
-        doc->values = scan.values;
-        doc->lines = scan.lines;
-        return refuse_twins(doc, err);
+    if (doc == NULL)
+        return err_set(err, ERR_NOMEM, "%s", name);
+    doc->lines = scan->lines;
+    scan->lines = (struct json_offsets){ 0 };
+    cJSON_InitHooks(&(cJSON_Hooks){ building_alloc, building_free });
+    building = &doc->nodes;
+    doc->root = cJSON_ParseWithLength(text, len);
+    building = NULL;
+    rc = doc->root == NULL ? err_set(err, ERR_NOMEM, "%s", name) : label_tree(doc, &scan->spots, err);
+    if (rc != 0) {
+        json_free(doc);
+        return rc;
     }
-    if (scan.what == NULL)
-        rc = err_set(err, ERR_NOMEM, "%s", doc->name);
-    else
-        rc = fault_at(doc->name, &scan.lines, scan.what_offset, scan.what, &scan.pointer, err);
-    json_scan_clear(&scan);
-    return rc;
+    *ret_doc = doc;
+    return 0;
 }
 
 int json_parse(const char *name, const char *text, size_t len, struct json_doc **ret_doc, struct err *err)
 {
-    struct json_doc *doc;
+    struct json_scan scan = { 0 };
     int rc;
 
     if (len > JSON_TEXT_MAX)
         return err_set(err, ERR_INVALID, "%s: larger than %u bytes", name, JSON_TEXT_MAX);
-    doc = doc_new(name, text, len);
-    if (doc == NULL)
-        return err_set(err, ERR_NOMEM, "%s", name);
-    rc = read_into(doc, text, len, err);
-    if (rc == 0)
-        *ret_doc = doc;
+    if (json_scan(&scan, text, len))
+        rc = build(&scan, name, text, len, ret_doc, err);
+    else if (scan.what == NULL)
+        rc = err_set(err, ERR_NOMEM, "%s", name);
     else
-        json_free(doc);
+        rc = fault_at(name, &scan.lines, scan.what_offset, scan.what, &scan.pointer, err);
+    json_scan_clear(&scan);
     return rc;
 }
 
@@ -213,89 +264,99 @@ void json_free(struct json_doc *doc)
 {
     if (doc == NULL)
         return;
-    list_clear(&doc->values);
+    arena_clear(&doc->nodes);
     list_clear(&doc->lines);
+    free(doc->name);
     free(doc);
 }
 
 const json *json_root(const struct json_doc *doc)
 {
-    return doc->values.items;
+    return doc->root;
 }
 
 bool json_is_object(const json *v)
 {
-    return v != NULL && v->kind == JSON_OBJECT;
+    return cJSON_IsObject(v);
 }
 
 bool json_is_array(const json *v)
 {
-    return v != NULL && v->kind == JSON_ARRAY;
+    return cJSON_IsArray(v);
 }
 
 bool json_is_string(const json *v)
 {
-    return v != NULL && v->kind == JSON_STRING;
+    return cJSON_IsString(v);
 }
 
 bool json_is_int(const json *v)
 {
-    return v != NULL && v->kind == JSON_INT;
+    return cJSON_IsNumber(v); /* the scan let no other number through */
 }
 
 bool json_is_bool(const json *v)
 {
-    return v != NULL && (v->kind == JSON_TRUE || v->kind == JSON_FALSE);
+    return cJSON_IsBool(v);
 }
 
 bool json_is_null(const json *v)
 {
-    return v != NULL && v->kind == JSON_NULL;
+    return cJSON_IsNull(v);
 }
 
 const json *json_get(const json *object, const char *key)
 {
     if (!json_is_object(object))
         return NULL;
-    for (const json *m = json_first(object); m != NULL; m = json_next(m))
-        if (m->name[0] == key[0] && strcmp(m->name, key) == 0)
+    for (const json *m = object->child; m != NULL; m = m->next)
+        if (m->string[0] == key[0] && strcmp(m->string, key) == 0)
             return m;
     return NULL;
 }
 
 const json *json_first(const json *array_or_object)
 {
-    return json_count(array_or_object) == 0 ? NULL : array_or_object + 1;
+    return array_or_object == NULL ? NULL : array_or_object->child;
 }
 
 const json *json_next(const json *item)
 {
-    return item->last ? NULL : item + item->span;
+    return item->next;
 }
 
 const char *json_key(const json *member)
 {
-    return member->name;
+    return member->string;
 }
 
 uint32_t json_count(const json *array_or_object)
 {
-    return json_is_object(array_or_object) || json_is_array(array_or_object) ? array_or_object->count : 0;
+    uint32_t n = 0;
+
+    for (const json *item = json_first(array_or_object); item != NULL; item = item->next)
+        n++;
+    return n;
 }
 
 const char *json_str(const json *v, const char *otherwise)
 {
-    return json_is_string(v) ? v->text : otherwise;
+    return json_is_string(v) ? v->valuestring : otherwise;
 }
 
 int64_t json_int(const json *v, int64_t otherwise)
 {
-    return json_is_int(v) ? v->number : otherwise;
+    int64_t number;
+
+    if (!json_is_int(v))
+        return otherwise;
+    memcpy(&number, &v->valuedouble, sizeof number);
+    return number;
 }
 
 bool json_bool(const json *v, bool otherwise)
 {
-    return json_is_bool(v) ? v->kind == JSON_TRUE : otherwise;
+    return json_is_bool(v) ? cJSON_IsTrue(v) : otherwise;
 }
 
 const char *json_get_str(const json *object, const char *key, const char *otherwise)

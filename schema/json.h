@@ -1,8 +1,8 @@
-/* Strict JSON. Reading: one pass (json_scan.h) that names each fault (UTF-8,
- * duplicate keys, depth, integers that fit int64) as file:line:column and JSON
- * pointer, and keeps the offset of every value for faults found later.
- * Writing: a streaming writer whose bytes depend on the calls alone, so that
- * what it writes can be hashed. */
+/* Strict JSON. Reading: the text is scanned first (UTF-8, duplicate keys,
+ * depth, integers that fit int64, the offset of every value), so that each
+ * fault is named as file:line:column and JSON pointer; then cJSON builds the
+ * tree. Writing: a streaming writer whose bytes depend on the calls alone,
+ * so that what it writes can be hashed. cJSON.h is not needed by callers. */
 #ifndef PATCHWAVE_JSON_H
 #define PATCHWAVE_JSON_H
 
@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct json_value json; /* one value of a document; owned by the document */
+typedef struct cJSON json; /* one value of a document; owned by the document */
 struct json_doc;
 
 #define JSON_DEPTH_MAX 32

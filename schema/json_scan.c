@@ -9,15 +9,13 @@
 struct frame {
     bool object;
     uint32_t index;
-    const char *key; /* as spelt; NULL: none at hand */
+    const char *key;
     size_t key_len;
 };
 
-/* `at` and `end` run through the copy, which ends in a NUL: a test of one byte needs no test of the end. */
 struct cursor {
     struct json_scan *out;
-    const char *text; /* untouched */
-    char *copy, *at, *end;
+    const char *text, *at, *end;
     struct frame frames[JSON_DEPTH_MAX];
     uint32_t depth;
 };
@@ -25,7 +23,7 @@ struct cursor {
 static bool fault(struct cursor *c, const char *at, const char *what)
 {
     c->out->what = what;
-    c->out->what_offset = (uint32_t)(at - c->copy);
+    c->out->what_offset = (uint32_t)(at - c->text);
     return false;
 }
 
@@ -34,17 +32,27 @@ static bool out_of_memory(struct cursor *c)
     return fault(c, c->at, NULL);
 }
 
+static bool at_char(const struct cursor *c, char want)
+{
+    return c->at < c->end && *c->at == want;
+}
+
 static bool take(struct cursor *c, char want)
 {
-    if (*c->at != want)
+    if (!at_char(c, want))
         return false;
     c->at++;
     return true;
 }
 
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+}
+
 static bool skip_space(struct cursor *c)
 {
-    for (; *c->at == ' ' || *c->at == '\n' || *c->at == '\r' || *c->at == '\t'; c->at++) {
+    for (; c->at < c->end && is_space(*c->at); c->at++) {
         uint32_t *line;
 
         if (*c->at != '\n')
@@ -52,7 +60,7 @@ static bool skip_space(struct cursor *c)
         line = list_push(&c->out->lines);
         if (line == NULL)
             return out_of_memory(c);
-        *line = (uint32_t)(c->at - c->copy);
+        *line = (uint32_t)(c->at - c->text);
     }
     return true;
 }
@@ -71,10 +79,12 @@ static int hex_digit(char c)
 }
 
 /* The four digits behind \u; -1 when they are not. */
-static int32_t hex4(const char *at)
+static int32_t hex4(const char *at, const char *end)
 {
     int32_t v = 0;
 
+    if (end - at < 4)
+        return -1;
     for (int i = 0; i < 4; i++) {
         int d = hex_digit(at[i]);
 
@@ -85,113 +95,69 @@ static int32_t hex4(const char *at)
     return v;
 }
 
-/* A character above U+007F as UTF-8, or one byte. */
-static char *put_char(char *out, uint32_t v)
+/* at is on the backslash of \u */
+static bool scan_unicode_escape(struct cursor *c)
 {
-    if (v < 0x80) {
-        *out++ = (char)v;
-        return out;
-    }
-    if (v < 0x800) {
-        *out++ = (char)(0xc0 | v >> 6);
-    } else if (v < 0x10000) {
-        *out++ = (char)(0xe0 | v >> 12);
-        *out++ = (char)(0x80 | (v >> 6 & 0x3f));
-    } else {
-        *out++ = (char)(0xf0 | v >> 18);
-        *out++ = (char)(0x80 | (v >> 12 & 0x3f));
-        *out++ = (char)(0x80 | (v >> 6 & 0x3f));
-    }
-    *out++ = (char)(0x80 | (v & 0x3f));
-    return out;
-}
-
-/* at is on the backslash of \u; what it says goes to *out, which is not behind `at`. */
-static bool scan_unicode_escape(struct cursor *c, char **out)
-{
-    int32_t v = hex4(c->at + 2), low = -1;
+    int32_t v = hex4(c->at + 2, c->end), low = -1;
 
     if (v < 0)
         return fault(c, c->at, "\\u must be followed by four hex digits");
     if (v == 0)
         return fault(c, c->at, "the character \\u0000 is not allowed");
-    if (v >= 0xd800 && v <= 0xdbff && c->at[6] == '\\' && c->at[7] == 'u')
-        low = hex4(c->at + 8);
+    if (v >= 0xd800 && v <= 0xdbff && c->end - c->at >= 12 && c->at[6] == '\\' && c->at[7] == 'u')
+        low = hex4(c->at + 8, c->end);
     if (v >= 0xd800 && v <= 0xdfff && (v > 0xdbff || low < 0xdc00 || low > 0xdfff))
         return fault(c, c->at, "half of a surrogate pair");
     c->at += low >= 0 ? 12 : 6;
-    *out = put_char(*out, low < 0 ? (uint32_t)v
-                                  : 0x10000 + (((uint32_t)v - 0xd800) << 10) + (uint32_t)low - 0xdc00);
     return true;
 }
 
-static bool scan_escape(struct cursor *c, char **out)
+static bool scan_escape(struct cursor *c)
 {
-    static const char letters[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
-    const char *letter;
-
-    if (c->at + 1 == c->end)
+    if (c->end - c->at < 2)
         return fault(c, c->end, "the text ends too early");
     if (c->at[1] == 'u')
-        return scan_unicode_escape(c, out);
-    letter = strchr(letters, c->at[1]);
-    if (letter == NULL || *letter == '\0')
+        return scan_unicode_escape(c);
+    if (c->at[1] == '\0' || strchr("\"\\/bfnrt", c->at[1]) == NULL)
         return fault(c, c->at, "unknown escape in a string");
-    *(*out)++ = meant[letter - letters];
     c->at += 2;
     return true;
 }
 
-/* Bytes of a string that stand for themselves; most text is nothing else. */
-static bool is_plain(char c)
+/* at is on the opening quote; goes behind the closing one */
+static bool scan_string(struct cursor *c)
 {
-    return (unsigned char)c >= 0x20 && (unsigned char)c < 0x80 && c != '"' && c != '\\';
-}
+    c->at++;
+    for (;;) {
+        while (c->at < c->end && (unsigned char)*c->at >= 0x20 && (unsigned char)*c->at < 0x80 &&
+               *c->at != '"' && *c->at != '\\')
+            c->at++; /* most text is nothing else */
+        if (at_char(c, '"'))
+            break;
+        uint32_t ignored;
+        size_t n;
 
-/* at is on a byte of a string that is not plain and not its end */
-static bool scan_odd(struct cursor *c, char **out)
-{
-    uint32_t ignored;
-    size_t n;
-
-    if (c->at == c->end)
-        return fault(c, c->at, "the text ends inside a string");
-    if ((unsigned char)*c->at < 0x20)
-        return fault(c, c->at, "control character in a string (write it as an escape)");
-    if (*c->at == '\\')
-        return scan_escape(c, out);
-    n = utf8_read(c->at, (size_t)(c->end - c->at), &ignored);
-    if (n == 0)
-        return fault(c, c->at, "not valid UTF-8");
-    memmove(*out, c->at, n);
-    *out += n;
-    c->at += n;
-    return true;
-}
-
-/* at is on the opening quote; goes behind the closing one. What stands between is resolved in its place: it never
- * grows. */
-static bool scan_string(struct cursor *c, const char **ret_text)
-{
-    char *out = ++c->at;
-
-    *ret_text = out;
-    while (is_plain(*c->at))
-        c->at++;
-    for (out = c->at; *c->at != '"';) {
-        if (is_plain(*c->at))
-            *out++ = *c->at++;
-        else if (!scan_odd(c, &out))
-            return false;
+        if (c->at == c->end)
+            return fault(c, c->at, "the text ends inside a string");
+        if ((unsigned char)*c->at < 0x20)
+            return fault(c, c->at, "control character in a string (write it as an escape)");
+        if (*c->at == '\\') {
+            if (!scan_escape(c))
+                return false;
+            continue;
+        }
+        n = utf8_read(c->at, (size_t)(c->end - c->at), &ignored);
+        if (n == 0)
+            return fault(c, c->at, "not valid UTF-8");
+        c->at += n;
     }
-    *out = '\0';
     c->at++;
     return true;
 }
 
 static bool is_digit(const struct cursor *c)
 {
-    return *c->at >= '0' && *c->at <= '9';
+    return c->at < c->end && *c->at >= '0' && *c->at <= '9';
 }
 
 /* The number is summed up below zero, where there is one more of them. */
@@ -213,7 +179,7 @@ static bool scan_number(struct cursor *c, int64_t *ret_number)
     }
     if (*first == '0' && c->at - first > 1)
         return fault(c, start, "a number must not begin with 0");
-    if (*c->at == '.' || *c->at == 'e' || *c->at == 'E')
+    if (at_char(c, '.') || at_char(c, 'e') || at_char(c, 'E'))
         return fault(c, start, "the number has a fraction or an exponent: only integers are allowed");
     if (!negative && v == INT64_MIN)
         return fault(c, start, "the number does not fit 64 bits");
@@ -221,34 +187,34 @@ static bool scan_number(struct cursor *c, int64_t *ret_number)
     return true;
 }
 
-static bool scan_word(struct cursor *c, uint8_t *ret_kind)
+static bool scan_word(struct cursor *c)
 {
-    static const char *const words[] = { [JSON_NULL] = "null", [JSON_FALSE] = "false", [JSON_TRUE] = "true" };
+    static const char *const words[] = { "true", "false", "null" };
 
     for (unsigned i = 0; i < sizeof words / sizeof words[0]; i++) {
         size_t n = strlen(words[i]);
 
-        if (*c->at == words[i][0] && strncmp(c->at, words[i], n) == 0) {
+        if ((size_t)(c->end - c->at) >= n && memcmp(c->at, words[i], n) == 0) {
             c->at += n;
-            *ret_kind = (uint8_t)i;
             return true;
         }
     }
     return expected(c, "expected a value");
 }
 
-static bool scan_value(struct cursor *c, const char *name);
+static bool scan_value(struct cursor *c);
 
-static bool scan_key(struct cursor *c, struct frame *f, const char **ret_name)
+static bool scan_key(struct cursor *c, struct frame *f)
 {
     const char *start = c->at + 1;
 
-    if (*c->at != '"')
+    if (!at_char(c, '"'))
         return expected(c, "expected a member's name in double quotes");
-    f->key = NULL; /* a fault inside the name is a fault of the object */
-    if (!scan_string(c, ret_name))
+    f->key_len = 0; /* a fault inside the name is a fault of the object */
+    f->key = NULL;
+    if (!scan_string(c))
         return false;
-    f->key = c->text + (start - c->copy);
+    f->key = start;
     f->key_len = (size_t)(c->at - 1 - start);
     if (!skip_space(c))
         return false;
@@ -257,11 +223,9 @@ static bool scan_key(struct cursor *c, struct frame *f, const char **ret_name)
 
 /* The items of an object or array up to its end. Recursion ends at the depth
  * bound. */
-static bool scan_items(struct cursor *c, bool object, uint32_t here)
+static bool scan_items(struct cursor *c, bool object)
 {
     char close = object ? '}' : ']';
-    struct json_values *v = &c->out->values;
-    uint32_t last = here;
     struct frame *f;
 
     if (c->depth == JSON_DEPTH_MAX)
@@ -271,54 +235,43 @@ static bool scan_items(struct cursor *c, bool object, uint32_t here)
     c->at++;
     if (!skip_space(c))
         return false;
-    if (*c->at != close) {
+    if (!at_char(c, close)) {
         for (;; f->index++) {
-            const char *name = NULL;
-
-            if (!skip_space(c) || (object && !scan_key(c, f, &name)))
-                return false;
-            last = v->n;
-            if (!scan_value(c, name) || !skip_space(c))
+            if (!skip_space(c) || (object && !scan_key(c, f)) || !scan_value(c) || !skip_space(c))
                 return false;
             if (!take(c, ','))
                 break;
             f->key = NULL;
         }
-        v->items[here].count = f->index + 1;
-        v->items[last].last = true;
     }
     if (!take(c, close))
         return expected(c, object ? "expected `,` or `}`" : "expected `,` or `]`");
     c->depth--;
-    v->items[here].span = v->n - here;
     return true;
 }
 
-static bool scan_value(struct cursor *c, const char *name)
+static bool scan_value(struct cursor *c)
 {
-    struct json_value *v;
-    uint32_t here = c->out->values.n;
+    struct json_spot *spot;
+    uint32_t here = c->out->spots.n;
+    int64_t number = 0;
 
     if (c->at == c->end)
         return expected(c, "");
-    v = list_push(&c->out->values);
-    if (v == NULL)
+    spot = list_push(&c->out->spots);
+    if (spot == NULL)
         return out_of_memory(c);
-    v->name = name;
-    v->offset = (uint32_t)(c->at - c->copy);
-    v->span = 1;
-    if (*c->at == '{' || *c->at == '[') {
-        v->kind = *c->at == '{' ? JSON_OBJECT : JSON_ARRAY;
-        return scan_items(c, *c->at == '{', here);
-    }
-    if (*c->at == '"') {
-        v->kind = JSON_STRING;
-        return scan_string(c, &v->text);
-    }
+    spot->offset = (uint32_t)(c->at - c->text);
+    if (*c->at == '{' || *c->at == '[')
+        return scan_items(c, *c->at == '{');
+    if (*c->at == '"')
+        return scan_string(c);
     if (*c->at != '-' && !is_digit(c))
-        return scan_word(c, &v->kind);
-    v->kind = JSON_INT;
-    return scan_number(c, &v->number);
+        return scan_word(c);
+    if (!scan_number(c, &number))
+        return false;
+    c->out->spots.items[here].number = number;
+    return true;
 }
 
 void json_pointer_add(struct buf *pointer, const char *name, size_t len)
@@ -348,20 +301,19 @@ static void note_pointer(const struct cursor *c, struct buf *pointer)
 
 static bool scan_document(struct cursor *c)
 {
-    if (strncmp(c->at, "\xef\xbb\xbf", 3) == 0)
+    if (c->end - c->at >= 3 && memcmp(c->at, "\xef\xbb\xbf", 3) == 0)
         return fault(c, c->at, "the text begins with a byte order mark: save it as UTF-8 without one");
-    if (!skip_space(c) || !scan_value(c, NULL) || !skip_space(c))
+    if (!skip_space(c) || !scan_value(c) || !skip_space(c))
         return false;
-    c->out->values.items[0].last = true;
     return c->at == c->end || fault(c, c->at, "there is more text behind the value");
 }
 
-bool json_scan(struct json_scan *s, const char *text, char *copy, size_t len)
+bool json_scan(struct json_scan *s, const char *text, size_t len)
 {
-    struct cursor c = { .out = s, .text = text, .copy = copy, .at = copy, .end = copy + len };
+    struct cursor c = { .out = s, .text = text, .at = text, .end = text + len };
 
     /* most values take a dozen bytes: the list seldom grows after this */
-    if (!list_reserve(&s->values, (uint32_t)(len / 12) + 8))
+    if (!list_reserve(&s->spots, (uint32_t)(len / 12) + 8))
         return out_of_memory(&c);
     if (scan_document(&c))
         return true;
@@ -371,7 +323,7 @@ bool json_scan(struct json_scan *s, const char *text, char *copy, size_t len)
 
 void json_scan_clear(struct json_scan *s)
 {
-    list_clear(&s->values);
+    list_clear(&s->spots);
     list_clear(&s->lines);
     buf_clear(&s->pointer);
 }

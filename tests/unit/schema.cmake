@@ -1,8 +1,6 @@
 foreach(name arena buf codec err ids json json_scan json_want json_write list prng sha256 sm times utf8)
     pw_test(test_${name} unit test_${name}.c LIBS schema)
 endforeach()
-pw_need(cjson)
-pw_test(test_json_witness unit test_json_witness.c LIBS schema pw::cjson)
 # The same vectors through the C code that processors without such instructions run.
 pw_test(test_sha256_portable unit test_sha256.c ../../schema/sha256.c)
 target_compile_definitions(test_sha256_portable PRIVATE PW_SHA256_PORTABLE)

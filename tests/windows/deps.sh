@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 out=$PWD/build/windows-deps
 work=$PWD/build/windows-deps-work
-if [ -e "$out/lib/libuv_a.a" ] && [ -e "$out/lib/libsqlite3.a" ]; then
+if [ -e "$out/lib/libuv_a.a" ] && [ -e "$out/lib/libcjson.a" ] && [ -e "$out/lib/libsqlite3.a" ]; then
     exit 0
 fi
 mkdir -p "$out/include" "$out/lib" "$work/apt/sources" "$work/apt/lists/partial" "$work/src"
@@ -20,7 +20,7 @@ apt=(apt-get -q -o "Dir::Etc::sourcelist=/dev/null" -o "Dir::Etc::sourceparts=$w
     -o APT::Sandbox::User=root)
 if ! ls "$work"/src/*.dsc > /dev/null 2>&1; then
     "${apt[@]}" update > "$work/apt.log" 2>&1
-    (cd "$work/src" && "${apt[@]}" source --download-only libuv1 sqlite3 >> "$work/apt.log" 2>&1)
+    (cd "$work/src" && "${apt[@]}" source --download-only libuv1 cjson sqlite3 >> "$work/apt.log" 2>&1)
 fi
 for dsc in "$work"/src/*.dsc; do
     name=$(basename "$dsc" | cut -d_ -f1)
@@ -33,6 +33,12 @@ cmake -S "$work/libuv1" -B "$work/uv" -G Ninja "$toolchain" -DCMAKE_BUILD_TYPE=R
 nice ninja -C "$work/uv" uv_a >> "$work/uv.log" 2>&1
 cp "$work/uv/libuv_a.a" "$out/lib/"
 cp -r "$work/libuv1/include/." "$out/include/"
+
+x86_64-w64-mingw32-gcc -O2 -c "$work/cjson/cJSON.c" -o "$work/cJSON.o"
+x86_64-w64-mingw32-ar rcs "$out/lib/libcjson.a" "$work/cJSON.o"
+mkdir -p "$out/include/cjson"
+cp "$work/cjson/cJSON.h" "$out/include/cjson/"
+cp "$work/cjson/cJSON.h" "$out/include/"
 
 if [ ! -e "$work/sqlite3/sqlite3.c" ]; then
     (cd "$work/sqlite3" && ./configure --disable-tcl && make sqlite3.c sqlite3.h) > "$work/sqlite.log" 2>&1
