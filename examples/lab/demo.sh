@@ -105,7 +105,7 @@ cat >"$out/rollout.json" <<T
     { "name": "cluster", "type": "cluster_health", "scope": "cluster", "when": "both", "on_fail": "rollback", $watch },
     { "name": "heartbeat", "type": "vm_heartbeat", "scope": "node", "when": "after", "on_fail": "rollback", $watch }
   ],
-  "policy": { "planner_may_approve": true, "deviations_max": 500, "moves_per_vm": 4, "rollback_moves_per_vm": 8, "unreachable": "60m", "fresh": "10m", "rehearse": $([[ -n $removable ]] && echo true || echo false) }
+  "policy": { "planner_may_approve": true, "deviations_max": 120, "moves_per_vm": 4, "rollback_moves_per_vm": 8, "unreachable": "60m", "fresh": "10m", "rehearse": $([[ -n $removable ]] && echo true || echo false) }
 }
 T
 "$patchwave" plan "$out/rollout.json" --out "$out/plan.json" >"$out/plan.txt" || (($? == 10)) || { cat "$out/plan.txt"; exit 3; }

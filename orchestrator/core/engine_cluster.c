@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define CLUSTER_AGAIN_MS (30 * SECOND_MS)
+#define FAILBACK_MS (15 * MINUTE_MS) /* after the node is back */
 #define CLUSTER_HELD_MS (60 * SECOND_MS)
 #define CLEAN_APART_MS (30 * SECOND_MS) /* O21 */
 
@@ -64,6 +65,17 @@ void cluster_timeout(struct engine *e, struct engine_cluster *c)
     cluster_dirty(e, c);
 }
 
+/* O24: a group with automatic failback follows its node home; that is no stranger's hand. */
+static bool failed_back(const struct engine *e, uint32_t vm, uint32_t node)
+{
+    const struct engine_node *n = node == IX_NONE ? NULL : &e->nodes[node];
+
+    if (n == NULL || !e->fleet.vms.items[vm].vm.auto_failback)
+        return false;
+    return n->phase == NODE_RESUMING || n->phase == NODE_SETTLING ||
+           (n->out_until != 0 && e->now - n->out_until <= FAILBACK_MS);
+}
+
 /* fleet_observe tells what others did. */
 static void on_changed(void *arg, enum fleet_change what, uint32_t vm, uint32_t node)
 {
@@ -71,7 +83,10 @@ static void on_changed(void *arg, enum fleet_change what, uint32_t vm, uint32_t 
     uint32_t cluster = node == IX_NONE ? e->fleet.vms.items[vm].vm.cluster : e->inv->nodes[node].cluster;
     struct engine_cluster *c = &e->clusters[cluster];
 
-    if (what == CHANGE_FOREIGN_MOVE && c->out > 0) {
+    if (what == CHANGE_FOREIGN_MOVE && failed_back(e, vm, node)) {
+        engine_note(e, NOTE_DECISION, "O24", node,
+                    SAY(e, "VM %s came back by its automatic failback", e->fleet.vms.items[vm].vm.id));
+    } else if (what == CHANGE_FOREIGN_MOVE && c->out > 0) {
         c->held_until = e->now + CLUSTER_HELD_MS; /* O26 */
         engine_note(e, NOTE_WARNING, "O26", node,
                     "a VM was moved by somebody else while a node is out: the cluster is held");

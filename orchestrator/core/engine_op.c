@@ -119,10 +119,10 @@ void op_send(struct engine *e, struct op *op)
     struct command *c = engine_command(e, CMD_OP_START);
 
     c->node = op->node;
-    c->op = op->id.text;
+    c->op = engine_keep(e, op->id.text); /* the op may end, and its slot be used anew, in this very step */
     c->action = action_rows[op->action].name;
-    c->args = buf_text(&op->args);
-    c->precondition = op->precondition.len == 0 ? NULL : buf_text(&op->precondition);
+    c->args = engine_keep(e, buf_text(&op->args));
+    c->precondition = op->precondition.len == 0 ? NULL : engine_keep(e, buf_text(&op->precondition));
     c->receiver = op->receiver;
     c->memory_mib = op->memory_mib;
     c->limit_ms = op->limit_ms;
@@ -140,7 +140,7 @@ static void op_command(struct engine *e, const struct op *op, enum command_type 
     struct command *c = engine_command(e, type);
 
     c->node = op->node;
-    c->op = op->id.text;
+    c->op = engine_keep(e, op->id.text);
 }
 
 static void op_ack(struct engine *e, uint32_t node, const char *id)

@@ -1,6 +1,8 @@
 /* The world is not as it was thought to be: what is left on a node, what others do, what does not come back. */
 #include "tests/scenarios/scenario.h"
 
+#include "orchestrator/core/backend_plan_world.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -401,9 +403,62 @@ static void test_still_running(void **state)
     expect(s, RUN_FINISHED, NODE_DONE, "");
 }
 
+static bool failback;
+
+/* While the second node goes out, a VM of a third one appears on the first, which has just come back. */
+static void somebody_moves_a_vm(struct scenario *s, struct plan_answer *a)
+{
+    uint32_t first = s->plan->nodes[s->plan->waves[0].nodes[0]].node;
+    bool moved = false;
+
+    if (a->cause != CMD_OP_START || strcmp(a->action, "pause") != 0 || a->node == first ||
+        engine_node(s->engine, first).end != NODE_DONE ||
+        backend_plan_effects(s->world, a->node, "pause") > 0)
+        return;
+    for (uint32_t i = 0; i < s->plan->inv->n_vms; i++) {
+        uint32_t at = s->world->fleet.vms.items[i].at;
+
+        s->world->fleet.vms.items[i].vm.auto_failback = failback;
+        if (moved || at == first || at == a->node)
+            continue;
+        moved = true;
+        fleet_arrive(&s->world->fleet, i, first);
+    }
+    s->meddle = NULL;
+}
+
+/* O26 holds a cluster for a stranger's move; a group's own failback (O24) is none. */
+static void test_a_failback_is_no_stranger(void **state)
+{
+    (void)state;
+    for (int k = 0; k < 2; k++) {
+        const struct fleet_words four = { .seed = 5,
+                                          .clusters = 1,
+                                          .nodes = 4,
+                                          .vms = 2,
+                                          .node_mib = 65536,
+                                          .vm_mib_min = 2048,
+                                          .vm_mib_max = 4096 };
+        struct scenario *s = scenario_new(&four, "[\"100%\"]", ",\"policy\":{\"moves_per_vm\":9}");
+
+        failback = k == 1;
+        s->meddle = somebody_moves_a_vm;
+        scenario_start(s);
+        scenario_run(s);
+        assert_null(s->meddle);
+        check_run(s, RUN_FINISHED);
+        assert_int_equal(strstr(buf_text(&s->notes), "O26") == NULL, failback);
+        assert_int_equal(strstr(buf_text(&s->notes), "O24 VM") != NULL, failback);
+        scenario_truth(s);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_failback_is_no_stranger),
         cmocka_unit_test(test_not_empty),
         cmocka_unit_test(test_does_not_tell_whether_empty),
         cmocka_unit_test(test_staging_fails),
