@@ -495,7 +495,7 @@ static void op_foreign_vm(struct engine *e, struct engine_node *n, const struct 
 
 /* A record of no open op: an old one is acknowledged again; one that this log does not know makes the node unknown
  * until a person has looked (a stale copy took over, or another run left something open). */
-static void op_stray(struct engine *e, struct engine_node *n, const struct op_record *rec)
+static void op_stray(struct engine *e, struct engine_node *n, const struct op_record *rec, bool claim)
 {
     struct op_id_parts parts;
     bool was = node_is_unknown(n);
@@ -510,13 +510,14 @@ static void op_stray(struct engine *e, struct engine_node *n, const struct op_re
     if (rec->state == OP_NONE)
         return;
     if (strcmp(parts.step, action_rows[ACT_CLUSTER_SETTING].name) == 0) {
-        setting_foreign_op(e, n, rec);
-        if (rec->state == OP_DONE)
+        if (claim)
+            setting_foreign_op(e, n, rec);
+        if (claim && rec->state == OP_DONE)
             op_ack(e, n->ix, rec->op);
         return;
     }
     op_foreign_vm(e, n, rec, &parts);
-    if (n->foreign_settled && rec->state == OP_DONE)
+    if (claim && n->foreign_settled && rec->state == OP_DONE) /* a mere answer changes nothing (I21) */
         op_ack(e, n->ix, rec->op);
     if (n->foreign_op || n->foreign_settled)
         return;
@@ -535,7 +536,7 @@ void op_on_record(struct engine *e, uint32_t node, const struct op_record *rec)
     struct op *op = op_find(e, node, rec->op);
 
     if (op == NULL)
-        op_stray(e, &e->nodes[node], rec);
+        op_stray(e, &e->nodes[node], rec, false);
     else
         op_take(e, op, rec);
 }
@@ -556,8 +557,22 @@ void op_reclaimed(struct engine *e, struct engine_node *n, const struct op_recor
     for (uint32_t i = 0; i < e->ops.n && count < 64; i++)
         if (e->ops.items[i]->node == n->ix && !listed(e->ops.items[i], recs, n_recs))
             mine[count++] = e->ops.items[i];
-    for (uint32_t i = 0; i < n_recs; i++)
-        op_on_record(e, n->ix, &recs[i]);
+    for (uint32_t i = 0; i < n_recs; i++) {
+        struct op *op = op_find(e, n->ix, recs[i].op);
+
+        if (op == NULL)
+            op_stray(e, n, &recs[i], true); /* before anything goes on by the others */
+        else
+            op->listed = true;
+    }
+    for (uint32_t i = 0; i < n_recs; i++) {
+        struct op *op = op_find(e, n->ix, recs[i].op);
+
+        if (op == NULL || !op->listed)
+            continue; /* told already; or begun just now, and this is no answer to it (I21) */
+        op->listed = false;
+        op_take(e, op, &recs[i]);
+    }
     for (uint32_t i = 0; i < count; i++)
         if (mine[i]->node == n->ix && op_find(e, n->ix, mine[i]->id.text) == mine[i])
             op_probe(e, mine[i]); /* never sent anew blindly */
