@@ -110,6 +110,20 @@ char *arena_printf(struct arena *a, const char *fmt, ...)
     return p;
 }
 
+void arena_reset(struct arena *a)
+{
+    struct arena_block *head = a->head;
+    struct arena rest = { .head = head == NULL ? NULL : head->next };
+
+    arena_clear(&rest);
+    a->bytes = 0;
+    if (head == NULL)
+        return;
+    head->next = NULL;
+    memset(head->data, 0, head->used); /* what is handed out is zero */
+    head->used = 0;
+}
+
 void arena_clear(struct arena *a)
 {
     struct arena_block *b = a->head;

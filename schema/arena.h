@@ -26,6 +26,8 @@ char *arena_strn(struct arena *a, const char *s, size_t n);
 char *arena_printf(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Ends everything handed out; the arena can be used again. */
 void arena_clear(struct arena *a);
+/* The same, but one block is kept: for an arena that is filled again and again. */
+void arena_reset(struct arena *a);
 
 #define ARENA_NEW(a, type) ((type *)arena_alloc((a), sizeof(type)))
 #define ARENA_ARRAY(a, type, n) ((type *)arena_array((a), (n), sizeof(type)))

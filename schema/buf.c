@@ -6,15 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool buf_room(struct buf *b, size_t more)
+bool buf_grow(struct buf *b, size_t more)
 {
-    size_t cap = b->cap == 0 ? 64 : b->cap;
+    size_t cap = b->cap == 0 ? 256 : b->cap;
     char *data;
 
     if (b->failed)
         return false;
-    if (b->data != NULL && more < b->cap - b->len)
-        return true;
     if (more > SIZE_MAX / 2 - b->len - 1) {
         b->failed = true;
         return false;
@@ -46,15 +44,62 @@ void buf_str(struct buf *b, const char *s)
     buf_add(b, s, strlen(s));
 }
 
-void buf_char(struct buf *b, char c)
+/* Whether all that `fmt` asks for is %s, %u, %d, %llu, %lld and %%: nearly everything does, and is written here without
+ * the machinery of printf. */
+static bool is_plain_format(const char *fmt)
 {
-    if (!buf_room(b, 1))
-        return;
-    b->data[b->len++] = c;
-    b->data[b->len] = '\0';
+    while ((fmt = strchr(fmt, '%')) != NULL) {
+        fmt++;
+        if (fmt[0] == 'l' && fmt[1] == 'l' && (fmt[2] == 'u' || fmt[2] == 'd'))
+            fmt += 3;
+        else if (*fmt == 's' || *fmt == 'u' || *fmt == 'd' || *fmt == '%')
+            fmt++;
+        else
+            return false;
+    }
+    return true;
 }
 
-void buf_vprintf(struct buf *b, const char *fmt, va_list args)
+void buf_uint(struct buf *b, unsigned long long value)
+{
+    char text[20], *at = text + sizeof text;
+
+    do {
+        *--at = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    buf_add(b, at, (size_t)(text + sizeof text - at));
+}
+
+void buf_int(struct buf *b, long long value)
+{
+    if (value < 0)
+        buf_char(b, '-');
+    buf_uint(b, value < 0 ? 0 - (unsigned long long)value : (unsigned long long)value);
+}
+
+static void vprintf_plain(struct buf *b, const char *fmt, va_list args)
+{
+    for (const char *at; (at = strchr(fmt, '%')) != NULL; fmt = at + 1) {
+        buf_add(b, fmt, (size_t)(at - fmt));
+        at++;
+        if (*at == 's')
+            buf_str(b, va_arg(args, const char *));
+        else if (*at == 'u')
+            buf_uint(b, va_arg(args, unsigned));
+        else if (*at == 'd')
+            buf_int(b, va_arg(args, int));
+        else if (*at == '%')
+            buf_char(b, '%');
+        else if (*(at += 2) == 'u')
+            buf_uint(b, va_arg(args, unsigned long long));
+        else
+            buf_int(b, va_arg(args, long long));
+    }
+    buf_str(b, fmt);
+}
+
+static void vprintf_any(struct buf *b, const char *fmt, va_list args)
 {
     va_list again;
     int n;
@@ -73,6 +118,14 @@ void buf_vprintf(struct buf *b, const char *fmt, va_list args)
         b->data[b->len] = '\0'; /* what the first try left behind */
     }
     va_end(again);
+}
+
+void buf_vprintf(struct buf *b, const char *fmt, va_list args)
+{
+    if (is_plain_format(fmt))
+        vprintf_plain(b, fmt, args);
+    else
+        vprintf_any(b, fmt, args);
 }
 
 void buf_printf(struct buf *b, const char *fmt, ...)

@@ -19,11 +19,23 @@ struct buf {
 
 void buf_add(struct buf *b, const void *data, size_t len);
 void buf_str(struct buf *b, const char *s);
-void buf_char(struct buf *b, char c);
+void buf_uint(struct buf *b, unsigned long long value);
+void buf_int(struct buf *b, long long value);
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_vprintf(struct buf *b, const char *fmt, va_list args) __attribute__((format(printf, 2, 0)));
+bool buf_grow(struct buf *b, size_t more);
 /* Room for `more` bytes and the NUL, for who writes at data + len himself; false when the buffer failed. */
-bool buf_room(struct buf *b, size_t more);
+static inline bool buf_room(struct buf *b, size_t more)
+{
+    return more < b->cap - b->len ? !b->failed : buf_grow(b, more);
+}
+static inline void buf_char(struct buf *b, char c)
+{
+    if (!buf_room(b, 1))
+        return;
+    b->data[b->len++] = c;
+    b->data[b->len] = '\0';
+}
 /* Forget the first n bytes. */
 void buf_drop(struct buf *b, size_t n);
 void buf_reset(struct buf *b); /* empty, keeps the memory */

@@ -1,7 +1,8 @@
 /* How a cJSON node carries what cJSON has no field for. After cJSON has built
  * the tree, a walk beside the scan's spots writes into every node
  *   valueint     the offset of the value in the text (at most JSON_TEXT_MAX)
- *   valuedouble  in numbers, the bits of the exact int64
+ *   valuedouble  in numbers, the bits of the exact int64; in objects and arrays,
+ *                those of the offset behind their end
  * so a fault is placed without a search, and integers above 2^53 stay exact.
  * Nothing of cJSON that reads these two fields is called afterwards. */
 #include "schema/json.h"
@@ -11,6 +12,7 @@
 
 #include <cjson/cJSON.h>
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -121,60 +123,64 @@ static int by_name_and_place(const void *a, const void *b)
 
 #define MEMBERS_FEW 48
 
-static uint32_t name_hash(const char *name)
+/* Cheap, and different for most names that one object has. */
+static uint32_t name_bit(const char *name)
 {
-    uint32_t h = 2166136261u;
+    size_t len = strlen(name);
 
-    for (; *name != '\0'; name++)
-        h = (h ^ (unsigned char)*name) * 16777619u;
-    return h ^ h >> 15;
+    if (len == 0)
+        return 0;
+    return ((uint32_t)len * 7 + (uint8_t)name[0] + (uint8_t)name[len / 2] * 31u +
+            (uint8_t)name[len - 1] * 53u) &
+           255u;
 }
 
-/* Most objects are small and have no twin: names are compared only where their hashes' bits meet. */
-static void find_twin_of_few(struct walk *w)
+static void note_twin(struct walk *w, const cJSON *m)
+{
+    if (w->twin == NULL || m->valueint < w->twin->valueint)
+        w->twin = m;
+}
+
+/* Most objects are small and have no twin: names are compared only where their bits meet. */
+static void find_twin_of_few(struct walk *w, const cJSON *object)
 {
     uint64_t seen[4] = { 0 };
 
-    for (uint32_t i = 0; i < w->sorted.n; i++) {
-        const cJSON *m = w->sorted.items[i];
-        uint32_t bit = name_hash(m->string) & 255u;
+    for (const cJSON *m = object->child; m != NULL; m = m->next) {
+        uint32_t bit = name_bit(m->string);
         bool met = (seen[bit / 64] >> bit % 64 & 1u) != 0;
 
         seen[bit / 64] |= (uint64_t)1 << bit % 64;
-        for (uint32_t k = 0; met && k < i; k++)
-            if (strcmp(m->string, w->sorted.items[k]->string) == 0 &&
-                (w->twin == NULL || m->valueint < w->twin->valueint))
-                w->twin = m;
+        for (const cJSON *k = object->child; met && k != m; k = k->next)
+            if (strcmp(m->string, k->string) == 0)
+                note_twin(w, m);
     }
+}
+
+static void find_twin_of_many(struct walk *w, const cJSON *object, uint32_t count)
+{
+    w->sorted.n = 0;
+    if (!list_reserve(&w->sorted, count)) {
+        w->failed = true;
+        return;
+    }
+    for (const cJSON *m = object->child; m != NULL; m = m->next)
+        w->sorted.items[w->sorted.n++] = m;
+    qsort(w->sorted.items, w->sorted.n, sizeof w->sorted.items[0], by_name_and_place);
+    for (uint32_t i = 1; i < w->sorted.n; i++)
+        if (strcmp(w->sorted.items[i - 1]->string, w->sorted.items[i]->string) == 0)
+            note_twin(w, w->sorted.items[i]);
 }
 
 /* Names are compared as cJSON decoded them: "a" and "\u0061" are one name. */
 static void find_twin(struct walk *w, const cJSON *object)
 {
-    w->sorted.n = 0;
-    for (const cJSON *m = object->child; m != NULL; m = m->next) {
-        const cJSON **slot = list_push(&w->sorted);
+    uint32_t count = json_count(object);
 
-        if (slot == NULL) {
-            w->failed = true;
-            return;
-        }
-        *slot = m;
-    }
-    if (w->sorted.n < 2)
-        return;
-    if (w->sorted.n <= MEMBERS_FEW) {
-        find_twin_of_few(w);
-        return;
-    }
-    qsort(w->sorted.items, w->sorted.n, sizeof w->sorted.items[0], by_name_and_place);
-    for (uint32_t i = 1; i < w->sorted.n; i++) {
-        const cJSON *m = w->sorted.items[i];
-
-        if (strcmp(w->sorted.items[i - 1]->string, m->string) == 0 &&
-            (w->twin == NULL || m->valueint < w->twin->valueint))
-            w->twin = m;
-    }
+    if (count > MEMBERS_FEW)
+        find_twin_of_many(w, object, count);
+    else if (count > 1)
+        find_twin_of_few(w, object);
 }
 
 static void label(struct walk *w, cJSON *v)
@@ -182,8 +188,7 @@ static void label(struct walk *w, cJSON *v)
     const struct json_spot *spot = &w->spots->items[w->next++];
 
     v->valueint = (int)spot->offset;
-    if (cJSON_IsNumber(v))
-        memcpy(&v->valuedouble, &spot->number, sizeof spot->number);
+    memcpy(&v->valuedouble, &spot->number, sizeof spot->number);
     for (cJSON *item = v->child; item != NULL; item = item->next)
         label(w, item);
     if (json_is_object(v))
@@ -337,6 +342,16 @@ uint32_t json_count(const json *array_or_object)
     for (const json *item = json_first(array_or_object); item != NULL; item = item->next)
         n++;
     return n;
+}
+
+const char *json_raw(const json *v, const char *text, size_t *ret_len)
+{
+    int64_t end;
+
+    assert(json_is_object(v) || json_is_array(v));
+    memcpy(&end, &v->valuedouble, sizeof end);
+    *ret_len = (size_t)(end - v->valueint);
+    return text + v->valueint;
 }
 
 const char *json_str(const json *v, const char *otherwise)

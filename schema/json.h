@@ -73,6 +73,9 @@ int json_want_object(const struct json_doc *d, const json *object, const char *k
  * NULL-terminated `known`, with the nearest known key as a hint. */
 int json_want_known(const struct json_doc *d, const json *object, const char *const *known, struct err *err);
 
+/* The bytes of an object or array in the text that was parsed, which the caller still has. */
+const char *json_raw(const json *v, const char *text, size_t *ret_len);
+
 /* Write any value back, in its own order; `ascii` writes \uXXXX above 0x7e. */
 void json_write(struct buf *out, const json *value, bool ascii);
 
@@ -100,5 +103,6 @@ void jw_bool(struct json_writer *w, const char *key, bool value);
 void jw_null(struct json_writer *w, const char *key);
 void jw_value(struct json_writer *w, const char *key, const json *value);   /* copy a parsed value */
 void jw_raw(struct json_writer *w, const char *key, const char *json_text); /* text that is valid JSON */
+void jw_raw_n(struct json_writer *w, const char *key, const char *json_text, size_t len);
 
 #endif

@@ -5,6 +5,46 @@
 
 #include <string.h>
 
+/* The high bit of each byte that is zero, and perhaps of some behind it: the first is right. */
+static uint64_t zeros(uint64_t x)
+{
+    return (x - 0x0101010101010101u) & ~x;
+}
+
+/* Eight bytes in one step: the first byte that stops a run is the first with its high bit set. */
+static uint64_t stops(uint64_t x)
+{
+    uint64_t control = x - 0x2020202020202020u, quote = zeros(x ^ 0x2222222222222222u);
+    uint64_t backslash = zeros(x ^ 0x5c5c5c5c5c5c5c5cu), delete = zeros(x ^ 0x7f7f7f7f7f7f7f7fu);
+
+    return (control | quote | backslash | delete | x) & 0x8080808080808080u;
+}
+
+/* The first byte is the lowest, on every machine; compilers make one load of it. */
+static uint64_t eight_bytes(const char *s)
+{
+    const uint8_t *b = (const uint8_t *)s;
+
+    return (uint64_t)b[0] | (uint64_t)b[1] << 8 | (uint64_t)b[2] << 16 | (uint64_t)b[3] << 24 |
+           (uint64_t)b[4] << 32 | (uint64_t)b[5] << 40 | (uint64_t)b[6] << 48 | (uint64_t)b[7] << 56;
+}
+
+size_t json_plain_run(const char *s, size_t len)
+{
+    size_t n = 0;
+
+    for (; len - n >= 8; n += 8) {
+        uint64_t found = stops(eight_bytes(s + n));
+
+        if (found != 0)
+            return n + (size_t)__builtin_ctzll(found) / 8;
+    }
+    while (n < len && (unsigned char)s[n] >= 0x20 && (unsigned char)s[n] < 0x7f && s[n] != '"' &&
+           s[n] != '\\')
+        n++;
+    return n;
+}
+
 /* Where the scan is inside one object or array. */
 struct frame {
     bool object;
@@ -50,7 +90,7 @@ static bool is_space(char c)
     return c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }
 
-static bool skip_space(struct cursor *c)
+static bool skip_blanks(struct cursor *c)
 {
     for (; c->at < c->end && is_space(*c->at); c->at++) {
         uint32_t *line;
@@ -63,6 +103,12 @@ static bool skip_space(struct cursor *c)
         *line = (uint32_t)(c->at - c->text);
     }
     return true;
+}
+
+/* Machines write none. */
+static inline bool skip_space(struct cursor *c)
+{
+    return (c->at<c->end && * c->at> ' ') || skip_blanks(c);
 }
 
 static bool expected(struct cursor *c, const char *what)
@@ -129,14 +175,12 @@ static bool scan_string(struct cursor *c)
 {
     c->at++;
     for (;;) {
-        while (c->at < c->end && (unsigned char)*c->at >= 0x20 && (unsigned char)*c->at < 0x80 &&
-               *c->at != '"' && *c->at != '\\')
-            c->at++; /* most text is nothing else */
-        if (at_char(c, '"'))
-            break;
         uint32_t ignored;
         size_t n;
 
+        c->at += json_plain_run(c->at, (size_t)(c->end - c->at));
+        if (at_char(c, '"'))
+            break;
         if (c->at == c->end)
             return fault(c, c->at, "the text ends inside a string");
         if ((unsigned char)*c->at < 0x20)
@@ -194,7 +238,7 @@ static bool scan_word(struct cursor *c)
     for (unsigned i = 0; i < sizeof words / sizeof words[0]; i++) {
         size_t n = strlen(words[i]);
 
-        if ((size_t)(c->end - c->at) >= n && memcmp(c->at, words[i], n) == 0) {
+        if (*c->at == words[i][0] && (size_t)(c->end - c->at) >= n && memcmp(c->at, words[i], n) == 0) {
             c->at += n;
             return true;
         }
@@ -258,12 +302,16 @@ static bool scan_value(struct cursor *c)
 
     if (c->at == c->end)
         return expected(c, "");
-    spot = list_push(&c->out->spots);
-    if (spot == NULL)
+    if (here == c->out->spots.cap && !list_reserve(&c->out->spots, here * 2))
         return out_of_memory(c);
-    spot->offset = (uint32_t)(c->at - c->text);
-    if (*c->at == '{' || *c->at == '[')
-        return scan_items(c, *c->at == '{');
+    spot = &c->out->spots.items[c->out->spots.n++];
+    *spot = (struct json_spot){ .offset = (uint32_t)(c->at - c->text) };
+    if (*c->at == '{' || *c->at == '[') {
+        if (!scan_items(c, *c->at == '{'))
+            return false;
+        c->out->spots.items[here].number = c->at - c->text;
+        return true;
+    }
     if (*c->at == '"')
         return scan_string(c);
     if (*c->at != '-' && !is_digit(c))
@@ -312,6 +360,9 @@ bool json_scan(struct json_scan *s, const char *text, size_t len)
 {
     struct cursor c = { .out = s, .text = text, .at = text, .end = text + len };
 
+    /* most values take a dozen bytes: the list seldom grows after this */
+    if (!list_reserve(&s->spots, (uint32_t)(len / 12) + 8))
+        return out_of_memory(&c);
     /* most values take a dozen bytes: the list seldom grows after this */
     if (!list_reserve(&s->spots, (uint32_t)(len / 12) + 8))
         return out_of_memory(&c);

@@ -12,7 +12,7 @@
 
 struct json_spot {
     uint32_t offset;
-    int64_t number; /* 0 for what is not a number */
+    int64_t number; /* of objects and arrays the offset behind the last bracket; 0 for the rest */
 };
 struct json_spots LIST_OF(struct json_spot);
 struct json_offsets LIST_OF(uint32_t);
@@ -29,6 +29,10 @@ struct json_scan {
 /* `len` is at most JSON_TEXT_MAX. False on a fault. The caller clears. */
 bool json_scan(struct json_scan *s, const char *text, size_t len);
 void json_scan_clear(struct json_scan *s);
+
+/* How many bytes from `s` on stand for themselves inside a string, in every alphabet: printable ASCII but for quote
+ * and backslash. Most text is nothing else. */
+size_t json_plain_run(const char *s, size_t len);
 
 /* Append "/NAME" as RFC 6901 has it. */
 void json_pointer_add(struct buf *pointer, const char *name, size_t len);

@@ -1,4 +1,6 @@
 #include "schema/json.h"
+
+#include "schema/json_scan.h"
 #include "schema/utf8.h"
 
 #include <assert.h>
@@ -37,23 +39,12 @@ static const char *short_escape(uint32_t c)
     }
 }
 
-/* The bytes from `s` on that stand for themselves: most text is nothing else. */
-static size_t plain_run(const char *s, size_t len)
-{
-    size_t n = 0;
-
-    while (n < len && (unsigned char)s[n] >= 0x20 && (unsigned char)s[n] < 0x7f && s[n] != '"' &&
-           s[n] != '\\')
-        n++;
-    return n;
-}
-
 /* Character by character, for what does not stand for itself. */
 static void write_odd(struct buf *out, const char *s, size_t len, bool ascii)
 {
     while (len > 0) {
         uint32_t c = 0xfffd;
-        size_t n = plain_run(s, len);
+        size_t n = json_plain_run(s, len);
 
         if (n > 0) {
             buf_add(out, s, n);
@@ -78,24 +69,26 @@ static void write_odd(struct buf *out, const char *s, size_t len, bool ascii)
 
 static void write_string(struct buf *out, const char *s, bool ascii)
 {
-    size_t len = strlen(s), run = plain_run(s, len);
+    size_t len = strlen(s), run = json_plain_run(s, len);
     char *at;
 
     if (!buf_room(out, run + 2))
         return;
     at = out->data + out->len;
-    *at++ = '"';
-    memcpy(at, s, run);
-    out->len += run + 1;
-    if (run < len)
-        write_odd(out, s + run, len - run, ascii);
+    at[0] = '"';
+    memcpy(at + 1, s, run);
+    at[run + 1] = '"';
+    at[run + 2] = '\0';
+    out->len += run + 2;
+    if (run == len)
+        return;
+    out->len--; /* no end yet */
+    write_odd(out, s + run, len - run, ascii);
     buf_char(out, '"');
 }
 
 static void new_line(struct json_writer *w)
 {
-    if (!w->pretty)
-        return;
     buf_char(w->out, '\n');
     for (uint32_t i = 0; i < w->depth; i++)
         buf_str(w->out, "  ");
@@ -109,12 +102,14 @@ static void begin(struct json_writer *w, const char *key)
     if (w->comma[w->depth])
         buf_char(w->out, ',');
     w->comma[w->depth] = true;
-    if (w->depth > 0)
+    if (w->pretty && w->depth > 0)
         new_line(w);
     if (key == NULL)
         return;
     write_string(w->out, key, w->ascii);
-    buf_str(w->out, w->pretty ? ": " : ":");
+    buf_char(w->out, ':');
+    if (w->pretty)
+        buf_char(w->out, ' ');
 }
 
 static void open_container(struct json_writer *w, const char *key, bool object)
@@ -133,7 +128,7 @@ static void close_container(struct json_writer *w, bool object)
 
     assert(w->depth > 0 && w->object[w->depth] == object);
     w->depth--;
-    if (!empty)
+    if (w->pretty && !empty)
         new_line(w);
     buf_char(w->out, object ? '}' : ']');
 }
@@ -175,17 +170,8 @@ void jw_str(struct json_writer *w, const char *key, const char *value)
 
 void jw_int(struct json_writer *w, const char *key, int64_t value)
 {
-    char text[20], *at = text + sizeof text; /* printf is slow for what every event is full of */
-    uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
-
     begin(w, key);
-    do {
-        *--at = (char)('0' + left % 10);
-        left /= 10;
-    } while (left > 0);
-    if (value < 0)
-        *--at = '-';
-    buf_add(w->out, at, (size_t)(text + sizeof text - at));
+    buf_int(w->out, value);
 }
 
 void jw_bool(struct json_writer *w, const char *key, bool value)
@@ -202,8 +188,13 @@ void jw_null(struct json_writer *w, const char *key)
 
 void jw_raw(struct json_writer *w, const char *key, const char *json_text)
 {
+    jw_raw_n(w, key, json_text, strlen(json_text));
+}
+
+void jw_raw_n(struct json_writer *w, const char *key, const char *json_text, size_t len)
+{
     begin(w, key);
-    buf_str(w->out, json_text);
+    buf_add(w->out, json_text, len);
 }
 
 void jw_value(struct json_writer *w, const char *key, const json *value)

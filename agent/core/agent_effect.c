@@ -7,7 +7,7 @@
 
 void agent_effects_reset(struct agent_effects *e)
 {
-    arena_clear(&e->arena);
+    arena_reset(&e->arena);
     e->n = 0;
 }
 

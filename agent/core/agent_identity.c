@@ -7,7 +7,7 @@
 void agent_identity_ask(struct agent *a)
 {
     a->identity_at = TIME_NEVER;
-    if (agent_read_start(a, AGENT_RUN_IDENTITY, "facts", NULL, 0, 0) == NULL)
+    if (agent_read_start(a, AGENT_RUN_IDENTITY, "facts", "{}", 0, 0) == NULL)
         a->identity_at = a->mono + AGENT_IDENTITY_RETRY_MS;
 }
 

@@ -123,12 +123,12 @@ void agent_runs_next(struct agent *a)
 }
 
 struct agent_run *agent_read_start(struct agent *a, enum agent_run_kind kind, const char *action,
-                                   const json *args, uint32_t conn, int64_t request)
+                                   const char *args, uint32_t conn, int64_t request)
 {
     const struct driver_manifest_action *m = driver_manifest_find(a->cfg.driver, action);
     struct agent_run *run = m == NULL ? NULL : agent_run_new(a, kind, m->name);
     struct driver_request rq = {
-        .action = action, .node = a->cfg.node, .op = "", .mode = DRIVER_RUN, .args = args
+        .action = action, .node = a->cfg.node, .op = "", .mode = DRIVER_RUN, .text = args
     };
 
     if (run == NULL)

@@ -140,9 +140,9 @@ void agent_run_drop(struct agent *a, struct agent_run *run); /* both */
 void agent_run_kill(struct agent *a, struct agent_run *run);
 bool agent_run_room(const struct agent *a);
 void agent_runs_next(struct agent *a); /* start what waits, where there is room */
-/* Read-only run of `action` for a request. */
+/* Read-only run of `action` for a request. `args`: an object as text, in ASCII. */
 struct agent_run *agent_read_start(struct agent *a, enum agent_run_kind kind, const char *action,
-                                   const json *args, uint32_t conn, int64_t request);
+                                   const char *args, uint32_t conn, int64_t request);
 
 /* agent_identity.c */
 void agent_identity_ask(struct agent *a);

@@ -64,6 +64,10 @@ static void write_args(struct json_writer *w, const struct driver_request *r)
 {
     bool at_top = r->in_args != NULL && r->in_args[0] == '\0';
 
+    if (r->text != NULL) {
+        jw_raw(w, "args", r->text);
+        return;
+    }
     jw_object(w, "args");
     for (const json *m = json_first(r->args); m != NULL; m = json_next(m)) {
         const char *key = json_key(m);

@@ -62,6 +62,7 @@ struct driver_request {
     enum driver_mode mode;
     dur_ms limit_ms;
     const json *args;    /* may be NULL: {} */
+    const char *text;    /* NULL, or the object `args` as text, in ASCII (O29) */
     const char *in_args; /* NULL, or a member object of args (or "" for args itself) that gets ... */
     const char *add_key, *add_value; /* ... this member */
 };

@@ -25,7 +25,7 @@ AGENT_HANDLER(agent_do_move_accept)
         rc = err_set(err, ERR_INVALID, "`vm` is no GUID");
     if (rc != 0)
         return rc;
-    run = agent_read_start(a, AGENT_RUN_ROOM_FACTS, "facts", NULL, rq->conn->id, rq->id);
+    run = agent_read_start(a, AGENT_RUN_ROOM_FACTS, "facts", "{}", rq->conn->id, rq->id);
     if (run == NULL)
         return 0;
     memcpy(run->vm, vm, strlen(vm) + 1);
@@ -46,22 +46,18 @@ static void refuse(struct agent *a, const struct agent_run *run, const struct dr
 static void ask_vms(struct agent *a, const struct agent_run *from, int64_t free_mib, const json *cursor)
 {
     struct buf text = BUF_INIT;
-    struct json_doc *args = NULL;
     struct agent_run *run = NULL;
     struct err e = { 0 };
 
-    buf_str(&text, "{\"cursor\":");
-    if (cursor == NULL)
-        buf_str(&text, "null");
-    else
+    buf_str(&text, "{");
+    if (cursor != NULL) {
+        buf_str(&text, "\"cursor\":");
         json_write(&text, cursor, true);
+    }
     buf_char(&text, '}');
-    if (text.failed || json_parse("own", buf_text(&text), text.len, &args, NULL) != 0)
-        a->no_memory = true;
-    else
-        run = agent_read_start(a, AGENT_RUN_ROOM_VMS, "vms", cursor == NULL ? NULL : json_root(args),
-                               from->conn, from->request);
-    json_free(args);
+    a->no_memory = a->no_memory || text.failed;
+    if (!text.failed)
+        run = agent_read_start(a, AGENT_RUN_ROOM_VMS, "vms", buf_text(&text), from->conn, from->request);
     buf_clear(&text);
     if (run != NULL) {
         memcpy(run->vm, from->vm, sizeof run->vm);

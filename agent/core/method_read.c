@@ -27,10 +27,10 @@ static int read_args(struct agent *a, const struct agent_request *rq, enum agent
 {
     struct buf text = BUF_INIT;
     struct json_writer w;
-    struct json_doc *d = NULL;
     struct agent_run *run = NULL;
 
     jw_init(&w, &text);
+    w.ascii = true; /* O29 */
     jw_object(&w, NULL);
     if (o->is_gate)
         jw_str(&w, "type", o->what);
@@ -40,11 +40,9 @@ static int read_args(struct agent *a, const struct agent_request *rq, enum agent
     if (cursor != NULL)
         jw_str(&w, "cursor", cursor);
     jw_object_end(&w);
-    if (text.failed || json_parse("own", buf_text(&text), text.len, &d, NULL) != 0)
-        a->no_memory = true;
-    else
-        run = agent_read_start(a, kind, o->action, json_root(d), rq->conn->id, rq->id);
-    json_free(d);
+    a->no_memory = a->no_memory || text.failed;
+    if (!text.failed)
+        run = agent_read_start(a, kind, o->action, buf_text(&text), rq->conn->id, rq->id);
     buf_clear(&text);
     if (run == NULL && !a->no_memory)
         return err_set(err, ERR_NOT_FOUND, "driver %s has no action `%s`", a->cfg.driver->name, o->action);
@@ -131,22 +129,29 @@ static void write_page(struct agent *a, struct json_writer *w, const json *data,
     jw_object_end(w);
 }
 
-/* One page of `data`; true when more follows. */
+/* One page of `data`; true when more follows. `text`: the driver's answer that it was read from, when all of it fits
+ * as it came, else NULL. */
 static bool reply_page(struct agent *a, uint32_t conn, int64_t request, time_ms at, const char *what,
-                       const json *data, const char *cut, uint32_t from, uint32_t page_no)
+                       const json *data, const char *text, const char *cut, uint32_t from, uint32_t page_no)
 {
     struct buf result = BUF_INIT;
     struct json_writer w;
     const char *drivers = json_get_str(data, "next", NULL); /* its own paging, of `vms` */
     struct buf cursor = BUF_INIT;
     uint32_t left = 0;
+    size_t len;
     bool more;
 
     jw_init(&w, &result);
     jw_object(&w, NULL);
     jw_int(&w, "at_ms", at);
     jw_str(&w, "what", what);
-    write_page(a, &w, data, cut, from, &left);
+    if (text != NULL) {
+        text = json_raw(data, text, &len);
+        jw_raw_n(&w, "data", text, len);
+    } else {
+        write_page(a, &w, data, cut, from, &left);
+    }
     more = cut != NULL && left < json_count(json_get(data, cut));
     if (more)
         buf_printf(&cursor, "p%u:%u", page_no, left);
@@ -166,20 +171,20 @@ static void drop_page(struct agent_conn *c)
     c->page = NULL;
 }
 
-/* `len` is the driver's own text: what fits as it came needs no cutting. */
+/* What fits as it came is neither cut nor written anew. */
 static void reply_observed(struct agent *a, const struct agent_run *run, struct driver_answer *answer,
-                           size_t len)
+                           const struct agent_event *ev)
 {
+    bool whole = ev->len <= AGENT_PAGE_BYTES;
     struct agent_conn *c = agent_conn_find(a, run->conn);
-    const char *cut = len > AGENT_PAGE_BYTES && size_of(a, answer->result) > AGENT_PAGE_BYTES
-                          ? longest_array(a, answer->result)
-                          : NULL;
+    const char *cut =
+        !whole && size_of(a, answer->result) > AGENT_PAGE_BYTES ? longest_array(a, answer->result) : NULL;
 
     if (c == NULL)
         return;
     drop_page(c);
-    if (!reply_page(a, run->conn, run->request, run->asked_at, run->what, answer->result, cut, 0,
-                    a->next_page + 1))
+    if (!reply_page(a, run->conn, run->request, run->asked_at, run->what, answer->result,
+                    whole ? ev->text : NULL, cut, 0, a->next_page + 1))
         return;
     c->page = answer->doc; /* kept for the pages to come */
     c->page_member = cut;
@@ -201,7 +206,7 @@ static int next_page(struct agent *a, const struct agent_request *rq, const char
     if (c->page == NULL || no != c->page_no || strcmp(what, c->page_what) != 0 || from == 0 || *end != '\0' ||
         from > json_count(json_get(c->page_data, c->page_member)))
         return err_set(err, ERR_STATE, "the cursor is void: ask again from the start");
-    if (!reply_page(a, c->id, rq->id, c->page_at, what, c->page_data, c->page_member, (uint32_t)from,
+    if (!reply_page(a, c->id, rq->id, c->page_at, what, c->page_data, NULL, c->page_member, (uint32_t)from,
                     c->page_no))
         drop_page(c);
     return 0;
@@ -291,10 +296,13 @@ AGENT_ON_RUN(agent_on_read)
     if (answer->kind != DRIVER_RESULT) {
         reply_driver_error(a, run, answer);
     } else if (run->kind == AGENT_RUN_FACTS) {
-        json_write(&result, answer->result, false);
+        size_t len;
+        const char *text = json_raw(answer->result, ev->text, &len);
+
+        buf_add(&result, text, len);
         agent_reply(a, run->conn, run->request, &result);
     } else {
-        reply_observed(a, run, answer, ev->len);
+        reply_observed(a, run, answer, ev);
     }
 }
 

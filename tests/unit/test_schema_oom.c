@@ -55,7 +55,8 @@ static int write_once(void)
     struct buf out = BUF_INIT;
     int rc;
 
-    rpc_write_request(&out, 1, "hello", text);
+    for (int id = 1; id <= 4; id++) /* more than the first block holds */
+        rpc_write_request(&out, id, "hello", text);
     rc = out.failed ? ERR_NOMEM : 0;
     if (rc == 0)
         assert_int_equal(out.data[out.len - 1], '\n');
