@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The same seed gives the same event log, bit for bit: twice in one build, and over gcc and clang, -O0 and -O2, with and without
-# sanitizers (I23); two other builds by default.
+# sanitizers (I23); two other builds by default; and with the JSON reader of the programs, which the simulator replaces by a
+# quick one.
 set -u
 sim=$PW_BUILD_DIR/tests/sim/sim_patchwave
 seeds=1..${PW_SIM_HASHES:-12}
@@ -19,6 +20,9 @@ tell() { # tell RC TEXT
 "$sim" --seeds "$seeds" --hash --keep-going 2>&1 | grep -E '^[0-9]+ [0-9a-f]{64}$' >"$work/again"
 [ "$(wc -l <"$work/here")" -ge 10 ] && cmp -s "$work/here" "$work/again"
 tell $? "$(wc -l <"$work/here") seeds, twice in this build"
+"$PW_BUILD_DIR/tests/sim/sim_slowly" --seeds "$seeds" --hash --keep-going 2>&1 | grep -E '^[0-9]+ [0-9a-f]{64}$' >"$work/slowly"
+cmp -s "$work/here" "$work/slowly"
+tell $? "the programs' own JSON reader makes the same logs"
 while read -r name cc flags sanitize; do
     case " ${PW_SIM_VARIANTS:-gcc-O0 clang-O2} " in # `PW_SIM_VARIANTS="gcc-O0 gcc-O2 clang-O0 clang-O2 gcc-asan"`: all
     *" $name "*) ;;

@@ -1,0 +1,371 @@
+#include "tests/sim/quick_json_scan.h"
+
+#include "schema/json_scan.h"
+#include "schema/utf8.h"
+
+#include <string.h>
+
+/* Where the scan is inside one object or array. */
+struct frame {
+    bool object;
+    uint32_t index;
+    const char *key; /* as spelt; NULL: none at hand */
+    size_t key_len;
+};
+
+/* `at` and `end` run through the copy, which ends in a NUL: a test of one byte needs no test of the end. */
+struct cursor {
+    struct quick_scan *out;
+    const char *text; /* untouched */
+    char *copy, *at, *end;
+    struct frame frames[JSON_DEPTH_MAX];
+    uint32_t depth;
+};
+
+static bool fault(struct cursor *c, const char *at, const char *what)
+{
+    c->out->what = what;
+    c->out->what_offset = (uint32_t)(at - c->copy);
+    return false;
+}
+
+static bool out_of_memory(struct cursor *c)
+{
+    return fault(c, c->at, NULL);
+}
+
+static bool take(struct cursor *c, char want)
+{
+    if (*c->at != want)
+        return false;
+    c->at++;
+    return true;
+}
+
+static bool skip_blanks(struct cursor *c)
+{
+    for (; *c->at == ' ' || *c->at == '\n' || *c->at == '\r' || *c->at == '\t'; c->at++) {
+        uint32_t *line;
+
+        if (*c->at != '\n')
+            continue;
+        line = list_push(&c->out->lines);
+        if (line == NULL)
+            return out_of_memory(c);
+        *line = (uint32_t)(c->at - c->copy);
+    }
+    return true;
+}
+
+/* Machines write none. */
+static inline bool skip_space(struct cursor *c)
+{
+    return *c->at > ' ' || skip_blanks(c);
+}
+
+static bool expected(struct cursor *c, const char *what)
+{
+    return fault(c, c->at, c->at == c->end ? "the text ends too early" : what);
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = (char)(c | 0x20);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The four digits behind \u; -1 when they are not. */
+static int32_t hex4(const char *at)
+{
+    int32_t v = 0;
+
+    for (int i = 0; i < 4; i++) {
+        int d = hex_digit(at[i]);
+
+        if (d < 0)
+            return -1;
+        v = v << 4 | d;
+    }
+    return v;
+}
+
+/* A character above U+007F as UTF-8, or one byte. */
+static char *put_char(char *out, uint32_t v)
+{
+    if (v < 0x80) {
+        *out++ = (char)v;
+        return out;
+    }
+    if (v < 0x800) {
+        *out++ = (char)(0xc0 | v >> 6);
+    } else if (v < 0x10000) {
+        *out++ = (char)(0xe0 | v >> 12);
+        *out++ = (char)(0x80 | (v >> 6 & 0x3f));
+    } else {
+        *out++ = (char)(0xf0 | v >> 18);
+        *out++ = (char)(0x80 | (v >> 12 & 0x3f));
+        *out++ = (char)(0x80 | (v >> 6 & 0x3f));
+    }
+    *out++ = (char)(0x80 | (v & 0x3f));
+    return out;
+}
+
+/* at is on the backslash of \u; what it says goes to *out, which is not behind `at`. */
+static bool scan_unicode_escape(struct cursor *c, char **out)
+{
+    int32_t v = hex4(c->at + 2), low = -1;
+
+    if (v < 0)
+        return fault(c, c->at, "\\u must be followed by four hex digits");
+    if (v == 0)
+        return fault(c, c->at, "the character \\u0000 is not allowed");
+    if (v >= 0xd800 && v <= 0xdbff && c->at[6] == '\\' && c->at[7] == 'u')
+        low = hex4(c->at + 8);
+    if (v >= 0xd800 && v <= 0xdfff && (v > 0xdbff || low < 0xdc00 || low > 0xdfff))
+        return fault(c, c->at, "half of a surrogate pair");
+    c->at += low >= 0 ? 12 : 6;
+    *out = put_char(*out, low < 0 ? (uint32_t)v
+                                  : 0x10000 + (((uint32_t)v - 0xd800) << 10) + (uint32_t)low - 0xdc00);
+    return true;
+}
+
+static bool scan_escape(struct cursor *c, char **out)
+{
+    static const char letters[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
+    const char *letter;
+
+    if (c->at + 1 == c->end)
+        return fault(c, c->end, "the text ends too early");
+    if (c->at[1] == 'u')
+        return scan_unicode_escape(c, out);
+    letter = strchr(letters, c->at[1]);
+    if (letter == NULL || *letter == '\0')
+        return fault(c, c->at, "unknown escape in a string");
+    *(*out)++ = meant[letter - letters];
+    c->at += 2;
+    return true;
+}
+
+/* at is on a byte of a string that is not plain and not its end */
+static bool scan_odd(struct cursor *c, char **out)
+{
+    uint32_t ignored;
+    size_t n;
+
+    if (c->at == c->end)
+        return fault(c, c->at, "the text ends inside a string");
+    if ((unsigned char)*c->at < 0x20)
+        return fault(c, c->at, "control character in a string (write it as an escape)");
+    if (*c->at == '\\')
+        return scan_escape(c, out);
+    n = utf8_read(c->at, (size_t)(c->end - c->at), &ignored);
+    if (n == 0)
+        return fault(c, c->at, "not valid UTF-8");
+    memmove(*out, c->at, n);
+    *out += n;
+    c->at += n;
+    return true;
+}
+
+/* at is on the opening quote; goes behind the closing one. What stands between is resolved in its place: it never
+ * grows. */
+static bool scan_string(struct cursor *c, const char **ret_text, uint32_t *ret_len)
+{
+    char *out = ++c->at;
+
+    *ret_text = out;
+    c->at += json_plain_run(c->at, (size_t)(c->end - c->at));
+    for (out = c->at; *c->at != '"';) {
+        size_t n = json_plain_run(c->at, (size_t)(c->end - c->at));
+
+        memmove(out, c->at, n);
+        out += n;
+        c->at += n;
+        if (n == 0 && !scan_odd(c, &out))
+            return false;
+    }
+    *out = '\0';
+    *ret_len = (uint32_t)(out - *ret_text);
+    c->at++;
+    return true;
+}
+
+static bool is_digit(const struct cursor *c)
+{
+    return *c->at >= '0' && *c->at <= '9';
+}
+
+/* The number is summed up below zero, where there is one more of them. */
+static bool scan_number(struct cursor *c, int64_t *ret_number)
+{
+    const char *start = c->at;
+    bool negative = take(c, '-');
+    const char *first = c->at;
+    int64_t v = 0;
+
+    if (!is_digit(c))
+        return expected(c, "a digit is missing behind the minus sign");
+    for (; is_digit(c); c->at++) {
+        int digit = *c->at - '0';
+
+        if (v < (INT64_MIN + digit) / 10)
+            return fault(c, start, "the number does not fit 64 bits");
+        v = v * 10 - digit;
+    }
+    if (*first == '0' && c->at - first > 1)
+        return fault(c, start, "a number must not begin with 0");
+    if (*c->at == '.' || *c->at == 'e' || *c->at == 'E')
+        return fault(c, start, "the number has a fraction or an exponent: only integers are allowed");
+    if (!negative && v == INT64_MIN)
+        return fault(c, start, "the number does not fit 64 bits");
+    *ret_number = negative ? v : -v;
+    return true;
+}
+
+static bool scan_word(struct cursor *c, uint8_t *ret_kind)
+{
+    static const char *const words[] = {
+        [QUICK_NULL] = "null", [QUICK_FALSE] = "false", [QUICK_TRUE] = "true"
+    };
+
+    for (unsigned i = 0; i < sizeof words / sizeof words[0]; i++) {
+        size_t n = strlen(words[i]);
+
+        if (*c->at == words[i][0] && strncmp(c->at, words[i], n) == 0) {
+            c->at += n;
+            *ret_kind = (uint8_t)i;
+            return true;
+        }
+    }
+    return expected(c, "expected a value");
+}
+
+static bool scan_value(struct cursor *c, const char *name, uint32_t name_len);
+
+static bool scan_key(struct cursor *c, struct frame *f, const char **ret_name, uint32_t *ret_len)
+{
+    const char *start = c->at + 1;
+
+    if (*c->at != '"')
+        return expected(c, "expected a member's name in double quotes");
+    f->key = NULL; /* a fault inside the name is a fault of the object */
+    if (!scan_string(c, ret_name, ret_len))
+        return false;
+    f->key = c->text + (start - c->copy);
+    f->key_len = (size_t)(c->at - 1 - start);
+    if (!skip_space(c))
+        return false;
+    return take(c, ':') ? skip_space(c) : expected(c, "expected `:` behind the member's name");
+}
+
+/* The items of an object or array up to its end. Recursion ends at the depth
+ * bound. */
+static bool scan_items(struct cursor *c, bool object, uint32_t here)
+{
+    char close = object ? '}' : ']';
+    struct quick_values *v = &c->out->values;
+    uint32_t last = here;
+    struct frame *f;
+
+    if (c->depth == JSON_DEPTH_MAX)
+        return fault(c, c->at, "nested too deeply");
+    f = &c->frames[c->depth++];
+    *f = (struct frame){ .object = object };
+    c->at++;
+    if (!skip_space(c))
+        return false;
+    if (*c->at != close) {
+        for (;; f->index++) {
+            const char *name = NULL;
+            uint32_t len = 0;
+
+            if (!skip_space(c) || (object && !scan_key(c, f, &name, &len)))
+                return false;
+            last = v->n;
+            if (!scan_value(c, name, len) || !skip_space(c))
+                return false;
+            if (!take(c, ','))
+                break;
+            f->key = NULL;
+        }
+        v->items[here].count = f->index + 1;
+        v->items[last].last = true;
+    }
+    if (!take(c, close))
+        return expected(c, object ? "expected `,` or `}`" : "expected `,` or `]`");
+    c->depth--;
+    v->items[here].span = v->n - here;
+    v->items[here].end = (uint32_t)(c->at - c->copy);
+    return true;
+}
+
+static bool scan_value(struct cursor *c, const char *name, uint32_t name_len)
+{
+    struct cJSON *v;
+    uint32_t here = c->out->values.n, ignored;
+
+    if (c->at == c->end)
+        return expected(c, "");
+    if (here == c->out->values.cap && !list_reserve(&c->out->values, here * 2))
+        return out_of_memory(c);
+    v = &c->out->values.items[c->out->values.n++];
+    *v = (struct cJSON){
+        .name = name, .name_len = name_len, .offset = (uint32_t)(c->at - c->copy), .span = 1
+    };
+    if (*c->at == '{' || *c->at == '[') {
+        v->kind = *c->at == '{' ? QUICK_OBJECT : QUICK_ARRAY;
+        return scan_items(c, *c->at == '{', here);
+    }
+    if (*c->at == '"') {
+        v->kind = QUICK_STRING;
+        return scan_string(c, &v->text, &ignored);
+    }
+    if (*c->at != '-' && !is_digit(c))
+        return scan_word(c, &v->kind);
+    v->kind = QUICK_INT;
+    return scan_number(c, &v->number);
+}
+
+static void note_pointer(const struct cursor *c, struct buf *pointer)
+{
+    for (uint32_t i = 0; i < c->depth; i++) {
+        const struct frame *f = &c->frames[i];
+
+        if (!f->object)
+            buf_printf(pointer, "/%u", (unsigned)f->index);
+        else if (f->key != NULL)
+            json_pointer_add(pointer, f->key, f->key_len);
+    }
+}
+
+static bool scan_document(struct cursor *c)
+{
+    if (strncmp(c->at, "\xef\xbb\xbf", 3) == 0)
+        return fault(c, c->at, "the text begins with a byte order mark: save it as UTF-8 without one");
+    if (!skip_space(c) || !scan_value(c, NULL, 0) || !skip_space(c))
+        return false;
+    c->out->values.items[0].last = true;
+    return c->at == c->end || fault(c, c->at, "there is more text behind the value");
+}
+
+bool quick_scan(struct quick_scan *s, const char *text, char *copy, size_t len)
+{
+    struct cursor c = { .out = s, .text = text, .copy = copy, .at = copy, .end = copy + len };
+
+    /* most values take a dozen bytes: the list seldom grows after this */
+    if (!list_reserve(&s->values, (uint32_t)(len / 12) + 8))
+        return out_of_memory(&c);
+    if (scan_document(&c))
+        return true;
+    note_pointer(&c, &s->pointer);
+    return false;
+}
+
+void quick_scan_clear(struct quick_scan *s)
+{
+    list_clear(&s->values);
+    list_clear(&s->lines);
+    buf_clear(&s->pointer);
+}
