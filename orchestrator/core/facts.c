@@ -162,13 +162,14 @@ static void write_vm(struct json_writer *w, const void *item)
     jw_int(w, "uptime_ms", x->uptime_ms);
 }
 
-/* 0: does not run; -1: not known. */
+/* 0: does not run; -1: not known. A sum that no VM can have is none. */
 static void age_vm(void *item, dur_ms later)
 {
     struct vm_seen *x = item;
 
-    if (x->uptime_ms > 0 && (later <= 0 || x->uptime_ms <= INT64_MAX - later))
-        x->uptime_ms += later;
+    if (x->uptime_ms <= 0 || (later > 0 && x->uptime_ms > INT64_MAX - later) || x->uptime_ms + later <= 0)
+        return;
+    x->uptime_ms += later;
 }
 
 const struct facts_kind facts_vms = { sizeof(struct vm_seen), read_vm, write_vm, age_vm };
