@@ -351,6 +351,7 @@ static void op_in_doubt(struct engine *e, struct op *op, const struct op_record 
     bool unknown;
 
     op->state = OP_UNKNOWN;
+    op->at_work = rec->witness == WITNESS_SAYS_RUNNING;
     unknown = !op_awaits_boot(op, e->now);
     switch (rec->witness) {
     case WITNESS_SAYS_DONE:

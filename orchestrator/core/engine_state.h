@@ -49,6 +49,7 @@ struct op {
     enum op_outcome outcome;
     uint32_t sends, refuted, probes;
     bool seen;      /* the node had it in its journal */
+    bool at_work;   /* its witness said last that it still runs */
     bool listed;    /* in the claim's answer under way */
     bool probing;   /* a probe is under way */
     bool late;      /* past its deadline */

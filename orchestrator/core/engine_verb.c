@@ -283,6 +283,10 @@ static int verb_decide(struct engine *e, const struct event *ev, struct err *err
     }
     if (op == NULL || !op->unknown)
         return err_set(err, ERR_STATE, "%s has no operation whose outcome is unknown", node_id(e, n));
+    if (op->at_work &&
+        n->claimed) /* nobody's word ends what is at work: a second one would run beside it (I10) */
+        return err_set(err, ERR_STATE, "%s still runs, says the node itself: wait for it, or end it there",
+                       op->id.text);
     rec.op = op->id.text;
     engine_note(e, NOTE_DECISION, "C.3", n->ix,
                 SAY(e, "%s: %s, says %s", op->id.text, d == WITNESS_SAYS_DONE ? "done" : "not done",

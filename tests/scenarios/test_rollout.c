@@ -246,9 +246,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_batches_go_one_after_the_other),
-        cmocka_unit_test(test_all_waves_pass),     cmocka_unit_test(test_deterministic),
-        cmocka_unit_test(test_s2d_one_at_a_time),  cmocka_unit_test(test_parked_with_consent),
-        cmocka_unit_test(test_no_consent_no_stop), cmocka_unit_test(test_ledger_has_every_step),
+        cmocka_unit_test(test_all_waves_pass),
+        cmocka_unit_test(test_deterministic),
+        cmocka_unit_test(test_s2d_one_at_a_time),
+        cmocka_unit_test(test_parked_with_consent),
+        cmocka_unit_test(test_no_consent_no_stop),
+        cmocka_unit_test(test_ledger_has_every_step),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

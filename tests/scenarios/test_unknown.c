@@ -237,6 +237,16 @@ static void cannot_tell(struct scenario *s, struct plan_answer *a)
         a->ev->u.op_result.record.witness = WITNESS_CANNOT_TELL;
 }
 
+static void witness_says(struct scenario *s, uint32_t node, enum op_witness w)
+{
+    struct event ev = { .at = s->now, .type = EV_OP_RESULT, .node = node, .cluster = IX_NONE };
+
+    ev.u.op_result.record = (struct op_record){
+        .op = engine_op_open(s->engine, 0).op, .action = "install", .state = OP_UNKNOWN, .witness = w
+    };
+    check_ok(scenario_event(s, &ev), &s->err);
+}
+
 /* No witness can tell: the run holds, and a person's word is an event that decides. */
 static void test_a_person_decides(void **state)
 {
@@ -256,6 +266,9 @@ static void test_a_person_decides(void **state)
     ev.u.verb.person = "tester";
     assert_int_equal(scenario_event(s, &ev), ERR_INVALID); /* neither done nor not done */
     ev.u.verb.decision = WITNESS_SAYS_DONE;
+    witness_says(s, first, WITNESS_SAYS_RUNNING);
+    assert_int_equal(scenario_event(s, &ev), ERR_STATE); /* the node itself knows better */
+    witness_says(s, first, WITNESS_CANNOT_TELL);
     check_ok(scenario_event(s, &ev), &s->err);
     scenario_run(s);
     check_run(s, RUN_FINISHED);
