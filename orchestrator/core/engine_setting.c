@@ -195,6 +195,14 @@ static void settle_doubt(struct engine *e, struct engine_cluster *c, uint32_t i)
     setting_ended(e, &e->nodes[e->inv->clusters[c->ix].nodes[0]], &end);
 }
 
+/* This log may be an older copy of the run's: what it did not set itself, the run may have set all the same. */
+static void doubt_unchanged(struct engine *e, struct engine_cluster *c, uint32_t i)
+{
+    setting_note(e, c, NOTE_WARNING,
+                 SAY(e, "%s is %u and this log, taken up again, does not know who set it: it stays as it is",
+                     cluster_setting_names[i], c->settings[i].seen));
+}
+
 /* The old value is read here, from a picture that is newer than anything we did to it. */
 static const char *set_now(struct engine *e, struct engine_cluster *c, uint32_t i)
 {
@@ -208,11 +216,8 @@ static const char *set_now(struct engine *e, struct engine_cluster *c, uint32_t 
     s->restore_tried = false;
     if (s->old == wanted_value(e, i)) {
         setting_to(e, s, SETTING_UNCHANGED);
-        if (e->taken_over)
-            setting_note(e, c, NOTE_WARNING,
-                         SAY(e,
-                             "%s is %u already: after a takeover nobody here knows whether the run did that",
-                             cluster_setting_names[i], s->old));
+        if (e->resumed)
+            doubt_unchanged(e, c, i);
         return NULL;
     }
     if (!setting_send(e, c, i, wanted_value(e, i), s->old))
@@ -265,6 +270,26 @@ const char *settings_before_drain(struct engine *e, struct engine_cluster *c, bo
 
 /* the way back */
 
+/* A run that was taken up again looks once at what it never touched. */
+static bool look_pending(const struct engine *e, const struct engine_cluster *c, uint32_t i)
+{
+    return e->resumed && c->settings[i].state == SETTING_UNTOUCHED && !c->settings[i].looked &&
+           plan_sets(e->plan, c->ix, (enum cluster_setting)i);
+}
+
+static void look_once(struct engine *e, struct engine_cluster *c, uint32_t i)
+{
+    struct engine_setting *s = &c->settings[i];
+
+    if (c->settings_at < c->restore_from) {
+        cluster_want(e, c);
+        return;
+    }
+    s->looked = true;
+    if (s->seen == wanted_value(e, i))
+        doubt_unchanged(e, c, i);
+}
+
 static bool restore_pending(const struct engine_setting *s)
 {
     return s->state == SETTING_SETTING || s->state == SETTING_SET || s->state == SETTING_RESTORING;
@@ -283,6 +308,27 @@ static void restore_one(struct engine *e, struct engine_cluster *c, uint32_t i)
         setting_to(e, s, SETTING_RESTORING);
 }
 
+/* Nobody answers: said, and no longer waited for. */
+static void give_up_on(struct engine *e, struct engine_cluster *c, uint32_t i)
+{
+    struct engine_setting *s = &c->settings[i];
+
+    if (restore_pending(s)) {
+        setting_leave(e, c, i, "no node of the cluster answers for it");
+        return;
+    }
+    s->looked = true;
+    setting_note(
+        e, c, NOTE_WARNING,
+        SAY(e, "%s could not be looked at, and this log, taken up again, does not know whether it was set",
+            cluster_setting_names[i]));
+}
+
+static bool setting_due(const struct engine *e, const struct engine_cluster *c, uint32_t i)
+{
+    return restore_pending(&c->settings[i]) || look_pending(e, c, i);
+}
+
 /* True when nothing of this cluster is left to do. */
 static bool restore_cluster(struct engine *e, struct engine_cluster *c)
 {
@@ -290,17 +336,17 @@ static bool restore_cluster(struct engine *e, struct engine_cluster *c)
     dur_ms limit = e->rollout->policy.unreachable_ms + RESTORE_FLOOR_MS;
 
     for (uint32_t i = 0; i < CLUSTER_SETTINGS; i++) {
-        struct engine_setting *s = &c->settings[i];
-
-        if (!restore_pending(s))
+        if (!setting_due(e, c, i))
             continue;
         if (c->restore_from == 0)
             c->restore_from = e->now;
         if (e->now >= c->restore_from + limit)
-            setting_leave(e, c, i, "no node of the cluster answers for it");
+            give_up_on(e, c, i);
+        else if (look_pending(e, c, i))
+            look_once(e, c, i);
         else
             restore_one(e, c, i);
-        pending = pending || restore_pending(s);
+        pending = pending || setting_due(e, c, i);
     }
     if (pending && c->timer.pos == 0)
         engine_timer(e, &c->timer, e->now + SETTING_AGAIN_MS);
@@ -352,6 +398,8 @@ void settings_cut_off(struct engine *e)
         for (uint32_t i = 0; i < CLUSTER_SETTINGS; i++)
             if (restore_pending(&e->clusters[k].settings[i]))
                 setting_leave(e, &e->clusters[k], i, "the run was closed by force");
+            else if (look_pending(e, &e->clusters[k], i))
+                give_up_on(e, &e->clusters[k], i);
 }
 
 void settings_list_left(const struct engine *e, struct buf *b)

@@ -163,6 +163,7 @@ enum setting_state {
 struct engine_setting {
     enum setting_state state;
     uint32_t old, seen, tries;
+    bool looked;        /* at the end of a run that was taken up again */
     bool restore_tried; /* an op of ours may have put it back already */
     time_ms since;
     struct op *op;
@@ -276,6 +277,7 @@ struct engine {
     uint32_t out_all;
     time_ms moved_at; /* something went on */
     bool window_blocked, budget_changed, taken_over;
+    bool resumed;      /* another controller has gone on with this log */
     bool closing;      /* nothing is out any more: the cluster settings are being put back */
     bool settings_due; /* the same after the end, as `return` asked */
     time_ms window_at;
