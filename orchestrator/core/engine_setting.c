@@ -7,13 +7,7 @@
  *
  * An op goes through one agent of the cluster and says what it expects to find, so that nobody's change is overwritten
  * unseen. Its witness is the value itself, which every other node of the cluster can tell. */
-#include "orchestrator/core/engine_state.h"
-#include "orchestrator/core/rollout_names.h"
-
-#include <string.h>
-
-#define SETTING_AGAIN_MS (60 * SECOND_MS)
-#define RESTORE_FLOOR_MS (15 * MINUTE_MS)
+#include "orchestrator/core/engine_setting.h"
 
 #define S(s) (1u << SETTING_##s)
 static const struct sm_state setting_states[SETTING_STATES] = {
@@ -28,7 +22,7 @@ static const struct sm_state setting_states[SETTING_STATES] = {
     [SETTING_LEFT] = { "left", S(SET) | S(RESTORED), 0 },
 };
 
-static void setting_to(struct engine *e, struct engine_setting *s, enum setting_state state)
+void setting_to(struct engine *e, struct engine_setting *s, enum setting_state state)
 {
     assert(sm_may(setting_states, s->state, state));
     s->state = state;
@@ -36,13 +30,12 @@ static void setting_to(struct engine *e, struct engine_setting *s, enum setting_
     e->moved_at = e->now;
 }
 
-static uint32_t wanted_value(const struct engine *e, uint32_t i)
+uint32_t setting_wanted(const struct engine *e, uint32_t i)
 {
     return e->rollout->policy.settings[i].value;
 }
 
-static void setting_note(struct engine *e, const struct engine_cluster *c, enum note_kind kind,
-                         const char *text)
+void setting_note(struct engine *e, const struct engine_cluster *c, enum note_kind kind, const char *text)
 {
     struct command *note = engine_command(e, CMD_NOTE);
 
@@ -66,8 +59,7 @@ static struct engine_node *setting_voice(struct engine *e, const struct engine_c
     return NULL;
 }
 
-static bool setting_send(struct engine *e, struct engine_cluster *c, uint32_t i, uint32_t value,
-                         uint32_t expected)
+bool setting_send(struct engine *e, struct engine_cluster *c, uint32_t i, uint32_t value, uint32_t expected)
 {
     struct engine_node *n = setting_voice(e, c);
     struct op *op = n == NULL ? NULL : op_open(e, n, ACT_CLUSTER_SETTING, IX_NONE);
@@ -96,7 +88,7 @@ static void found_foreign(struct engine *e, struct engine_cluster *c, uint32_t i
     setting_note(
         e, c, NOTE_WARNING,
         SAY(e, "%s is %u, not %u as this run set it (before: %u): somebody changed it, it stays as it is",
-            cluster_setting_names[i], s->seen, wanted_value(e, i), s->old));
+            cluster_setting_names[i], s->seen, setting_wanted(e, i), s->old));
 }
 
 static void found_restored(struct engine *e, struct engine_cluster *c, uint32_t i)
@@ -107,7 +99,7 @@ static void found_restored(struct engine *e, struct engine_cluster *c, uint32_t 
     setting_note(e, c, NOTE_DECISION, SAY(e, "%s is back at %u", cluster_setting_names[i], s->old));
 }
 
-static void setting_leave(struct engine *e, struct engine_cluster *c, uint32_t i, const char *why)
+void setting_leave(struct engine *e, struct engine_cluster *c, uint32_t i, const char *why)
 {
     struct engine_setting *s = &c->settings[i];
 
@@ -128,7 +120,7 @@ void settings_seen(struct engine *e, struct engine_cluster *c, const struct clus
         struct engine_setting *s = &c->settings[i];
 
         s->seen = values[i];
-        if (s->state != SETTING_SET || asked < s->since || s->seen == wanted_value(e, i))
+        if (s->state != SETTING_SET || asked < s->since || s->seen == setting_wanted(e, i))
             continue;
         if (s->restore_tried && s->seen == s->old)
             found_restored(e, c, i);
@@ -145,7 +137,7 @@ static void set_ended(struct engine *e, struct engine_cluster *c, const struct o
         setting_to(e, s, SETTING_SET);
         setting_note(e, c, NOTE_DECISION,
                      SAY(e, "%s is %u for the time of the run, was %u", cluster_setting_names[end->setting],
-                         wanted_value(e, end->setting), s->old));
+                         setting_wanted(e, end->setting), s->old));
         return;
     }
     FILL(c->setting_why,
@@ -178,7 +170,7 @@ void setting_ended(struct engine *e, struct engine_node *n, const struct op_end 
 }
 
 /* The node that was asked cannot tell: past the op's time nothing of it runs any more, and the value is its witness. */
-static void settle_doubt(struct engine *e, struct engine_cluster *c, uint32_t i)
+void setting_settle_doubt(struct engine *e, struct engine_cluster *c, uint32_t i)
 {
     struct engine_setting *s = &c->settings[i];
     struct op *op = s->op;
@@ -190,13 +182,13 @@ static void settle_doubt(struct engine *e, struct engine_cluster *c, uint32_t i)
         cluster_want(e, c);
         return;
     }
-    end.ok = s->seen == (s->state == SETTING_SETTING ? wanted_value(e, i) : s->old);
+    end.ok = s->seen == (s->state == SETTING_SETTING ? setting_wanted(e, i) : s->old);
     op_drop(e, op);
     setting_ended(e, &e->nodes[e->inv->clusters[c->ix].nodes[0]], &end);
 }
 
 /* This log may be an older copy of the run's: what it did not set itself, the run may have set all the same. */
-static void doubt_unchanged(struct engine *e, struct engine_cluster *c, uint32_t i)
+void setting_doubt_unchanged(struct engine *e, struct engine_cluster *c, uint32_t i)
 {
     setting_note(e, c, NOTE_WARNING,
                  SAY(e, "%s is %u and this log, taken up again, does not know who set it: it stays as it is",
@@ -214,13 +206,13 @@ static const char *set_now(struct engine *e, struct engine_cluster *c, uint32_t 
     }
     s->old = s->seen;
     s->restore_tried = false;
-    if (s->old == wanted_value(e, i)) {
+    if (s->old == setting_wanted(e, i)) {
         setting_to(e, s, SETTING_UNCHANGED);
         if (e->resumed)
-            doubt_unchanged(e, c, i);
+            setting_doubt_unchanged(e, c, i);
         return NULL;
     }
-    if (!setting_send(e, c, i, wanted_value(e, i), s->old))
+    if (!setting_send(e, c, i, setting_wanted(e, i), s->old))
         return "O18: a node that can set it";
     setting_to(e, s, SETTING_SETTING);
     return "O18: a cluster setting";
@@ -230,7 +222,7 @@ static const char *before_drain(struct engine *e, struct engine_cluster *c, uint
 {
     struct engine_setting *s = &c->settings[i];
 
-    settle_doubt(e, c, i);
+    setting_settle_doubt(e, c, i);
     if (s->state == SETTING_LEFT)
         setting_to(e, s, SETTING_SET); /* a rollback goes on where a run was cut off */
     if (s->state == SETTING_RESTORED)
@@ -266,160 +258,6 @@ const char *settings_before_drain(struct engine *e, struct engine_cluster *c, bo
         *ret_refused = c->settings[i].state == SETTING_REFUSED;
     }
     return why;
-}
-
-/* the way back */
-
-/* A run that was taken up again looks once at what it never touched. */
-static bool look_pending(const struct engine *e, const struct engine_cluster *c, uint32_t i)
-{
-    return e->resumed && c->settings[i].state == SETTING_UNTOUCHED && !c->settings[i].looked &&
-           plan_sets(e->plan, c->ix, (enum cluster_setting)i);
-}
-
-static void look_once(struct engine *e, struct engine_cluster *c, uint32_t i)
-{
-    struct engine_setting *s = &c->settings[i];
-
-    if (c->settings_at < c->restore_from) {
-        cluster_want(e, c);
-        return;
-    }
-    s->looked = true;
-    if (s->seen == wanted_value(e, i))
-        doubt_unchanged(e, c, i);
-}
-
-static bool restore_pending(const struct engine_setting *s)
-{
-    return s->state == SETTING_SETTING || s->state == SETTING_SET || s->state == SETTING_RESTORING;
-}
-
-static void restore_one(struct engine *e, struct engine_cluster *c, uint32_t i)
-{
-    struct engine_setting *s = &c->settings[i];
-
-    settle_doubt(e, c, i);
-    if (s->state != SETTING_SET)
-        return;
-    if (c->settings_at < s->since || c->settings_at < c->restore_from)
-        cluster_want(e, c);
-    else if (setting_send(e, c, i, s->old, wanted_value(e, i)))
-        setting_to(e, s, SETTING_RESTORING);
-}
-
-/* Nobody answers: said, and no longer waited for. */
-static void give_up_on(struct engine *e, struct engine_cluster *c, uint32_t i)
-{
-    struct engine_setting *s = &c->settings[i];
-
-    if (restore_pending(s)) {
-        setting_leave(e, c, i, "no node of the cluster answers for it");
-        return;
-    }
-    s->looked = true;
-    setting_note(
-        e, c, NOTE_WARNING,
-        SAY(e, "%s could not be looked at, and this log, taken up again, does not know whether it was set",
-            cluster_setting_names[i]));
-}
-
-static bool setting_due(const struct engine *e, const struct engine_cluster *c, uint32_t i)
-{
-    return restore_pending(&c->settings[i]) || look_pending(e, c, i);
-}
-
-/* True when nothing of this cluster is left to do. */
-static bool restore_cluster(struct engine *e, struct engine_cluster *c)
-{
-    bool pending = false;
-    dur_ms limit = e->rollout->policy.unreachable_ms + RESTORE_FLOOR_MS;
-
-    for (uint32_t i = 0; i < CLUSTER_SETTINGS; i++) {
-        if (!setting_due(e, c, i))
-            continue;
-        if (c->restore_from == 0)
-            c->restore_from = e->now;
-        if (e->now >= c->restore_from + limit)
-            give_up_on(e, c, i);
-        else if (look_pending(e, c, i))
-            look_once(e, c, i);
-        else
-            restore_one(e, c, i);
-        pending = pending || setting_due(e, c, i);
-    }
-    if (pending && c->timer.pos == 0)
-        engine_timer(e, &c->timer, e->now + SETTING_AGAIN_MS);
-    return !pending;
-}
-
-bool settings_restore(struct engine *e)
-{
-    bool done = true;
-
-    for (uint32_t i = 0; i < e->inv->n_clusters; i++)
-        done = restore_cluster(e, &e->clusters[i]) && done;
-    return done;
-}
-
-void settings_again(struct engine *e)
-{
-    for (uint32_t k = 0; k < e->inv->n_clusters; k++) {
-        e->clusters[k].restore_from = 0;
-        for (uint32_t i = 0; i < CLUSTER_SETTINGS; i++)
-            e->clusters[k].settings[i].tries = 0;
-    }
-}
-
-bool settings_return(struct engine *e, struct engine_cluster *c)
-{
-    bool found = false;
-
-    for (uint32_t i = 0; i < CLUSTER_SETTINGS; i++) {
-        struct engine_setting *s = &c->settings[i];
-
-        if (s->state != SETTING_LEFT)
-            continue;
-        found = true;
-        s->tries = 0;
-        s->restore_tried = true; /* it may be back by now: that is no foreign change */
-        setting_to(e, s, SETTING_SET);
-    }
-    if (found) {
-        c->restore_from = 0;
-        e->settings_due = true;
-    }
-    return found;
-}
-
-void settings_cut_off(struct engine *e)
-{
-    for (uint32_t k = 0; k < e->inv->n_clusters; k++)
-        for (uint32_t i = 0; i < CLUSTER_SETTINGS; i++)
-            if (restore_pending(&e->clusters[k].settings[i]))
-                setting_leave(e, &e->clusters[k], i, "the run was closed by force");
-            else if (look_pending(e, &e->clusters[k], i))
-                give_up_on(e, &e->clusters[k], i);
-}
-
-void settings_list_left(const struct engine *e, struct buf *b)
-{
-    for (uint32_t k = 0; k < e->inv->n_clusters; k++)
-        for (uint32_t i = 0; i < CLUSTER_SETTINGS; i++) {
-            const struct engine_setting *s = &e->clusters[k].settings[i];
-
-            if (s->state == SETTING_LEFT || restore_pending(s))
-                buf_printf(b, " %s %s (was %u)", e->inv->clusters[k].id, cluster_setting_names[i], s->old);
-        }
-}
-
-bool settings_left(const struct engine *e)
-{
-    for (uint32_t k = 0; k < e->inv->n_clusters; k++)
-        for (uint32_t i = 0; i < CLUSTER_SETTINGS; i++)
-            if (e->clusters[k].settings[i].state == SETTING_LEFT)
-                return true;
-    return false;
 }
 
 void setting_foreign_op(struct engine *e, struct engine_node *n, const struct op_record *rec)

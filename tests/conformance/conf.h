@@ -76,10 +76,11 @@ struct conf_action {
     const char *bad_args;   /* args that are not of the contract; NULL: any args do */
     const char *refuse;     /* the fixture's fault that has it refused; NULL: `bare` refuses */
     const char *refused_by; /* for NULL refuse: this error code at level IN_SERVICE */
-    const char *cause;      /* of the downtime row it must answer; NULL: none */
-    bool undo;              /* undo of nothing succeeds at IN_SERVICE */
-    bool may_not_answer;    /* reboot */
-    bool keeps_nothing;     /* no witness can tell (fetch_package) */
+    void (*args_refused)(struct conf_world *w, struct buf *out); /* with these; NULL: with `args` */
+    const char *cause;   /* of the downtime row it must answer; NULL: none */
+    bool undo;           /* undo of nothing succeeds at IN_SERVICE */
+    bool may_not_answer; /* reboot */
+    bool keeps_nothing;  /* no witness can tell (fetch_package) */
 };
 extern const struct conf_action conf_actions[];
 extern const uint32_t conf_n_actions;

@@ -93,6 +93,12 @@ static void args_setting(struct conf_world *w, struct buf *b)
     buf_printf(b, "{\"name\":\"%s\",\"value\":0}", w->setting);
 }
 
+/* As if somebody had changed it since it was looked at (O18). */
+static void args_setting_changed(struct conf_world *w, struct buf *b)
+{
+    buf_printf(b, "{\"name\":\"%s\",\"value\":0,\"expected\":1}", w->setting);
+}
+
 /* The boot that is to end: the one that runs when the arguments are made. */
 static void args_reboot(struct conf_world *w, struct buf *b)
 {
@@ -182,7 +188,12 @@ const struct conf_action conf_actions[] = {
       .refused_by = "not_empty",
       .may_not_answer = true },
     { .name = "bitlocker_suspend", .level = EMPTIED, .args = args_bitlocker },
-    { .name = "cluster_setting", .level = IN_SERVICE, .args = args_setting, .bad_args = "{}" },
+    { .name = "cluster_setting",
+      .level = IN_SERVICE,
+      .args = args_setting,
+      .args_refused = args_setting_changed,
+      .refused_by = "refused",
+      .bad_args = "{}" },
 };
 const uint32_t conf_n_actions = sizeof conf_actions / sizeof conf_actions[0];
 

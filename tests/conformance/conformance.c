@@ -176,12 +176,12 @@ static bool case_refusal(struct conf_world *w, const struct conf_action *a, stru
     struct conf_answer r = { 0 };
     bool ok = true;
 
-    if (a->refuse == NULL && a->refused_by == NULL)
+    if (a->refuse == NULL && a->refused_by == NULL && a->args_refused == NULL)
         return true; /* nothing in the contract refuses it */
     if (a->refuse != NULL)
         ok = conf_world_fault(w, a->refuse, NULL, why) && prepared(w, a, why);
     if (ok) {
-        a->args(w, &args);
+        (a->args_refused != NULL ? a->args_refused : a->args)(w, &args);
         conf_ask(w, a->name, "run", buf_text(&args), false, &r);
         ok = is_code(r.code) ? true : no(why, "it should be refused with a code of the table", &r);
         if (ok && a->refused_by != NULL && strcmp(r.code, a->refused_by) != 0)
