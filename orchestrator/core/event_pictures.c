@@ -97,9 +97,11 @@ static void take_whole(struct fields *f, const json *event, const struct invento
                        struct kept_picture *k)
 {
     struct kept_picture fresh = { 0 };
+    struct arena *given = f->arena;
 
     f->arena = &fresh.texts;
     picture_read(f, event, inv, NULL, &fresh.lists[0], &fresh.now);
+    f->arena = given;
     fresh.whole_bytes = fresh.texts.bytes;
     kept_clear(f->rc == 0 ? k : &fresh);
     if (f->rc == 0)

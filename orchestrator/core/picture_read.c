@@ -20,7 +20,7 @@ static struct facts_items read_changed(struct fields *f, const json *o, const st
     dur_ms later = fields_int(f, o, "later_ms", JSON_OPTIONAL, INT64_MIN, INT64_MAX, 0);
     struct facts_items old = { 0 };
 
-    for (uint32_t i = 0; i < base->n_nodes; i++)
+    for (uint32_t i = 0; base != NULL && i < base->n_nodes; i++)
         if (base->nodes[i] == node)
             old = (struct facts_items){ base->vms[i].items, base->vms[i].n };
     return facts_read_steps(f, o, "vms", &facts_vms, old, later, lists);
