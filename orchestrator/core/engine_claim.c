@@ -91,7 +91,7 @@ void claim_on_claimed(struct engine *e, const struct event *ev)
         claim_distrust(e, n, SAY(e, "another machine answers as %s", node_id(e, n)));
         return;
     }
-    n->claimed = true;
+    n->claimed = n->seen = true;
     n->refused = false;
     if (n->lost_unknown) {
         n->lost_unknown = false;

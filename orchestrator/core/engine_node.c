@@ -400,10 +400,11 @@ static void count_end(struct engine *e, struct engine_node *n)
     n->counted_open = false;
 }
 
-/* After a takeover this log may be the older one: what a node that was never looked at is like, nobody here knows. */
+/* After a takeover this log may be the older one: what a node that was not looked at since is like, nobody here knows,
+ * whatever this log has of it. */
 static bool unseen(const struct engine *e, const struct engine_node *n)
 {
-    return e->taken_over && !n->claimed && n->life == 0;
+    return e->taken_over && !n->seen;
 }
 
 void node_end(struct engine *e, struct engine_node *n, enum node_end end, const char *text)

@@ -579,6 +579,16 @@ void op_reclaimed(struct engine *e, struct engine_node *n, const struct op_recor
             op_probe(e, mine[i]); /* never sent anew blindly */
 }
 
+/* Given up while the VM was being parked: it may be down, and undoing nothing succeeds (I9). */
+static void park_in_doubt(const struct engine *e, struct engine_node *n, uint32_t vm)
+{
+    for (uint32_t i = 0; i < n->parks.n; i++)
+        if (n->parks.items[i].vm == vm) {
+            n->parks.items[i].down = true;
+            n->parks.items[i].down_since = e->now;
+        }
+}
+
 void op_forget(struct engine *e, struct engine_node *n)
 {
     bool was;
@@ -598,6 +608,8 @@ void op_forget(struct engine *e, struct engine_node *n)
         op_close(e, op);
         if (end.action == ACT_CLUSTER_SETTING)
             setting_ended(e, n, &end);
+        if (end.action == ACT_PARK_VM)
+            park_in_doubt(e, n, end.vm);
         if (end.action != ACT_MOVE_VM)
             continue;
         move_land(e, &end, n->ix);

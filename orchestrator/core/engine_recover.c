@@ -13,7 +13,7 @@ void recover_start(struct engine *e, const struct event *ev)
     e->resumed = true;
     ask_drop_all(e);
     for (uint32_t i = 0; i < e->inv->n_nodes; i++)
-        e->nodes[i].staging = false;
+        e->nodes[i].staging = e->nodes[i].seen = false;
     for (uint32_t i = 0; i < e->ops.n; i++)
         e->ops.items[i]->probing = false;
     claim_all(e);

@@ -22,6 +22,7 @@ struct sim_options {
     uint32_t drop_mask;  /* armed faults left out, by place (shrinker) */
     uint32_t nodes_max, vms_max;
     bool no_verbs, calm_only, verbose, replay;
+    bool timed;      /* faults at fixed times, as the seeds of the early regressions had them */
     int64_t kill_at; /* -1: none; else the controller dies at this kill point and nothing else goes wrong */
 };
 
@@ -328,8 +329,10 @@ bool sim_play(struct sim *s, const struct sim_options *opt);
 void sim_free(struct sim *s);
 void sim_say(const struct sim *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* sim_faults.c */
+/* sim_arm.c */
 void sim_faults_arm(struct sim *s);
+
+/* sim_faults.c */
 bool sim_chance(struct sim *s, uint32_t fault); /* an opportunity: does it happen now? */
 void sim_fault_now(struct sim *s, uint32_t armed);
 void sim_fault_end(struct sim *s, uint32_t fault, uint32_t subject);

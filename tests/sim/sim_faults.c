@@ -57,75 +57,6 @@ const struct sim_fault_row sim_fault_rows[SIM_FAULTS] = {
     [49] = { "F49", "alarm after the gate", NULL, false },
 };
 
-static uint32_t pick_fault(struct sim *s, struct prng *p)
-{
-    for (uint32_t tries = 0; tries < 1000; tries++) {
-        uint32_t f = 1 + (uint32_t)prng_below(p, SIM_FAULTS - 1);
-
-        if (sim_fault_rows[f].why_not == NULL && (s->opt.fault_mask == 0 || (s->opt.fault_mask >> f & 1u)))
-            return f;
-    }
-    return 0;
-}
-
-/* How often an opportunity comes by in a run, roughly. */
-static uint32_t opportunities(uint32_t fault)
-{
-    switch (fault) {
-    case 1:
-        return 1200;
-    case 2:
-        return 6;
-    case 9:
-    case 10:
-    case 11:
-        return 500;
-    case 15:
-    case 16:
-    case 17:
-        return 900;
-    case 22:
-    case 27:
-        return 250;
-    case 25:
-        return 600;
-    case 39:
-        return 8;
-    default:
-        return 100;
-    }
-}
-
-void sim_faults_arm(struct sim *s)
-{
-    struct prng p;
-    uint32_t n;
-
-    prng_init(&p, s->opt.seed ^ 0xfa017);
-    n = 1 + (uint32_t)(prng_below(&p, 3) + prng_below(&p, 3)); /* 1..5, median 3 */
-    s->n_armed = s->fired = 0;
-    if (s->opt.calm_only || s->opt.kill_at >= 0)
-        return;
-    for (uint32_t i = 0; i < n; i++) {
-        struct sim_armed *a = &s->armed[s->n_armed];
-        uint32_t span = 10 + 25 * s->world.n_nodes;
-
-        *a = (struct sim_armed){ .fault = pick_fault(s, &p) };
-        a->at = WORLD_START + (time_ms)prng_below(&p, span * 60) * SECOND_MS;
-        if (prng_permille(&p, 300))
-            a->at = WORLD_START + (time_ms)prng_below(&p, span * 12) * SECOND_MS;
-        a->nth = 1 + (uint32_t)prng_below(&p, opportunities(a->fault));
-        a->left_out = (s->opt.drop_mask >> i & 1u) != 0;
-        if (a->fault == 0)
-            continue;
-        s->n_armed++;
-        if (!sim_fault_rows[a->fault].by_chance && !a->left_out)
-            sim_put(s, a->at, SIM_Q_FAULT, i, 0, 0, NULL, 0);
-        if (a->fault == 2 && !a->left_out) /* a death first, else there is no recovery to die in */
-            sim_put(s, a->at, SIM_Q_FAULT, i, 1, 0, NULL, 0);
-    }
-}
-
 static void fired(struct sim *s, uint32_t fault)
 {
     s->fired++;
@@ -157,6 +88,43 @@ static uint32_t any_node(struct sim *s)
 static uint32_t any_vm(struct sim *s)
 {
     return (uint32_t)prng_below(&s->rng_fault, s->world.n_vms);
+}
+
+/* A node whose turn may still come: what goes wrong there will be felt. */
+static bool turn_may_come(const struct sim *s, uint32_t node)
+{
+    return s->policy.wave_of[node] != WORLD_NONE && !s->world.nodes[node].has_package;
+}
+
+static uint32_t some_node(struct sim *s)
+{
+    uint32_t node = any_node(s);
+
+    for (uint32_t i = 0; i < s->world.n_nodes && !s->opt.timed; i++)
+        if (turn_may_come(s, (node + i) % s->world.n_nodes))
+            return (node + i) % s->world.n_nodes;
+    return node;
+}
+
+static uint32_t some_vm(struct sim *s)
+{
+    uint32_t vm = any_vm(s);
+
+    for (uint32_t i = 0; i < s->world.n_vms && !s->opt.timed; i++) {
+        const struct world_vm *v = &s->world.vms[(vm + i) % s->world.n_vms];
+
+        if (!v->gone && turn_may_come(s, v->node))
+            return (vm + i) % s->world.n_vms;
+    }
+    return vm;
+}
+
+static uint32_t s2d_node(struct sim *s, uint32_t node)
+{
+    for (uint32_t i = 0; i < s->world.n_nodes && !s->opt.timed; i++)
+        if (s->world.clusters[s->world.nodes[(node + i) % s->world.n_nodes].cluster].s2d)
+            return (node + i) % s->world.n_nodes;
+    return node;
 }
 
 static void until_later(struct sim *s, uint32_t fault, uint32_t subject, dur_ms lo, dur_ms hi)
@@ -229,6 +197,8 @@ static void cluster_fault(struct sim *s, uint32_t fault, uint32_t node)
     struct sim_world *w = &s->world;
     uint32_t k = w->nodes[node].cluster;
 
+    if (fault == 42)
+        k = w->nodes[node = s2d_node(s, node)].cluster;
     world_touched(w, WORLD_NONE, node);
     switch (fault) {
     case 40:
@@ -338,7 +308,7 @@ static void set_by_others(struct sim_world *w, uint32_t cluster)
 
 static void vm_fault(struct sim *s, uint32_t fault)
 {
-    struct world_vm *v = &s->world.vms[any_vm(s)];
+    struct world_vm *v = &s->world.vms[some_vm(s)];
 
     world_touched(&s->world, WORLD_NONE, v->node);
     switch (fault) {
@@ -392,7 +362,7 @@ static void channel_fault(struct sim *s, uint32_t fault, uint32_t node)
 void sim_fault_now(struct sim *s, uint32_t armed)
 {
     struct sim_armed *a = &s->armed[armed];
-    uint32_t f = a->fault, node = any_node(s);
+    uint32_t f = a->fault, node = some_node(s);
 
     if (s->calm || a->fired)
         return;

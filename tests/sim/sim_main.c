@@ -42,7 +42,7 @@ static int usage(void)
     fprintf(stderr, "sim_patchwave: --seed N | --seeds A..B | --seconds N [--faults LIST] [--calm] "
                     "[--shrink] [--verbose] [--hash]\n"
                     "               [--keep-going] [--quiet] [--replay] [--nodes N] [--vms N] [--drop MASK] "
-                    "[--no-verbs]\n"
+                    "[--no-verbs] [--timed]\n"
                     "               [--kill N | --kill-points A..B] [--skip FILE]\n");
     return 2;
 }
@@ -118,6 +118,8 @@ static bool flag(struct work *w, const char *name)
         w->opt.replay = true;
     else if (strcmp(name, "--calm") == 0)
         w->opt.calm_only = true;
+    else if (strcmp(name, "--timed") == 0)
+        w->opt.timed = true;
     else if (strcmp(name, "--no-verbs") == 0)
         w->opt.no_verbs = true;
     else
@@ -177,6 +179,8 @@ static void again(const struct sim_options *o)
         printf(" --no-verbs");
     if (o->calm_only)
         printf(" --calm");
+    if (o->timed)
+        printf(" --timed");
     if (o->kill_at >= 0)
         printf(" --kill %" PRId64, o->kill_at);
     if (o->fault_mask != 0) {

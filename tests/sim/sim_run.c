@@ -346,6 +346,9 @@ static void ask_end(struct sim *s)
             struct node_view n = engine_node(c->engine, s->plan->nodes[i].node);
 
             e.explained = e.explained || n.waits_for[0] != '\0';
+            for (uint32_t k = 0; k < s->world.n_vms; k++)
+                if (strstr(n.reason, s->world.vms[k].id) != NULL)
+                    e.reported_down |= (uint64_t)1 << k;
             if (n.end == NODE_END_NONE)
                 buf_printf(&text, "; %s %s%s%s waits for \"%s\" (%s)",
                            s->world.nodes[s->plan->nodes[i].node].id, node_phases[n.phase].name,
@@ -445,6 +448,7 @@ static void reset(struct sim *s, const struct sim_options *opt)
     prng_init(&s->rng_ids, opt->seed ^ 0x1d5);
     s->now = WORLD_START;
     s->order = s->steps = s->kill_point = 0;
+    s->n_armed = s->fired = 0;
     s->world_due = TIME_NEVER;
     s->calm_at = WORLD_START + 8 * HOUR_MS;
     s->calm = s->over = s->plan_refused = false;

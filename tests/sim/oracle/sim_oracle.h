@@ -173,6 +173,7 @@ struct oracle_ending {
     bool at_rest, explained; /* explained: names what it waits for */
     const char *state;
     bool reported_stuck[WORLD_NODES];
+    uint64_t reported_down; /* bit per VM: the run's own words name it */
 };
 void oracle_end(struct sim_oracle *o, const struct oracle_ending *e);
 

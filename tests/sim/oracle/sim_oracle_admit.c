@@ -181,11 +181,24 @@ static void check_park(struct sim_oracle *o, const struct oracle_intent *x)
         oracle_break(o, 9, "%s is parked after its consent's end", v->id);
 }
 
+/* Of pausing and resuming the node, that log decided pausing last: others may have resumed it since. */
+static bool being_drained(const struct sim_oracle *o, uint32_t store, uint32_t node)
+{
+    for (uint32_t i = o->intents.n; i-- > 0;) {
+        const struct oracle_intent *x = &o->intents.items[i];
+
+        if (x->store == store && x->node == node && (is(x->action, "pause") || is(x->action, "resume")))
+            return is(x->action, "pause");
+    }
+    return false;
+}
+
 /* I11. A move off a node that is in service is an evidence load: it belongs to the node that gets it. */
 static void check_order(struct sim_oracle *o, const struct oracle_intent *x)
 {
     const struct oracle_store *s = &o->stores[x->store];
-    bool load = is(x->action, "move_vm") && x->to != WORLD_NONE && o->w->nodes[x->node].out_since == 0;
+    bool load = is(x->action, "move_vm") && x->to != WORLD_NONE && o->w->nodes[x->node].out_since == 0 &&
+                !being_drained(o, x->store, x->node);
     uint32_t node = load ? x->to : x->node, wave = o->policy.wave_of[node];
 
     if (wave == WORLD_NONE) {

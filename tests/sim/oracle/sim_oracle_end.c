@@ -109,7 +109,8 @@ static void end_vms(struct sim_oracle *o, const struct oracle_ending *e)
         if (v->gone || v->down != DOWN_PARKED)
             continue;
         o->checks[9]++;
-        if (o->stores[e->store].ends[v->node] != ORACLE_END_STUCK && !o->w->nodes[v->node].paused)
+        if (o->stores[e->store].ends[v->node] != ORACLE_END_STUCK && !o->w->nodes[v->node].paused &&
+            !(e->reported_down >> i & 1u))
             oracle_break(o, 9, "%s was parked by us and is not back", v->id);
     }
 }
