@@ -57,10 +57,9 @@ static void put_between(struct buf *out, struct estimate e)
     buf_printf(out, "P50 %s, P95 %s", dur_text(e.p50, p50), dur_text(e.p95, p95));
 }
 
-/* O18: one line, and nothing where nothing is touched. */
-static void put_settings(struct buf *out, const struct plan *p)
+void plan_settings_words(struct buf *out, const struct plan *p)
 {
-    const char *lead = "settings    ";
+    const char *lead = "";
 
     for (uint32_t s = 0; s < CLUSTER_SETTINGS; s++) {
         uint32_t clusters = 0;
@@ -74,8 +73,8 @@ static void put_settings(struct buf *out, const struct plan *p)
                    clusters == 1 ? "" : "s");
         lead = ", ";
     }
-    if (lead[0] == ',')
-        buf_str(out, " before the first drain there, put back at the end (O18)\n");
+    buf_str(out,
+            lead[0] == '\0' ? "none is changed" : " before the first drain there, put back at the end (O18)");
 }
 
 static void put_head(struct buf *out, const struct plan *p, const struct plan_approval_line *a)
@@ -104,7 +103,9 @@ static void put_head(struct buf *out, const struct plan *p, const struct plan_ap
                p->inv->lab ? "; simulated fleet" : "");
     buf_printf(out, "moves       %u live (at least %u are needed)%s\n", (unsigned)p->moves,
                (unsigned)p->moves_bound, s.unproved > 0 ? "; some go to a host of another patch level" : "");
-    put_settings(out, p);
+    buf_str(out, "settings    ");
+    plan_settings_words(out, p);
+    buf_char(out, '\n');
     buf_printf(out, "way back    %s: ", p->way_back);
     escape_terminal(out, p->way_back_text);
     buf_char(out, '\n');

@@ -23,5 +23,7 @@ struct plan_sums {
     struct estimate drain, install, reboot, resync, parked, blackout; /* over all nodes */
 };
 struct plan_sums plan_sums_of(const struct plan *p);
+/* Which cluster-wide settings the plan changes for the time of the run, in one line without its end. */
+void plan_settings_words(struct buf *out, const struct plan *p);
 
 #endif

@@ -26,6 +26,8 @@ static void put_ask(struct buf *out, const struct plan *p, const struct plan_sum
                (unsigned)p->n_nodes, (unsigned)p->inv->n_clusters);
     buf_str(out, "| Predicted | ");
     between(out, p->took);
+    buf_str(out, " |\n| Cluster settings | ");
+    plan_settings_words(out, p);
     buf_printf(out, " |\n| Way back | **%s**: ", p->way_back);
     escape_markdown(out, p->way_back_text);
     buf_printf(out, " |\n| VMs stopped | %u |\n", (unsigned)s->parks);
