@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Install the Debian packages that building and testing need: tests/install.sh [build] [demo] [tests] [checks] [windows]
-# (no word: all). What is there already is left alone. What each package is for: docs/dependencies.md.
+# (no word: all of these), or bench, which only a benchmark's yardstick needs. What is there already is left alone. What each package is for: docs/dependencies.md.
 set -u
 
 build='cmake ninja-build gcc libc6-dev pkg-config libcjson-dev libsqlite3-dev libuv1-dev libssh2-1-dev'
@@ -8,14 +8,15 @@ demo='openssh-server openssh-client python3'
 tests='libcmocka-dev clang libclang-rt-14-dev chrony python3-jsonschema sqlite3 iproute2 procps'
 checks='clang-format clang-tidy cppcheck ccache gcovr'
 windows='gcc-mingw-w64-x86-64-win32 wine wine64 dpkg-dev tcl gcab cabextract osslsigncode'
+bench='ansible-core'
 
 wanted=
 for group in "${@:-all}"; do
     case $group in
     all) wanted="$build $demo $tests $checks $windows" ;;
-    build | demo | tests | checks | windows) wanted="$wanted ${!group}" ;;
+    build | demo | tests | checks | windows | bench) wanted="$wanted ${!group}" ;;
     *)
-        echo "install.sh: no group \`$group\` (build, demo, tests, checks, windows)" >&2
+        echo "install.sh: no group \`$group\` (build, demo, tests, checks, windows, bench)" >&2
         exit 2
         ;;
     esac

@@ -126,7 +126,8 @@ print(next(n["node"] for n in json.load(sys.stdin)["nodes"] if n.get("wave") == 
 done
 
 set +e
-"$patchwave" run kb5061977 --on-hold exit
+# Benchmarks put a program before it that measures it.
+${PATCHWAVE_MEASURE:-} "$patchwave" run kb5061977 --on-hold exit
 code=$?
 set -e
 "$patchwave" report >"$out/report.txt" && cat "$out/report.txt"

@@ -12,7 +12,7 @@ while (($#)); do
     *) echo "bench_ansible.sh: unknown option $1" >&2; exit 2 ;;
     esac
 done
-command -v ansible-playbook >/dev/null || { echo "bench_ansible.sh: ansible-playbook is missing (apt-get install ansible-core)" >&2; exit 3; }
+command -v ansible-playbook >/dev/null || { echo "bench_ansible.sh: ansible-playbook is missing (tests/install.sh bench)" >&2; exit 3; }
 dir=$(mktemp -d)
 trap 'bash "$here/sshd_fleet.sh" stop "$dir" 2>/dev/null; rm -rf "$dir"' EXIT
 bash "$here/sshd_fleet.sh" start "$dir" "$nodes"

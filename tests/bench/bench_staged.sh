@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# A staged run without VMs: nothing to move, no gates. The real controller takes a lab of N nodes through "12, then 24, then all", each step
-# through real sshd, relay, agent, journal and driver. One JSON line per run: wall and CPU of `patchwave run` alone (measure.py), and per step.
-# CPU is what to compare with bench_ansible.sh; the wall holds the lab's own installs and reboots, shortened by --speed (over about 1000 the
-# time that real SSH takes becomes hours of the fleet's, and its evidence goes stale).
+# A staged run of steps that do nothing: no VMs, no gates, no reboots, installs that take no time. The real controller takes a lab of N nodes
+# through "12, then 24, then all", each step through real sshd, relay, agent, journal and driver process. One JSON line per run: wall, CPU and
+# memory of `patchwave run` alone (measure.py), per step, and the parts of a step's time (run_parts.py).
 #   bench_staged.sh [--nodes 72] [--runs 3] [--speed 600] [--build build/release]
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -22,7 +21,7 @@ dir=$(mktemp -d) lab_pid=
 stop_lab() { if [[ -n $lab_pid ]]; then kill "$lab_pid" 2>/dev/null; wait "$lab_pid" 2>/dev/null; lab_pid=; fi; return 0; }
 trap 'stop_lab; rm -rf "$dir"' EXIT
 
-# No VM, no group but the clusters' own: nothing to move and nothing to judge.
+# No VM, no group but the clusters' own, shared storage, nothing that takes its time: what is left is orchestration.
 empty_world() {
     python3 - "$dir/lab" <<'P'
 import json, sqlite3, sys
@@ -31,10 +30,15 @@ db = sqlite3.connect(f"{lab}/world.db")
 db.execute('DELETE FROM groups WHERE id IN (SELECT "group" FROM vms)')
 db.execute("DELETE FROM vms")
 db.execute("DELETE FROM queue")
+db.execute("UPDATE nodes SET install_factor = 1, reboot_factor = 1, migrate_factor = 1, resync_factor = 1")
+db.execute("UPDATE clusters SET s2d = 0, max_out = 8")
 db.commit()
 path = f"{lab}/inventory.json"
 inventory = json.load(open(path))
 inventory["vms"] = []
+for cluster in inventory["clusters"]:
+    cluster["storage"] = "shared"
+    cluster.get("limits", cluster).pop("max_out", None)
 json.dump(inventory, open(path, "w"))
 P
 }
@@ -60,14 +64,13 @@ T
         "$patchwave" plan "$dir/rollout.json" || (($? == 10))
         "$patchwave" approve staged --ticket BENCH
     } >"$dir/setup.log" 2>&1 || { tail -5 "$dir/setup.log" >&2; exit 1; }
-    line=$("$here/measure.py" "$patchwave" run staged --on-hold exit 2>"$dir/run.log") || { tail -15 "$dir/run.log" >&2; exit 1; }
-    steps=$(sqlite3 -readonly "$PATCHWAVE_DB" "SELECT count(*) FROM steps")
-    entries=$(sqlite3 -readonly "$PATCHWAVE_DB" "SELECT count(*) FROM log")
-    python3 - "$line" "$nodes" "$steps" "$entries" <<'P'
+    line=$("$here/measure.py" --memory "$patchwave" run staged --on-hold exit 2>"$dir/run.log") || { tail -15 "$dir/run.log" >&2; exit 1; }
+    parts=$("$here/run_parts.py" "$PATCHWAVE_DB")
+    python3 - "$line" "$parts" "$nodes" <<'P'
 import json, sys
-cost, nodes, steps, entries = json.loads(sys.argv[1]), *map(int, sys.argv[2:])
-cost |= {"nodes": nodes, "steps": steps, "log_entries": entries, "cpu_ms_per_step": round(cost["cpu_s"] * 1000 / steps, 2),
-         "wall_ms_per_step": round(cost["wall_s"] * 1000 / steps, 2)}
+cost, parts, nodes = json.loads(sys.argv[1]), json.loads(sys.argv[2]), int(sys.argv[3])
+cost |= {"nodes": nodes, **parts, "cpu_ms_per_step": round(cost["cpu_s"] * 1000 / parts["steps"], 2),
+         "wall_ms_per_step": round(cost["wall_s"] * 1000 / parts["steps"], 2)}
 print(json.dumps(cost))
 P
     stop_lab
