@@ -16,6 +16,8 @@
 
 #define SURVEY_LIMIT_MS ((dur_ms)20000)
 #define STAGE_LIMIT_MS (12 * HOUR_MS)
+#define PROGRESS_EVERY_MS 200
+#define PROGRESS_NODES_MAX 4
 
 struct stage {
     struct cli *c;
@@ -28,7 +30,52 @@ struct stage {
     bool *told; /* per node of the plan */
     uint32_t waiting, staged, failed;
     int signum;
+    bool terminal;     /* progress is drawn over itself */
+    uint8_t *percents; /* per node of the inventory; 0: not begun */
+    int64_t drawn_ms;
 };
+
+/* --- progress, on a terminal: one line, drawn over itself --- */
+
+static void take_back(const struct stage *st)
+{
+    if (st->terminal)
+        fputs("\r\x1b[K", stdout);
+}
+
+static void draw(struct stage *st)
+{
+    uint32_t shown = 0, more = 0;
+
+    take_back(st);
+    printf("%u of %u staged", (unsigned)st->staged, (unsigned)st->plan->n_nodes);
+    for (uint32_t i = 0; i < st->plan->inv->n_nodes; i++) {
+        if (st->percents[i] == 0 || st->percents[i] == 100)
+            continue;
+        if (shown++ < PROGRESS_NODES_MAX)
+            printf("%s %s %u %%", shown == 1 ? ";" : ",", st->plan->inv->nodes[i].id,
+                   (unsigned)st->percents[i]);
+        else
+            more++;
+    }
+    if (more > 0)
+        printf(" and %u more", (unsigned)more);
+    fflush(stdout);
+}
+
+static void on_progress(void *arg, uint32_t node, const char *op, uint32_t percent, const char *text)
+{
+    struct stage *st = arg;
+    int64_t now = loop_now_ms(st->loop);
+
+    (void)op;
+    (void)text;
+    st->percents[node] = (uint8_t)percent;
+    if (!st->terminal || now - st->drawn_ms < PROGRESS_EVERY_MS)
+        return;
+    st->drawn_ms = now;
+    draw(st);
+}
 
 static void tell(struct stage *st, uint32_t node, bool ok, dur_ms took, const char *text)
 {
@@ -43,6 +90,7 @@ static void tell(struct stage *st, uint32_t node, bool ok, dur_ms took, const ch
         jw_object_end(&st->w);
         return;
     }
+    take_back(st);
     buf_printf(&st->out, "%-14s %s", st->plan->inv->nodes[node].id, ok ? "staged" : "FAILED");
     if (ok)
         buf_printf(&st->out, " in %s", dur_text(took, took_text));
@@ -61,6 +109,7 @@ static void one_done(struct stage *st, uint32_t node, bool ok, dur_ms took, cons
     if (at == IX_NONE || st->told[at])
         return;
     st->told[at] = true;
+    st->percents[node] = 0;
     st->staged += ok;
     st->failed += !ok;
     tell(st, node, ok, took, text);
@@ -132,10 +181,13 @@ static int stage_all(struct stage *st, const char *package, struct err *err)
         .default_user = options_text(&st->c->args, "user", node_default_user()),
         .package_path = package,
         .stage_bytes_s = (uint64_t)options_number(&st->c->args, "mib-per-second", 0) << 20,
+        .stage_link_bytes_s = (uint64_t)options_number(&st->c->args, "link-mib-per-second", 0) << 20,
+        .stage_give_up_ms = options_number(&st->c->args, "give-up", 0),
         .stage_parallel = (uint32_t)options_number(&st->c->args, "parallel", 0),
         .position = no_position,
         .log_holds = holds_all,
         .on_event = on_event,
+        .on_progress = on_progress,
         .arg = st,
     };
     int rc = loop_new(&st->loop, err);
@@ -160,7 +212,9 @@ static int stage_all(struct stage *st, const char *package, struct err *err)
 static int prepare(struct stage *st, struct store *s, struct err *err)
 {
     st->told = calloc(st->plan->n_nodes + 1u, sizeof *st->told);
-    if (st->told == NULL)
+    st->percents = calloc(st->plan->inv->n_nodes + 1u, sizeof *st->percents);
+    st->terminal = !st->c->json && isatty(STDOUT_FILENO);
+    if (st->told == NULL || st->percents == NULL)
         return err_set(err, ERR_NOMEM, "stage");
     return node_pins_read(s, st->plan->inv, &st->pins, err);
 }
@@ -181,6 +235,7 @@ static int check_package(const struct plan *p, const char *path, struct err *err
 
 static void say_end(struct stage *st, int *ret_exit)
 {
+    take_back(st);
     if (st->c->json) {
         jw_array_end(&st->w);
         buf_char(&st->out, '\n');
@@ -226,6 +281,7 @@ static int run_stage(struct cli *c, int *ret_exit, struct err *err)
     buf_clear(&st.out);
     free(st.pins);
     free(st.told);
+    free(st.percents);
     plan_free(st.plan);
     arena_clear(&a);
     store_close(s);
@@ -234,7 +290,9 @@ static int run_stage(struct cli *c, int *ret_exit, struct err *err)
 
 static const struct option stage_options[] = {
     { "mib-per-second", 0, OPTION_NUMBER, "N", "cap over all nodes (default: none)" },
-    { "parallel", 0, OPTION_NUMBER, "N", "nodes at once" },
+    { "link-mib-per-second", 0, OPTION_NUMBER, "N", "cap of each node's link (default: none)" },
+    { "give-up", 0, OPTION_DURATION, "TIME", "a node that takes nothing so long has failed (default 10m)" },
+    { "parallel", 0, OPTION_NUMBER, "N", "nodes at once (default 8)" },
     { "user", 0, OPTION_TEXT, "NAME", "the SSH user where the inventory names none" },
     { NULL, 0, OPTION_FLAG, NULL, NULL },
 };

@@ -131,6 +131,7 @@ void claim_on_lost(struct engine *e, const struct event *ev)
 
     if (n->claimed)
         n->lost_at = e->now;
+    FILL(n->lost_why, ev->u.refused.text == NULL ? err_sentence(ev->u.refused.code) : ev->u.refused.text);
     n->claimed = false;
     n->staging = false;
     e->fleet.nodes[n->ix].out |= OUT_UNCLAIMED;

@@ -234,7 +234,7 @@ static void prepare_unclaimed(struct engine *e, struct engine_node *n)
     if (n->refused)
         refuse(e, n, SAY(e, "%s", n->reason));
     else if (e->now - from >= e->rollout->policy.unreachable_ms)
-        refuse(e, n, "unreachable");
+        refuse(e, n, n->lost_why[0] == '\0' ? "unreachable" : SAY(e, "unreachable: %s", n->lost_why));
     else
         node_waits(e, n, "the connection to the node");
 }

@@ -146,7 +146,8 @@ struct engine_node {
     char boot_effect_first[64]; /* the boot of install or removal */
     struct build build_now;
     struct timer wake, link;
-    char reason[200], waits[160];
+    char lost_why[160]; /* of the last lost connection; "": none */
+    char reason[256], waits[160];
 };
 
 enum setting_state {

@@ -183,6 +183,12 @@ static void on_hello(void *arg, const struct rpc_message *reply, const struct er
     }
     if (why == NULL && check_hello(n, reply->result, &err) != 0)
         why = &err;
+    if (why != NULL && why->code == ERR_VERSION) {
+        (void)err_set(&err, ERR_VERSION,
+                      "%s; this patchwave speaks %d to %d: bring the older of the two up to date", why->text,
+                      WIRE_PROTOCOL_MIN, WIRE_PROTOCOL_MAX);
+        why = &err;
+    }
     if (why != NULL) {
         n->last_down = *why;
         live_surveyed(n, NULL);
@@ -309,6 +315,8 @@ void live_claim(struct live_node *n, dur_ms limit_ms)
         n->talk = TALK_GREETED; /* a second claim of the same controller is harmless */
     if (n->talk == TALK_GREETED)
         claim_or_greet(n);
+    else if (n->talk == TALK_UP && n->last_down.code != ERR_OK)
+        send_hello(n); /* it was refused before; what it says now counts */
     else if (n->talk == TALK_DOWN)
         agent_client_open(n->client);
 }

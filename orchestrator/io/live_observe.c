@@ -298,13 +298,24 @@ static void late_failure(struct backend_live *b, const struct command *c, const 
     late->ev.u.observed.taken = fleet_now(&b->setup.clock);
 }
 
+/* Why that node cannot be asked, hello refused included; NULL: it can. */
+static const char *cannot_ask(const struct live_node *n)
+{
+    bool up = n->client != NULL && agent_client_is_up(n->client);
+
+    if (up && (n->talk != TALK_UP || n->last_down.code == ERR_OK))
+        return NULL;
+    return n->last_down.code == ERR_OK ? "not connected" : n->last_down.text;
+}
+
 void live_observe(struct backend_live *b, const struct command *c)
 {
     struct live_look *k;
     dur_ms real = fleet_to_real(&b->setup.clock, c->limit_ms);
+    const char *why = cannot_ask(&b->nodes[c->node]);
 
-    if (b->nodes[c->node].client == NULL || !agent_client_is_up(b->nodes[c->node].client)) {
-        late_failure(b, c, "not connected");
+    if (why != NULL) {
+        late_failure(b, c, why);
         return;
     }
     k = calloc(1, sizeof *k);

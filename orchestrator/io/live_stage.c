@@ -57,6 +57,8 @@ static void stage_one(struct live_node *n)
                                      .path = b->setup.package_path,
                                      .name = p->file,
                                      .sha256 = p->sha256,
+                                     .give_up_ms = b->setup.stage_give_up_ms,
+                                     .link_bytes_s = b->setup.stage_link_bytes_s,
                                      .fleet_rate = b->setup.stage_bytes_s > 0 ? &b->fleet_rate : NULL,
                                      .on_progress = on_stage_progress,
                                      .on_end = on_stage_end,

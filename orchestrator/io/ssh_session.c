@@ -103,12 +103,11 @@ static void fail_hostkey(struct ssh_session *s, enum ssh_hostkey_verdict verdict
                       "console, then: patchwave enroll %s",
                       where, s->hostkey.type, s->hostkey.fingerprint, t->node);
     else
-        (void)err_set(
-            err, ERR_HOSTKEY,
-            "%s: THE HOST KEY HAS CHANGED: pinned is %s %s, shown is %s %s; another machine may be "
-            "answering. "
-            "If the node was reinstalled, compare at its console, then: patchwave enroll --replace-key %s",
-            where, t->pin->type, t->pin->fingerprint, s->hostkey.type, s->hostkey.fingerprint, t->node);
+        (void)err_set(err, ERR_HOSTKEY,
+                      "%s: THE HOST KEY HAS CHANGED: pinned %s, shown %s (%s): another machine may be "
+                      "answering. If the "
+                      "node was reinstalled, compare at its console, then: patchwave enroll --replace-key %s",
+                      where, t->pin->fingerprint, s->hostkey.fingerprint, s->hostkey.type, t->node);
 }
 
 static enum ssh_step step_hostkey(struct ssh_session *s, struct err *err)

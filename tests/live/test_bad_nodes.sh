@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# Nodes that cannot be talked to, as the command line tells of them: an agent that is too old, a node that cannot be reached, a host key that
+# has changed since it was pinned; and a package carried under caps. Prints TAP.
+set -u
+build=${PW_BUILD_DIR:-build/debug}
+[[ $build = /* ]] || build=$PWD/$build
+patchwave=$build/orchestrator/patchwave hvlab=$build/examples/lab/hvlab
+work=$(mktemp -d "${TMPDIR:-/tmp}/patchwave-bad-XXXXXX")
+lab_pid=
+finish() {
+    if [[ -n $lab_pid ]]; then kill "$lab_pid" 2>/dev/null; wait "$lab_pid" 2>/dev/null; fi
+    rm -rf "$work"
+}
+trap finish EXIT
+cd "$work" || exit 1
+export PATCHWAVE_DB=$work/patchwave.db
+unset SUDO_USER
+n=0 bad=0
+
+report() { # OK TITLE [DETAIL]
+    n=$((n + 1))
+    if [[ $1 == 0 ]]; then echo "ok $n - $2"; else bad=$((bad + 1)); echo "not ok $n - $2"; sed 's/^/#   /' <<<"${3:-}" | tail -30; fi
+}
+check() { # TITLE CODE PATTERN COMMAND...
+    local title=$1 code=$2 pattern=$3 out got
+    shift 3
+    out=$("$@" 2>&1); got=$?
+    [[ $got == "$code" ]] && grep -qE -- "$pattern" <<<"$out"
+    report $? "$title" "exit code $got, wanted $code; wanted text: $pattern"$'\n'"$out"
+}
+p() { "$patchwave" "$@" </dev/null; }
+ask() { sqlite3 -readonly "$PATCHWAVE_DB" "$1"; }
+
+"$hvlab" make --dir lab --nodes 6 --seed 3 --speed 240 --agent "$build/agent/patchwave-agent" >/dev/null || exit 1
+# What the controller offers HV03 arrives as a later protocol than its agent knows: the refusal is the real agent's own.
+cat >old-agent <<T
+#!/bin/sh
+[ "\$SSH_ORIGINAL_COMMAND" = relay ] || exec "$build/agent/patchwave-agent" "\$@"
+sed -u 's/"protocol":{"min":1,"max":1}/"protocol":{"min":8,"max":9}/' | "$build/agent/patchwave-agent" "\$@"
+T
+chmod +x old-agent
+sed -i "s|command=\"[^ ]*|command=\"$work/old-agent|" lab/nodes/HV03/authorized_keys
+"$hvlab" serve --dir lab --processes >lab.log 2>&1 &
+lab_pid=$!
+check 'the lab comes up' 0 '' "$hvlab" wait --dir lab
+p init >/dev/null
+p inventory import lab/inventory.json >/dev/null
+p enroll --all --accept-new >/dev/null
+head -c 1048576 /dev/urandom >windows11.0-kb5061977-x64.msu
+p patch add windows11.0-kb5061977-x64.msu --target 26100.4066 >/dev/null
+plan() { # plan NAME: planned and approved
+    cat >"$1.json" <<T
+{"version": 1, "name": "$1", "patch": "KB5061977", "waves": ["100%"], "gates": [],
+ "policy": {"planner_may_approve": true, "unreachable": "60m", "failures_per_run": ${2:-0}, "failures_per_wave": ${2:-0}}}
+T
+    p plan "$1.json" >/dev/null
+    p approve "$1" --ticket CHG-1 >/dev/null
+}
+
+# the package, under caps: 1 MiB to 6 nodes, 2 MiB/s in all and half of that to each; a second time there is nothing to carry
+plan old
+staged() { find lab/nodes -path "*packages/$(sha256sum windows11.0-kb5061977-x64.msu | cut -d' ' -f1)/*.msu" | wc -l; }
+begin=$(date +%s%3N)
+check 'stage under caps of fleet and link' 0 '6 of 6 nodes have the package' p stage old --mib-per-second 2 --link-mib-per-second 1
+took=$(($(date +%s%3N) - begin))
+report $((took >= 2500 ? 0 : 1)) 'six MiB at two a second cannot take less than 2.5 s' "took $took ms"
+report $(($(staged) == 6 ? 0 : 1)) 'the package is at every node under its digest' "$(find lab/nodes -name '*.msu')"
+
+# an agent that is too old
+old='HV03.*this agent \([^)]*\) speaks protocol 1 to 1; this patchwave speaks 1 to 1: bring the older of the two up to date'
+check 'discover names an agent that is too old, and gives no half a picture' 5 "$old" p inventory discover
+p run old --on-hold exit >old.log 2>&1
+report $(($? == 12 ? 0 : 1)) 'a run with it ends over its failure budget' "$(cat old.log)"
+check 'the agent was refused before anything was done' 0 "set_aside.*$old|$old" p report
+report $(($(ask "SELECT count(*) FROM steps") == 0 ? 0 : 1)) 'no step was ordered anywhere' "$(ask 'SELECT op FROM steps')"
+
+# a node that cannot be reached: nobody listens at its port
+python3 -c '
+import json
+d = json.load(open("lab/inventory.json"))
+next(n for n in d["nodes"] if n["id"] == "HV04")["ssh"]["port"] = 9
+json.dump(d, open("away.json", "w"))'
+p inventory import away.json >/dev/null
+check 'enroll tells which node does not answer' 5 'HV04 .*(refused|unreachable|connect)' p enroll --all
+plan away 1
+p run away --on-hold exit >away.log 2>&1
+report $(($? == 12 ? 0 : 1)) 'a run with it, too, ends over its budget' "$(cat away.log)"
+check 'it was set aside, with its address' 0 'set_aside' p status
+report $(($(ask "SELECT count(*) FROM run_nodes WHERE run = (SELECT id FROM runs ORDER BY started DESC LIMIT 1) AND node = 'HV04' AND ending = 'set_aside' AND reason LIKE 'unreachable: HV04 (127.%:9): %refused%'") == 1 ? 0 : 1)) 'the reason names address and port' "$(p status)"
+check 'stage says which node did not get the package' 10 'HV04 +FAILED: .*refused' p stage away --give-up 3s
+
+# a host key that has changed; HV03's agent is of this version again
+sed -i "s|command=\"[^ ]*|command=\"$build/agent/patchwave-agent|" lab/nodes/HV03/authorized_keys
+p inventory import lab/inventory.json >/dev/null
+shown=$(ask "SELECT fingerprint FROM hostkeys WHERE node = 'HV05'")
+pinned=SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA
+sqlite3 "$PATCHWAVE_DB" "UPDATE hostkeys SET key = 'ssh-ed25519 $pinned', fingerprint = '$pinned' WHERE node = 'HV05'"
+plan changed
+p run changed --on-hold exit >changed.log 2>&1
+report $(($? == 12 ? 0 : 1)) 'a run with a changed host key ends over its budget' "$(cat changed.log)"
+check 'the node is refused by both fingerprints, and the way on is told' 0 \
+    "HOST KEY HAS CHANGED: pinned ${pinned}, shown ${shown//+/\\+} .*enroll --replace-key HV05" cat changed.log
+check 'enroll --replace-key names both' 0 "HV05 +replaced .*${shown//+/\\+}.*before ${pinned}" p enroll HV05 --replace-key
+
+echo "1..$n"
+exit $((bad > 0))
