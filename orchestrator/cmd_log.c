@@ -5,16 +5,24 @@
 
 #include <string.h>
 
+/* Who, where and what, out of events and records of all kinds. */
 static const char log_sql[] =
-    "SELECT seq, at AS when_at, kind, json_extract(event, '$.node') AS node, "
-    "coalesce(json_extract(event, '$.record.op'), json_extract(event, '$.what'), json_extract(event, "
-    "'$.verb'), "
-    "json_extract(event, '$.code'), json_extract(event, '$.reason'), json_extract(event, '$.kb'), "
-    "json_extract(event, '$.file'), '') "
-    "AS what, coalesce(json_extract(event, '$.record.outcome'), json_extract(event, '$.text'), '') AS text, "
-    "json_array_length(commands) AS commands FROM log WHERE (?1 IS NULL OR run = ?1) AND (?2 IS NULL OR "
-    "json_extract(event, '$.node') = ?2) AND (?3 IS NULL OR kind = ?3) AND (?4 IS NULL OR "
-    "json_extract(event, '$.record.op') = ?4 OR instr(commands, ?4) > 0) AND seq > ?5 ORDER BY seq LIMIT ?6";
+    "SELECT seq, at AS when_at, kind, event ->> '$.node' AS node, "
+    "coalesce(event ->> '$.record.op', event ->> '$.what', event ->> '$.verb', event ->> '$.code', "
+    "event ->> '$.reason', event ->> '$.kb', event ->> '$.file', event ->> '$.fingerprint', "
+    "substr(event ->> '$.plan_hash', 1, 12), CASE kind "
+    "WHEN 'approval' THEN substr(event ->> '$.plan', 1, 12) "
+    "WHEN 'plan' THEN substr(event ->> '$.hash', 1, 12) "
+    "WHEN 'consent' THEN event ->> '$.vm' "
+    "WHEN 'controller_start' THEN CASE WHEN event ->> '$.takeover' THEN 'takeover' ELSE 'resume' END "
+    "END, '') AS what, "
+    "coalesce(event ->> '$.record.outcome', event ->> '$.text', "
+    "CASE kind WHEN 'verb' THEN event ->> '$.reason' END, '') AS text, "
+    "coalesce(event ->> '$.person', '') AS person, coalesce(event ->> '$.ticket', '') AS ticket, "
+    "json_array_length(commands) AS commands FROM log WHERE (?1 IS NULL OR run = ?1) AND "
+    "(?2 IS NULL OR event ->> '$.node' = ?2) AND (?3 IS NULL OR kind = ?3) AND "
+    "(?4 IS NULL OR event ->> '$.record.op' = ?4 OR instr(commands, ?4) > 0) AND seq > ?5 "
+    "ORDER BY seq LIMIT ?6";
 
 static const char raw_sql[] = "SELECT seq, at AS when_at, kind, event, commands, hash FROM log WHERE seq = ?";
 

@@ -74,6 +74,7 @@ static void fill(struct cli *c, struct start *st, struct run_live_options *o)
     o->json = c->json;
     o->default_user = cli_text(c, "user");
     o->mirror = cli_text(c, "mirror");
+    o->ticket = st->takeover ? cli_text(c, "ticket") : NULL;
     o->on_started = on_started;
     o->arg = st;
 }

@@ -19,7 +19,8 @@ static void write_params(const struct cli *c, const struct verb_ask *a, struct b
 {
     const struct {
         const char *key, *value;
-    } texts[] = { { "node", a->node },
+    } texts[] = { { "run", cli_text(c, "run") },
+                  { "node", a->node },
                   { "op", a->op },
                   { "decision", a->decision },
                   { "ticket", cli_text(c, "ticket") },

@@ -54,6 +54,13 @@ void live_screen_say(struct live_screen *s, const char *lines)
     fflush(stdout);
 }
 
+void live_screen_end(struct live_screen *s, const char *lines)
+{
+    fputs(lines, stdout);
+    fflush(stdout);
+    s->drawn = 0;
+}
+
 /* One line per line: what is wider than the terminal would wrap and spoil the count. */
 static void clip(struct buf *out, const char *text, uint32_t columns)
 {

@@ -16,8 +16,10 @@ struct live_screen {
 };
 void live_screen_init(struct live_screen *s, bool quiet_terminal);
 void live_screen_clear(struct live_screen *s); /* the last view stays on the screen */
-/* Lines that stay. */
+/* Lines that stay, above the view. */
 void live_screen_say(struct live_screen *s, const char *lines);
+/* The last lines, below the view: nothing is drawn after them. */
+void live_screen_end(struct live_screen *s, const char *lines);
 /* Draw the view anew; nothing when this is no terminal. */
 void live_screen_draw(struct live_screen *s, struct store *store, struct status_look *look);
 

@@ -211,6 +211,16 @@ static bool on_log_holds(void *arg, uint64_t seq, const char *hash)
 
 /* --- control socket --- */
 
+/* The asker may have meant another run than the one that runs. */
+static int check_run(const struct live *l, const json *params, struct err *err)
+{
+    const char *run = json_get_str(params, "run", "");
+
+    if (strncmp(l->ses->run, run, strlen(run)) == 0)
+        return 0;
+    return err_set(err, ERR_STATE, "the running controller is at run %s, not at \"%s\"", l->ses->run, run);
+}
+
 static int answer_verb(struct live *l, const json *params, const char *person, struct buf *result,
                        struct err *err)
 {
@@ -221,7 +231,9 @@ static int answer_verb(struct live *l, const json *params, const char *person, s
     if (l->phase != LIVE_RUNNING)
         return err_set(err, ERR_STATE,
                        "the controller is still connecting, or is leaving: ask again in a moment");
-    rc = verb_event_read(params, person, l->ses->plan->inv, &ev, err);
+    rc = check_run(l, params, err);
+    if (rc == 0)
+        rc = verb_event_read(params, person, l->ses->plan->inv, &ev, err);
     if (rc == 0)
         rc = live_feed(l, &ev, err);
     if (rc != 0)
@@ -294,6 +306,7 @@ static void feed_start(struct live *l)
         ev.u.controller_start.revision = ENGINE_REVISION;
         ev.u.controller_start.epoch = l->epoch;
         ev.u.controller_start.takeover = l->o->takeover;
+        ev.u.controller_start.ticket = l->o->ticket;
     } else {
         ev.u.run_start.run = l->ses->run;
         ev.u.run_start.plan_hash = l->ses->plan->hash;
@@ -465,11 +478,10 @@ static void say_end(struct live *l)
         return;
     for (uint32_t i = 0; i < l->ses->plan->n_nodes; i++)
         n_out += engine_node(l->ses->engine, l->ses->plan->nodes[i].node).out;
-    buf_printf(&out,
-               "stopped; no new work is begun. %u nodes are out: their agents finish the step they are in.\n"
-               "go on with: patchwave --db %s resume\n",
-               (unsigned)n_out, l->o->db);
-    live_screen_say(&l->screen, buf_text(&out));
+    buf_printf(&out, "stopped; no new work is begun. Nodes that are out: %u%s.\n", (unsigned)n_out,
+               n_out > 0 ? " (their agents finish the step they are in)" : "");
+    buf_printf(&out, "go on with: patchwave --db %s resume\n", l->o->db);
+    live_screen_end(&l->screen, buf_text(&out));
     buf_clear(&out);
 }
 

@@ -12,9 +12,10 @@
 
 struct run_live_options {
     const char *db, *person;
-    bool resume;       /* the session was replayed: CONTROLLER_START, else RUN_START */
-    bool takeover;     /* go on although nodes have seen a log that this one is not */
-    bool exit_on_hold; /* else wait for the operator's verb */
+    bool resume;        /* the session was replayed: CONTROLLER_START, else RUN_START */
+    bool takeover;      /* go on although nodes have seen a log that this one is not */
+    const char *ticket; /* of the takeover; else NULL */
+    bool exit_on_hold;  /* else wait for the operator's verb */
     bool verbose, json;
     time_ms approval_expires;
     const char *package_path; /* NULL: no staging */

@@ -118,6 +118,7 @@ struct event {
         } run_start;
         struct {
             const char *controller, *person;
+            const char *ticket; /* of a takeover; NULL: none */
             uint32_t revision;
             uint64_t epoch;
             bool takeover;

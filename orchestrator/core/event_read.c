@@ -201,6 +201,8 @@ static int read_controller_start(struct reader *r, const json *v, struct event *
         rc = json_want_int(r->doc, v, "epoch", JSON_REQUIRED, 0, INT64_MAX, &epoch, r->err);
     if (rc == 0)
         rc = read_bool(r, v, "takeover", &ev->u.controller_start.takeover);
+    if (rc == 0)
+        rc = read_text(r, v, "ticket", JSON_OPTIONAL, &ev->u.controller_start.ticket);
     ev->u.controller_start.revision = (uint32_t)revision;
     ev->u.controller_start.epoch = (uint64_t)epoch;
     return rc;

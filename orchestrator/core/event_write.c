@@ -80,6 +80,7 @@ static void write_controller_start(struct json_writer *w, const struct event *ev
     jw_int(w, "revision", ev->u.controller_start.revision);
     jw_int(w, "epoch", (int64_t)ev->u.controller_start.epoch);
     jw_bool(w, "takeover", ev->u.controller_start.takeover);
+    write_text(w, "ticket", ev->u.controller_start.ticket);
 }
 
 static void write_claimed(struct json_writer *w, const struct event *ev)

@@ -66,11 +66,12 @@ static int receive_line(int fd, struct buf *in, struct err *err)
     return in->failed ? err_set(err, ERR_NOMEM, "control socket") : 0;
 }
 
+/* NOT_FOUND is kept for "nobody listens": what the running process did not find was asked for wrongly. */
 static enum err_code code_of(const char *name)
 {
     for (int i = 0; i < ERR_CODES; i++)
         if (strcmp(err_name((enum err_code)i), name) == 0)
-            return (enum err_code)i;
+            return i == ERR_NOT_FOUND ? ERR_INVALID : (enum err_code)i;
     return ERR_PROTOCOL;
 }
 

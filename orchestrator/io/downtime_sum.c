@@ -5,20 +5,21 @@
 
 const char *const downtime_by_names[BY_COUNT] = { "vm", "node", "cluster", "wave", "cause", "run" };
 
-/* The key comes first: rows of one key and one subject lie together, in order of time. */
-#define ASK(key)                                                                                  \
-    "SELECT " key                                                                                 \
-    " AS k, subject, id, name, start_at, coalesce(end_at, ?2) AS e, predicted_p50 FROM downtime " \
-    "WHERE run = ?1 ORDER BY 1, subject, id, start_at"
+/* The ledger, and the nodes that are out now: their row is written when they are back.
+ * The key comes first: rows of one key and one subject lie together, in order of time. */
+#define ASK(key, which)                                                                                      \
+    "WITH spans AS (SELECT run, subject, id, name, node, cluster, wave, cause, start_at, coalesce(end_at, "  \
+    "?2) AS e, predicted_p50 FROM downtime WHERE run = ?1 UNION ALL SELECT run, 'node', node, node, node, "  \
+    "cluster, wave, 'node_out', out_since, ?2, 0 FROM run_nodes WHERE run = ?1 AND is_out AND out_since IS " \
+    "NOT NULL) SELECT " key " AS k, subject, id, name, start_at, e, predicted_p50 FROM spans WHERE " which   \
+    " ORDER BY 1, subject, id, start_at"
 static const char *const questions[BY_COUNT] = {
-    [BY_VM] =
-        "SELECT id AS k, subject, id, name, start_at, coalesce(end_at, ?2) AS e, predicted_p50 FROM downtime "
-        "WHERE run = ?1 AND subject = 'vm' ORDER BY 1, subject, id, start_at",
-    [BY_NODE] = ASK("coalesce(node, '-')"),
-    [BY_CLUSTER] = ASK("coalesce(cluster, '-')"),
-    [BY_WAVE] = ASK("printf('%03d', wave)"),
-    [BY_CAUSE] = ASK("cause"),
-    [BY_RUN] = ASK("run"),
+    [BY_VM] = ASK("id", "subject = 'vm'"),
+    [BY_NODE] = ASK("coalesce(node, '-')", "true"),
+    [BY_CLUSTER] = ASK("coalesce(cluster, '-')", "true"),
+    [BY_WAVE] = ASK("printf('%03d', wave)", "true"),
+    [BY_CAUSE] = ASK("cause", "true"),
+    [BY_RUN] = ASK("run", "true"),
 };
 enum { K, SUBJECT, ID, NAME, START, END, PREDICTED };
 
@@ -63,7 +64,7 @@ static bool same(const struct merging *m, const struct rows *r, uint32_t i)
            strcmp(m->id, rows_text(r, i, ID)) == 0;
 }
 
-static void sum_rows(struct downtime_sums *d, const struct rows *r)
+static void sum_rows(struct downtime_sums *d, const struct rows *r, enum downtime_by by)
 {
     struct downtime_line *l = NULL;
     struct merging m = { 0 };
@@ -75,7 +76,7 @@ static void sum_rows(struct downtime_sums *d, const struct rows *r)
             m = (struct merging){ 0 };
             l = &d->items[d->n++];
             l->key = rows_text(r, i, K);
-            l->name = rows_text(r, i, NAME);
+            l->name = rows_text(r, i, by == BY_VM ? NAME : K);
         }
         if (!same(&m, r, i)) {
             line_add(l, &m);
@@ -104,7 +105,7 @@ static int sum_by(struct store *s, const char *run, enum downtime_by by, time_ms
         rows_clear(&r);
         return err_set(err, ERR_NOMEM, "sum downtime");
     }
-    sum_rows(ret, &r);
+    sum_rows(ret, &r, by);
     ret->arena = r.arena; /* the lines' texts are the rows' */
     return 0;
 }

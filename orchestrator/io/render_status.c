@@ -104,12 +104,12 @@ static void put_times(struct buf *out, const struct rows *run, const struct stat
     if (started == 0)
         return;
     if (at_rest(run)) {
-        buf_printf(out, "  took %s, ended %s\n", dur_text(ended - started, a), time_text(ended, b));
+        buf_printf(out, "  took %s, ended %.16sZ\n", dur_text(ended - started, a), time_text(ended, b));
         return;
     }
-    buf_printf(out, "  since %s (%s)", time_text(started, a), dur_text(look->now - started, b));
+    buf_printf(out, "  since %.16sZ (%s)", time_text(started, a), dur_text(look->now - started, b));
     if (rows_int(run, 0, R_P95) > 0)
-        buf_printf(out, "; left P50 %s, P95 %s, then %s", dur_text(rows_int(run, 0, R_P50), a),
+        buf_printf(out, "; left P50 %s, P95 %s; over about %.16sZ", dur_text(rows_int(run, 0, R_P50), a),
                    dur_text(rows_int(run, 0, R_P95), b), time_text(look->now + rows_int(run, 0, R_P50), c));
     buf_char(out, '\n');
 }
@@ -147,7 +147,7 @@ static void put_waves(struct buf *out, const struct rows *w)
         buf_printf(out, "  wave %s  [", rows_text(w, i, W_WAVE));
         for (int64_t c = 0; c < BAR_COLUMNS; c++)
             buf_char(out, c < full ? '#' : c < out_cells ? '>' : '.');
-        buf_printf(out, "]  %-11s %s of %s ended", rows_text(w, i, W_STATE), rows_text(w, i, W_ENDED),
+        buf_printf(out, "]  %-12s %s of %s ended", rows_text(w, i, W_STATE), rows_text(w, i, W_ENDED),
                    rows_text(w, i, W_NODES));
         if (rows_int(w, i, W_OUT) > 0)
             buf_printf(out, ", %s out", rows_text(w, i, W_OUT));
@@ -177,16 +177,19 @@ static void put_gates(struct buf *out, const struct rows *g)
     }
 }
 
-static void put_flight_line(struct buf *out, const struct rows *f, uint32_t i, time_ms now)
+static void put_flight_line(struct buf *out, const struct rows *f, uint32_t i, const struct status_look *look)
 {
+    const char *waits = rows_text(f, i, F_WAITS);
+    bool is_op = strncmp(waits, look->run, strlen(look->run)) == 0; /* ops bear the run's name */
     char since[TIME_TEXT_MAX];
 
     buf_printf(out, "  %-12s %-10s %s%-14s %10s%s", rows_text(f, i, F_NODE), rows_text(f, i, F_CLUSTER),
                rows_int(f, i, F_BACK) ? "back: " : "", rows_text(f, i, F_PHASE),
-               dur_text(now - rows_int(f, i, F_SINCE), since), rows_int(f, i, F_UNKNOWN) ? "  UNKNOWN" : "");
-    if (rows_text(f, i, F_WAITS)[0] != '\0') {
-        buf_str(out, "  waits: ");
-        escape_terminal(out, rows_text(f, i, F_WAITS));
+               dur_text(look->now - rows_int(f, i, F_SINCE), since),
+               rows_int(f, i, F_UNKNOWN) ? "  UNKNOWN" : "");
+    if (waits[0] != '\0') {
+        buf_str(out, is_op ? "  step: " : "  waits: ");
+        escape_terminal(out, waits);
     } else if (rows_text(f, i, F_REASON)[0] != '\0') {
         buf_str(out, "  ");
         escape_terminal(out, rows_text(f, i, F_REASON));
@@ -203,7 +206,7 @@ static void put_flight(struct buf *out, const struct rows *f, const struct statu
     if (look->lines_max > 0 && used + shown + 4 > look->lines_max)
         shown = look->lines_max > used + 4 ? look->lines_max - used - 4 : 0;
     for (uint32_t i = 0; i < shown; i++)
-        put_flight_line(out, f, i, look->now);
+        put_flight_line(out, f, i, look);
     if (shown < f->n)
         buf_printf(out, "  ... and %u more nodes under way\n", (unsigned)(f->n - shown));
 }

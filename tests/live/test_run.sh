@@ -84,6 +84,9 @@ check 'run --detach returns when the run has begun' 0 'run r1-[0-9a-f]{6} goes o
 pid=$(writer); echo "$pid" >one.pid
 check 'a second run finds the database in use' 4 "in use by another patchwave \(pid $pid\)" p run small
 check 'status reads beside it' 0 'RUN r1-[0-9a-f]{6}  running' p status
+check 'its socket is its owner'"'"'s alone' 0 '^600 socket$' stat -c '%a %F' patchwave.db.sock
+check 'a verb for a node that is not there' 3 'no node "HV99" in this run' p set-aside HV99
+check 'a verb for another run' 6 'the running controller is at run r1-[0-9a-f]+, not at "r7"' p pause --run r7
 check 'a verb is answered with its event' 0 'pause: recorded as event [0-9]+' p pause --reason 'lunch'
 check 'an impossible one with the reason' 6 'promote' p promote
 check 'resume tells the running process' 0 'resume: recorded as event [0-9]+; the run is running' p resume
@@ -98,6 +101,17 @@ check 'it says how to go on' 0 'go on with: patchwave .*resume' cat patchwave.db
 check 'the record says that it left' 0 'SIGTERM' p status
 check 'a verb without a process is recorded' 0 'no controller is running' p pause --reason dinner
 cp patchwave.db stale.db
+
+# on a terminal: the view is drawn over itself, Ctrl-C and a lost terminal leave a run that can be gone on with
+on_terminal() { "$root/tests/lib/on_terminal.py" "$@"; }
+on_terminal --until 'wave 1 +\[.*wave 1 +\[' "$patchwave" resume >seen.txt 2>&1
+report $(($? == 16 ? 0 : 1)) 'Ctrl-C leaves with the code for it' "$(cat -v seen.txt)"
+report $(($(grep -c $'\x1b\[[0-9]*A\x1b\[J' seen.txt) > 0 ? 0 : 1)) 'the view was drawn over itself' "$(cat -v seen.txt)"
+check 'its last line says how to go on' 0 '^go on with: patchwave --db .* resume' tail -n 1 seen.txt
+report $(($(tr -d '\r' <seen.txt | sed $'s/\x1b\\[[0-9]*[AJK]//g' | grep -v '^go on with' | awk 'length > 100' | wc -l) == 0 ? 0 : 1)) 'no line of it is wider than the terminal' "$(cat -v seen.txt)"
+on_terminal --until 'wave 1 +\[' --then hangup "$patchwave" resume >/dev/null 2>&1
+check 'a lost terminal is a stop, too' 0 'it left: SIGHUP' p status
+check 'the view from another terminal' 0 'wave 1 +\[' on_terminal --until 'wave 1 +\[.*wave 1 +\[' "$patchwave" status --watch
 
 # going on, killed, going on
 p resume --detach >/dev/null 2>&1
@@ -121,6 +135,7 @@ check 'status has the exit code' 0 'finished' p status --exit-code
 check 'an ended run is not resumed' 6 'has ended: finished' p resume
 
 # what is left
+check 'no verb of it was lost' 0 'verb +- +pause +lunch .*' p log --kind verb
 report $(($(ask "SELECT count(*) FROM run_nodes WHERE ending = 'done'") == 4 ? 0 : 1)) 'all four nodes are done' "$(p status)"
 report $(($(ask "SELECT count(*) FROM steps WHERE action = 'install' AND outcome = 'ok'") == 4 ? 0 : 1)) 'each was installed once' "$(ask 'SELECT op, outcome FROM steps WHERE action = "install"')"
 check 'replay decides the same' 0 'every command is the same again' p replay
@@ -136,6 +151,7 @@ check 'a takeover names who answers for it' 3 'ticket' p --db stale.db takeover
 p --db stale.db takeover --ticket CHG-2 --on-hold exit >takeover.log 2>&1
 report $(($? == 11 ? 0 : 1)) 'a takeover goes on from the copy to the first gate' "$(tail -20 takeover.log)"
 report $([[ $(servicings) == "$before" ]]; echo $?) 'what was done since is found, and not done again' "before $before, now $(servicings)"
+check 'the log says who took over, and by which ticket' 0 'controller_start +- +takeover .* CHG-2 ' p --db stale.db log --kind controller_start
 check 'what it overtook is fenced off' 15 'stale copy|fenced' p --db overtaken.db resume --on-hold exit
 
 echo "1..$n"

@@ -221,6 +221,24 @@ check 'rebuilding changes nothing' 0 'equal to what was there' p db rebuild
 check 'a backup' 0 'copied to copy.db, up to log entry [0-9]+' p backup copy.db
 check 'it is whole' 0 'file and chain are whole' p --db copy.db db check
 check 'and does not overwrite' 3 'is there already' p backup copy.db
+# a disk that is full, and one that cannot be written
+mkdir disk
+if mount -t tmpfs tmpfs disk -o size=2m 2>/dev/null; then
+    trap 'umount "$work/disk" 2>/dev/null; chmod -R u+w "$work"; rm -rf "$work"' EXIT
+    cp patchwave.db disk/
+    entries=$(sqlite3 patchwave.db 'SELECT count(*) FROM log')
+    dd if=/dev/zero of=disk/filler bs=4k 2>/dev/null
+    check 'a full disk' 4 'the disk is full' p --db disk/patchwave.db consent add "$vm" --ticket T
+    rm disk/filler
+    check 'nothing of it is half-written' 0 "^$entries log entries.*whole" p --db disk/patchwave.db db check
+    mount -o remount,ro disk
+    check 'a read-only disk' 4 'Read-only file system' p --db disk/patchwave.db consent add "$vm" --ticket T
+    check 'readers can read there' 0 'CHG-|allowed' p --db disk/patchwave.db plan list
+    umount disk
+else
+    n=$((n + 1))
+    echo "ok $n - a full and a read-only disk # SKIP needs root"
+fi
 sqlite3 copy.db "UPDATE log SET event = replace(event, '\"failures_per_run\":', '\"failures_per_run\":1') WHERE kind = 'plan'"
 check 'a plan altered after its approval does not run' 4 'plan [0-9a-f]{12}: ' p --db copy.db run allowed
 sqlite3 patchwave.db "UPDATE plans SET name = 'forged'"
