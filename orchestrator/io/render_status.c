@@ -157,13 +157,22 @@ static void put_waves(struct buf *out, const struct rows *w)
     }
 }
 
-static void put_gates(struct buf *out, const struct rows *g)
+static bool has_passed(const struct rows *waves, const char *wave)
+{
+    for (uint32_t i = 0; i < waves->n; i++)
+        if (strcmp(rows_text(waves, i, W_WAVE), wave) == 0)
+            return strcmp(rows_text(waves, i, W_STATE), "passed") == 0;
+    return false;
+}
+
+static void put_gates(struct buf *out, const struct rows *g, const struct rows *waves)
 {
     for (uint32_t i = 0; i < g->n; i++) {
         bool done = rows_int(g, i, G_DONE) != 0;
 
-        /* What passed is in the report; here is what is watched or stands in the way. */
-        if (done && strcmp(rows_text(g, i, G_ANSWER), "pass") == 0)
+        /* What passed, by itself or by promote, is in the report; here is what is watched or stands in the way. */
+        if (done &&
+            (strcmp(rows_text(g, i, G_ANSWER), "pass") == 0 || has_passed(waves, rows_text(g, i, G_WAVE))))
             continue;
         buf_printf(out, "  gate %s %s wave %s: ", rows_text(g, i, G_NAME), rows_text(g, i, G_SIDE),
                    rows_text(g, i, G_WAVE));
@@ -241,7 +250,7 @@ int render_status(struct buf *out, struct store *s, const struct status_look *lo
     if (rc == 0) {
         put_head(out, &r.run, look);
         put_waves(out, &r.waves);
-        put_gates(out, &r.gates);
+        put_gates(out, &r.gates, &r.waves);
         put_ends(out, &r, look->lines_max);
         put_flight(out, &r.flight, look);
         put_downtime(out, &r.down);

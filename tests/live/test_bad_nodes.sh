@@ -86,7 +86,7 @@ plan away 1
 p run away --on-hold exit >away.log 2>&1
 report $(($? == 12 ? 0 : 1)) 'a run with it, too, ends over its budget' "$(cat away.log)"
 check 'it was set aside, with its address' 0 'set_aside' p status
-report $(($(ask "SELECT count(*) FROM run_nodes WHERE run = (SELECT id FROM runs ORDER BY started DESC LIMIT 1) AND node = 'HV04' AND ending = 'set_aside' AND reason LIKE 'unreachable: HV04 (127.%:9): %refused%'") == 1 ? 0 : 1)) 'the reason names address and port' "$(p status)"
+report $(($(ask "SELECT count(*) FROM run_nodes WHERE run = (SELECT id FROM runs ORDER BY started DESC LIMIT 1) AND node = 'HV04' AND ending = 'set_aside' AND reason LIKE 'unreachable: connect to HV04 (127.%:9): Connection refused%'") == 1 ? 0 : 1)) 'the reason names address and port' "$(p status)"
 check 'stage says which node did not get the package' 10 'HV04 +FAILED: .*refused' p stage away --give-up 3s
 
 # a host key that has changed; HV03's agent is of this version again
