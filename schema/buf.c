@@ -99,7 +99,7 @@ static void vprintf_plain(struct buf *b, const char *fmt, va_list args)
     buf_str(b, fmt);
 }
 
-static void vprintf_any(struct buf *b, const char *fmt, va_list args)
+static __attribute__((format(printf, 2, 0))) void vprintf_any(struct buf *b, const char *fmt, va_list args)
 {
     va_list again;
     int n;

@@ -337,8 +337,11 @@ static void give_up(struct engine *e, struct engine_cluster *c)
             continue;
         if (!n->back)
             node_end(e, n, NODE_NOT_STARTED, c->refusal);
-        else /* patched as before; but one that others took out of service since is not vouched for (I17) */
-            node_end(e, n, e->seen[n->ix] == SEEN_UP ? back_end(n) : NODE_SET_ASIDE, c->refusal);
+        else /* patched as before; but one that others took out of service or whose storage is not whole is not vouched
+                for (I17) */
+            node_end(e, n,
+                     e->seen[n->ix] == SEEN_UP && cluster_clean(e, c, -1) ? back_end(n) : NODE_SET_ASIDE,
+                     c->refusal);
     }
 }
 
