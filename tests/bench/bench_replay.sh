@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Coming back after kill -9. A lab of N nodes is patched by the real controller (examples/lab/demo.sh); in the middle the controller is killed
-# and resumed, and later its finished log is replayed. One JSON line: how large the log is and what of it the clusters' pictures take, CPU of
-# `patchwave replay`, time from the start of `patchwave resume` to the first connection begun (listeners in the nodes' place) and to the
-# claim of every node that is up (the lab itself). The database stays in DIR; with --db FILE nothing is run: only log and replay are measured.
+# and resumed to the end. One JSON line: time from the start of that `patchwave resume` to the claim of every node that was up; how large the
+# finished log is and what of it the clusters' pictures take; CPU of `patchwave replay`; time from the start of `patchwave resume` to the
+# first connection begun, with a run killed shortly before its end. The database stays in DIR; with --db FILE, a finished run's, no lab is
+# made and nothing is claimed.
 #   bench_replay.sh [--nodes 72] [--runs 5] [--after 700] [--build build/release] [--out DIR] [--db FILE]
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -45,8 +46,6 @@ kill_midway() {
     wait "$demo" || true
     demo=
     lab=$(sed -n 's/.*the lab still runs (pid \([0-9]*\)).*/\1/p' "$out/demo.log")
-    cp "$db" "$work/midway.db"
-    cp "$db-wal" "$work/midway.db-wal" 2>/dev/null || true
 }
 
 # Until every node that was not out is claimed again.
@@ -67,14 +66,19 @@ while up - seen and run.poll() is None and time.monotonic() < begin + 60:
     seen = {n for (n,) in rows}
     first = first or (seen and time.monotonic() - begin)
 took = time.monotonic() - begin
+db.close()
 code = run.wait()
 print(json.dumps({"log_entries_at_kill": before, "nodes_up": len(up), "first_claim_s": round(first or 0, 3), "all_claimed_s": round(took, 3), "resumed_exit": code}))
 P
 }
 
-# Listeners at the nodes' addresses; nobody answers, the first connection is all that is asked.
+# The finished log without its last twentieth is a run shortly before its end, killed. Listeners stand at the nodes' addresses; nobody
+# answers, the first connection is all that is asked.
 time_first_connection() {
-    python3 - "$patchwave" "$work/midway.db" "$runs" <<'P'
+    sqlite3 -readonly "$db" ".backup '$work/late.db'"
+    sqlite3 "$work/late.db" "DELETE FROM log WHERE seq > (SELECT max(seq) * 95 / 100 FROM log)"
+    "$patchwave" --db "$work/late.db" db rebuild >/dev/null
+    python3 - "$patchwave" "$work/late.db" "$runs" <<'P'
 import json, select, shutil, socket, sqlite3, statistics, subprocess, sys, time
 patchwave, path, runs = sys.argv[1], sys.argv[2], int(sys.argv[3])
 text = sqlite3.connect(path).execute("SELECT event FROM log WHERE kind = 'inventory' ORDER BY seq DESC LIMIT 1").fetchone()[0]
@@ -138,8 +142,8 @@ if [[ -z $db ]]; then
     kill "$lab" 2>/dev/null || true
     while kill -0 "$lab" 2>/dev/null; do sleep 0.2; done
     lab=
-    lines+=("$(time_first_connection)")
 fi
+lines+=("$(time_first_connection)")
 lines+=("$(time_replay)")
 python3 -c 'import json, sys
 print(json.dumps({k: v for line in sys.argv[1:] for k, v in json.loads(line).items()}))' "${lines[@]}"
