@@ -16,7 +16,11 @@
  *  DIR/admin.sock, admin.token   truth and faults (0600; no agent is told)
  *  DIR/driver/             driver.json, hvlab-driver, hvlab.conf
  *  DIR/keys/               user key, authorized_keys, known_hosts
- *  DIR/nodes/HV01/         agent.json, sshd_config, host key, state/, logs */
+ *  DIR/nodes/HV01/         agent.json, sshd_config, host key, state/, logs
+ *  DIR/nodes/HV01/agent    a machine of somebody else's: when it is there, this
+ *                          program is started in the agent's place, with the
+ *                          agent's arguments; all it leaves running ends when
+ *                          the node loses its power */
 const char *lab_path(const char *dir, const char *name, char out[LAB_PATH]);
 const char *lab_node_path(const char *dir, const char *node, const char *name, char out[LAB_PATH]);
 

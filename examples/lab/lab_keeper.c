@@ -148,7 +148,8 @@ static pid_t start_agent(const char *dir, const char *node, const char *agent)
 
     if (pid != 0)
         return pid;
-    snprintf(path, sizeof path, "%s", agent);
+    if (access(lab_node_path(dir, node, "agent", path), X_OK) != 0)
+        snprintf(path, sizeof path, "%s", agent);
     lab_node_path(dir, node, "agent.json", config);
     become(lab_node_path(dir, node, "agent.log", log),
            (char *const[]){ path, (char[]){ "serve" }, (char[]){ "--config" }, config, NULL });

@@ -11,13 +11,13 @@ import sys
 import tempfile
 import time
 
+import wine_prefix
+
 BUILD = os.path.abspath("build/windows-mingw")
-TEMPLATE = os.path.abspath("build/windows-wine/template")
 CONTROLLER = "a" * 32
 NODE = tempfile.mkdtemp(prefix="pw-wine-")
 PW = NODE + "/drive_c/pw"
-ENV = {**os.environ, "WINEARCH": "win64", "WINEDEBUG": "-all", "WINEDLLOVERRIDES": "mscoree,mshtml="}
-ENV.pop("DISPLAY", None)
+ENV = wine_prefix.ENV
 EXE = "C:\\pw\\patchwave-agent.exe"
 CONFIG = "C:\\pw\\agent.json"
 count = bad = 0
@@ -32,41 +32,16 @@ def case(title, ok, why=""):
         print(f"#   {str(why)[:600]}", flush=True)
 
 
-def run(*argv, prefix=NODE, data=None, env=None, limit=120):
-    """Output goes to files: what Wine leaves running in the background would hold pipes open."""
-    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        given.write(data or b"")
-        given.seek(0)
-        code = subprocess.run(argv, stdin=given, stdout=out, stderr=err, env={**ENV, "WINEPREFIX": prefix, **(env or {})},
-                              timeout=limit, check=False).returncode
-        out.seek(0)
-        err.seek(0)
-        return code, out.read(), err.read()
+def run(*argv, prefix=NODE, **more):
+    return wine_prefix.run(*argv, prefix=prefix, **more)
 
 
 def wine(*argv, **more):
-    return run("/usr/lib/wine/wine64", *argv, **more)
-
-
-def make_template():
-    if os.path.exists(TEMPLATE + "/made"):
-        return
-    os.makedirs(TEMPLATE, exist_ok=True)
-    run("wineserver", "-p", prefix=TEMPLATE)
-    wine("wineboot", "-i", prefix=TEMPLATE, limit=400)
-    wine("winecfg", "-v", "win10", prefix=TEMPLATE)
-    run("wineserver", "-k", "-w", prefix=TEMPLATE)
-    open(TEMPLATE + "/made", "w").close()
+    return run(wine_prefix.WINE, *argv, **more)
 
 
 def make_node():
-    os.makedirs(NODE + "/drive_c", exist_ok=True)
-    subprocess.run(["cp", "-al", TEMPLATE + "/drive_c/windows", NODE + "/drive_c/windows"], check=True)
-    for name in os.listdir(TEMPLATE + "/drive_c"):
-        if name != "windows":
-            subprocess.run(["cp", "-a", f"{TEMPLATE}/drive_c/{name}", NODE + "/drive_c/"], check=True)
-    subprocess.run(f"cp -a '{TEMPLATE}/dosdevices' '{NODE}/'; cp -p '{TEMPLATE}'/*.reg '{TEMPLATE}/.update-timestamp' '{NODE}/'",
-                   shell=True, check=True)
+    wine_prefix.clone(NODE)
     os.makedirs(PW + "/world")
     os.makedirs(PW + "/driver")
     shutil.copy(BUILD + "/agent/patchwave-agent.exe", PW)
@@ -82,11 +57,6 @@ def make_node():
     json.dump({"name": "toy", "version": "1", "contract": 1, "actions": actions}, open(PW + "/driver/driver.json", "w"))
     json.dump({"node": "HV07", "state_dir": "C:\\pw\\state", "socket": f"\\\\.\\pipe\\pw-{os.path.basename(NODE)}", "driver": "C:\\pw\\driver",
                "slots": 2, "lab": True}, open(PW + "/agent.json", "w"))
-
-
-def boot():
-    run("wineserver", "-p")
-    wine("wineboot", limit=300)
 
 
 def world(name, text):
@@ -161,14 +131,7 @@ def connect():
 
 
 def service_pid():
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            if (b"patchwave-agent.exe" in open(f"/proc/{pid}/cmdline", "rb").read() and b"serve" in open(f"/proc/{pid}/cmdline", "rb").read()
-                    and f"WINEPREFIX={NODE}".encode() in open(f"/proc/{pid}/environ", "rb").read()):
-                return int(pid)
-        except OSError:
-            pass
-    return 0
+    return next(iter(wine_prefix.processes(NODE, "patchwave-agent.exe", "serve")), 0)
 
 
 def test_service():
@@ -267,7 +230,7 @@ def test_power_cut(client):
     run("wineserver", "-k", "-w")
     client.process.wait()
     world("boot_id", "B2")
-    boot()
+    wine_prefix.boot(NODE)
     again, hello = connect()
     record = again.until(op, "done", "unknown")
     case("after a power cut the service starts by itself", hello["boot_id"] == "B2", hello)
@@ -332,9 +295,9 @@ def test_sshd():
 
 def main():
     try:
-        make_template()
+        wine_prefix.make_template()
         make_node()
-        boot()
+        wine_prefix.boot(NODE)
         client = test_service()
         test_ops(client)
         test_large(client)
