@@ -220,6 +220,7 @@ static bool read_envelope(struct ask *a, const json *request)
     a->node = world_node_by_id(a->w, json_get_str(request, "node", ""));
     if (a->node == WORLD_NONE)
         return bad(a, "there is no such node");
+    a->op = json_get_str(request, "op", "");
     a->begun = a->w->now;
     a->deadline = a->w->now + json_get_int(request, "limit_ms", 6 * HOUR_MS);
     return false;
@@ -296,7 +297,9 @@ static void begin_action(struct ask *a, const json *request)
     }
     if (find_vm(a, act->flags))
         return;
+    snprintf(a->w->op, sizeof a->w->op, "%s", a->op);
     (void)act->act(a);
+    a->w->op[0] = 0;
     misbehave(a);
 }
 
@@ -323,8 +326,11 @@ bool ask_poll(struct ask *a)
     /* no poll: an action that neither answered nor waits (this is a bug) */
     if (ask_host(a)->power == POWER_OFF || a->w->now >= a->deadline || a->poll == NULL)
         a->lost = true;
-    else
+    else {
+        snprintf(a->w->op, sizeof a->w->op, "%s", a->op);
         (void)a->poll(a);
+        a->w->op[0] = 0;
+    }
     return a->out.len > 0 || a->lost;
 }
 

@@ -25,7 +25,7 @@ struct ask {
     struct world *w;
     struct json_doc *doc; /* owned */
     const json *args;     /* never NULL */
-    const char *action;
+    const char *action, *op;
     bool witness;
     uint32_t node, vm; /* vm: WORLD_NONE unless args name one */
     time_ms begun, deadline;

@@ -14,6 +14,7 @@ void world_clear(struct world *w)
     list_clear(&w->packages);
     list_clear(&w->logs);
     list_clear(&w->truth);
+    list_clear(&w->effects);
     list_clear(&w->damage);
     list_clear(&w->faults);
     list_clear(&w->queue);

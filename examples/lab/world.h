@@ -18,6 +18,7 @@
 #define WORLD_NONE UINT32_MAX
 #define WORLD_GUID 40
 #define WORLD_NAME 64
+#define WORLD_OP 96
 
 enum vm_state { VM_RUNNING, VM_OFF, VM_SAVED, VM_PAUSED, VM_STARTING, VM_STOPPING, VM_SAVING, VM_MIGRATING };
 enum power { POWER_ON, POWER_SHUTTING_DOWN, POWER_OFF };
@@ -199,6 +200,13 @@ struct world_damage {
     time_ms at;
     char what[32], subject[WORLD_GUID], detail[96];
 };
+/* Each effect that took hold, with the op it was asked for by. */
+struct world_effect {
+    time_ms at;
+    char what[16], op[WORLD_OP], subject[WORLD_GUID]; /* subject: the VM or group, or "" */
+    uint32_t node;
+    int64_t active_vms; /* on the node, or arriving there, at that moment */
+};
 
 struct world_fault {
     char name[32], subject[WORLD_GUID], arg[64];
@@ -266,9 +274,11 @@ struct world {
     struct LIST_OF(struct world_log) logs;
     struct LIST_OF(struct world_truth) truth;
     struct LIST_OF(struct world_damage) damage;
+    struct LIST_OF(struct world_effect) effects;
     struct LIST_OF(struct world_fault) faults;
     struct LIST_OF(struct world_event) queue; /* a heap by (at, seq) */
     uint64_t next_seq;
+    char op[WORLD_OP]; /* whose request is being carried out; "" when nobody's */
     /* The machine room: told when a node's power goes off or on. May be NULL. */
     void (*on_power)(void *owner, uint32_t node, bool on);
     void *owner;
@@ -369,6 +379,7 @@ uint32_t world_truth_open(struct world *w, const char *subject, const char *id, 
 void world_truth_close(struct world *w, uint32_t row, time_ms end);
 void world_truth_row(struct world *w, const char *subject, const char *id, enum cause cause, time_ms start,
                      time_ms end, uint32_t node);
+void world_effect(struct world *w, const char *what, uint32_t node, const char *subject);
 void world_hurt(struct world *w, const char *what, const char *subject, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 

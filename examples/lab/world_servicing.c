@@ -53,6 +53,8 @@ static void begin(struct world *w, uint32_t node, enum servicing what, struct wo
     n->servicing_error[0] = 0;
     n->servicing_exit = 0;
     n->services++;
+    if (what != SERVICING_FINALISE)
+        world_effect(w, what == SERVICING_INSTALL ? "install" : "uninstall", node, "");
     n->servicing_until = takes == TIME_NEVER ? TIME_NEVER : w->now + takes;
     if (takes != TIME_NEVER)
         world_plan(w, takes, EV_SERVICING, node, n->gen, 0);

@@ -216,6 +216,10 @@ static const struct field damage_fields[] = {
     TEXT(world_damage, subject),
     TEXT(world_damage, detail),
 };
+static const struct field effect_fields[] = {
+    NUM(world_effect, at),       TEXT(world_effect, what), TEXT(world_effect, op),
+    TEXT(world_effect, subject), NUM(world_effect, node),  NUM(world_effect, active_vms),
+};
 static const struct field fault_fields[] = {
     TEXT(world_fault, name), TEXT(world_fault, subject), TEXT(world_fault, arg),
     NUM(world_fault, left),  NUM(world_fault, hits),     NUM(world_fault, applied),
@@ -247,6 +251,7 @@ static const struct table {
     TABLE("logs", log, logs),
     TABLE("truth", truth, truth),
     TABLE("damage", damage, damage),
+    TABLE("effects", effect, effects),
     TABLE("faults", fault, faults),
     TABLE("queue", event, queue),
 };

@@ -31,6 +31,31 @@ void world_truth_row(struct world *w, const char *subject, const char *id, enum 
     world_truth_close(w, world_truth_open(w, subject, id, cause, start, node), end);
 }
 
+static int64_t active_vms(const struct world *w, uint32_t node)
+{
+    int64_t n = 0;
+
+    for (uint32_t i = 0; i < w->vms.n; i++) {
+        const struct world_vm *v = &w->vms.items[i];
+        n += (v->node == node && world_vm_active(v)) || (v->move_running && v->move_to == node);
+    }
+    return n;
+}
+
+void world_effect(struct world *w, const char *what, uint32_t node, const char *subject)
+{
+    struct world_effect *e = list_push(&w->effects);
+
+    if (e == NULL)
+        return;
+    e->at = w->now;
+    e->node = node;
+    e->active_vms = active_vms(w, node);
+    snprintf(e->what, sizeof e->what, "%s", what);
+    snprintf(e->op, sizeof e->op, "%s", w->op);
+    snprintf(e->subject, sizeof e->subject, "%s", subject);
+}
+
 /* Harm that a careful operator would not have done. */
 void world_hurt(struct world *w, const char *what, const char *subject, const char *fmt, ...)
 {

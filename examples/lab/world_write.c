@@ -36,6 +36,23 @@ static void write_damage(struct json_writer *w, const struct world *wd)
     jw_array_end(w);
 }
 
+static void write_effects(struct json_writer *w, const struct world *wd)
+{
+    jw_array(w, "effects");
+    for (uint32_t i = 0; i < wd->effects.n; i++) {
+        const struct world_effect *e = &wd->effects.items[i];
+        jw_object(w, NULL);
+        jw_int(w, "at_ms", e->at);
+        jw_str(w, "what", e->what);
+        jw_str(w, "node", wd->nodes.items[e->node].id);
+        jw_str(w, "subject", e->subject);
+        jw_str(w, "op", e->op);
+        jw_int(w, "active_vms", e->active_vms);
+        jw_object_end(w);
+    }
+    jw_array_end(w);
+}
+
 static void write_node(struct json_writer *w, const struct world_node *n)
 {
     jw_object(w, NULL);
@@ -75,6 +92,7 @@ void world_write_truth(const struct world *wd, struct buf *out)
     jw_int(&w, "step_ms", 100); /* what a driver can measure: tenths of a second */
     write_rows(&w, wd);
     write_damage(&w, wd);
+    write_effects(&w, wd);
     jw_array(&w, "nodes");
     for (uint32_t i = 0; i < wd->nodes.n; i++)
         write_node(&w, &wd->nodes.items[i]);

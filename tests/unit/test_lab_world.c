@@ -515,6 +515,26 @@ static void test_a_failed_save_forgets_nothing(void **state)
     temp_dir_remove(&d);
 }
 
+/* What the history of a run is judged by: who asked, and what was running there at that moment. */
+static void test_each_effect_is_kept_with_its_op(void **state)
+{
+    struct lab *l = *state;
+    const struct world_effect *e;
+    uint32_t running = vms_on(l, 4);
+
+    strcpy(l->w.op, "r1/HV05/1/reboot/1");
+    assert_int_equal(world_reboot(&l->w, 4, &l->r), 0);
+    assert_int_equal(world_reboot(&l->w, 4, &l->r), 0); /* under way: no second effect */
+    l->w.op[0] = 0;
+    assert_int_equal(l->w.effects.n, 1);
+    e = &l->w.effects.items[0];
+    assert_string_equal(e->what, "reboot");
+    assert_string_equal(e->op, "r1/HV05/1/reboot/1");
+    assert_int_equal(e->node, 4);
+    assert_true(running > 0);
+    assert_int_equal(e->active_vms, running);
+}
+
 int main(void)
 {
 #define STORY(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -536,6 +556,7 @@ int main(void)
         STORY(test_memory_grows_by_itself),
         STORY(test_a_local_vm_starts_with_its_host),
         STORY(test_a_paused_node_starts_no_clustered_vm),
+        STORY(test_each_effect_is_kept_with_its_op),
         STORY(test_a_seed_is_a_world),
         STORY(test_a_world_survives_its_file),
         STORY(test_a_world_waits_for_its_file),
