@@ -59,7 +59,7 @@ static void claim_unknown(struct engine *e, struct engine_node *n, const char *w
     if (!node_in_flight(n) || n->lost_unknown)
         return;
     n->lost_unknown = true;
-    FILL(n->reason, why);
+    FILL(n->doubt, why);
     node_unknown(e, n, was);
 }
 
@@ -70,8 +70,12 @@ static void claim_distrust(struct engine *e, struct engine_node *n, const char *
     n->claimed = n->staging = false;
     ask_drop_node(e, n->ix);
     e->fleet.nodes[n->ix].out |= OUT_UNCLAIMED;
-    FILL(n->reason, why);
-    claim_unknown(e, n, SAY(e, "%s", n->reason));
+    if (node_in_flight(n)) {
+        FILL(n->doubt, why);
+        claim_unknown(e, n, why);
+    } else {
+        FILL(n->reason, why);
+    }
     engine_note(e, NOTE_WARNING, "I16", n->ix, why);
     if ((run_states[e->state].flags & SM_FINAL) != 0 && node_in_flight(n)) {
         /* It was to be put back after the end: nothing but a person goes on with it (I27). */
@@ -95,7 +99,7 @@ void claim_on_claimed(struct engine *e, const struct event *ev)
     n->refused = false;
     if (n->lost_unknown) {
         n->lost_unknown = false;
-        n->reason[0] = '\0';
+        n->doubt[0] = '\0';
         node_unknown(e, n, true);
     }
     timer_stop(&e->timers, &n->link);

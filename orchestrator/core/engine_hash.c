@@ -93,6 +93,7 @@ static void add_node(struct sha256 *s, const struct engine_node *n)
         add_int(s, numbers[i]);
     add_text(s, n->boot_id);
     add_text(s, n->reason);
+    add_text(s, n->doubt);
     add_moves(s, n);
 }
 

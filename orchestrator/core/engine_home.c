@@ -37,7 +37,8 @@ static bool drive_csv(struct engine *e, struct engine_node *n)
         node_step(e, n, RESUME_NODE);
         return true;
     }
-    if (e->now - n->since > COMPARE_LIMIT_MS) {
+    if (c->seen_at - n->since >
+        COMPARE_LIMIT_MS) { /* a look, not the clock: nobody looked while we were gone */
         stuck(e, n, "O12: a cluster shared volume is not as before");
         return true;
     }
@@ -105,7 +106,7 @@ static bool drive_settle(struct engine *e, struct engine_node *n)
         settled(e, n);
         return true;
     }
-    if (e->now - n->since > settle_limit(e, n)) {
+    if (c->seen_at - n->since > settle_limit(e, n)) {
         stuck(e, n,
               e->seen[n->ix] == SEEN_UP ? "O21: the storage did not resync in time"
                                         : "I17: the cluster does not say Up");
@@ -241,7 +242,7 @@ void home_observed(struct engine *e, struct engine_node *n, const struct event *
     }
     if (differs == NULL) {
         node_step(e, n, RESUME_CSV);
-    } else if (e->now - n->since > COMPARE_LIMIT_MS) {
+    } else if (e->now - n->since > COMPARE_LIMIT_MS && n->claimed) { /* else it is O17's to judge */
         stuck(e, n, SAY(e, "O12: not as before the drain: %s", differs));
     } else {
         node_waits(e, n, SAY(e, "O12: the node to be as before: %s", differs));

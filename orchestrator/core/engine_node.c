@@ -35,7 +35,7 @@ void node_unknown(struct engine *e, struct engine_node *n, bool was)
     if (n->wave != IX_NONE)
         e->waves[n->wave].unknown = is ? e->waves[n->wave].unknown + 1 : e->waves[n->wave].unknown - 1;
     if (is)
-        engine_note(e, NOTE_WARNING, "O17", n->ix, n->reason);
+        engine_note(e, NOTE_WARNING, "O17", n->ix, n->doubt);
     e->clusters_dirty = true;
 }
 

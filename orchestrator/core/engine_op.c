@@ -189,11 +189,11 @@ static void op_set_unknown(struct engine *e, struct op *op, bool unknown)
         return; /* nothing is out by it: its value is its witness, any node tells it */
     if (unknown) {
         n->unknown_ops++;
-        FILL(n->reason, SAY(e, "the outcome of %s is not known", op->id.text));
+        FILL(n->doubt, SAY(e, "the outcome of %s is not known", op->id.text));
     } else {
         assert(n->unknown_ops > 0);
         n->unknown_ops--;
-        n->reason[0] = '\0';
+        n->doubt[0] = '\0';
     }
     node_unknown(e, n, was);
 }
@@ -524,8 +524,10 @@ static void op_stray(struct engine *e, struct engine_node *n, const struct op_re
         return;
     n->foreign_op = true;
     e->fleet.nodes[n->ix].out |= OUT_STUCK; /* it may be out: nobody here knows */
-    FILL(n->reason, SAY(e, "%s is not in this log", rec->op));
-    engine_note(e, NOTE_WARNING, "C.3", n->ix, n->reason);
+    FILL(n->doubt, SAY(e, "%s is not in this log", rec->op));
+    engine_note(e, NOTE_WARNING, "C.3", n->ix, n->doubt);
+    if (!node_in_flight(n))
+        FILL(n->reason, n->doubt);
     if (n->phase == NODE_ENDED)
         n->end =
             NODE_STUCK; /* it was thought untouched, or back: it is reported (I29), `return` puts it back */

@@ -147,7 +147,7 @@ struct engine_node {
     struct build build_now;
     struct timer wake, link;
     char lost_why[160]; /* of the last lost connection; "": none */
-    char reason[256], waits[160];
+    char reason[256], doubt[256], waits[160]; /* doubt: why it is unknown, while it is */
 };
 
 enum setting_state {

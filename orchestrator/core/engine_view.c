@@ -96,7 +96,7 @@ struct node_view engine_node(const struct engine *e, uint32_t node)
                            .since = n->since,
                            .out_since = n->out_since,
                            .out_until = n->out_until,
-                           .reason = n->reason,
+                           .reason = node_is_unknown(n) && n->doubt[0] != '\0' ? n->doubt : n->reason,
                            .waits_for = waits_for(e, n),
                            .build_before = n->build_first,
                            .build_now = n->build_now };

@@ -106,12 +106,37 @@ static void test_dies_again_and_again(void **state)
     scenario_free(s);
 }
 
+/* Hours pass before somebody goes on: that nobody looked at the node meanwhile is no reason to leave it out (I22). */
+static void test_dead_for_hours_on_the_way_home(void **state)
+{
+    static const enum node_phase phases[] = { NODE_STARTING_VMMS, NODE_RESUMING, NODE_SETTLING };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof phases / sizeof phases[0]; i++)
+        for (uint32_t more = 0; more < 8; more++) {
+            struct scenario *s = scenario_new(&words, "[1,\"100%\"]", "");
+
+            scenario_start(s);
+            scenario_until(s, s->plan->inv->nodes[s->plan->nodes[s->plan->waves[0].nodes[0]].node].id,
+                           phases[i]);
+            for (uint32_t k = 0; k < more; k++)
+                scenario_step(s);
+            s->now += 9 * HOUR_MS;
+            scenario_crash(s);
+            scenario_run(s);
+            check_run(s, RUN_FINISHED);
+            assert_int_equal(scenario_ended(s, NODE_DONE), 4);
+            scenario_free(s);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_dies_after_each_event),
         cmocka_unit_test(test_dies_on_s2d),
         cmocka_unit_test(test_dies_again_and_again),
+        cmocka_unit_test(test_dead_for_hours_on_the_way_home),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -133,6 +133,28 @@ static void test_never_comes_back(void **state)
     scenario_free(s);
 }
 
+/* What became of a node is not forgotten over a doubt that came and went on its way home. */
+static void test_a_doubt_does_not_erase_the_reason(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+    uint32_t first = s->plan->nodes[s->plan->waves[0].nodes[0]].node;
+    const char *id = s->plan->inv->nodes[first].id;
+
+    (void)state;
+    (void)scenario_fault(s, id, "install", "failed");
+    scenario_start(s);
+    scenario_until(s, id, NODE_STARTING_VMMS);
+    backend_plan_cut(s->world, first, s->now + 7 * MINUTE_MS);
+    while (!scenario_node(s, id).unknown)
+        assert_true(scenario_step(s));
+    assert_non_null(strstr(scenario_node(s, id).reason, "O17"));
+    scenario_run(s);
+    check_end(s, id, NODE_SET_ASIDE);
+    assert_non_null(strstr(scenario_node(s, id).reason, "install"));
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 /* A node that was told to reboot is away because of it: no warning, no charge, and its slot is taken all the time. */
 static void test_awaited_boot_is_not_unknown(void **state)
 {
@@ -308,6 +330,7 @@ int main(void)
         cmocka_unit_test(test_witness_says_not_done),
         cmocka_unit_test(test_lost_reply),
         cmocka_unit_test(test_never_comes_back),
+        cmocka_unit_test(test_a_doubt_does_not_erase_the_reason),
         cmocka_unit_test(test_awaited_boot_is_not_unknown),
         cmocka_unit_test(test_slow_boot_goes_on),
         cmocka_unit_test(test_lost_before_first_effect),
