@@ -105,7 +105,7 @@ class Bed:
         self.programs = Programs(build)
         self.keep = keep
         self.dir = tempfile.mkdtemp(prefix="pw-torture-")
-        self.disk = self.daemon = None
+        self.disk = self.daemon = self.watch = self.watched = None
         self.proxies = {}
         try:
             self.make_disk(disk_mib)
@@ -114,7 +114,7 @@ class Bed:
             self.env.pop("SUDO_USER", None)
             self.must(self.programs.hvlab, "make", "--dir", self.lab, "--nodes", str(nodes), "--seed", str(seed), "--speed", str(speed),
                       "--fleet", fleet, "--agent", self.programs.agent, *(["--removable"] if removable else []))
-            self.daemon = subprocess.Popen([self.programs.hvlab, "serve", "--dir", self.lab, "--processes"], stdout=subprocess.DEVNULL,
+            self.daemon = subprocess.Popen(["setpriv", "--pdeathsig", "TERM", self.programs.hvlab, "serve", "--dir", self.lab, "--processes"], stdout=subprocess.DEVNULL,
                                            stderr=subprocess.DEVNULL)
             self.must(self.programs.hvlab, "wait", "--dir", self.lab)
             with open(f"{self.lab}/inventory.json", encoding="utf-8") as f:
@@ -201,7 +201,7 @@ class Bed:
         """Start it; `words` as run, resume or takeover want them. What it says goes to controller.log."""
         env = dict(self.env, **({"PATCHWAVE_KILL_AT": kill_at} if kill_at else {}))
         with open(f"{self.dir}/controller.log", "ab") as log:
-            return subprocess.Popen([self.programs.patchwave, *words], cwd=self.dir, env=env, stdout=log, stderr=log,
+            return subprocess.Popen(["setpriv", "--pdeathsig", "KILL", self.programs.patchwave, *words], cwd=self.dir, env=env, stdout=log, stderr=log,
                                     stdin=subprocess.DEVNULL)
 
     def ask(self, sql, *words):
@@ -210,9 +210,27 @@ class Bed:
     def begun(self):
         return bool(self.ask("SELECT 1 FROM runs"))
 
+    def look(self):
+        """(the run's state, phases of the nodes that are under way), over a connection that stays: it is asked for often."""
+        try:
+            if self.watch is None or self.watched != self.db:
+                self.look_away()
+                self.watched, self.watch = self.db, sqlite3.connect(f"file:{self.db}?mode=ro", uri=True, timeout=0.2)
+            run = self.watch.execute("SELECT id, state FROM runs ORDER BY last_seq DESC LIMIT 1").fetchall()
+            rows = self.watch.execute("SELECT node, phase FROM run_nodes WHERE run = ? AND phase NOT IN ('pending', 'ended')",
+                                      (run[0][0],)).fetchall() if run else []
+            return (run[0][1] if run else "none"), dict(rows)
+        except sqlite3.Error:
+            self.look_away()
+            return "?", {}
+
+    def look_away(self):
+        if self.watch is not None:
+            self.watch.close()
+        self.watch = None
+
     def phases(self):
-        """Of the nodes that are under way."""
-        return {n: p for n, p in self.ask("SELECT node, phase FROM run_nodes WHERE phase NOT IN ('pending', 'ended')")}
+        return self.look()[1]
 
     def log(self):
         try:
@@ -269,7 +287,8 @@ class Bed:
             self.daemon.terminate()
             self.daemon.wait(60)
         if self.keep:
-            shutil.copytree(self.dir, self.keep, symlinks=True, ignore=shutil.ignore_patterns("*.sock"), dirs_exist_ok=True)
+            shutil.copytree(self.dir, self.keep, symlinks=True, ignore=shutil.ignore_patterns("*.sock", "driver", "keys"), dirs_exist_ok=True)
+        self.look_away()
         if self.disk is not None:
             for _ in range(100):  # a reader may still have it open
                 if subprocess.run(["umount", self.disk], capture_output=True).returncode == 0:
