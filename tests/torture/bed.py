@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import tempfile
@@ -101,8 +102,10 @@ class Proxy:
 
 
 class Bed:
-    def __init__(self, build, seed, nodes=4, speed=360, fleet="default", removable=False, proxies=False, disk_mib=0, keep=None):
+    def __init__(self, build, seed, nodes=4, speed=360, fleet="default", removable=False, proxies=False, disk_mib=0, keep=None,
+                 net=None, lab_in=(), controller_in=()):
         self.programs = Programs(build)
+        self.lab_in, self.controller_in = list(lab_in), list(controller_in)  # words in front: `ip netns exec NAME`
         self.keep = keep
         self.dir = tempfile.mkdtemp(prefix="pw-torture-")
         self.disk = self.daemon = self.watch = self.watched = None
@@ -113,10 +116,11 @@ class Bed:
             self.env = dict(os.environ, PATCHWAVE_DB=self.db)
             self.env.pop("SUDO_USER", None)
             self.must(self.programs.hvlab, "make", "--dir", self.lab, "--nodes", str(nodes), "--seed", str(seed), "--speed", str(speed),
-                      "--fleet", fleet, "--agent", self.programs.agent, *(["--removable"] if removable else []))
-            self.daemon = subprocess.Popen(["setpriv", "--pdeathsig", "TERM", self.programs.hvlab, "serve", "--dir", self.lab, "--processes"], stdout=subprocess.DEVNULL,
+                      "--fleet", fleet, "--agent", self.programs.agent, *(["--removable"] if removable else []), *(["--net", net] if net else []))
+            self.daemon = subprocess.Popen(["setpriv", "--pdeathsig", "TERM", *self.lab_in, self.programs.hvlab, "serve", "--dir", self.lab,
+                                            "--processes"], stdout=subprocess.DEVNULL,
                                            stderr=subprocess.DEVNULL)
-            self.must(self.programs.hvlab, "wait", "--dir", self.lab)
+            self.must(*self.lab_in, self.programs.hvlab, "wait", "--dir", self.lab)
             with open(f"{self.lab}/inventory.json", encoding="utf-8") as f:
                 self.inventory = json.load(f)
             self.nodes, self.clusters = ([x["id"] for x in self.inventory[kind]] for kind in ("nodes", "clusters"))
@@ -146,16 +150,17 @@ class Bed:
             head, last = real.rsplit(".", 1)
             n["ssh"]["address"] = f"{head}.{int(last) + PROXY_SHIFT}"
             self.proxies[n["id"]] = Proxy(self.programs, n["ssh"]["address"], real, port)
-        # Half-open connections are to be noticed within a run of seconds.
-        self.inventory["ssh"].update(connect_limit="3s", idle_limit="3s")
-        with open(f"{self.lab}/inventory.json", "w", encoding="utf-8") as f:
-            json.dump(self.inventory, f)
+        self.rewrite_inventory(connect_limit="3s", idle_limit="3s")  # half-open ones are to be noticed within a run of seconds
         for proxy, n in zip(self.proxies.values(), self.inventory["nodes"]):
             self.wait_listening(proxy, n["ssh"]["address"], port)
 
+    def rewrite_inventory(self, **ssh):
+        self.inventory["ssh"].update(ssh)
+        with open(f"{self.lab}/inventory.json", "w", encoding="utf-8") as f:
+            json.dump(self.inventory, f)
+
     @staticmethod
     def wait_listening(proxy, address, port):
-        import socket
         until = time.monotonic() + 30
         while time.monotonic() < until and proxy.process.poll() is None:
             try:
@@ -178,7 +183,7 @@ class Bed:
         with open(f"{self.lab}/consents", encoding="utf-8") as f:
             for vm, method in map(str.split, f):
                 self.patchwave("consent", "add", vm, "--method", method, "--ticket", "CHG-1")
-        plan = self.run(self.programs.patchwave, "plan", "rollout.json")
+        plan = self.run(*self.controller_in, self.programs.patchwave, "plan", "rollout.json")
         if plan.returncode not in (0, 10):  # 10: some nodes are refused, and named
             raise RuntimeError(f"plan: exit {plan.returncode}\n{plan.stdout}{plan.stderr}")
         self.patchwave("approve", "--ticket", "CHG-1")
@@ -195,13 +200,13 @@ class Bed:
         return done.stdout
 
     def patchwave(self, *words):
-        return self.must(self.programs.patchwave, *words)
+        return self.must(*self.controller_in, self.programs.patchwave, *words)
 
     def controller(self, *words, kill_at=None):
         """Start it; `words` as run, resume or takeover want them. What it says goes to controller.log."""
         env = dict(self.env, **({"PATCHWAVE_KILL_AT": kill_at} if kill_at else {}))
         with open(f"{self.dir}/controller.log", "ab") as log:
-            return subprocess.Popen(["setpriv", "--pdeathsig", "KILL", self.programs.patchwave, *words], cwd=self.dir, env=env, stdout=log, stderr=log,
+            return subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *self.controller_in, self.programs.patchwave, *words], cwd=self.dir, env=env, stdout=log, stderr=log,
                                     stdin=subprocess.DEVNULL)
 
     def ask(self, sql, *words):
