@@ -108,6 +108,29 @@ void ledger_take(struct engine *e, const struct op *op, const struct op_record *
     row->start = row->end = rec->ended != 0 ? rec->ended : e->now;
 }
 
+static bool in_ledger(const struct engine *e, const struct down_row *r)
+{
+    for (uint32_t i = e->ledger.n; i-- > 0;) {
+        const struct ledger_row *row = &e->ledger.items[i];
+
+        if (row->subject == r->subject && row->cause == r->cause && row->start == r->start &&
+            (row->end == r->end || r->end == TIME_NEVER) && strcmp(row->id, r->id) == 0)
+            return true;
+    }
+    return false;
+}
+
+void ledger_take_foreign(struct engine *e, const struct engine_node *n, enum action action, uint32_t vm,
+                         const struct op_record *rec)
+{
+    struct op told = { .action = action, .node = n->ix, .vm = vm };
+
+    FILL(told.id.text, rec->op);
+    for (uint32_t i = 0; i < rec->n_rows; i++)
+        if (!in_ledger(e, &rec->rows[i]))
+            take_row(e, &told, &rec->rows[i]);
+}
+
 static struct estimate life_of(const struct engine *e, const struct engine_node *n)
 {
     struct estimate none = { 0, 0, 0 };

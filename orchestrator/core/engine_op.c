@@ -378,11 +378,25 @@ static void op_in_doubt(struct engine *e, struct op *op, const struct op_record 
     }
 }
 
-static void op_under_way(struct engine *e, struct op *op, const struct op_record *rec)
+/* An agent that was started anew has its ACCEPT, and nothing is at it until it is told once more (C.3); one that is at it
+ * answers with its record. */
+static void op_begin_again(struct engine *e, struct op *op)
+{
+    if (op->cancelled) {
+        op_command(e, op, CMD_OP_CANCEL);
+        op_wait_and_probe(e, op);
+    } else {
+        op_send(e, op);
+    }
+}
+
+static void op_under_way(struct engine *e, struct op *op, const struct op_record *rec, bool reclaimed)
 {
     op->state = rec->state;
     op_set_unknown(e, op, false);
-    if (op->probing || op->late)
+    if (rec->state == OP_ACCEPTED && (reclaimed || op->late))
+        op_begin_again(e, op);
+    else if (op->probing || op->late)
         op_wait_and_probe(e, op);
 }
 
@@ -406,7 +420,7 @@ static bool op_booted(struct engine *e, struct op *op, const struct op_record *r
     return true;
 }
 
-static void op_take(struct engine *e, struct op *op, const struct op_record *rec)
+static void op_take(struct engine *e, struct op *op, const struct op_record *rec, bool reclaimed)
 {
     op->seen = op->seen || rec->state != OP_NONE;
     if (op_booted(e, op, rec))
@@ -417,7 +431,7 @@ static void op_take(struct engine *e, struct op *op, const struct op_record *rec
         break;
     case OP_ACCEPTED:
     case OP_RUNNING:
-        op_under_way(e, op, rec);
+        op_under_way(e, op, rec, reclaimed);
         break;
     case OP_DONE:
         op_finish(e, op, rec, rec->outcome);
@@ -466,6 +480,17 @@ static bool op_was_ours(const struct engine *e, const struct engine_node *n, con
     if (a == ACT_CLUSTER_SETTING)
         return p->attempt <= n->setting_ops;
     return p->life < n->life || (p->life == n->life && p->attempt <= n->attempts[a]);
+}
+
+/* What the other log's op cost stands in the ledger of whoever goes on (O35). */
+static void op_foreign_rows(struct engine *e, const struct engine_node *n, const struct op_record *rec,
+                            const struct op_id_parts *p)
+{
+    enum action a = action_by_name(p->step);
+    uint32_t vm = p->subject[0] == '\0' ? IX_NONE : fleet_vm_by_id(&e->fleet, p->subject);
+
+    if (a != ACTIONS && rec->state == OP_DONE && (vm != IX_NONE || p->subject[0] == '\0'))
+        ledger_take_foreign(e, n, a, vm, rec);
 }
 
 /* VMs that the other log parked are owed a way back by whoever goes on (I9). */
@@ -517,6 +542,8 @@ static void op_stray(struct engine *e, struct engine_node *n, const struct op_re
             op_ack(e, n->ix, rec->op);
         return;
     }
+    if (claim)
+        op_foreign_rows(e, n, rec, &parts);
     op_foreign_vm(e, n, rec, &parts);
     if (claim && n->foreign_settled && rec->state == OP_DONE) /* a mere answer changes nothing (I21) */
         op_ack(e, n->ix, rec->op);
@@ -541,7 +568,7 @@ void op_on_record(struct engine *e, uint32_t node, const struct op_record *rec)
     if (op == NULL)
         op_stray(e, &e->nodes[node], rec, false);
     else
-        op_take(e, op, rec);
+        op_take(e, op, rec, false);
 }
 
 static bool listed(const struct op *op, const struct op_record *recs, uint32_t n)
@@ -574,7 +601,7 @@ void op_reclaimed(struct engine *e, struct engine_node *n, const struct op_recor
         if (op == NULL || !op->listed)
             continue; /* told already; or begun just now, and this is no answer to it (I21) */
         op->listed = false;
-        op_take(e, op, &recs[i]);
+        op_take(e, op, &recs[i], true);
     }
     for (uint32_t i = 0; i < count; i++)
         if (mine[i]->node == n->ix && op_find(e, n->ix, mine[i]->id.text) == mine[i])

@@ -510,6 +510,9 @@ int verb_do(struct engine *e, const struct event *ev, struct err *err);
 
 /* engine_ledger.c */
 void ledger_take(struct engine *e, const struct op *op, const struct op_record *rec);
+/* Of an op that another log meant and this one takes over; told at each claim, taken once. */
+void ledger_take_foreign(struct engine *e, const struct engine_node *n, enum action action, uint32_t vm,
+                         const struct op_record *rec);
 void ledger_node_out(struct engine *e, const struct engine_node *n);
 
 #endif

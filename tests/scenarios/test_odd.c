@@ -326,6 +326,74 @@ static void test_lost_between_log_and_wire(void **state)
     expect(s, RUN_FINISHED, NODE_DONE, "");
 }
 
+/* The agent died between ACCEPT and START: its successor has the op, and waits to be told once more (C.3). */
+static void test_accepted_and_nobody_at_it(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+    const char *id = s->plan->inv->nodes[first_of(s)].id;
+    struct op_record rec = { .action = "install", .state = OP_ACCEPTED };
+    struct event ev = { .type = EV_NODE_LOST, .node = first_of(s), .cluster = IX_NONE };
+    char op[64];
+    uint32_t sent = 0;
+
+    (void)state;
+    scenario_start(s);
+    scenario_until(s, id, NODE_INSTALLING);
+    check_ok(scenario_event(s, &ev), &s->err);
+    snprintf(op, sizeof op, "r1/%s/1/install/1", id);
+    rec.op = op;
+    ev.type = EV_NODE_CLAIMED;
+    ev.u.claimed.boot_id = "boot";
+    ev.u.claimed.ops = &rec;
+    ev.u.claimed.n_ops = 1;
+    check_ok(scenario_event(s, &ev), &s->err);
+    for (uint32_t i = 0; i < s->runner.commands.n; i++)
+        sent += s->runner.commands.items[i].type == CMD_OP_START &&
+                strcmp(s->runner.commands.items[i].op, op) == 0;
+    assert_int_equal(sent, 1);
+    scenario_free(s);
+}
+
+static uint32_t rows_of(const struct scenario *s, const char *vm, time_ms end)
+{
+    const struct ledger *l = engine_ledger(s->engine);
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < l->n; i++)
+        n += strcmp(l->items[i].id, vm) == 0 && l->items[i].end == end;
+    return n;
+}
+
+/* What a VM lost in an operation that only the overtaken log knew stands in the ledger, once. */
+static void test_downtime_of_a_foreign_operation(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+    const char *vm = s->plan->inv->vms[0].id;
+    struct down_row row = { .subject = DOWN_VM,
+                            .id = vm,
+                            .cause = CAUSE_BLACKOUT,
+                            .start = START_MS + 1000,
+                            .end = START_MS + 1200,
+                            .how = "event 20415" };
+    struct op_record rec = {
+        .action = "move_vm", .state = OP_DONE, .outcome = OUTCOME_OK, .rows = &row, .n_rows = 1
+    };
+    struct event ev = { .type = EV_NODE_CLAIMED, .node = first_of(s), .cluster = IX_NONE };
+    char op[128];
+
+    (void)state;
+    snprintf(op, sizeof op, "r1/%s/7/move_vm:%s/1", s->plan->inv->nodes[first_of(s)].id, vm);
+    rec.op = op;
+    ev.u.claimed.boot_id = "boot";
+    ev.u.claimed.ops = &rec;
+    ev.u.claimed.n_ops = 1;
+    scenario_start(s);
+    check_ok(scenario_event(s, &ev), &s->err);
+    check_ok(scenario_event(s, &ev), &s->err); /* claimed again: told again */
+    assert_int_equal(rows_of(s, vm, row.end), 1);
+    scenario_free(s);
+}
+
 /* A node tells of an operation that this log never meant: unknown until a person has looked (stale copy, C.6). */
 static void test_foreign_operation(void **state)
 {
@@ -470,7 +538,9 @@ int main(void)
         cmocka_unit_test(test_parking_goes_wrong),
         cmocka_unit_test(test_refused_nodes),
         cmocka_unit_test(test_lost_between_log_and_wire),
+        cmocka_unit_test(test_accepted_and_nobody_at_it),
         cmocka_unit_test(test_foreign_operation),
+        cmocka_unit_test(test_downtime_of_a_foreign_operation),
         cmocka_unit_test(test_still_running),
         cmocka_unit_test(test_a_slow_picture_lets_nodes_reboot),
     };
