@@ -80,7 +80,7 @@ static void claim_distrust(struct engine *e, struct engine_node *n, const char *
     if ((run_states[e->state].flags & SM_FINAL) != 0 && node_in_flight(n)) {
         /* It was to be put back after the end: nothing but a person goes on with it (I27). */
         op_forget(e, n);
-        node_end(e, n, NODE_STUCK, SAY(e, "not put back: %s", n->reason));
+        node_end(e, n, NODE_STUCK, SAY(e, "not put back: %s", why));
     }
     cluster_dirty(e, &e->clusters[n->cluster]);
     node_drive(e, n);
