@@ -274,10 +274,12 @@ struct sim_id { /* which store a controller's id belongs to */
     uint32_t store;
 };
 
+/* Of rollouts that count: two waves and more, and two faults and more came to pass. */
 struct sim_totals {
-    uint64_t runs, valid, fault_hits[SIM_FAULTS], probes[SIM_PROBE_COUNT], checks[31], events, entries,
-        faults_fired;
-    uint64_t by_faults[SIM_ARMED + 1];
+    uint64_t runs; /* all */
+    uint64_t valid, fault_hits[SIM_FAULTS], probes[SIM_PROBE_COUNT], checks[31], events, entries,
+        faults_fired, by_faults[SIM_ARMED + 1];
+    uint64_t broken, cpu_ms, next; /* next: the seed to go on with */
 };
 
 struct sim {
@@ -306,7 +308,7 @@ struct sim {
     uint32_t n_ids;
     uint32_t n_logs, primary; /* the controller that the operator believes in */
     struct sim_armed armed[SIM_ARMED];
-    uint32_t n_armed, fired;
+    uint32_t n_armed, fired, fault_hits[SIM_FAULTS];
     uint32_t partition;      /* bit per node: not reachable from controllers */
     uint32_t delay_extra_ms; /* net is slow */
     bool link_slow;
@@ -412,5 +414,10 @@ void sim_operator_step(struct sim *s);
 /* sim_totals.c */
 void sim_totals_add(struct sim_totals *t, const struct sim *s);
 void sim_totals_print(const struct sim_totals *t);
+/* Was everything met often enough for so many rollouts? Says what was not. Few rollouts show nothing: true. */
+bool sim_totals_judge(const struct sim_totals *t);
+/* A campaign's state as lines `name value`. False: the file cannot be written, or is none. */
+bool sim_totals_save(const struct sim_totals *t, const char *path);
+bool sim_totals_load(struct sim_totals *t, const char *path);
 
 #endif

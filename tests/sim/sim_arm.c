@@ -61,8 +61,7 @@ static dur_ms span_of(const struct sim *s)
 
 static void arm_by_opportunity(struct sim *s, struct prng *p)
 {
-    uint32_t n =
-        1 + (uint32_t)(prng_below(p, 3) + prng_below(p, 3)); /* 1..5, median 3; nine of ten come to pass */
+    uint32_t n = 1 + (uint32_t)(prng_below(p, 3) + prng_below(p, 3)); /* median 3; nine of ten come to pass */
 
     for (uint32_t i = 0; i < n; i++) {
         struct sim_armed *a = &s->armed[s->n_armed];

@@ -60,7 +60,7 @@ const struct sim_fault_row sim_fault_rows[SIM_FAULTS] = {
 static void fired(struct sim *s, uint32_t fault)
 {
     s->fired++;
-    s->totals->fault_hits[fault]++;
+    s->fault_hits[fault]++;
     sim_say(s, "fault %s: %s", sim_fault_rows[fault].id, sim_fault_rows[fault].text);
 }
 

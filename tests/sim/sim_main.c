@@ -6,6 +6,7 @@
  *   ... --faults 1,22  only these     --calm  none        --keep-going
  *   ... --shrink  make a failing seed smaller             --verbose
  *   ... --hash    print each seed's log hash              --kill-points A..B
+ *   ... --campaign FILE  goes on where FILE says, and keeps there what it met
  */
 #include "tests/sim/sim.h"
 
@@ -20,6 +21,7 @@
 
 struct work {
     struct sim_options opt;
+    const char *state; /* a campaign's file: where it goes on, and what it has met */
     uint64_t from, to;
     long seconds;
     bool shrink, hash, keep_going, quiet, no_fork;
@@ -43,7 +45,7 @@ static int usage(void)
                     "[--shrink] [--verbose] [--hash]\n"
                     "               [--keep-going] [--quiet] [--replay] [--nodes N] [--vms N] [--drop MASK] "
                     "[--no-verbs] [--timed]\n"
-                    "               [--kill N | --kill-points A..B] [--skip FILE]\n");
+                    "               [--kill N | --kill-points A..B] [--skip FILE] [--campaign FILE]\n");
     return 2;
 }
 
@@ -145,6 +147,8 @@ static bool valued(struct work *w, const char *name, const char *value)
         w->opt.drop_mask = (uint32_t)strtoul(value, NULL, 10);
     else if (strcmp(name, "--kill") == 0)
         w->opt.kill_at = strtoll(value, NULL, 10);
+    else if (strcmp(name, "--campaign") == 0)
+        w->state = value;
     else if (strcmp(name, "--skip") == 0)
         return skip_file(w, value);
     else if (strcmp(name, "--kill-points") == 0)
@@ -279,9 +283,31 @@ static void seed(struct work *w, uint64_t n)
     }
 }
 
+static uint64_t cpu_ms(void)
+{
+    return (uint64_t)clock() * 1000 / CLOCKS_PER_SEC;
+}
+
+/* Where the campaign stands, for whoever looks or goes on with it. */
+static void keep_state(const struct work *w, uint64_t next, uint64_t cpu_before)
+{
+    struct sim_totals *t = &shared->totals;
+
+    t->cpu_ms = cpu_before + cpu_ms();
+    t->next = next;
+    if (w->state == NULL)
+        return;
+    if (!sim_totals_save(t, w->state))
+        fprintf(stderr, "sim_patchwave: cannot write %s\n", w->state);
+    printf("seed %" PRIu64 ": %" PRIu64 " rollouts, %" PRIu64 " counted, %" PRIu64 " violations, %" PRIu64
+           " s of CPU\n",
+           next - 1, t->runs, t->valid, t->broken, t->cpu_ms / 1000);
+}
+
 static void campaign(struct work *w)
 {
     time_t end = time(NULL) + w->seconds;
+    uint64_t cpu_before = shared->totals.cpu_ms, played = w->from;
 
     sim.totals = &shared->totals;
     for (uint64_t n = w->from;
@@ -289,8 +315,14 @@ static void campaign(struct work *w)
         if (skipped(w, n))
             continue;
         shared->playing.seed = n;
+        shared->totals.broken -= w->broken;
         seed(w, n);
+        shared->totals.broken += w->broken;
+        played = n + 1;
+        if (n % 10000 == 0)
+            keep_state(w, played, cpu_before);
     }
+    keep_state(w, played, cpu_before);
     shared->broken += w->broken;
     shared->over = true;
 }
@@ -301,6 +333,7 @@ static bool after_abort(struct work *w)
     printf("VIOLATION seed %" PRIu64 ": an assertion broke (see above)\n", shared->playing.seed);
     again(&shared->playing);
     shared->broken++;
+    shared->totals.broken++;
     w->from = shared->playing.seed + 1;
     return w->keep_going && (w->seconds > 0 || w->from <= w->to);
 }
@@ -336,12 +369,16 @@ int main(int argc, char **argv)
     if (shared == MAP_FAILED)
         return 1;
     shared->playing = w.opt;
+    if (w.state != NULL && sim_totals_load(&shared->totals, w.state) && shared->totals.next > w.from)
+        w.from = shared->totals.next;
     if (w.opt.verbose || w.no_fork)
         campaign(&w);
     else
         in_children(&w);
     if (!w.quiet && !w.hash)
         sim_totals_print(&shared->totals);
+    if (w.opt.fault_mask == 0 && !w.opt.calm_only && !sim_totals_judge(&shared->totals))
+        shared->broken++;
     sim_free(&sim);
     return shared->broken == 0 ? 0 : 1;
 }

@@ -25,22 +25,45 @@ static void lead_out(struct sim *s, struct sim_controller *c, const struct run_v
     }
 }
 
+/* What somebody who goes and looks finds of an op: still at work, done, or not. */
+static enum op_witness looked_at(const struct sim *s, const struct op_view *v)
+{
+    const struct sim_world *w = &s->world;
+    const struct world_node *n = &w->nodes[v->node];
+    struct op_id_parts parts = { 0 };
+    uint32_t vm;
+    bool there = true;
+
+    (void)op_id_parse(v->op, &parts, NULL);
+    vm = world_vm_find(w, parts.subject);
+    if (world_effect_of(w, v->node, v->action, vm) != WORLD_NONE)
+        return WITNESS_SAYS_RUNNING;
+    if (strcmp(v->action, "install") == 0)
+        there = n->has_package;
+    else if (strcmp(v->action, "uninstall") == 0)
+        there = !n->has_package;
+    else if (strcmp(v->action, "pause") == 0)
+        there = n->paused;
+    else if (strcmp(v->action, "move_vm") == 0 && vm != WORLD_NONE)
+        there = w->vms[vm].node != v->node;
+    return there ? WITNESS_SAYS_DONE : WITNESS_SAYS_NOT_DONE;
+}
+
 /* A doubt that nothing decides: somebody goes and looks. */
 static bool decide(struct sim *s, struct sim_controller *c)
 {
     for (uint32_t i = 0; i < engine_ops_open(c->engine); i++) {
         struct op_view v = engine_op_open(c->engine, i);
+        enum op_witness found;
         char op[ID_TEXT_MAX];
-        bool there;
 
         if (v.state != OP_UNKNOWN || s->world.nodes[v.node].power != POWER_ON)
             continue;
+        found = looked_at(s, &v);
+        if (found == WITNESS_SAYS_RUNNING)
+            continue;
         memcpy(op, v.op, strlen(v.op) + 1);
-        there = strcmp(v.action, "install") == 0     ? s->world.nodes[v.node].has_package
-                : strcmp(v.action, "uninstall") == 0 ? !s->world.nodes[v.node].has_package
-                : strcmp(v.action, "pause") == 0     ? s->world.nodes[v.node].paused
-                                                     : true;
-        sim_ctl_verb(s, c->index, VERB_DECIDE, v.node, op, there ? WITNESS_SAYS_DONE : WITNESS_SAYS_NOT_DONE);
+        sim_ctl_verb(s, c->index, VERB_DECIDE, v.node, op, found);
         return true;
     }
     return false;

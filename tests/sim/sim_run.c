@@ -271,12 +271,8 @@ static bool at_rest(const struct sim *s)
 {
     const struct sim_controller *c = &s->ctls[s->primary];
 
-    struct run_view v;
-
-    if (c->state != CTL_LIVE)
-        return false;
-    v = engine_run(c->engine); /* a run that holds waits for a person: no end */
-    return v.at_rest && v.state != RUN_HOLDING;
+    /* a run that holds waits for a person: no end */
+    return c->state == CTL_LIVE && engine_at_rest(c->engine) && engine_run(c->engine).state != RUN_HOLDING;
 }
 
 /* The people go on with the controller that holds the fleet. */
@@ -296,7 +292,10 @@ static void begin_calm(struct sim *s)
     s->delay_extra_ms = 0;
     for (uint32_t i = 0; i < s->world.n_nodes; i++) {
         s->agents[i].host_key_changed = s->agents[i].auth_refused = false;
+        if (strcmp(s->world.nodes[i].machine, s->world.nodes[i].machine_plan) == 0)
+            continue;
         memcpy(s->world.nodes[i].machine, s->world.nodes[i].machine_plan, sizeof s->world.nodes[i].machine);
+        sim_agent_kill(s, i, false); /* the first machine is back: its agent has to begin anew to find that out */
     }
     for (uint32_t i = 0; i < SIM_CONTROLLERS; i++) {
         if (s->ctls[i].paused)
@@ -449,6 +448,7 @@ static void reset(struct sim *s, const struct sim_options *opt)
     s->now = WORLD_START;
     s->order = s->steps = s->kill_point = 0;
     s->n_armed = s->fired = 0;
+    memset(s->fault_hits, 0, sizeof s->fault_hits);
     s->world_due = TIME_NEVER;
     s->calm_at = WORLD_START + 8 * HOUR_MS;
     s->calm = s->over = s->plan_refused = false;
