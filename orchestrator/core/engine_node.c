@@ -371,6 +371,17 @@ static void back_in_service(struct engine *e, struct engine_node *n)
     e->clusters_dirty = true; /* K_g may have a place again */
 }
 
+void node_withdraw(struct engine *e, struct engine_node *n)
+{
+    for (uint32_t i = 0; i < n->moves.n; i++)
+        fleet_promise(&e->fleet, n->moves.items[i].vm, IX_NONE);
+    n->moves.n = 0;
+    forget_parks(n);
+    back_in_service(e, n);
+    engine_note(e, NOTE_DECISION, "O26", n->ix, "the pause never reached the node: its drain is proved anew");
+    node_to(e, n, NODE_STAGING);
+}
+
 /* The rehearsal's next life, if this end was one of its first two (O14). */
 static bool rehearsal_goes_on(struct engine *e, struct engine_node *n, enum node_end end)
 {

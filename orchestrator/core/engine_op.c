@@ -319,6 +319,26 @@ static void op_finish(struct engine *e, struct op *op, const struct op_record *r
         drain_move_ended(e, n, &end);
 }
 
+/* What the drain was admitted on is old by now: nothing was begun, and nothing will be without a new proof (I2). */
+static bool came_too_late(const struct engine *e, const struct op *op)
+{
+    const struct engine_node *n = &e->nodes[op->node];
+
+    return op->action == ACT_PAUSE && !n->paused && n->phase == NODE_DRAINING &&
+           e->now - n->out_since > e->rollout->policy.fresh_ms;
+}
+
+static void op_withdraw(struct engine *e, struct op *op)
+{
+    struct engine_node *n = &e->nodes[op->node];
+
+    e->moved_at = e->now;
+    op_close(e, op);
+    if (!n->go_home)
+        node_withdraw(e, n);
+    node_drive(e, n);
+}
+
 /* The node says it never saw it. If it had said otherwise before, its journal is not to be trusted. */
 static void op_never_seen(struct engine *e, struct op *op, const struct op_record *rec)
 {
@@ -328,6 +348,8 @@ static void op_never_seen(struct engine *e, struct op *op, const struct op_recor
         op_wait_and_probe(e, op);
     } else if (op->cancelled || op->sends >= SENDS_MAX) {
         op_finish(e, op, rec, op->cancelled ? OUTCOME_CANCELLED : OUTCOME_REFUSED);
+    } else if (came_too_late(e, op)) {
+        op_withdraw(e, op);
     } else {
         op_set_unknown(e, op, false);
         op->state = OP_NONE;

@@ -424,6 +424,8 @@ bool node_ready(const struct engine_node *n); /* checked, staged, waiting for ad
 bool node_in_flight(const struct engine_node *n);
 /* Ask again later, at most `tries` times in this step: false when that is over. */
 bool node_again(struct engine *e, struct engine_node *n, uint32_t tries, dur_ms after);
+/* Admitted, and nothing was begun: it waits for its turn again. */
+void node_withdraw(struct engine *e, struct engine_node *n);
 void node_begin_life(struct engine *e, struct engine_node *n, bool back);
 void node_unknown(struct engine *e, struct engine_node *n, bool was);
 bool node_is_unknown(const struct engine_node *n);

@@ -5,13 +5,14 @@
 #define OUT NODE_COUNTS_AS_OUT
 
 /* What a rollout leaves out (S2D only, stop_vmms off, no reboot due) is passed over, hence the skips. A boot may
- * have started VMs, so a further effect leads through `draining` again. `ended` opens for a next life, for
+ * have started VMs, so a further effect leads through `draining` again. A drain whose pause never reached the node is
+ * taken back to `staging`: its proof grew old. `ended` opens for a next life, for
  * `retry` and for `return`. */
 const struct sm_state node_phases[NODE_PHASES] = {
     [NODE_PENDING] = { "pending", TO(CHECKING) | TO(ENDED), SM_INITIAL },
     [NODE_CHECKING] = { "checking", TO(STAGING) | TO(ENDED), 0 },
     [NODE_STAGING] = { "staging", TO(DRAINING) | TO(CHECKING) | TO(ENDED), 0 },
-    [NODE_DRAINING] = { "draining", TO(EMPTIED) | HOME, OUT },
+    [NODE_DRAINING] = { "draining", TO(EMPTIED) | TO(STAGING) | HOME, OUT },
     [NODE_EMPTIED] = { "emptied",
                        TO(STORAGE_OUT) | TO(STOPPING_VMMS) | TO(INSTALLING) | TO(REMOVING) | TO(REBOOTING) |
                            HOME,
