@@ -7,7 +7,7 @@ static const char *text_of(const char *os)
     size_t n = strlen(os);
 
     for (const struct embedded_text *t = bootstrap_texts; t->name != NULL; t++)
-        if (strncmp(t->name, os, n) == 0 && strcmp(t->name + n, ".txt") == 0)
+        if (strncmp(t->name, os, n) == 0 && t->name[n] == '.')
             return t->text;
     return NULL;
 }

@@ -188,63 +188,13 @@ static int enroll_all(struct enroll *e, struct err *err)
     return rc;
 }
 
-/* The public key that goes onto the node: a file that was named, or the user's own. */
-static int read_key(const struct cli *c, struct buf *key, struct err *err)
-{
-    const char *file = cli_text(c, "key"), *home = getenv("HOME");
-    struct buf path = BUF_INIT;
-    int rc = 0;
-
-    if (file != NULL) {
-        rc = cli_read_file(file, key, err);
-    } else {
-        buf_printf(&path, "%s/.ssh/id_ed25519.pub", home == NULL ? "" : home);
-        if (cli_read_file(buf_text(&path), key, NULL) != 0)
-            buf_str(key, "(the controller's public key: --key FILE)");
-    }
-    buf_clear(&path);
-    if (rc == 0 && strstr(buf_text(key), "PRIVATE") != NULL)
-        return err_set(err, ERR_INVALID, "%s is a private key: it stays here", file);
-    while (key->len > 0 && (key->data[key->len - 1] == '\n' || key->data[key->len - 1] == '\r'))
-        key->data[--key->len] = '\0';
-    return rc;
-}
-
-static int run_bootstrap(struct cli *c, struct err *err)
-{
-    struct bootstrap_values v = { .node = c->args.n_operands > 0 ? cli_operand(c, 0) : "NODE",
-                                  .user = options_text(&c->args, "user", "patchwave") };
-    struct buf key = BUF_INIT, out = BUF_INIT;
-    struct json_writer w;
-    struct buf text = BUF_INIT;
-    int rc = read_key(c, &key, err);
-
-    v.key = buf_text(&key);
-    if (rc == 0)
-        rc = bootstrap_write(&text, options_text(&c->args, "os", "windows"), &v, err);
-    if (rc == 0 && c->json) {
-        jw_init(&w, &out);
-        jw_object(&w, NULL);
-        jw_str(&w, "text", buf_text(&text));
-        jw_object_end(&w);
-        buf_char(&out, '\n');
-    } else if (rc == 0) {
-        buf_str(&out, buf_text(&text));
-    }
-    if (rc == 0)
-        cli_print(&out);
-    buf_clear(&key);
-    buf_clear(&text);
-    return rc;
-}
-
 static int run_enroll(struct cli *c, int *ret_exit, struct err *err)
 {
     struct enroll e = { .c = c };
     int rc;
 
     if (cli_flag(c, "bootstrap"))
-        return run_bootstrap(c, err);
+        return bootstrap_command(c, ret_exit, err);
     rc = store_open(c->db, STORE_WRITE, &e.s, err);
     if (rc == 0)
         rc = store_load_inventory(e.s, &e.inv, err);
@@ -276,6 +226,10 @@ static const struct option enroll_options[] = {
     { "bootstrap", 0, OPTION_FLAG, NULL, "print how a node is set up, step by step; nothing is done" },
     { "os", 0, OPTION_TEXT, "OS", "of that node: windows (default) or linux" },
     { "key", 0, OPTION_TEXT, "FILE", "the controller's public key (default: ~/.ssh/id_ed25519.pub)" },
+    { "run", 0, OPTION_TEXT, "ADMIN@HOST",
+      "do what --bootstrap prints, over this administrator's SSH login" },
+    { "files", 0, OPTION_TEXT, "FOLDER", "for --run: holds the agent's program (and unit) and drivers/" },
+    { "ssh-config", 0, OPTION_TEXT, "FILE", "for --run: as ssh -F" },
     { NULL, 0, OPTION_FLAG, NULL, NULL },
 };
 
