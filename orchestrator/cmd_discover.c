@@ -177,6 +177,8 @@ static void merge_node(struct node *n, const struct node_facts *f)
     n->bmc = f->bmc != NULL ? f->bmc : n->bmc;
     n->time_source = f->time_source != NULL ? f->time_source : n->time_source;
     n->build = f->build;
+    n->applies_article = f->applies_article;
+    n->applies_microsoft = f->applies_microsoft;
     n->memory_mib = f->memory_mib;
     /* O22: a driver that cannot tell (0) leaves a careful guess: a sixteenth */
     n->host_reserve_mib = f->host_reserve_mib > 0 ? f->host_reserve_mib : f->memory_mib / 16;

@@ -14,6 +14,7 @@ struct driver_process {
     struct driver_pool *pool;
     uint32_t run;
     int64_t pid, start; /* start: of an adopted one */
+    struct os_job job;  /* holds what may be killed; what is left to itself is in none (O10) */
     bool effect, leave, adopted, exited, killed, overflow, ended, silent;
     int64_t exit_code;
     uv_process_t process;
@@ -96,6 +97,13 @@ static void close_all(struct driver_process *d)
     close_handle((uv_handle_t *)&d->timer);
     if (d->open_handles == 0)
         process_free(d);
+}
+
+/* The driver and all that it started. */
+static void end_whole(struct driver_process *d)
+{
+    os_job_end(&d->job);
+    os_process_end(d->pid);
 }
 
 static void own_handle(struct driver_process *d, uv_handle_t *h)
@@ -189,7 +197,7 @@ static void on_poll(uv_timer_t *t)
         d->overflow = true;
         os_empty_file(d->folder.answer);
         if (!d->leave)
-            os_process_end(d->pid);
+            end_whole(d);
     }
     if (d->adopted && os_process_start(d->pid) != d->start)
         end(d);
@@ -204,7 +212,7 @@ static void on_exit_of(uv_process_t *process, int64_t exit_status, int term_sign
     if (d->effect)
         look_for_progress(d);
     if (!d->leave)
-        os_process_end(d->pid); /* what it left behind holds pipes open */
+        end_whole(d); /* what it left behind holds pipes open */
     end_if_over(d);
 }
 
@@ -236,7 +244,7 @@ static void on_answer_bytes(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
         buf_add(&d->answer, b->base, (size_t)n);
     if (d->answer.len > DRIVER_ANSWER_MAX || d->answer.failed) {
         d->overflow = true;
-        os_process_end(d->pid);
+        end_whole(d);
     }
 }
 
@@ -373,14 +381,17 @@ static int spawn(struct driver_process *d, const struct driver_manifest_action *
     return 0;
 }
 
-static int record_pid(struct driver_process *d, struct err *err)
+/* Before it gets its request: until then it has nothing to do, and starts nothing. */
+static int hold(struct driver_process *d, struct err *err)
 {
-    int rc = op_folder_write_pid(&d->folder, d->pid, os_process_start(d->pid), err);
+    int rc = d->leave ? 0 : os_job_hold(d->pid, &d->job, err);
 
-    if (rc == 0)
+    if (rc == 0 && d->effect)
+        rc = op_folder_write_pid(&d->folder, d->pid, os_process_start(d->pid), err);
+    if (rc != 0)
+        end_whole(d);
+    else if (d->effect)
         uv_timer_start(&d->timer, on_poll, DRIVER_POLL_MS, DRIVER_POLL_MS);
-    else
-        os_process_end(d->pid); /* it has no request yet: nothing was done */
     return rc;
 }
 
@@ -416,8 +427,8 @@ int driver_start(struct driver_pool *p, const struct agent_effect *e, struct err
         init_handles(d);
         rc = spawn(d, m, err);
     }
-    if (rc == 0 && d->effect)
-        rc = record_pid(d, err);
+    if (rc == 0)
+        rc = hold(d, err);
     if (rc != 0 || d->request.failed) {
         d->silent = true;
         if (d->pid == 0)
@@ -440,7 +451,7 @@ void driver_kill(struct driver_pool *p, uint32_t run)
     for (struct driver_process *d = p->first; d != NULL; d = d->next)
         if (d->run == run && !d->ended && !d->exited) {
             d->killed = true;
-            os_process_end(d->pid);
+            end_whole(d);
         }
 }
 
@@ -459,7 +470,7 @@ void driver_pool_free(struct driver_pool *p)
         next = d->next;
         d->silent = true;
         if (!d->leave && !d->ended)
-            os_process_end(d->pid);
+            end_whole(d);
         if (!d->ended) {
             d->ended = true;
             close_all(d);

@@ -64,8 +64,17 @@ int os_socket_answers(const char *path, struct err *err);
 /* When a process started, in the system's own unit; 0 when there is none. The
  * pair of id and start names one process for ever (within a boot). */
 int64_t os_process_start(int64_t pid);
-/* End a process and all that it started (its group, its job). */
+/* End a process and all that it started (its group; by parentage on Windows). */
 void os_process_end(int64_t pid);
+/* Hold a process and all that it starts from now on, so that os_job_end ends it
+ * whole, and on Windows (a job object) so does the end of this process,
+ * whatever ends it. Elsewhere its group is what holds it: nothing to do here.
+ * A process that has ended is no error. */
+struct os_job {
+    intptr_t handle; /* 0: none */
+};
+int os_job_hold(int64_t pid, struct os_job *ret_job, struct err *err);
+void os_job_end(struct os_job *job);
 /* What must be outlived by the agent's own end: signals of the terminal. */
 void os_ignore_pipe_signal(void);
 void os_binary_streams(void); /* standard input and output carry raw bytes */

@@ -1,6 +1,6 @@
 /* os.h on Windows. Folders are closed by explicit security descriptors
  * (SYSTEM and Administrators, and the SSH account's SID where it has business:
- * O9, O27); durability is FlushFileBuffers; a process tree is found in the table of processes. */
+ * O9, O27); durability is FlushFileBuffers. Processes are in os_win_process.c. */
 #include "agent/io/os.h"
 
 #include <windows.h>
@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <tlhelp32.h>
 
 #define PATH_CHARS 4096
 #define SDDL_CLOSED "D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)"
@@ -368,55 +367,6 @@ int os_socket_answers(const char *path, struct err *err)
         return ERR_CONNECT;
     CloseHandle(h);
     return 0;
-}
-
-int64_t os_process_start(int64_t pid)
-{
-    HANDLE h = OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION | SYNCHRONIZE, FALSE, (DWORD)pid);
-    FILETIME created = { 0 }, a, b, c;
-    int64_t start = 0;
-
-    if (h == NULL)
-        return 0;
-    if (WaitForSingleObject(h, 0) == WAIT_TIMEOUT && GetProcessTimes(h, &created, &a, &b, &c))
-        start = (int64_t)((uint64_t)created.dwHighDateTime << 32 | created.dwLowDateTime);
-    CloseHandle(h);
-    return start;
-}
-
-static void terminate(DWORD pid)
-{
-    HANDLE h = OpenProcess(PROCESS_TERMINATE, FALSE, pid);
-
-    if (h == NULL)
-        return;
-    (void)TerminateProcess(h, 137);
-    CloseHandle(h);
-}
-
-/* The children first, by the table of processes: a driver that must be killed
- * may have been started by an agent that is gone, so there is no job to ask. */
-static void end_tree(DWORD pid, int depth)
-{
-    HANDLE all = depth > 16 ? INVALID_HANDLE_VALUE : CreateToolhelp32Snapshot(TH32CS_SNAPPROCESS, 0);
-    PROCESSENTRY32W e = { .dwSize = sizeof e };
-    int64_t born = os_process_start(pid);
-
-    if (all != INVALID_HANDLE_VALUE) {
-        for (BOOL more = Process32FirstW(all, &e); more;
-             more = Process32NextW(all, &e)) /* ids are used again: a child is younger */
-            if (e.th32ParentProcessID == pid && e.th32ProcessID != pid &&
-                os_process_start(e.th32ProcessID) >= born)
-                end_tree(e.th32ProcessID, depth + 1);
-        CloseHandle(all);
-    }
-    terminate(pid);
-}
-
-void os_process_end(int64_t pid)
-{
-    if (pid > 4)
-        end_tree((DWORD)pid, 0);
 }
 
 void os_ignore_pipe_signal(void)

@@ -135,6 +135,24 @@ static void write_identity(struct ask *a)
     jw_object_end(w);
 }
 
+/* The article's test holds on every server with a TPM; Microsoft's words need a confidential VM. */
+static void write_applicability(struct ask *a)
+{
+    struct json_writer *w = &a->jw;
+    bool confidential = false;
+
+    for (uint32_t i = 0; i < a->w->vms.n; i++) {
+        const struct world_vm *v = &a->w->vms.items[i];
+
+        confidential |=
+            v->node == a->node && (strcmp(v->isolation, "snp") == 0 || strcmp(v->isolation, "tdx") == 0);
+    }
+    jw_object(w, "applicability");
+    jw_bool(w, "article", true);
+    jw_bool(w, "microsoft", confidential);
+    jw_object_end(w);
+}
+
 static void write_security(struct ask *a)
 {
     struct json_writer *w = &a->jw;
@@ -148,6 +166,7 @@ static void write_security(struct ask *a)
     jw_null(w, "attestation");
     jw_int(w, "vbs", 2);
     jw_bool(w, "tpm", true);
+    write_applicability(a);
     jw_bool(w, "hotpatch", false);
 }
 

@@ -37,12 +37,15 @@ static void read_node_parts(struct fields *f, const json *v, struct node_facts *
     const json *os = fields_object(f, v, "os", JSON_REQUIRED);
     const json *pending = fields_object(f, v, "pending", JSON_REQUIRED);
     const json *bitlocker = fields_object(f, v, "bitlocker", JSON_OPTIONAL);
+    const json *applies = fields_object(f, v, "applicability", JSON_OPTIONAL);
 
     n->build = read_build(f, os);
     n->server = fields_bool(f, os, "server", JSON_REQUIRED, false);
     n->pending_reboot = fields_bool(f, pending, "reboot", JSON_REQUIRED, true);
     if (bitlocker != NULL)
         n->bitlocker_os_volume = fields_nullable(f, bitlocker, "os_volume");
+    n->applies_article = known_read(f, applies, "article");
+    n->applies_microsoft = known_read(f, applies, "microsoft");
     n->services = read_states(f, v, "services", &n->n_services);
     n->interfaces = read_states(f, v, "interfaces", &n->n_interfaces);
     n->switches = fields_strings(f, v, "switches", JSON_REQUIRED, &n->n_switches);
@@ -110,6 +113,12 @@ static void write_node_parts(struct json_writer *w, const struct node_facts *n)
     jw_object(w, "bitlocker");
     jw_str(w, "os_volume", n->bitlocker_os_volume);
     jw_object_end(w);
+    if (n->applies_article != KNOWN_NOT || n->applies_microsoft != KNOWN_NOT) {
+        jw_object(w, "applicability");
+        known_write(w, "article", n->applies_article);
+        known_write(w, "microsoft", n->applies_microsoft);
+        jw_object_end(w);
+    }
     write_states(w, "services", n->services, n->n_services);
     write_states(w, "interfaces", n->interfaces, n->n_interfaces);
     vm_write_strings(w, "switches", n->switches, n->n_switches);

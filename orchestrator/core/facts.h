@@ -43,6 +43,7 @@ struct node_facts {
     uint64_t memory_mib, host_reserve_mib, free_disk_bytes;
     uint32_t cpus, storage_paths;
     int64_t vbs;
+    enum known applies_article, applies_microsoft;
     int64_t clock_error_ms;
     const char *bitlocker_os_volume, *time_source, *attestation;
     const char *const *switches;

@@ -145,7 +145,8 @@ static void read_node(struct fields *f, const json *o, const struct inventory *i
                                          "firmware",    "cpu",      "machine_id",   "bmc",
                                          "time_source", "switches", "memory_mib",   "host_reserve_mib",
                                          "cpus",        "vote",     "fault_domain", "build",
-                                         NULL };
+                                         "applies",     NULL };
+    const json *applies = fields_object(f, o, "applies", JSON_OPTIONAL);
     const char *cluster;
 
     fields_known(f, o, known);
@@ -171,6 +172,8 @@ static void read_node(struct fields *f, const json *o, const struct inventory *i
     if (n->fault_domain == NULL)
         n->fault_domain = n->id; /* a node without one is its own */
     n->build = read_build(f, o, "build");
+    n->applies_article = known_read(f, applies, "article");
+    n->applies_microsoft = known_read(f, applies, "microsoft");
 }
 
 static void read_nodes(struct fields *f, const json *root, const struct element *clusters,

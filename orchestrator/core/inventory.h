@@ -5,6 +5,7 @@
 #ifndef PATCHWAVE_INVENTORY_H
 #define PATCHWAVE_INVENTORY_H
 
+#include "orchestrator/core/known.h"
 #include "schema/arena.h"
 #include "schema/err.h"
 #include "schema/json.h"
@@ -109,6 +110,7 @@ struct node {
     uint32_t cpus, vote;
     const char *fault_domain; /* never NULL: a node without one is its own */
     struct build build;
+    enum known applies_article, applies_microsoft; /* who says that the patch is for this node */
 };
 
 struct cluster {

@@ -83,6 +83,12 @@ static void write_node(struct json_writer *w, const struct inventory *inv, const
     jw_int(w, "vote", n->vote);
     jw_str(w, "fault_domain", n->fault_domain);
     jw_str(w, "build", build_text(n->build, build));
+    if (n->applies_article != KNOWN_NOT || n->applies_microsoft != KNOWN_NOT) {
+        jw_object(w, "applies");
+        known_write(w, "article", n->applies_article);
+        known_write(w, "microsoft", n->applies_microsoft);
+        jw_object_end(w);
+    }
     jw_object_end(w);
 }
 

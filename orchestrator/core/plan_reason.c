@@ -302,6 +302,28 @@ static int warn_run(struct planner *pl)
 
 /* --- notes: where the time goes (O36) --- */
 
+/* Both answers stand in the plan, because they differ: on servers with a TPM the article's test is true by construction. */
+static int note_applies(struct planner *pl)
+{
+    uint32_t article[3] = { 0 }, microsoft[3] = { 0 };
+
+    for (uint32_t i = 0; i < pl->plan->n_nodes; i++) {
+        const struct node *n = &pl->inv->nodes[pl->plan->nodes[i].node];
+
+        article[n->applies_article]++;
+        microsoft[n->applies_microsoft]++;
+    }
+    if (article[KNOWN_NOT] + microsoft[KNOWN_NOT] == 2 * pl->plan->n_nodes)
+        return 0;
+    return plan_say(
+        pl, &pl->notes,
+        "P7: by the article's test (two of three: Windows Server 2025, a VM of version 10.0 or newer, "
+        "TPM or VBS) the patch is for %u node(s), not for %u, not known of %u; by Microsoft's own words "
+        "(confidential VMs: SNP, TDX) for %u, not for %u, not known of %u",
+        article[KNOWN_YES], article[KNOWN_NO], article[KNOWN_NOT], microsoft[KNOWN_YES], microsoft[KNOWN_NO],
+        microsoft[KNOWN_NOT]);
+}
+
 struct shares {
     struct estimate drain, install, reboot, resync;
     uint32_t nodes;
@@ -391,6 +413,8 @@ int plan_explain(struct planner *pl)
         if (rc == 0)
             rc = note_cluster(pl, c);
     }
+    if (rc == 0)
+        rc = note_applies(pl);
     pl->plan->warnings = pl->warnings.items;
     pl->plan->n_warnings = pl->warnings.n;
     pl->plan->notes = pl->notes.items;

@@ -6,7 +6,8 @@
  * Behaviour: delay_ms (before the effect), hang (for ever after it), error {...}
  * (no effect), answer "text" (in place of the true one), exit (code), err_bytes
  * and out_bytes (floods), progress (percent list is 10 50 90), say "text" (to
- * standard error). */
+ * standard error), child "name" (a process of its own that adds to the file of
+ * that name for a minute, or until there is a file `stop`). */
 #include "schema/json.h"
 
 #include <stdio.h>
@@ -177,6 +178,42 @@ static void misbehave_last(const json *b)
     }
 }
 
+static int live(const char *name)
+{
+    char path[2048];
+    struct buf stop = BUF_INIT;
+
+    snprintf(path, sizeof path, "%s/%s", world, name);
+    for (int i = 0; i < 300 && !read_world("stop", &stop); i++) {
+        FILE *f = fopen(path, "ab");
+
+        if (f == NULL)
+            return 1;
+        fputs(".", f);
+        fclose(f);
+        uv_sleep(200);
+    }
+    return 0;
+}
+
+/* Detached, else libuv would end it together with this driver. */
+static void start_child(char *self, const json *b)
+{
+    char world_text[1024], name[64], word[] = "live";
+    char *args[] = { self, world_text, word, name, NULL };
+    uv_process_options_t o = { .file = self, .args = args, .flags = UV_PROCESS_DETACHED };
+    uv_process_t child;
+    uv_loop_t loop;
+
+    if (json_get_str(b, "child", NULL) == NULL)
+        return;
+    snprintf(world_text, sizeof world_text, "%s", world);
+    snprintf(name, sizeof name, "%s", json_get_str(b, "child", ""));
+    uv_loop_init(&loop);
+    if (uv_spawn(&loop, &child, &o) != 0)
+        exit(6);
+}
+
 static bool is_read(const char *action)
 {
     return strcmp(action, "facts") == 0 || strcmp(action, "vms") == 0 || strcmp(action, "check_empty") == 0 ||
@@ -211,6 +248,8 @@ int main(int argc, char **argv)
     int code;
 
     world = argc > 1 ? argv[1] : ".";
+    if (argc == 4)
+        return live(argv[3]);
     read_all(stdin, &text);
     if (json_parse("request", buf_text(&text), text.len, &request, NULL) != 0)
         return 3; /* no request, no effect */
@@ -220,6 +259,7 @@ int main(int argc, char **argv)
     op = json_get_str(json_root(request), "op", "");
     mode = json_get_str(json_root(request), "mode", "");
     b = behave == NULL ? NULL : behaviour(json_root(behave), action, mode);
+    start_child(argv[0], b);
     misbehave_first(b);
     jw_init(&w, &out);
     w.ascii = true;

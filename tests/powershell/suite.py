@@ -157,7 +157,7 @@ def _():
     f = s.result("facts")
     check(list(f) == "node machine_id boot_id boot_ms now_ms cluster model firmware bmc os memory_mib host_reserve_mib cpus "
           "free_disk_bytes packages hotfixes pending servicing_idle services switches interfaces storage_paths bitlocker "
-          "attestation vbs tpm hotpatch time_source".split(), "fields: %s" % list(f))
+          "attestation vbs tpm applicability hotpatch time_source".split(), "fields: %s" % list(f))
     check(f["os"] == {"build": 26100, "ubr": 4061, "server": True, "caption": "Windows Server 2025 Datacenter"}, f["os"])
     check(f["packages"][1] == {"identity": rollup(4061), "ubr": 4061, "state": "installed"}, f["packages"])
     check(f["pending"] == {"reboot": False, "marks": []}, f["pending"])
@@ -185,6 +185,41 @@ def _():
     s.node().update(marks=[], ubr=4100)
     s.dirty = True
     check(s.result("facts")["hotpatch"] is True, "hotpatch")
+
+
+@case("facts: the article's two of three beside Microsoft's confidential VMs; what cannot be told is null, never a guess")
+def _():
+    def seen(change):
+        s = Stage()
+        change(s)
+        return s.result("facts")["applicability"]
+
+    def vms(*versions, **more):
+        return lambda s: [v.update(version=x, **more) for v, x in zip([v for v in s.w["vms"] if v["node"] == "HV01"], versions)]
+
+    def both(*changes):
+        return lambda s: [c(s) for c in changes]
+    host = lambda **more: lambda s: s.node().update(**more)
+    bare = host(tpm=False, vbs=0)
+    check(seen(lambda s: None) == {"server_2025": True, "vm_version_10": True, "security": True, "article": True, "confidential_vms": 0, "microsoft": False}, "as it is")
+    rows = [  # what is there, the three, the article, Microsoft
+        ("9.3 is older than 10.0, as a number", vms("9.3", "9.3", "9.3"), (True, False, True), True, False),
+        ("12.0 is newer", both(vms("9.3", "12.0", "9.3"), bare), (True, True, False), True, False),
+        ("one of three is not enough", both(vms("9.3", "9.3", "8.0"), bare), (True, False, False), False, False),
+        ("an older Windows with new VMs", both(host(build=20348, tpm=False, vbs=1)), (False, True, False), False, False),
+        ("no server", both(host(product_type=1)), (False, True, True), True, False),
+        ("VBS that is configured and does not run", both(host(tpm=False, vbs=1), vms("9.0", "9.0", "9.0")), (True, False, False), False, False),
+        ("VBS alone", host(tpm=False, vbs=2), (True, True, True), True, False),
+        ("a TPM that cannot be asked decides nothing", both(host(tpm=None, vbs=0), vms("9.0", "9.0", "9.0")), (True, False, None), None, False),
+        ("two hold all the same", host(tpm=None, vbs=0), (True, True, None), True, False),
+        ("SNP is confidential", vms("12.0", "12.0", isolation="snp"), (True, True, True), True, True),
+        ("so is TDX", vms("12.0", isolation="tdx"), (True, True, True), True, True),
+        ("trusted launch is not", vms("12.0", isolation="trusted_launch"), (True, True, True), True, False),
+        ("vmms down", both(bare, lambda s: next(x for x in s.node()["services"] if x["name"] == "vmms").update(state=1)), (True, None, False), None, None)]
+    for what, change, three, article, microsoft in rows:
+        a = seen(change)
+        check(((a["server_2025"], a["vm_version_10"], a["security"]), a["article"], a["microsoft"]) == (three, article, microsoft), "%s: %s" % (what, a))
+    check(seen(vms("12.0", "12.0", isolation="snp"))["confidential_vms"] == 2, "how many")
 
 
 @case("facts: domain members take their time from the domain controller, BitLocker and attestation are told")

@@ -57,7 +57,8 @@ static const struct {
       "\"vSwitch1\"],"
       "\"interfaces\":[{\"name\":\"Cluster "
       "1\",\"state\":\"up\"}],\"storage_paths\":4,\"bitlocker\":{\"os_volume\":\"off\"},"
-      "\"attestation\":null,\"vbs\":2,\"tpm\":true,\"hotpatch\":false,\"time_source\":null}" },
+      "\"attestation\":null,\"vbs\":2,\"tpm\":true,\"hotpatch\":false,\"time_source\":null,"
+      "\"applicability\":{\"server_2025\":true,\"article\":true,\"microsoft\":null}}" },
     { "vms", read_vms, write_vms,
       "{\"vms\":[{\"id\":\"5f0c0001-7d21-4c5e-9a10-000000000001\",\"name\":\"\\u30d5\",\"node\":\"HV07\","
       "\"state\":\"running\",\"clustered\":true,"
@@ -151,7 +152,7 @@ static bool may_miss(const char *kind, const char *key)
 {
     static const char *const rows[][2] = {
         { "node", "bitlocker" }, { "node", "vbs" },   { "vms", "next" },   { "backup", "last_job" },
-        { "node", "caption" },   { "node", "marks" }, { "node", "start" },
+        { "node", "caption" },   { "node", "marks" }, { "node", "start" }, { "node", "applicability" },
     };
 
     for (unsigned i = 0; i < TABLE_LEN(rows); i++)

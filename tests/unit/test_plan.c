@@ -452,6 +452,38 @@ static void test_altered(void **state)
     plan_free(p);
 }
 
+/* P7: the article's answer and Microsoft's stand side by side, counted; nothing is said where nothing was told. */
+static void test_applicability(void **state)
+{
+    struct fleet_words words = { .seed = 3,
+                                 .clusters = 1,
+                                 .nodes = 4,
+                                 .vms = 3,
+                                 .node_mib = 524288,
+                                 .vm_mib_min = 4096,
+                                 .vm_mib_max = 8192 };
+    struct inventory *inv = small_fleet(&words);
+    struct plan *p = plan_it(inv, small_rollout("[\"100%\"]", ""));
+    char all[2048] = "";
+
+    (void)state;
+    for (uint32_t i = 0; i < p->n_notes; i++)
+        assert_null(strstr(p->notes[i], "P7"));
+    plan_free(p);
+    inv = small_fleet(&words);
+    inv->nodes[0].applies_article = inv->nodes[1].applies_article = KNOWN_YES;
+    inv->nodes[2].applies_article = inv->nodes[0].applies_microsoft = KNOWN_NO;
+    inv->nodes[1].applies_microsoft = KNOWN_YES;
+    p = plan_it(inv, small_rollout("[\"100%\"]", ""));
+    for (uint32_t i = 0; i < p->n_notes; i++)
+        if (strncmp(p->notes[i], "P7: ", 4) == 0)
+            snprintf(all, sizeof all, "%s", p->notes[i]);
+    assert_non_null(strstr(all, "the patch is for 2 node(s), not for 1, not known of 1"));
+    assert_non_null(strstr(all, "SNP, TDX) for 1, not for 1, not known of 2"));
+    check_verified(p);
+    plan_free(p);
+}
+
 /* What names a node or VM that is not there is no plan at all. */
 static void test_not_a_plan(void **state)
 {
@@ -486,6 +518,7 @@ int main(void)
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_altered),
         cmocka_unit_test(test_not_a_plan),
+        cmocka_unit_test(test_applicability),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -293,6 +293,66 @@ def test_sshd():
         sshd.wait()
 
 
+def size(name):
+    try:
+        return os.path.getsize(f"{PW}/world/{name}")
+    except FileNotFoundError:
+        return 0
+
+
+def lives(name):
+    """Whether the driver's own child goes on; it adds to its file five times a second."""
+    before = size(name)
+    for _ in range(40):
+        time.sleep(0.25)
+        if size(name) > before:
+            return True
+    return False
+
+
+def dies(name):
+    for _ in range(20):
+        before = size(name)
+        time.sleep(1.5)
+        if size(name) == before:
+            return before > 0
+    return False
+
+
+def begin(client, op, action, limit_ms=60000):
+    digest = hashlib.sha256(b"{}").hexdigest()
+    client.call("op.start", op=op, action=action, args={}, digest=digest, limit_ms=limit_ms, epoch=client.epoch, controller=CONTROLLER,
+                log={"seq": client.epoch * 100 + 1, "hash": ""}, session=client.session)
+
+
+def test_jobs(client):
+    """Job objects: what is `kill` ends whole, at its deadline and with the agent; what is `leave` is in none (O10)."""
+    world("behave.json", '{"pause":{"child":"c1","hang":true},"move_vm":{"child":"c2","hang":true},"park_vm":{"child":"c3","delay_ms":8000}}')
+    begin(client, "r1/HV07/1/pause/5", "pause", 3000)
+    case("a driver's child lives while the driver does", lives("c1"))
+    client.until("r1/HV07/1/pause/5", "done", "unknown")
+    case("at the deadline of a `kill` action the child ends too", dies("c1"), size("c1"))
+    begin(client, "r1/HV07/1/park_vm/5", "park_vm")
+    case("a `leave` action has a child as well", lives("c3"))
+    begin(client, "r1/HV07/1/move_vm:v/5", "move_vm")
+    case("and a `kill` action beside it", lives("c2"))
+    os.kill(service_pid(), signal.SIGKILL)
+    client.process.kill()
+    client.process.wait()
+    case("kill -9 of the agent ends the `kill` action with its child, before any restart", dies("c2") and service_pid() == 0, size("c2"))
+    case("and leaves the child of the `leave` action alone", lives("c3"), size("c3"))
+    wine("net", "start", "patchwave-agent")
+    again, hello = connect()
+    case("which the next agent leaves alone, too", lives("c3") and "r1/HV07/1/park_vm/5" in hello["open_ops"], hello)
+    record = again.until("r1/HV07/1/park_vm/5", "done", "unknown")
+    case("its effect happened once", effects("r1/HV07/1/park_vm/5") == 1, record)
+    world("stop", "")
+    world("behave.json", "{}")
+    if record["state"] == "unknown":
+        again.call("op.witness", op="r1/HV07/1/park_vm/5", session=again.session)
+    return again
+
+
 def main():
     try:
         wine_prefix.make_template()
@@ -303,6 +363,7 @@ def main():
         test_large(client)
         client = test_relay_ends(client)
         client = test_kill(client)
+        client = test_jobs(client)
         client = test_power_cut(client)
         test_receive(client)
         client.end()

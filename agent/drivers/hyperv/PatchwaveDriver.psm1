@@ -398,6 +398,21 @@ function Get-VmBusy {
     $null
 }
 
+function Test-MakesIsolated {
+    @(Get-Command -Name 'New-VM' -ErrorAction SilentlyContinue | Where-Object { $_.Parameters.ContainsKey('GuestStateIsolationType') }).Count -gt 0
+}
+
+# The isolation type is a property of the VM (probe:isolation-property). A module that cannot make isolated VMs has none; one that
+# can, but does not show the type, leaves it unknown.
+function Get-Isolation {
+    param($Vm, [bool]$MakesIsolated)
+    if (-not (Test-Member -Object $Vm -Name 'GuestStateIsolationType') -and -not $MakesIsolated) { return 'none' }
+    switch ([string](Get-Value -Object $Vm -Name 'GuestStateIsolationType' -Otherwise 'unknown')) {
+        'TrustedLaunch' { return 'trusted_launch' } 'VBS' { return 'vbs' } 'SNP' { return 'snp' } 'TDX' { return 'tdx' } 'Disabled' { return 'none' } '' { return 'none' }
+    }
+    $null
+}
+
 function Test-Vmms {
     $service = @(Get-Service -Name 'vmms')[0]
     [int]$service.Status -eq 4

@@ -105,6 +105,46 @@ function Get-Reserve {
 # Disks as the node sees them, one per path that answers (probe:storage-paths): a path that did not come back after a restart shows here (O12).
 function Get-StoragePaths { @(Get-Disk).Count }
 
+# A version is text such as '9.3' and '12.0': compared as numbers.
+function Test-VersionTen {
+    param($Vms)
+    @($Vms | Where-Object { [int]([string]$_.Version).Split('.')[0] -ge 10 }).Count -gt 0
+}
+
+# Whether any of the looks is true; null where none is and one could not be told.
+function Test-Any {
+    param($Looks)
+    if (@($Looks | Where-Object { $_ -eq $true }).Count -gt 0) { return $true }
+    if (@($Looks | Where-Object { $null -eq $_ }).Count -gt 0) { return $null }
+    $false
+}
+
+# The founding article: apply where two of three hold - Windows Server 2025, a VM of version 10.0 or newer, a security processor or
+# virtualisation based security. It holds on every such server with a TPM. Microsoft names confidential VMs only (SNP, TDX), so both
+# stand side by side, and the plan chooses. Without an answer of vmms its parts are not known.
+function Get-Applicability {
+    param([bool]$Server, [int]$Build, $Tpm, $Vbs)
+    $version = $null
+    $confidential = $null
+    if (Test-VmmsAnswers) {
+        $vms = @(Get-VM)
+        $makes = Test-MakesIsolated
+        $types = @($vms | ForEach-Object { [string](Get-Isolation -Vm $_ -MakesIsolated $makes) })
+        $version = Test-VersionTen -Vms $vms
+        if (@($types | Where-Object { $_ -eq '' }).Count -eq 0) { $confidential = @($types | Where-Object { @('snp', 'tdx') -contains $_ }).Count }
+    }
+    $running = $null
+    if ($null -ne $Vbs) { $running = $Vbs -eq 2 }
+    $three = @(($Server -and $Build -eq 26100), $version, (Test-Any -Looks @($Tpm, $running)))
+    $yes = @($three | Where-Object { $_ -eq $true }).Count
+    $open = @($three | Where-Object { $null -eq $_ }).Count
+    $article = $null
+    if ($yes -ge 2) { $article = $true } elseif ($yes + $open -lt 2) { $article = $false }
+    $microsoft = $null
+    if ($null -ne $confidential) { $microsoft = $confidential -gt 0 }
+    [ordered]@{ server_2025 = $three[0]; vm_version_10 = $three[1]; security = $three[2]; article = $article; confidential_vms = $confidential; microsoft = $microsoft }
+}
+
 Invoke-DriverAction -Action 'facts' -Run {
     $os = Get-Build
     $system = Get-CimInstance -ClassName Win32_OperatingSystem
@@ -124,6 +164,7 @@ Invoke-DriverAction -Action 'facts' -Run {
         services = @(Get-Services); switches = @(Get-OrNull -Read { @(Get-VMSwitch | ForEach-Object { [string]$_.Name }) } | Where-Object { $null -ne $_ })
         interfaces = @(Get-OrNull -Read { Get-Interfaces } | Where-Object { $null -ne $_ }); storage_paths = (Get-OrNull -Read { Get-StoragePaths })
         bitlocker = (Get-OrNull -Read { Get-BitLocker }); attestation = (Get-OrNull -Read { Get-Attestation }); vbs = $vbs; tpm = $tpm
+        applicability = (Get-OrNull -Read { Get-Applicability -Server ([int]$system.ProductType -ne 1) -Build $os.build -Tpm $tpm -Vbs $vbs })
         hotpatch = (Test-Hotpatch -Os $os -Marks $marks); time_source = (Get-OrNull -Read { Get-TimeSource })
     })
 }

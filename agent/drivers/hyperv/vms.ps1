@@ -26,17 +26,6 @@ function Get-Owners {
     }
 }
 
-# The isolation type is a property of the VM (probe:isolation-property). A module that cannot make isolated VMs has none; one that
-# can, but does not show the type, leaves it unknown.
-function Get-Isolation {
-    param($Vm)
-    if (-not (Test-Member -Object $Vm -Name 'GuestStateIsolationType') -and -not $script:MakesIsolated) { return 'none' }
-    switch ([string](Get-Value -Object $Vm -Name 'GuestStateIsolationType' -Otherwise 'unknown')) {
-        'TrustedLaunch' { return 'trusted_launch' } 'VBS' { return 'vbs' } 'SNP' { return 'snp' } 'TDX' { return 'tdx' } 'Disabled' { return 'none' } '' { return 'none' }
-    }
-    $null
-}
-
 function Test-Count {
     param([scriptblock]$Read)
     try { @(& $Read).Count -gt 0 } catch { $null }
@@ -83,7 +72,7 @@ function Get-VmFacts {
     $facts = [ordered]@{
         id = $Vm.Id.ToString(); name = [string]$Vm.Name; node = (Get-NodeName); state = (Get-VmState -Vm $Vm); clustered = ($null -ne $group); group = $null
         memory = (Get-MemoryOf -Vm $Vm); cpus = [int]$Vm.ProcessorCount; dirty_mib_s = $null; priority = 0
-        heartbeat = (Get-Word -Number $Vm.Heartbeat -Of 'heartbeat'); busy = (Get-VmBusy -Vm $Vm); isolation = (Get-Isolation -Vm $Vm)
+        heartbeat = (Get-Word -Number $Vm.Heartbeat -Of 'heartbeat'); busy = (Get-VmBusy -Vm $Vm); isolation = (Get-Isolation -Vm $Vm -MakesIsolated $script:MakesIsolated)
         dda = (Test-Count -Read { Get-VMAssignableDevice -VM $Vm }); gpu = (Test-Count -Read { Get-VMGpuPartitionAdapter -VM $Vm })
         local_disk = (Test-LocalDisk -Drives $drives); passthrough = (@($drives | Where-Object { $null -ne $_.DiskNumber }).Count -gt 0)
         shared_disk = (@($drives | Where-Object { $_.SupportPersistentReservations -or ([string]$_.Path).EndsWith('.vhds') }).Count -gt 0)
@@ -108,7 +97,7 @@ Invoke-DriverAction -Action 'vms' -Run {
     $all = @(Get-VM | Sort-Object -Property { $_.Id.ToString() } | Where-Object { $_.Id.ToString() -gt $cursor })
     $page = @($all | Select-Object -First 200)
     $roles = Get-Roles
-    $script:MakesIsolated = @(Get-Command -Name 'New-VM' -ErrorAction SilentlyContinue | Where-Object { $_.Parameters.ContainsKey('GuestStateIsolationType') }).Count -gt 0
+    $script:MakesIsolated = Test-MakesIsolated
     $next = $null
     if ($all.Count -gt $page.Count) { $next = $page[$page.Count - 1].Id.ToString() }
     New-Result -Result ([ordered]@{ vms = @(foreach ($vm in $page) { Get-VmFacts -Vm $vm -Role $roles[$vm.Id.ToString()] }); next = $next })

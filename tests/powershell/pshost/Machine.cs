@@ -153,6 +153,11 @@ namespace Pshost
         [Handles("Get-Tpm")]
         static IEnumerable<object> GetTpm(Call c)
         {
+            if (c.View["tpm"] == null)
+            {
+                c.Error("TpmError", ErrorCategory.NotSpecified, "The TPM base services do not answer.");
+                yield break;
+            }
             yield return Surface.Make("Microsoft.Tpm.Commands.TpmObject", ("TpmPresent", c.View.B("tpm")), ("TpmReady", c.View.B("tpm")));
         }
 
