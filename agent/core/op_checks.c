@@ -55,10 +55,22 @@ static bool is_digest(const char *s)
     return strlen(s) == 2 * SHA256_BYTES && strspn(s, "0123456789abcdef") == 2 * SHA256_BYTES;
 }
 
+/* The target first, then each checkpoint package that goes beside it (O9); NULL after the last. */
+static const json *next_package(const struct agent_live *l, const json *package)
+{
+    const json *checkpoint = json_first(json_get(package, "checkpoints"));
+
+    if (l->packages == 0)
+        return package;
+    for (uint32_t i = 1; checkpoint != NULL && i < l->packages; i++)
+        checkpoint = json_next(checkpoint);
+    return checkpoint;
+}
+
 static bool check_package(struct agent *a, struct agent_live *l, const json *args, const json *precondition)
 {
     bool fetches = (driver_action_flags(l->op->action) & DRIVER_FETCHES) != 0;
-    const json *package = fetches ? args : json_get(args, "package");
+    const json *target = fetches ? args : json_get(args, "package"), *package = next_package(l, target);
     struct agent_run *run;
     struct agent_effect *e;
 
@@ -69,15 +81,20 @@ static bool check_package(struct agent *a, struct agent_live *l, const json *arg
     }
     if (!(driver_action_flags(l->op->action) & (DRIVER_PACKAGE | DRIVER_FETCHES)))
         return false;
+    if (package == NULL && l->packages > 0)
+        return false;
     run = agent_run_new(a, AGENT_RUN_PACKAGE, "");
     if (run == NULL)
         return true;
+    l->packages++;
+    l->step -= fetches ? 0 : 1; /* once more, for the next one */
     memcpy(run->op, l->op->id, sizeof run->op);
     l->run = run->no;
     e = agent_emit(a, fetches ? AGENT_DO_PACKAGE_PLACE : AGENT_DO_PACKAGE_OPEN);
     e->run = run->no;
     e->sha256 = agent_emit_copy(a, json_get_str(package, "sha256", ""));
     e->name = agent_emit_copy(a, json_get_str(package, "name", ""));
+    e->with = agent_emit_copy(a, json_get_str(target, "sha256", ""));
     return true;
 }
 
@@ -154,7 +171,7 @@ AGENT_ON_RUN(agent_on_package)
         agent_op_refuse(a, l->op, err_name(ev->err->code), ev->err->text);
         return;
     }
-    if (driver_action_flags(l->op->action) & DRIVER_PACKAGE)
+    if ((driver_action_flags(l->op->action) & DRIVER_PACKAGE) && l->path == NULL)
         l->path = agent_text_copy(a, ev->text);
     agent_checks_next(a, l);
 }

@@ -152,8 +152,8 @@ struct package_job {
     uv_work_t work;
     struct host *host;
     uint32_t run;
-    int (*do_it)(const char *state_dir, const char *sha256, const char *name, char *path, struct err *err);
-    char sha256[SHA256_TEXT], name[PACKAGE_NAME_MAX], path[PACKAGE_PATH_MAX];
+    enum agent_effect_type type;
+    char sha256[SHA256_TEXT], with[SHA256_TEXT], name[PACKAGE_NAME_MAX], path[PACKAGE_PATH_MAX];
     int rc;
     struct err why;
 };
@@ -162,7 +162,14 @@ static void package_work(uv_work_t *w)
 {
     struct package_job *j = w->data;
 
-    j->rc = j->do_it(j->host->set->state_dir, j->sha256, j->name, j->path, &j->why);
+    const char *state_dir = j->host->set->state_dir;
+
+    if (j->type == AGENT_DO_PACKAGE_ADOPT)
+        j->rc = package_adopt(state_dir, j->sha256, j->name, j->path, &j->why);
+    else if (j->type == AGENT_DO_PACKAGE_PLACE)
+        j->rc = package_store_path(state_dir, j->sha256, j->name, j->path, &j->why);
+    else
+        j->rc = package_open(state_dir, j->with, j->sha256, j->name, j->path, &j->why);
 }
 
 static void package_done(uv_work_t *w, int status)
@@ -188,11 +195,11 @@ static void do_package(struct host *h, const struct agent_effect *e)
     j->work.data = j;
     j->host = h;
     j->run = e->run;
-    j->do_it = e->type == AGENT_DO_PACKAGE_ADOPT   ? package_adopt
-               : e->type == AGENT_DO_PACKAGE_PLACE ? package_store_path
-                                                   : package_open;
+    j->type = e->type;
     if (strlen(e->sha256) < sizeof j->sha256)
         memcpy(j->sha256, e->sha256, strlen(e->sha256));
+    if (e->with != NULL && strlen(e->with) < sizeof j->with)
+        memcpy(j->with, e->with, strlen(e->with));
     if (strlen(e->name) < sizeof j->name)
         memcpy(j->name, e->name, strlen(e->name));
     uv_queue_work(&h->loop, &j->work, package_work, package_done);

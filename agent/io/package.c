@@ -151,15 +151,15 @@ static int copy_file(const char *from_path, const char *part, const char *path, 
     return rc;
 }
 
-int package_open(const char *state_dir, const char *sha256, const char *name, char out[PACKAGE_PATH_MAX],
-                 struct err *err)
+int package_open(const char *state_dir, const char *with, const char *sha256, const char *name,
+                 char out[PACKAGE_PATH_MAX], struct err *err)
 {
     char store[PACKAGE_PATH_MAX], part[PACKAGE_PATH_MAX];
     struct err own = { 0 };
-    int rc = place(state_dir, "private", false, sha256, name, "", out, err);
+    int rc = place(state_dir, "private", false, with, name, "", out, err);
 
     if (rc == 0)
-        rc = place(state_dir, "private", false, sha256, name, ".part", part, err);
+        rc = place(state_dir, "private", false, with, name, ".part", part, err);
     if (rc == 0)
         rc = package_store_path(state_dir, sha256, name, store, err);
     if (rc != 0)

@@ -27,10 +27,12 @@ int package_hash_file(const char *path, struct sha256 *state, int64_t *ret_bytes
 /* Has the file this digest? ERR_CORRUPT, ERR_NOT_FOUND, ERR_IO. */
 int package_check(const char *path, const char *sha256, struct err *err);
 
-/* The private copy's path; made from the store when absent or altered.
- * ERR_NOT_FOUND (not staged), ERR_CORRUPT (another digest), ERR_FULL, ERR_IO. */
-int package_open(const char *state_dir, const char *sha256, const char *name, char out[PACKAGE_PATH_MAX],
-                 struct err *err);
+/* The private copy's path, in the folder of the package `with` (itself, or the
+ * target beside which it is a checkpoint package); made from the store when
+ * absent or altered. ERR_NOT_FOUND (not staged), ERR_CORRUPT (another digest),
+ * ERR_FULL, ERR_IO. */
+int package_open(const char *state_dir, const char *with, const char *sha256, const char *name,
+                 char out[PACKAGE_PATH_MAX], struct err *err);
 /* Believe what fetch_package brought, if its digest is right. */
 int package_adopt(const char *state_dir, const char *sha256, const char *name, char out[PACKAGE_PATH_MAX],
                   struct err *err);

@@ -125,6 +125,8 @@ static void keep_run(struct bench *b, const struct agent_effect *e)
              !driver                                           ? ""
              : strstr(e->text, "\"mode\":\"witness\"") != NULL ? "witness"
                                                                : "run");
+    snprintf(r->name, sizeof r->name, "%s", e->name == NULL ? "" : e->name);
+    snprintf(r->with, sizeof r->with, "%s", e->with == NULL ? "" : e->with);
     r->text = dup(driver || e->type == AGENT_DO_SNTP ? e->text : e->sha256);
 }
 

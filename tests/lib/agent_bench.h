@@ -19,7 +19,7 @@ struct bench_run { /* what was asked of the host and is not answered yet */
     uint32_t run;
     enum agent_effect_type type;
     bool effect, leave, killed;
-    char action[32], op[128], mode[16];
+    char action[32], op[128], mode[16], name[64], with[80];
     char *text;
     int64_t offset_ms;
 };

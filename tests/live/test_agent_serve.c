@@ -621,6 +621,63 @@ static void test_altered_package(void **state)
     assert_int_equal(ap_effects(p, "r1/HV07/1/install/3"), 1);
 }
 
+static void write_text_file(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+/* O9: a checkpoint package comes from the store into the private folder of its target, by its own digest. */
+static void test_checkpoint_beside(void **state)
+{
+    struct agent_process *p = *state;
+    static const char *const bytes[] = { "the patch", "a checkpoint" }, *const names[] = { "kb.msu",
+                                                                                           "check.msu" };
+    char digests[2][SHA256_TEXT], path[1024], args[512];
+    struct json_doc *d;
+
+    ap_serve(p);
+    ap_connect(p);
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/packages/%s", p->state_dir,
+                 sha256_text(bytes[i], strlen(bytes[i]), digests[i]));
+        assert_int_equal(mkdir(path, 0700), 0);
+        snprintf(path + strlen(path), sizeof path - strlen(path), "/%s", names[i]);
+        write_text_file(path, bytes[i]);
+    }
+    snprintf(args, sizeof args,
+             "{\"package\":{\"name\":\"kb.msu\",\"sha256\":\"%s\",\"checkpoints\":[{\"name\":\"check.msu\","
+             "\"sha256\":\"%s\"}]},"
+             "\"parked\":[]}",
+             digests[0], digests[1]);
+    json_free(ap_start(p, INSTALL, "install", args, 30000));
+    d = ap_note(p, "op.done", INSTALL);
+    assert_string_equal(ap_str(d, NULL, "outcome"), "ok");
+    json_free(d);
+    for (int i = 0; i < 2; i++) {
+        char have[64] = "";
+        FILE *f;
+
+        snprintf(path, sizeof path, "%s/private/%s/%s", p->state_dir, digests[0], names[i]);
+        f = fopen(path, "r");
+        assert_non_null(f);
+        assert_int_equal(fread(have, 1, sizeof have - 1, f), strlen(bytes[i]));
+        fclose(f);
+        assert_string_equal(have, bytes[i]);
+    }
+    write_text_file(path, "altered"); /* the private copy, and then the store's */
+    snprintf(path, sizeof path, "%s/packages/%s/%s", p->state_dir, digests[1], names[1]);
+    write_text_file(path, "altered too");
+    json_free(ap_start(p, "r1/HV07/1/install/2", "install", args, 30000));
+    d = ap_note(p, "op.done", "r1/HV07/1/install/2");
+    assert_string_equal(ap_str(d, "error", "code"), "corrupt");
+    assert_int_equal(ap_effects(p, "r1/HV07/1/install/2"), 0);
+    json_free(d);
+}
+
 static const json *probe_row(const struct json_doc *report, const char *id)
 {
     for (const json *r = json_first(json_get(json_root(report), "rows")); r != NULL; r = json_next(r))
@@ -681,6 +738,7 @@ int main(void)
         T(test_bad_peers),
         T(test_peer_that_never_reads),
         T(test_altered_package),
+        T(test_checkpoint_beside),
         T(test_probe),
     };
 

@@ -738,6 +738,57 @@ def _():
         check("install-" not in s.did("install")[0], "a closed folder with nothing else is used as it is")
 
 
+def with_checkpoint(folder, body=b"MSWIM checkpoint"):
+    """A target that needs the checkpoint package beside it."""
+    p = package(folder)
+    name = "windows11.0-kb5043080-x64.msu"
+    (pathlib.Path(folder) / name).write_bytes(body)
+    return {**p, "checkpoints": [{"name": name, "sha256": hashlib.sha256(body).hexdigest()}]}
+
+
+def needs(name="windows11.0-kb5043080-x64.msu"):
+    s = emptied()
+    s.node()["catalog"][KB]["needs"] = [name]
+    return s
+
+
+@case("install: the folder holds the target and its listed checkpoint packages only, each by its digest (O9)")
+def _():
+    with tempfile.TemporaryDirectory() as d:
+        closed = pathlib.Path(d) / "closed"
+        closed.mkdir(mode=0o700)
+        p = with_checkpoint(closed)
+        args = {"package": p, "tool": "dism", "parked": PARKED}
+        s = needs()
+        check(s.result("install", args)["class"] == "done" and "install-" not in s.did("install")[0], "both lie in a closed folder: used as it is")
+        (closed / "foreign.msu").write_bytes(b"x")
+        s = needs()
+        s.result("install", args)
+        check("install-" + p["sha256"][:16] in s.did("install")[0], "something else lies there: a folder of its own")
+        check(sorted(f.name for f in closed.iterdir()) == sorted([p["name"], p["checkpoints"][0]["name"], "foreign.msu"]), "no copies are left behind")
+        s = needs()
+        e = s.error("install", {**args, "package": {**p, "checkpoints": []}})
+        check((e["code"], e["native"]) == ("failed", "0x800f0838") and "checkpoint" in e["hint"], "a checkpoint that is not listed is not taken: %s" % e)
+        own = closed / ("install-" + p["sha256"][:16])
+        own.mkdir()
+        (own / "left.msu").write_bytes(b"of an earlier try")
+        s = needs()
+        check(s.result("install", args)["class"] == "done" and not own.exists(), "what an earlier try left there is not installed")
+
+        def refused(change, code, a=args):
+            t = needs()
+            change(t)
+            e = t.error("install", a)
+            check(e["code"] == code and t.did("install") == [], "%s: %s" % (code, e))
+        bad = lambda **more: {**args, "package": {**p, "checkpoints": [{**p["checkpoints"][0], **more}]}}
+        refused(lambda t: None, "refused", bad(sha256="0" * 64))
+        refused(lambda t: None, "not_found", bad(name="absent.msu"))
+        refused(lambda t: None, "bad_request", bad(name="..\\x.msu"))
+        refused(lambda t: None, "bad_request", bad(sha256="x"))
+        refused(lambda t: None, "refused", {**args, "tool": "wusa"})
+        refused(lambda t: t.node().update(signature="NotSigned"), "refused")
+
+
 @case("uninstall: by name from the store, not removable, undo of nothing, guard, witness")
 def _():
     p = {"name": "x", "sha256": "0" * 64, "kb": KB, "build": BUILD, "ubr": UBR}

@@ -187,6 +187,46 @@ static void test_package_path_reaches_driver(void **state)
     assert_true(bench_run(b, "install", "run")->leave);
 }
 
+/* O9: the target is opened first, then each checkpoint package, into the target's folder; the driver gets the target's path, and
+ * one that is missing refuses before anything began. */
+static void test_checkpoints_are_opened_beside(void **state)
+{
+    struct bench *b = *state;
+    const char *args = "{\"package\":{\"name\":\"kb.msu\",\"sha256\":\"aa\",\"checkpoints\":[{\"name\":\"c1."
+                       "msu\",\"sha256\":\"bb\"},"
+                       "{\"name\":\"c2.msu\",\"sha256\":\"cc\"}]}}";
+    static const char *const digests[] = { "aa", "bb", "cc" }, *const names[] = { "kb.msu", "c1.msu",
+                                                                                  "c2.msu" };
+
+    start(b, INSTALL, "install", args);
+    for (unsigned i = 0; i < 3; i++) {
+        struct bench_run *r = bench_run(b, "package_open", "");
+
+        assert_string_equal(r->text, digests[i]);
+        assert_string_equal(r->name, names[i]);
+        assert_string_equal(r->with, "aa");
+        assert_false(bench_has_run(b, "check_empty", "run"));
+        bench_answer(b, r, i == 0 ? "/private/aa/kb.msu" : "/private/aa/c.msu");
+    }
+    bench_answer(b, bench_run(b, "check_empty", "run"), EMPTY_ANSWER);
+    assert_non_null(strstr(bench_run(b, "install", "run")->text, "\"path\":\"/private/aa/kb.msu\""));
+    assert_non_null(strstr(bench_run(b, "install", "run")->text, "\"name\":\"c2.msu\""));
+}
+
+static void test_missing_checkpoint_refuses(void **state)
+{
+    struct bench *b = *state;
+
+    start(b, INSTALL, "install",
+          "{\"package\":{\"name\":\"kb.msu\",\"sha256\":\"aa\",\"checkpoints\":[{\"name\":\"c1.msu\","
+          "\"sha256\":\"bb\"}]}}");
+    bench_answer(b, bench_run(b, "package_open", ""), "/private/aa/kb.msu");
+    bench_refuse(b, bench_run(b, "package_open", ""), ERR_NOT_FOUND,
+                 "the package is not on this node: stage it first");
+    assert_string_equal(json_get_str(bench_done(b, INSTALL), "outcome", ""), "refused");
+    assert_false(bench_has_run(b, "install", "run"));
+}
+
 /* Preconditions are looked at on the node; one that does not hold refuses. */
 static void test_preconditions(void **state)
 {
@@ -915,6 +955,8 @@ int main(void)
         T(test_contradicting_check_is_no_proof),
         T(test_check_without_answer_refuses),
         T(test_package_path_reaches_driver),
+        T(test_checkpoints_are_opened_beside),
+        T(test_missing_checkpoint_refuses),
         T(test_preconditions),
         T(test_driver_errors),
         T(test_no_evidence_then_witness),

@@ -186,8 +186,12 @@ static void test_round_trip(void **state)
     struct buf a = BUF_INIT, b = BUF_INIT;
 
     (void)state;
+    first->nodes[0].applies_article = KNOWN_YES;
+    first->nodes[1].applies_microsoft = KNOWN_NO;
     write_text(first, &a);
     again = inventory_of(buf_text(&a));
+    assert_int_equal(again->nodes[0].applies_article, KNOWN_YES);
+    assert_int_equal(again->nodes[0].applies_microsoft, KNOWN_NOT);
     write_text(again, &b);
     assert_string_equal(buf_text(&a), buf_text(&b));
     inventory_free(first);

@@ -33,17 +33,47 @@ function Assert-Signature {
     }
 }
 
-# The folder of a package: SYSTEM's (and the administrators') alone, with one package in it. Where it lies elsewhere it is
-# copied into such a folder.
+# The folder of a package: SYSTEM's (and the administrators') alone, with the target and its checkpoint packages in it and nothing
+# else, because DISM takes what it needs, and more, from there. Where it lies elsewhere it is copied into such a folder, made anew.
 function Get-SafePath {
-    param([string]$Path, [string]$Sha256)
+    param([string]$Path, [string]$Sha256, [string[]]$Names)
     $folder = [System.IO.Path]::GetDirectoryName($Path)
-    if ((Test-LockedFolder -Path $folder) -and @(Get-ChildItem -Path $folder -Name).Count -eq 1) { return $Path }
+    $there = @(Get-ChildItem -Path $folder -Name)
+    if ((Test-LockedFolder -Path $folder) -and @($there | Where-Object { $Names -notcontains $_ }).Count -eq 0) { return $Path }
     $own = [System.IO.Path]::Combine($folder, 'install-' + $Sha256.Substring(0, 16))
+    if (Test-Path -LiteralPath $own) { Remove-Item -LiteralPath $own -Recurse }
     New-LockedFolder -Path $own
-    $copy = [System.IO.Path]::Combine($own, [System.IO.Path]::GetFileName($Path))
-    Copy-Item -LiteralPath $Path -Destination $copy -Force
-    $copy
+    foreach ($name in $Names) {
+        $from = [System.IO.Path]::Combine($folder, $name)
+        if (-not (Test-Path -LiteralPath $from -PathType Leaf)) { Stop-Driver -Code 'not_found' -Message ('the package ' + $name + ' is not there') }
+        Copy-Item -LiteralPath $from -Destination ([System.IO.Path]::Combine($own, $name)) -Force
+    }
+    [System.IO.Path]::Combine($own, [System.IO.Path]::GetFileName($Path))
+}
+
+# Opens the target and each checkpoint package beside it, and keeps them open.
+function Open-Packages {
+    param([string]$Path, $Package, $Checkpoints)
+    Open-Package -Path $Path -Sha256 $Package.sha256
+    Assert-Signature -Path $Path
+    foreach ($checkpoint in $Checkpoints) {
+        $beside = [System.IO.Path]::Combine([System.IO.Path]::GetDirectoryName($Path), $checkpoint.name)
+        Open-Package -Path $beside -Sha256 $checkpoint.sha256
+        Assert-Signature -Path $beside
+    }
+}
+
+# Checkpoint packages lie beside the target, under their names.
+function Get-Checkpoints {
+    param($Package)
+    $list = Get-Value -Object $Package -Name 'checkpoints' -Otherwise @()
+    foreach ($checkpoint in $list) {
+        if (-not (Test-Kind -Value (Get-Value -Object $checkpoint -Name 'name') -Kind 'text') -or $checkpoint.name -notmatch '^[A-Za-z0-9][A-Za-z0-9._-]*$') {
+            Stop-Driver -Code 'bad_request' -Message 'a checkpoint package has no plain file name'
+        }
+        if ([string](Get-Value -Object $checkpoint -Name 'sha256') -notmatch '^[0-9A-Fa-f]{64}$') { Stop-Driver -Code 'bad_request' -Message 'a checkpoint package has no digest' }
+        $checkpoint
+    }
 }
 
 function Assert-Installable {
@@ -77,19 +107,22 @@ Invoke-DriverAction -Action 'install' -Run {
     $package = Get-PackageArgument
     $tool = Get-Argument -Name 'tool' -Kind 'text' -OneOf 'dism', 'wusa'
     $parked = @(Get-Argument -Name 'parked' -Kind 'texts' -Otherwise @())
+    $checkpoints = @(Get-Checkpoints -Package $package)
+    if ($checkpoints.Count -gt 0 -and $tool -ne 'dism') { Stop-Driver -Code 'refused' -Message 'wusa takes one package; checkpoint packages need dism' }
     $there = Find-Rollup -Build $package.build -Ubr $package.ubr
     if ($null -ne $there -and @('installed', 'install_pending', 'superseded') -contains $there.state) {
         return New-Result -Result ([ordered]@{ exit = 0; class = 'already'; reboot_required = ($there.state -eq 'install_pending'); already = $true })
     }
     Assert-Installable -Package $package -Parked $parked
-    $path = Get-SafePath -Path $package.path -Sha256 $package.sha256
-    $held = Open-Package -Path $path -Sha256 $package.sha256
+    $names = @([System.IO.Path]::GetFileName($package.path)) + @($checkpoints | ForEach-Object { $_.name })
+    $path = Get-SafePath -Path $package.path -Sha256 $package.sha256 -Names $names
+    $held = @()
     try {
-        Assert-Signature -Path $path
+        Open-Packages -Path $path -Package $package -Checkpoints $checkpoints | ForEach-Object { $held += $_ }
         Assert-Empty -Parked $parked
         $exit = Invoke-Install -Tool $tool -Path $path
     } finally {
-        $held.Dispose()
+        foreach ($file in $held) { $file.Dispose() }
         if ($path -ne $package.path) { Remove-Item -LiteralPath ([System.IO.Path]::GetDirectoryName($path)) -Recurse }
     }
     $class = Get-ExitClass -Exit $exit

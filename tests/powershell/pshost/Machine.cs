@@ -574,6 +574,9 @@ namespace Pshost
             if (!File.Exists(path))
                 return 2;
             JsonNode known = c.World.Catalog(c.Node, path);
+            // Checkpoint packages are looked for beside the target; one that is missing ends it (CBS_E_MISSING_PREREQUISITE_BASELINES).
+            if (known.Texts("needs").Any(n => !File.Exists(Path.Combine(Path.GetDirectoryName(path), n))))
+                return unchecked((long)0x800F0838);
             return known == null ? unchecked((long)0x800F081E) :
                 c.Do("install", ("tool", tool), ("path", path), ("kb", known.S("kb")), ("build", known.N("build")), ("ubr", known.N("ubr"))).N("exit");
         }
