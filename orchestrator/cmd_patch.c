@@ -72,16 +72,57 @@ static int describe(const struct cli *c, const char *path, struct patch *p, char
     return rc;
 }
 
+/* One checkpoint package, its strings in `a` (O9). */
+static int describe_checkpoint(const char *given, const struct patch *target, struct arena *a,
+                               struct checkpoint *ret, struct err *err)
+{
+    char sha256[SHA256_TEXT], *real = realpath(given, NULL);
+    int rc = file_digest(given, sha256, &ret->size_bytes, err);
+
+    if (rc == 0 && ret->size_bytes == 0)
+        rc = err_set(err, ERR_INVALID, "--checkpoint: %s is empty", given);
+    if (rc == 0 && strcmp(base_name(given), target->file) == 0)
+        rc = err_set(err, ERR_INVALID, "--checkpoint: %s is named like the target: they lie in one folder",
+                     given);
+    ret->file = arena_str(a, base_name(given));
+    ret->path = arena_str(a, real == NULL ? given : real);
+    ret->sha256 = arena_str(a, sha256);
+    free(real);
+    return rc == 0 && (!ret->file || !ret->path || !ret->sha256) ? err_set(err, ERR_NOMEM, "patch") : rc;
+}
+
+static int describe_checkpoints(const struct cli *c, struct patch *p, struct arena *a,
+                                struct checkpoint items[CHECKPOINTS_MAX], struct err *err)
+{
+    int rc = 0;
+
+    for (uint32_t i = 0; rc == 0 && i < c->args.n_values; i++) {
+        if (strcmp(c->args.values[i].option->name, "checkpoint") != 0)
+            continue;
+        if (p->n_checkpoints == CHECKPOINTS_MAX)
+            return err_set(err, ERR_INVALID, "--checkpoint: at most %d", CHECKPOINTS_MAX);
+        rc = describe_checkpoint(c->args.values[i].text, p, a, &items[p->n_checkpoints++], err);
+    }
+    p->checkpoints = items;
+    if (rc == 0 && p->n_checkpoints > 0 && strcmp(p->tool, "dism") != 0)
+        rc = err_set(err, ERR_INVALID, "--checkpoint needs --tool dism: wusa takes one package");
+    return rc;
+}
+
 static int run_add(struct cli *c, int *ret_exit, struct err *err)
 {
     const char *path = cli_operand(c, 0);
     char sha256[SHA256_TEXT], kb[32], *real = NULL;
+    struct checkpoint checkpoints[CHECKPOINTS_MAX] = { 0 };
+    struct arena a = ARENA_INIT;
     struct patch p = { 0 };
     struct store *s = NULL;
     struct buf out = BUF_INIT;
     int rc = describe(c, path, &p, kb, sha256, err);
 
     (void)ret_exit;
+    if (rc == 0)
+        rc = describe_checkpoints(c, &p, &a, checkpoints, err);
     if (rc == 0)
         rc = store_open(c->db, STORE_WRITE, &s, err);
     if (rc == 0) {
@@ -96,9 +137,13 @@ static int run_add(struct cli *c, int *ret_exit, struct err *err)
         else
             buf_printf(&out, "added %s: %llu bytes, SHA-256 %s\n", p.kb, (unsigned long long)p.size_bytes,
                        sha256);
+        for (uint32_t i = 0; !c->json && i < p.n_checkpoints; i++)
+            buf_printf(&out, "with the checkpoint package %s: %llu bytes, SHA-256 %s\n", checkpoints[i].file,
+                       (unsigned long long)checkpoints[i].size_bytes, checkpoints[i].sha256);
         cli_print(&out);
     }
     free(real);
+    arena_clear(&a);
     store_close(s);
     return rc;
 }
@@ -118,6 +163,7 @@ static const struct option add_options[] = {
     { "reboot", 0, OPTION_TEXT, "WHEN", "always (default; cumulative updates) or if_required" },
     { "tool", 0, OPTION_TEXT, "TOOL", "dism (default) or wusa (O9)" },
     { "sha256", 0, OPTION_TEXT, "HEX", "refuse the file if its digest is another" },
+    { "checkpoint", 0, OPTION_TEXT, "FILE", "a checkpoint package that it needs beside it; may be repeated" },
     { NULL, 0, OPTION_FLAG, NULL, NULL },
 };
 

@@ -1,7 +1,6 @@
 #include "orchestrator/approval_check.h"
 #include "orchestrator/detach.h"
 #include "orchestrator/io/control_socket.h"
-#include "orchestrator/io/file_digest.h"
 #include "orchestrator/run_live.h"
 #include "orchestrator/verb_answer.h"
 
@@ -20,33 +19,6 @@ static int check_approval(struct run_session *s, time_ms *ret_expires, struct er
     if (rc == 0)
         *ret_expires = a.expires;
     return rc;
-}
-
-static int find_package(struct run_session *s, struct arena *a, const char **ret_path, struct err *err)
-{
-    struct patch known;
-    int rc = store_find_patch(s->store, s->plan->rollout->patch.kb, a, &known, ret_path, err);
-
-    if (rc == 0 && strcmp(known.sha256, s->plan->rollout->patch.sha256) != 0)
-        rc = err_set(err, ERR_INVALID,
-                     "%s was recorded anew with another digest after this plan was made: plan again",
-                     s->plan->rollout->patch.kb);
-    return rc;
-}
-
-/* The digest is taken anew: what was approved is what goes to the nodes. */
-static int check_package(const struct run_session *s, const char *path, struct err *err)
-{
-    char sha256[SHA256_TEXT];
-    uint64_t bytes = 0;
-    int rc = file_digest(path, sha256, &bytes, err);
-
-    if (rc != 0)
-        return err_wrap(err, "package of %s", s->plan->rollout->patch.kb);
-    if (strcmp(sha256, s->plan->rollout->patch.sha256) != 0)
-        return err_set(err, ERR_INVALID, "package %s was altered: its SHA-256 is %s, approved is %s", path,
-                       sha256, s->plan->rollout->patch.sha256);
-    return 0;
 }
 
 /* --- run --- */
@@ -121,9 +93,9 @@ static int run_new(struct start *st, int *ret_exit, struct err *err)
     if (rc == 0)
         rc = check_approval(&s, &o.approval_expires, err);
     if (rc == 0)
-        rc = find_package(&s, &a, &o.package_path, err);
+        rc = package_files_find(s.store, s.plan, &a, &o.package, err);
     if (rc == 0)
-        rc = check_package(&s, o.package_path, err);
+        rc = package_files_check(s.plan, &o.package, err);
     if (rc == 0) {
         fill(st->c, st, &o);
         rc = run_live(&s, &o, ret_exit, err);
@@ -211,7 +183,7 @@ static int run_again(struct start *st, int *ret_exit, struct err *err)
         rc = refuse_ended(&s, err);
     /* Nodes hash what they get: a package that is gone or altered is found when one still needs it. */
     if (rc == 0)
-        rc = find_package(&s, &a, &o.package_path, err);
+        rc = package_files_find(s.store, s.plan, &a, &o.package, err);
     if (rc == 0) {
         fill(st->c, st, &o);
         rc = run_live(&s, &o, ret_exit, err);

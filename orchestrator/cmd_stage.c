@@ -2,11 +2,11 @@
  * changes but a file in the staging folder. */
 #include "orchestrator/cli.h"
 #include "orchestrator/io/backend_live.h"
-#include "orchestrator/io/file_digest.h"
 #include "orchestrator/io/node_target.h"
 #include "orchestrator/io/render_escape.h"
 #include "orchestrator/io/store_load.h"
 #include "orchestrator/node_pins.h"
+#include "orchestrator/package_files.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -171,7 +171,7 @@ static void on_closed(void *arg)
     loop_stop(arg);
 }
 
-static int stage_all(struct stage *st, const char *package, struct err *err)
+static int stage_all(struct stage *st, const struct package_files *package, struct err *err)
 {
     static const int signums[] = { SIGINT, SIGTERM, SIGHUP, 0 };
     struct live_setup setup = {
@@ -179,7 +179,8 @@ static int stage_all(struct stage *st, const char *package, struct err *err)
         .clock = fleet_clock_of(st->plan->inv),
         .pins = st->pins,
         .default_user = options_text(&st->c->args, "user", node_default_user()),
-        .package_path = package,
+        .package_path = package->target,
+        .checkpoint_paths = package->checkpoints,
         .stage_bytes_s = (uint64_t)options_number(&st->c->args, "mib-per-second", 0) << 20,
         .stage_link_bytes_s = (uint64_t)options_number(&st->c->args, "link-mib-per-second", 0) << 20,
         .stage_give_up_ms = options_number(&st->c->args, "give-up", 0),
@@ -219,20 +220,6 @@ static int prepare(struct stage *st, struct store *s, struct err *err)
     return node_pins_read(s, st->plan->inv, &st->pins, err);
 }
 
-static int check_package(const struct plan *p, const char *path, struct err *err)
-{
-    char sha256[SHA256_TEXT];
-    uint64_t bytes;
-    int rc = file_digest(path, sha256, &bytes, err);
-
-    if (rc != 0)
-        return err_wrap(err, "package of %s", p->rollout->patch.kb);
-    if (strcmp(sha256, p->rollout->patch.sha256) != 0)
-        return err_set(err, ERR_INVALID, "package %s was altered: its SHA-256 is %s, planned is %s", path,
-                       sha256, p->rollout->patch.sha256);
-    return 0;
-}
-
 static void say_end(struct stage *st, int *ret_exit)
 {
     take_back(st);
@@ -257,16 +244,15 @@ static int run_stage(struct cli *c, int *ret_exit, struct err *err)
     struct stage st = { .c = c };
     struct store *s = NULL;
     struct arena a = ARENA_INIT;
-    struct patch known;
-    const char *path = NULL;
+    struct package_files package;
     int rc = store_open(c->db, STORE_READ, &s, err);
 
     if (rc == 0)
         rc = store_load_plan(s, cli_operand(c, 0), &st.plan, err);
     if (rc == 0)
-        rc = store_find_patch(s, st.plan->rollout->patch.kb, &a, &known, &path, err);
+        rc = package_files_find(s, st.plan, &a, &package, err);
     if (rc == 0)
-        rc = check_package(st.plan, path, err);
+        rc = package_files_check(st.plan, &package, err);
     if (rc == 0)
         rc = prepare(&st, s, err);
     if (rc == 0) {
@@ -274,7 +260,7 @@ static int run_stage(struct cli *c, int *ret_exit, struct err *err)
             jw_init(&st.w, &st.out);
             jw_array(&st.w, NULL);
         }
-        rc = stage_all(&st, path, err);
+        rc = stage_all(&st, &package, err);
     }
     if (rc == 0)
         say_end(&st, ret_exit);

@@ -176,6 +176,16 @@ static void put_package(struct json_writer *w, const struct patch *patch, struct
     jw_str(w, "kb", patch->kb);
     jw_int(w, "build", patch->target.number);
     jw_int(w, "ubr", patch->target.ubr);
+    if (patch->n_checkpoints > 0)
+        jw_array(w, "checkpoints");
+    for (uint32_t i = 0; i < patch->n_checkpoints; i++) {
+        jw_object(w, NULL);
+        jw_str(w, "name", patch->checkpoints[i].file);
+        jw_str(w, "sha256", patch->checkpoints[i].sha256);
+        jw_object_end(w);
+    }
+    if (patch->n_checkpoints > 0)
+        jw_array_end(w);
     jw_object_end(w);
 }
 
@@ -295,15 +305,22 @@ static void put_vms(struct script *s)
     put_parked(s, &s->w);
 }
 
+static void put_package_file(struct script *s, const char *name, const char *sha256)
+{
+    jw_object(&s->w, NULL);
+    jw_str(&s->w, "name", name);
+    jw_str(&s->w, "sha256", sha256);
+    jw_object_end(&s->w);
+}
+
 static void put_packages(struct script *s)
 {
     const struct patch *patch = &s->p->rollout->patch;
 
     jw_array(&s->w, "packages");
-    jw_object(&s->w, NULL);
-    jw_str(&s->w, "name", patch->file);
-    jw_str(&s->w, "sha256", patch->sha256);
-    jw_object_end(&s->w);
+    put_package_file(s, patch->file, patch->sha256);
+    for (uint32_t i = 0; i < patch->n_checkpoints; i++)
+        put_package_file(s, patch->checkpoints[i].file, patch->checkpoints[i].sha256);
     jw_array_end(&s->w);
 }
 

@@ -8,6 +8,7 @@
 #ifndef PATCHWAVE_RUN_LIVE_H
 #define PATCHWAVE_RUN_LIVE_H
 
+#include "orchestrator/package_files.h"
 #include "orchestrator/run_session.h"
 
 struct run_live_options {
@@ -18,7 +19,7 @@ struct run_live_options {
     bool exit_on_hold;  /* else wait for the operator's verb */
     bool verbose, json;
     time_ms approval_expires;
-    const char *package_path; /* NULL: no staging */
+    struct package_files package; /* target NULL: no staging */
     const char *default_user;
     const char *mirror;                             /* folder for copies; NULL: none */
     void (*on_started)(void *arg, const char *run); /* the first event is in the log; may be NULL */

@@ -84,6 +84,16 @@ static void write_package(struct json_writer *w, const struct engine *e)
     jw_str(w, "kb", p->kb);
     jw_int(w, "build", p->target.number);
     jw_int(w, "ubr", p->target.ubr);
+    if (p->n_checkpoints > 0) {
+        jw_array(w, "checkpoints");
+        for (uint32_t i = 0; i < p->n_checkpoints; i++) {
+            jw_object(w, NULL);
+            jw_str(w, "name", p->checkpoints[i].file);
+            jw_str(w, "sha256", p->checkpoints[i].sha256);
+            jw_object_end(w);
+        }
+        jw_array_end(w);
+    }
     jw_object_end(w);
 }
 

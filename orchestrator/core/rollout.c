@@ -18,10 +18,41 @@ static void *nomem(struct fields *f)
     return NULL;
 }
 
+/* A file's base name and digest, of the target or of a checkpoint package. */
+static void read_file(struct fields *f, const json *o, const char **file, const char **sha256, uint64_t *size)
+{
+    *file = fields_str(f, o, "file", JSON_REQUIRED);
+    if (*file != NULL && (strpbrk(*file, "/\\") != NULL || **file == '\0' || **file == '.'))
+        fields_fault(f, json_get(o, "file"), "must be a file's base name");
+    *sha256 = fields_str(f, o, "sha256", JSON_REQUIRED);
+    if (*sha256 != NULL &&
+        (strlen(*sha256) != SHA256_TEXT - 1 || strspn(*sha256, "0123456789abcdef") != SHA256_TEXT - 1))
+        fields_fault(f, json_get(o, "sha256"), "must be 64 hex digits in lower case");
+    *size = (uint64_t)fields_int(f, o, "size_bytes", JSON_REQUIRED, 1, INT64_MAX, 1);
+}
+
+static void read_checkpoints(struct fields *f, const json *o, struct patch *p)
+{
+    static const char *const known[] = { "file", "sha256", "size_bytes", NULL };
+    const json *list = fields_array(f, o, "checkpoints", JSON_OPTIONAL);
+    struct checkpoint *items = fields_items(f, list, sizeof *items, &p->n_checkpoints);
+    uint32_t n = 0;
+
+    if (p->n_checkpoints > CHECKPOINTS_MAX)
+        fields_fault(f, list, "are more checkpoint packages than there can be");
+    for (const json *v = json_first(list); f->rc == 0 && n < p->n_checkpoints; v = json_next(v), n++) {
+        fields_known(f, v, known);
+        read_file(f, v, &items[n].file, &items[n].sha256, &items[n].size_bytes);
+        if (f->rc == 0 && strcmp(items[n].file, p->file) == 0)
+            fields_fault(f, v, "is named like the target: they lie in one folder");
+    }
+    p->checkpoints = items;
+}
+
 static void read_patch(struct fields *f, const json *root, struct patch *p)
 {
-    static const char *const known[] = { "kb",     "file",   "sha256", "size_bytes",
-                                         "target", "reboot", "tool",   NULL };
+    static const char *const known[] = { "kb",     "file", "sha256",      "size_bytes", "target",
+                                         "reboot", "tool", "checkpoints", NULL };
     const json *o = fields_object(f, root, "patch", JSON_REQUIRED);
     const char *target;
 
@@ -29,20 +60,16 @@ static void read_patch(struct fields *f, const json *root, struct patch *p)
         return;
     fields_known(f, o, known);
     p->kb = fields_str(f, o, "kb", JSON_REQUIRED);
-    p->file = fields_str(f, o, "file", JSON_REQUIRED);
-    if (p->file != NULL && (strpbrk(p->file, "/\\") != NULL || p->file[0] == '\0' || p->file[0] == '.'))
-        fields_fault(f, json_get(o, "file"), "must be a file's base name");
-    p->sha256 = fields_str(f, o, "sha256", JSON_REQUIRED);
-    if (p->sha256 != NULL &&
-        (strlen(p->sha256) != SHA256_TEXT - 1 || strspn(p->sha256, "0123456789abcdef") != SHA256_TEXT - 1))
-        fields_fault(f, json_get(o, "sha256"), "must be 64 hex digits in lower case");
-    p->size_bytes = (uint64_t)fields_int(f, o, "size_bytes", JSON_REQUIRED, 1, INT64_MAX, 1);
+    read_file(f, o, &p->file, &p->sha256, &p->size_bytes);
     target = fields_str(f, o, "target", JSON_REQUIRED);
     if (target != NULL && build_parse(target, &p->target, NULL) != 0)
         fields_fault(f, json_get(o, "target"), "must be a build such as \"26100.4066\"");
     p->reboot =
         (enum reboot_policy)fields_enum(f, o, "reboot", JSON_OPTIONAL, FIELDS_NAMES(reboot_policy_names), 0);
     p->tool = patch_tool_names[fields_enum(f, o, "tool", JSON_OPTIONAL, FIELDS_NAMES(patch_tool_names), 0)];
+    read_checkpoints(f, o, p);
+    if (p->n_checkpoints > 0 && strcmp(p->tool, "dism") != 0)
+        fields_fault(f, json_get(o, "checkpoints"), "need dism: wusa takes one package");
 }
 
 static void read_scope(struct fields *f, const json *root, struct rollout *r)

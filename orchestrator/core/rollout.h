@@ -54,6 +54,13 @@ struct waiver {
     const char *what, *cluster, *person, *ticket;
 }; /* what: "reserve_none", "reserve_protected", "rollback_unproved", "s2d_rack", "rollback_outside_window" */
 
+/* A checkpoint package: installed with the target, which needs it (O9). */
+struct checkpoint {
+    const char *file, *sha256, *path; /* path: where it lay when it was recorded; NULL in a plan */
+    uint64_t size_bytes;
+};
+#define CHECKPOINTS_MAX 8
+
 /* The package, from `patch add`. */
 struct patch {
     const char *kb, *file, *sha256; /* file: base name */
@@ -61,6 +68,8 @@ struct patch {
     struct build target;
     enum reboot_policy reboot;
     const char *tool; /* "dism" or "wusa" */
+    const struct checkpoint *checkpoints;
+    uint32_t n_checkpoints;
 };
 
 struct rollout {
@@ -116,6 +125,8 @@ int rollout_read_value(const struct json_doc *doc, const json *value, struct rol
                        struct err *err);
 void rollout_free(struct rollout *r);
 void rollout_write(struct json_writer *w, const char *key, const struct rollout *r);
+/* The member "checkpoints", where there are any; with their paths where they have one. */
+void rollout_write_checkpoints(struct json_writer *w, const struct patch *p);
 /* `cluster` NULL: a waiver that needs no cluster. One that names no cluster
  * never covers one that must be named (O23). */
 bool rollout_waives(const struct rollout *r, const char *what, const char *cluster);

@@ -51,6 +51,23 @@ static void write_time(struct json_writer *w, const char *key, time_ms at)
     jw_str(w, key, time_text(at, text));
 }
 
+void rollout_write_checkpoints(struct json_writer *w, const struct patch *p)
+{
+    if (p->n_checkpoints == 0)
+        return;
+    jw_array(w, "checkpoints");
+    for (uint32_t i = 0; i < p->n_checkpoints; i++) {
+        jw_object(w, NULL);
+        jw_str(w, "file", p->checkpoints[i].file);
+        if (p->checkpoints[i].path != NULL)
+            jw_str(w, "path", p->checkpoints[i].path);
+        jw_str(w, "sha256", p->checkpoints[i].sha256);
+        jw_int(w, "size_bytes", (int64_t)p->checkpoints[i].size_bytes);
+        jw_object_end(w);
+    }
+    jw_array_end(w);
+}
+
 static void write_patch(struct json_writer *w, const struct patch *p)
 {
     char build[32];
@@ -63,6 +80,7 @@ static void write_patch(struct json_writer *w, const struct patch *p)
     jw_str(w, "target", build_text(p->target, build));
     jw_str(w, "reboot", reboot_policy_names[p->reboot]);
     jw_str(w, "tool", p->tool);
+    rollout_write_checkpoints(w, p);
     jw_object_end(w);
 }
 

@@ -18,12 +18,21 @@ static void emit_staged(struct live_node *n, time_ms begun, const char *failure)
     live_emit(n->b, &ev);
 }
 
+static int stage_file(struct live_node *n, struct err *err);
+
+/* The files of a node go one after the other: it is staged when it has them all. */
 static void on_stage_end(void *arg, bool had, const struct err *why)
 {
     struct live_node *n = arg;
+    struct err err = { 0 };
 
     (void)had;
     n->payload = NULL;
+    if (why == NULL && n->stage_file++ < n->b->setup.plan->rollout->patch.n_checkpoints && !n->b->closing) {
+        if (stage_file(n, &err) == 0)
+            return;
+        why = &err;
+    }
     n->b->staging--;
     emit_staged(n, n->stage_begun, why != NULL ? why->text : NULL);
     if (!n->b->closing)
@@ -48,28 +57,37 @@ static void late_staged(struct live_node *n, const char *failure)
         late->ev.u.staged.text = arena_str(&late->arena, failure);
 }
 
-static void stage_one(struct live_node *n)
+static int stage_file(struct live_node *n, struct err *err)
 {
     struct backend_live *b = n->b;
     const struct patch *p = &b->setup.plan->rollout->patch;
+    const struct checkpoint *c = n->stage_file == 0 ? NULL : &p->checkpoints[n->stage_file - 1];
     struct payload_config config = { .pool = b->pool,
                                      .target = &n->target,
-                                     .path = b->setup.package_path,
-                                     .name = p->file,
-                                     .sha256 = p->sha256,
+                                     .path = c == NULL ? b->setup.package_path
+                                                       : b->setup.checkpoint_paths[n->stage_file - 1],
+                                     .name = c == NULL ? p->file : c->file,
+                                     .sha256 = c == NULL ? p->sha256 : c->sha256,
                                      .give_up_ms = b->setup.stage_give_up_ms,
                                      .link_bytes_s = b->setup.stage_link_bytes_s,
                                      .fleet_rate = b->setup.stage_bytes_s > 0 ? &b->fleet_rate : NULL,
                                      .on_progress = on_stage_progress,
                                      .on_end = on_stage_end,
                                      .arg = n };
+
+    return payload_start(&config, &n->payload, err);
+}
+
+static void stage_one(struct live_node *n)
+{
     struct err err = { 0 };
 
-    n->stage_begun = fleet_now(&b->setup.clock);
-    if (payload_start(&config, &n->payload, &err) != 0)
+    n->stage_begun = fleet_now(&n->b->setup.clock);
+    n->stage_file = 0;
+    if (stage_file(n, &err) != 0)
         late_staged(n, err.text);
     else
-        b->staging++;
+        n->b->staging++;
 }
 
 static void stage_next(struct backend_live *b)

@@ -84,6 +84,11 @@ static void put_head(struct buf *out, const struct plan *p, const struct plan_ap
 
     buf_printf(out, "PLAN %.12s  %s  %s -> build %s\n", p->hash, p->rollout->name, p->rollout->patch.kb,
                build_text(p->rollout->patch.target, target));
+    for (uint32_t i = 0; i < p->rollout->patch.n_checkpoints; i++) {
+        buf_str(out, "            with the checkpoint package ");
+        escape_terminal(out, p->rollout->patch.checkpoints[i].file);
+        buf_printf(out, " (%s)\n", p->rollout->patch.checkpoints[i].sha256);
+    }
     buf_printf(out, "sha256      %s\nmade        %s by ", p->hash, time_text(p->made_at, made));
     escape_terminal(out, p->planner);
     buf_str(out, "\napproved    ");

@@ -22,6 +22,11 @@ static void put_ask(struct buf *out, const struct plan *p, const struct plan_sum
     escape_markdown(out, p->planner);
     buf_printf(out, " |\n| Package | %s, build %s, SHA-256 `%s` |\n", p->rollout->patch.kb,
                build_text(p->rollout->patch.target, target), p->rollout->patch.sha256);
+    for (uint32_t i = 0; i < p->rollout->patch.n_checkpoints; i++) {
+        buf_str(out, "| Checkpoint package | ");
+        escape_markdown(out, p->rollout->patch.checkpoints[i].file);
+        buf_printf(out, ", SHA-256 `%s` |\n", p->rollout->patch.checkpoints[i].sha256);
+    }
     buf_printf(out, "| Asked | approve %u waves on %u nodes in %u clusters |\n", (unsigned)p->n_waves,
                (unsigned)p->n_nodes, (unsigned)p->inv->n_clusters);
     buf_str(out, "| Predicted | ");

@@ -41,6 +41,21 @@ static int splice(struct load *l, const char *key, const struct buf *value)
 
 /* --- patch --- */
 
+/* Where the files lie here is no part of a plan. */
+static int forget_paths(struct patch *p, struct arena *a, struct err *err)
+{
+    struct checkpoint *bare = ARENA_ARRAY(a, struct checkpoint, p->n_checkpoints + 1u);
+
+    if (bare == NULL)
+        return err_set(err, ERR_NOMEM, "patch %s", p->kb);
+    for (uint32_t i = 0; i < p->n_checkpoints; i++) {
+        bare[i] = p->checkpoints[i];
+        bare[i].path = NULL;
+    }
+    p->checkpoints = bare;
+    return 0;
+}
+
 static int resolve_patch(struct load *l)
 {
     const json *v = json_get(l->root, "patch");
@@ -63,6 +78,8 @@ static int resolve_patch(struct load *l)
         json_fault(l->doc, v, l->err, "%s", why.text);
         l->err->code = ERR_NOT_FOUND;
     }
+    if (rc == 0)
+        rc = forget_paths(&p, &a, l->err);
     if (rc == 0) {
         jw_init(&w, &value);
         jw_object(&w, NULL);
@@ -73,6 +90,7 @@ static int resolve_patch(struct load *l)
         jw_str(&w, "target", build_text(p.target, build));
         jw_str(&w, "reboot", reboot_policy_names[p.reboot]);
         jw_str(&w, "tool", p.tool);
+        rollout_write_checkpoints(&w, &p);
         jw_object_end(&w);
         rc = splice(l, "patch", &value);
     }

@@ -126,6 +126,48 @@ static int no_patch(struct store *s, const char *kb, struct err *err)
     return ERR_NOT_FOUND;
 }
 
+static int read_checkpoints(const json *record, struct arena *a, struct patch *p, struct err *err)
+{
+    const json *list = json_get(record, "checkpoints");
+    uint32_t n = list == NULL ? 0 : json_count(list), i = 0;
+    struct checkpoint *items = ARENA_ARRAY(a, struct checkpoint, n + 1u);
+
+    if (items == NULL)
+        return err_set(err, ERR_NOMEM, "patch %s", p->kb);
+    for (const json *v = json_first(list); v != NULL && i < n; v = json_next(v), i++) {
+        items[i] = (struct checkpoint){ .file = arena_str(a, json_get_str(v, "file", "")),
+                                        .sha256 = arena_str(a, json_get_str(v, "sha256", "")),
+                                        .path = arena_str(a, json_get_str(v, "path", "")),
+                                        .size_bytes = (uint64_t)json_get_int(v, "size_bytes", 0) };
+        if (!items[i].file || !items[i].sha256 || !items[i].path)
+            return err_set(err, ERR_NOMEM, "patch %s", p->kb);
+    }
+    p->checkpoints = items;
+    p->n_checkpoints = n;
+    return 0;
+}
+
+/* The table has the target alone; its checkpoint packages stand in the newest record of this KB. */
+static int find_checkpoints(struct store *s, struct arena *a, struct patch *p, struct err *err)
+{
+    struct rows r = { 0 };
+    bool found = false;
+    int rc = store_ask(s, &r, err, "SELECT event FROM log WHERE kind = 'patch' ORDER BY seq DESC", "");
+
+    for (uint32_t i = 0; rc == 0 && !found && i < r.n; i++) {
+        struct json_doc *doc = NULL;
+        const char *text = rows_text(&r, i, 0);
+
+        rc = json_parse("record", text, strlen(text), &doc, err);
+        found = rc == 0 && strcmp(json_get_str(json_root(doc), "kb", ""), p->kb) == 0;
+        if (found)
+            rc = read_checkpoints(json_root(doc), a, p, err);
+        json_free(doc);
+    }
+    rows_clear(&r);
+    return rc;
+}
+
 int store_find_patch(struct store *s, const char *kb, struct arena *a, struct patch *ret_patch,
                      const char **ret_path, struct err *err)
 {
@@ -152,9 +194,11 @@ int store_find_patch(struct store *s, const char *kb, struct arena *a, struct pa
     *ret_path = arena_str(a, rows_text(&r, 0, 7));
     if (rc == 0 && (!p.kb || !p.file || !p.sha256 || !p.tool || !*ret_path))
         rc = err_set(err, ERR_NOMEM, "patch %s", kb);
+    rows_clear(&r);
+    if (rc == 0)
+        rc = find_checkpoints(s, a, &p, err);
     if (rc == 0)
         *ret_patch = p;
-    rows_clear(&r);
     return rc;
 }
 

@@ -79,6 +79,7 @@ int store_put_patch(struct store *s, const struct patch *p, const char *path, st
     jw_str(&w, "target", build_text(p->target, build));
     jw_str(&w, "reboot", reboot_policy_names[p->reboot]);
     jw_str(&w, "tool", p->tool);
+    rollout_write_checkpoints(&w, p);
     return end_record(s, &w, "patch", by.at, err);
 }
 

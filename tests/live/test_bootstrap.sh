@@ -104,11 +104,16 @@ head -c 300000 /dev/zero | tr '\0' 'p' >windows11.0-kb5061977-x64.msu
 printf '%s' '{"version": 1, "name": "r", "patch": "KB5061977", "scope": {"nodes": ["N1"]}, "waves": ["100%"], "gates": []}' >rollout.json
 p init >/dev/null
 p inventory import inventory.json >/dev/null
-p patch add windows11.0-kb5061977-x64.msu --target 26100.4066 >/dev/null
+head -c 70000 /dev/zero | tr '\0' 'c' >windows11.0-kb5043080-x64.msu
+p patch add windows11.0-kb5061977-x64.msu --target 26100.4066 --checkpoint windows11.0-kb5043080-x64.msu >/dev/null
 fingerprint=$(ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub | cut -d' ' -f2)
 check 'the controller sees the key that the set-up showed' 0 "N1 +enrolled +ssh-ed25519 ${fingerprint//+/.}" p enroll N1 --accept-new
 p plan rollout.json >plan.txt 2>&1
 check 'hello and receive work over the account that was made' 0 '1 of 1 nodes have the package' p stage
+for f in windows11.0-kb5061977-x64.msu windows11.0-kb5043080-x64.msu; do
+    cmp -s "$f" "/var/lib/patchwave-agent/packages/$(sha256sum "$f" | cut -d' ' -f1)/$f"
+    report $? "$f is in the node's store, by its digest"
+done
 one=(ssh -F /dev/null -p "$port" -i key -o IdentitiesOnly=yes -o BatchMode=yes -o UserKnownHostsFile=known_hosts "patchwave@$address")
 check 'that account runs one program and nothing else' 126 '' "${one[@]}" id
 check 'and has no terminal' 255 'PTY allocation request failed' "${one[@]}" -tt id

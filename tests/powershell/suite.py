@@ -940,14 +940,15 @@ class Board:
                 "nodes": [{"id": n["node"], "cluster": "clu-a", "memory_mib": n["memory_mib"], "host_reserve_mib": 16384, "cpus": 64, "build": "26100.4061",
                            "switches": n["switches"]} for n in w["nodes"]]}
 
-    def plan(self, body=b"MSWIM package", rollout=None):
+    def plan(self, body=b"MSWIM package", rollout=None, checkpoint=None):
         (self.folder / "inventory.json").write_text(json.dumps(self.inventory(world())))
         (self.folder / "rollout.json").write_text(json.dumps({
             "version": 1, "name": "r", "patch": KB, "scope": {"nodes": ["HV01"]}, "waves": ["100%"], "gates": [], **(rollout or {}),
             "consents": [{"vm": v, "person": "o", "ticket": "CHG-7", "method": m, "expires": "2099-01-01T00:00:00Z"} for v, m in ((VM2, "shutdown"), (VM4, "save"))],
             "policy": {"planner_may_approve": True, **self.policy}}))
         self.package = package(self.folder, body)
-        for words in ("init", "inventory import inventory.json", "patch add %s --target %d.%d" % (self.package["name"], BUILD, UBR), "plan rollout.json"):
+        add = "patch add %s --target %d.%d" % (self.package["name"], BUILD, UBR) + (" --checkpoint " + checkpoint if checkpoint else "")
+        for words in ("init", "inventory import inventory.json", add, "plan rollout.json"):
             self.say(*words.split())
         return self
 
@@ -1075,6 +1076,29 @@ def _():
         b.sign(text)
         code, said = b.run(Stage(), node="HV02")
         check(code == 22 and "is for HV01" in said, said)
+
+
+@case("export: checkpoint packages go into the closed folder beside their target, by their digests (O9)")
+def _():
+    with tempfile.TemporaryDirectory() as d:
+        b = Board(d)
+        name = "windows11.0-kb5043080-x64.msu"
+        (b.folder / name).write_bytes(b"MSWIM checkpoint")
+        b.plan(checkpoint=name).approve()
+        b.sign(b.export())
+
+        def tried():
+            s = Stage()
+            s.node()["catalog"][KB]["needs"] = [name]
+            code, said = b.run(s)
+            for folder in pathlib.Path(Stage.host.path).parent.glob("patchwave-export-*"):
+                shutil.rmtree(folder)
+            return code, said, s
+        code, said, s = tried()
+        check(code == 3010 and len(s.did("install")) == 1, said)
+        (b.folder / name).write_bytes(b"MSWIM another")
+        code, said, s = tried()
+        check(code == 20 and name + " is not the approved package" in said and s.see().get("log") is None, said)
 
 
 @case("export: windows and freezes hold, for as long as the node's life takes")

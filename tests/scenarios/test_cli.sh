@@ -127,6 +127,20 @@ check 'a wrong digest' 3 'has SHA-256 [0-9a-f]{64}, not 00 as --sha256 says' p p
 cp "$root/examples/rollouts/emergency.json" rollout.json
 sed -i "s|\.\./policies|$root/examples/policies|" rollout.json
 check 'an unknown KB is named with the known ones' 3 'rollout.json:[0-9]+:[0-9]+: unknown patch "KB5061977" \(known: none\)' p plan rollout.json
+check 'a checkpoint package that is missing' 3 'none.msu: No such file' p patch add windows11.0-kb5061977-x64.msu --target 26100.4066 --checkpoint none.msu
+mkdir beside && printf 'twin' >beside/windows11.0-kb5061977-x64.msu && printf 'checkpoint' >windows11.0-kb5043080-x64.msu
+check 'one that is named like its target' 3 'is named like the target' p patch add windows11.0-kb5061977-x64.msu --target 26100.4066 --checkpoint beside/windows11.0-kb5061977-x64.msu
+check 'wusa takes one package' 3 'needs --tool dism' p patch add windows11.0-kb5061977-x64.msu --target 26100.4066 --tool wusa --checkpoint windows11.0-kb5043080-x64.msu
+check 'a package with the checkpoint package that it needs' 0 'with the checkpoint package windows11.0-kb5043080-x64.msu: 10 bytes' \
+    p patch add windows11.0-kb5061977-x64.msu --target 26100.4066 --checkpoint windows11.0-kb5043080-x64.msu
+edit rollout.json 'd["name"] = "with-checkpoint"; d["policy"]["planner_may_approve"] = True' checkpoint.json
+check 'the plan names it and its digest' 0 'with the checkpoint package windows11.0-kb5043080-x64.msu \([0-9a-f]{64}\)' p plan checkpoint.json
+check 'so does the document for the board' 0 'Checkpoint package \| windows11.0-kb5043080-x64.msu, SHA-256' p plan show --markdown
+check 'and nothing of where it lies here' 1 '' bash -c "'$patchwave' --json plan show | grep -F '$PWD'"
+printf 'spoiled' >windows11.0-kb5043080-x64.msu
+check 'a checkpoint package that was altered is not staged' 3 'kb5043080-x64.msu was altered' p stage with-checkpoint
+check 'tables are made again with it' 0 'equal to what was there' p db rebuild
+rm -r "$PATCHWAVE_DB" && p init >/dev/null && p inventory import "$good" >/dev/null
 check 'a good package; its number is read from its name' 0 'added KB5061977: 7 bytes' p patch add windows11.0-kb5061977-x64.msu --target 26100.4066
 
 # rollouts

@@ -27,6 +27,31 @@ static void test_window(void **state)
     scenario_free(s);
 }
 
+/* O9: what goes to the node is the target with its listed checkpoint packages, by their digests. */
+static void test_checkpoints_reach_the_node(void **state)
+{
+    static const struct checkpoint checkpoints[] = { { "c1.msu", "bb", NULL, 7 },
+                                                     { "c2.msu", "cc", NULL, 8 } };
+    struct scenario *s = scenario_new(NULL, NULL, "");
+    uint32_t installs = 0;
+
+    (void)state;
+    s->plan->own.rollout->patch.checkpoints = checkpoints;
+    s->plan->own.rollout->patch.n_checkpoints = 2;
+    scenario_start(s);
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    for (uint32_t i = 0; i < s->kept.n; i++)
+        installs +=
+            strstr(
+                s->kept.items[i].commands,
+                "\"ubr\":4066,\"checkpoints\":[{\"name\":\"c1.msu\",\"sha256\":\"bb\"},{\"name\":\"c2.msu\","
+                "\"sha256\":\"cc\"}]},\"tool\":\"dism\"") != NULL;
+    assert_int_equal(installs, 8);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 /* Too late for a whole life in the window: held, not squeezed in (I14). */
 static void test_window_too_short(void **state)
 {
@@ -288,6 +313,7 @@ static void test_gives_up_with_a_reason(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_checkpoints_reach_the_node),
         cmocka_unit_test(test_window),
         cmocka_unit_test(test_two_windows),
         cmocka_unit_test(test_window_too_short),
