@@ -63,6 +63,16 @@ static void claim_unknown(struct engine *e, struct engine_node *n, const char *w
     node_unknown(e, n, was);
 }
 
+/* It was to be put back after the end, and cannot be: it is stuck as before, a person may try again (I27). */
+static bool not_put_back(struct engine *e, struct engine_node *n, const char *why)
+{
+    if ((run_states[e->state].flags & SM_FINAL) == 0 || !node_in_flight(n))
+        return false;
+    op_forget(e, n);
+    node_end(e, n, NODE_STUCK, SAY(e, "not put back: %s", why));
+    return true;
+}
+
 /* I16: another machine under this name; a person decides. */
 static void claim_distrust(struct engine *e, struct engine_node *n, const char *why)
 {
@@ -77,11 +87,7 @@ static void claim_distrust(struct engine *e, struct engine_node *n, const char *
         FILL(n->reason, why);
     }
     engine_note(e, NOTE_WARNING, "I16", n->ix, why);
-    if ((run_states[e->state].flags & SM_FINAL) != 0 && node_in_flight(n)) {
-        /* It was to be put back after the end: nothing but a person goes on with it (I27). */
-        op_forget(e, n);
-        node_end(e, n, NODE_STUCK, SAY(e, "not put back: %s", why));
-    }
+    (void)not_put_back(e, n, why);
     cluster_dirty(e, &e->clusters[n->cluster]);
     node_drive(e, n);
 }
@@ -168,6 +174,8 @@ void claim_link_timeout(struct engine *e, struct engine_node *n)
         engine_timer(e, &n->link, limit);
         return;
     }
+    if (not_put_back(e, n, "unreachable"))
+        return;
     if (n->phase != NODE_REBOOTING || n->op == NULL) /* a boot has its own deadline */
         claim_unknown(e, n, "unreachable while it is out (O17)");
     node_drive(e, n);

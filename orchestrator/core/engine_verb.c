@@ -254,6 +254,7 @@ static int verb_return(struct engine *e, const struct event *ev, struct err *err
     n->life++;
     n->home_end = !n->patched_by_us ? NODE_RETURNED : n->verified ? NODE_DONE : NODE_SET_ASIDE; /* I17 */
     n->end = NODE_END_NONE;
+    n->turn_since = e->now; /* from here on it matters whether it is there */
     FILL(n->reason, "put back by an operator");
     e->at_rest = false;
     if (has_ended(e))
