@@ -403,6 +403,24 @@ static void test_nobody_answers_at_the_end(void **state)
     scenario_free(s);
 }
 
+/* Taken up again from an older copy of the log, which ends before anything was set: what the run had set is told. */
+static void test_an_older_copy_never_set_it(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", "");
+
+    (void)state;
+    scenario_start(s);
+    scenario_crash(s);
+    *backend_plan_setting(s->world, 0, SETTING_BALANCER) = 0;
+    check_ok(scenario_verb(s, VERB_ABORT, NULL), &s->err);
+    scenario_run(s);
+    check_run(s, RUN_ABORTED);
+    assert_int_equal(times_set(s), 0);
+    assert_true(said(s, "auto_balancer_mode is 0 and this log, taken up again, does not know who set it"));
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -420,6 +438,7 @@ int main(void)
         cmocka_unit_test(test_left_and_put_back_by_return),
         cmocka_unit_test(test_closed_by_force),
         cmocka_unit_test(test_nobody_answers_at_the_end),
+        cmocka_unit_test(test_an_older_copy_never_set_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -148,6 +148,35 @@ static void test_force_and_return(void **state)
     scenario_free(s);
 }
 
+/* Put back after the end, and it never comes, or another machine answers: stuck as before, and the run rests (I16, I27). */
+static void test_return_of_a_node_that_never_comes(void **state)
+{
+    (void)state;
+    for (int k = 0; k < 2; k++) {
+        uint32_t first;
+        struct scenario *s = at_phase(NODE_STOPPING_VMMS, &first);
+        const char *id = s->plan->inv->nodes[first].id;
+        struct event ev = { .type = EV_NODE_REFUSED, .node = first, .cluster = IX_NONE };
+
+        check_ok(scenario_verb(s, VERB_ABORT_FORCE, NULL), &s->err);
+        backend_plan_cut(s->world, first, TIME_NEVER);
+        scenario_crash(s);
+        check_ok(scenario_verb(s, VERB_RETURN, id), &s->err);
+        s->runner.ended = false;
+        ev.at = s->now;
+        ev.u.refused.code = ERR_HOSTKEY;
+        ev.u.refused.text = "another host key";
+        if (k == 1)
+            check_ok(scenario_event(s, &ev), &s->err);
+        scenario_run(s);
+        check_end(s, id, NODE_STUCK);
+        assert_non_null(strstr(scenario_node(s, id).reason, "not put back"));
+        assert_true(engine_run(s->engine).at_rest);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
 /* A node that was set aside is tried again within its wave, under new ids. */
 static void test_retry(void **state)
 {
@@ -279,6 +308,7 @@ int main(void)
         cmocka_unit_test(test_abort_survives_a_crash),
         cmocka_unit_test(test_stop_and_go_on),
         cmocka_unit_test(test_force_and_return),
+        cmocka_unit_test(test_return_of_a_node_that_never_comes),
         cmocka_unit_test(test_retry),
         cmocka_unit_test(test_set_aside_by_hand),
         cmocka_unit_test(test_rollback_of_an_ended_run),
