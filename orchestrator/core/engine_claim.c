@@ -66,10 +66,13 @@ static void claim_unknown(struct engine *e, struct engine_node *n, const char *w
 /* It was to be put back after the end, and cannot be: it is stuck as before, a person may try again (I27). */
 static bool not_put_back(struct engine *e, struct engine_node *n, const char *why)
 {
+    char said[sizeof n->reason];
+
     if ((run_states[e->state].flags & SM_FINAL) == 0 || !node_in_flight(n))
         return false;
+    FILL(said, why); /* it may be one of the sentences that the next steps say over */
     op_forget(e, n);
-    node_end(e, n, NODE_STUCK, SAY(e, "not put back: %s", why));
+    node_end(e, n, NODE_STUCK, SAY(e, "not put back: %s", said));
     return true;
 }
 
