@@ -146,7 +146,7 @@ struct engine_node {
     char boot_effect_first[64]; /* the boot of install or removal */
     struct build build_now;
     struct timer wake, link;
-    char lost_why[160]; /* of the last lost connection; "": none */
+    char lost_why[160];                       /* of the last lost connection; "": none */
     char reason[256], doubt[256], waits[160]; /* doubt: why it is unknown, while it is */
 };
 
