@@ -22,7 +22,8 @@ struct sim_options {
     uint32_t drop_mask;  /* armed faults left out, by place (shrinker) */
     uint32_t nodes_max, vms_max;
     bool no_verbs, calm_only, verbose, replay;
-    bool timed;      /* faults at fixed times, as the seeds of the early regressions had them */
+    bool timed;          /* faults at fixed times, as the seeds of the early regressions had them */
+    const char *history; /* a file to write the log to; NULL: none */
     int64_t kill_at; /* -1: none; else the controller dies at this kill point and nothing else goes wrong */
 };
 
@@ -322,6 +323,9 @@ struct sim {
 };
 
 #define SIM_HIT(s, name) ((s)->probes[PROBE_##name]++)
+
+/* sim_history.c: the log of the controller that the operator believes in */
+bool sim_history_write(const struct sim *s, const char *path);
 
 /* sim_run.c */
 void sim_put(struct sim *s, time_ms at, enum sim_kind kind, uint32_t a, uint32_t b, uint32_t c,

@@ -5,6 +5,7 @@
  *   sim_patchwave --seconds 180       from --seed on, for so long
  *   ... --faults 1,22  only these     --calm  none        --keep-going
  *   ... --shrink  make a failing seed smaller             --verbose
+ *   ... --history FILE  record the log (tests/histories)
  *   ... --hash    print each seed's log hash              --kill-points A..B
  *   ... --campaign FILE  goes on where FILE says, and keeps there what it met
  */
@@ -45,7 +46,8 @@ static int usage(void)
                     "[--shrink] [--verbose] [--hash]\n"
                     "               [--keep-going] [--quiet] [--replay] [--nodes N] [--vms N] [--drop MASK] "
                     "[--no-verbs] [--timed]\n"
-                    "               [--kill N | --kill-points A..B] [--skip FILE] [--campaign FILE]\n");
+                    "               [--kill N | --kill-points A..B] [--skip FILE] [--campaign FILE] "
+                    "[--history FILE]\n");
     return 2;
 }
 
@@ -151,6 +153,8 @@ static bool valued(struct work *w, const char *name, const char *value)
         w->state = value;
     else if (strcmp(name, "--skip") == 0)
         return skip_file(w, value);
+    else if (strcmp(name, "--history") == 0)
+        w->opt.history = value;
     else if (strcmp(name, "--kill-points") == 0)
         return range(value, &w->kill_from, &w->kill_to);
     else

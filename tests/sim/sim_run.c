@@ -508,6 +508,8 @@ bool sim_play(struct sim *s, const struct sim_options *opt)
                 break;
         }
         finish(s);
+        if (s->opt.history != NULL && !sim_history_write(s, s->opt.history))
+            fprintf(stderr, "%s: cannot be written\n", s->opt.history);
     } else {
         s->plan_refused = true;
     }
