@@ -36,6 +36,7 @@ int agent_cmd_receive(const struct agent_options *o)
     return rc == 0 ? AGENT_EXIT_OK : AGENT_EXIT_FAILED;
 }
 
+/* On Windows that sshd sets this variable is nobody's published word (probe:ssh-original-command). */
 int agent_cmd_ssh(const struct agent_options *o)
 {
     const char *asked = getenv("SSH_ORIGINAL_COMMAND");

@@ -15,10 +15,12 @@ int package_files_find(struct store *s, const struct plan *p, struct arena *a, s
 {
     const struct patch *planned = &p->rollout->patch;
     const char **checkpoints = ARENA_ARRAY(a, const char *, planned->n_checkpoints + 1u);
-    struct patch known;
-    int rc = checkpoints == NULL ? err_set(err, ERR_NOMEM, "package")
-                                 : store_find_patch(s, planned->kb, a, &known, &ret->target, err);
+    struct patch known = { 0 };
+    int rc;
 
+    if (checkpoints == NULL)
+        return err_set(err, ERR_NOMEM, "package");
+    rc = store_find_patch(s, planned->kb, a, &known, &ret->target, err);
     if (rc != 0)
         return rc;
     if (strcmp(known.sha256, planned->sha256) != 0 || known.n_checkpoints != planned->n_checkpoints)

@@ -81,7 +81,7 @@ struct agent_live {
     enum agent_live_phase phase;
     uint32_t step;     /* of the checks */
     uint32_t packages; /* how many were opened: the target, then its checkpoint packages */
-    uint32_t run;  /* 0: none */
+    uint32_t run;      /* 0: none */
     dur_ms deadline, retry_at;
     char *done; /* the body of DONE that could not be written */
     char *path; /* of the package */

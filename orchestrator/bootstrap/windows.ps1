@@ -87,7 +87,7 @@ function Show-Look {
     if ($answer) { 'ok    ' + $Title } else { 'NOT   ' + $Title; $script:bad++ }
 }
 
-# Everybody whom a right may name and mean this account: itself, its groups, and the kinds of log-on it falls under.
+# (probe:user-rights) Everybody whom a right may name and mean this account: itself, its groups, and the kinds of log-on it falls under.
 $identities = @((Get-LocalUser -Name '@USER@').SID.Value, '@USER@', $sid, 'S-1-1-0', 'S-1-5-2', 'S-1-5-11', 'S-1-5-113', 'S-1-5-32-545')
 $identities += @(Get-LocalGroup | Where-Object { @(Get-LocalGroupMember -Group $_ -ErrorAction SilentlyContinue | ForEach-Object { $_.SID.Value }) -contains $identities[0] } | ForEach-Object { $_.SID.Value; $_.Name })
 $rights = Join-Path -Path $data -ChildPath 'rights.inf'
@@ -125,6 +125,7 @@ Show-Look -Title 'sshd runs one program for it' -Look { @($effective | Where-Obj
 Show-Look -Title 'sshd reads its own key file for it' -Look { @($effective | Where-Object { $_ -match '^authorizedkeysfile .*patchwave_authorized_keys$' }).Count -eq 1 }
 Show-Look -Title 'only SYSTEM and administrators may write the key file' -Look { @((Get-Acl -LiteralPath $keys).Access | Where-Object { @('S-1-5-18', 'S-1-5-32-544') -notcontains $_.IdentityReference.Translate([Security.Principal.SecurityIdentifier]).Value }).Count -eq 0 }
 Show-Look -Title 'it is no administrator' -Look { @(Get-LocalGroupMember -Group (Get-LocalGroup -SID 'S-1-5-32-544') | ForEach-Object { $_.SID.Value }) -notcontains $identities[0] }
+# ForceCommand is quoted for it (probe:ssh-default-shell).
 Show-Look -Title 'the shell of sshd is the one it ships with (cmd.exe)' -Look {
     $shell = Get-ItemProperty -Path 'HKLM:\SOFTWARE\OpenSSH' -ErrorAction SilentlyContinue
     $null -eq $shell -or $null -eq $shell.PSObject.Properties['DefaultShell'] -or $shell.DefaultShell -match '\\cmd\.exe$'

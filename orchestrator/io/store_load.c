@@ -148,7 +148,8 @@ static int read_checkpoints(const json *record, struct arena *a, struct patch *p
 }
 
 /* The table has the target alone; its checkpoint packages stand in the newest record of this KB. */
-static int find_checkpoints(struct store *s, struct arena *a, struct patch *p, struct err *err)
+static int find_checkpoints(struct store *s, const char *kb, struct arena *a, struct patch *p,
+                            struct err *err)
 {
     struct rows r = { 0 };
     bool found = false;
@@ -159,7 +160,7 @@ static int find_checkpoints(struct store *s, struct arena *a, struct patch *p, s
         const char *text = rows_text(&r, i, 0);
 
         rc = json_parse("record", text, strlen(text), &doc, err);
-        found = rc == 0 && strcmp(json_get_str(json_root(doc), "kb", ""), p->kb) == 0;
+        found = rc == 0 && strcmp(json_get_str(json_root(doc), "kb", ""), kb) == 0;
         if (found)
             rc = read_checkpoints(json_root(doc), a, p, err);
         json_free(doc);
@@ -196,7 +197,7 @@ int store_find_patch(struct store *s, const char *kb, struct arena *a, struct pa
         rc = err_set(err, ERR_NOMEM, "patch %s", kb);
     rows_clear(&r);
     if (rc == 0)
-        rc = find_checkpoints(s, a, &p, err);
+        rc = find_checkpoints(s, kb, a, &p, err);
     if (rc == 0)
         *ret_patch = p;
     return rc;

@@ -1483,16 +1483,35 @@ def _():
 
 # --- probe (O30) ---
 
-@case("probe: every fact that a script cites as unverified has a row, each row is used, and the script answers them all")
+def citing():
+    """Every source of the product: the driver, the agent, the controller with its set-up texts."""
+    root = HERE.parent.parent
+    return [f for top in ("agent", "orchestrator", "schema") for kind in ("*.c", "*.h", "*.ps1", "*.psm1", "*.sh") for f in sorted((root / top).rglob(kind))]
+
+
+def faults_of_citations(texts, rows):
+    """What O30 forbids: a fact cited as unverified without a row, a row that nothing cites."""
+    cited = {c for t in texts for c in re.findall(r"probe:([a-z0-9-]+)", t)}
+    own = {r["source"][4:] for r in table("own.tsv") if r["source"].startswith("own:")}
+    return ["%s is cited without a row" % c for c in sorted(cited - set(rows))] + ["nothing cites %s" % r for r in sorted(set(rows) - cited - own)]
+
+
+@case("probe: a fact cited without a row, a row that went, and a row that nothing cites are each found")
+def _():
+    rows = {p["id"] for p in json.loads((DRIVER / "probe.json").read_text())["probes"]}
+    texts = [f.read_text() for f in citing()]
+    check(faults_of_citations(texts + ["# as Windows does (probe:no-such-fact)"], rows) == ["no-such-fact is cited without a row"], "a citation without a row passes")
+    check(faults_of_citations(texts, rows | {"nobodys"}) == ["nothing cites nobodys"], "a row without a citation passes")
+    for gone in sorted(rows):
+        found = faults_of_citations(texts, rows - {gone})
+        check(found == ["%s is cited without a row" % gone] or gone in {r["source"][4:] for r in table("own.tsv")}, "%s may go unseen: %s" % (gone, found))
+
+
+@case("probe: every fact that a source cites as unverified has a row, each row is used, and the script answers them all")
 def _():
     rows = {p["id"]: p for p in json.loads((DRIVER / "probe.json").read_text())["probes"]}
-    cited = set()
-    for f in scripts():
-        for line in f.read_text().splitlines():
-            cited |= set(re.findall(r"probe:([a-z0-9-]+)", line))
-    own = {r["source"][4:] for r in table("own.tsv") if r["source"].startswith("own:")}
-    check(cited <= set(rows), "cited without a row: %s" % (cited - set(rows)))
-    check(set(rows) <= cited | own, "rows that nothing cites: %s" % (set(rows) - cited - own))
+    faults = faults_of_citations([f.read_text() for f in citing()], rows)
+    check(not faults, faults)
     for p in rows.values():
         check(all(p.get(k) for k in ("expected", "observed_by", "used_by", "mark")), p)
         check(p["mark"] in ("own", "e", "derived"), p)

@@ -20,6 +20,11 @@ function Show-ErrorId {
     'no error'
 }
 
+function Show-DefaultShell {
+    if (-not (Test-Path -LiteralPath 'HKLM:\SOFTWARE\OpenSSH')) { return 'not set' }
+    [string](Get-Value -Object (Get-ItemProperty -LiteralPath 'HKLM:\SOFTWARE\OpenSSH') -Name 'DefaultShell' -Otherwise 'not set')
+}
+
 # What a look gave, as text, number, flag, list or table.
 function ConvertTo-Plain {
     param($Value)
@@ -42,6 +47,9 @@ $looks = @{
     'vmms-ready-event' = { Show-Event -Filter @{ LogName = 'Microsoft-Windows-Hyper-V-VMMS-Admin'; Id = 14094 } }
     'msu-signature' = { $null }
     'trusted-publisher' = { Test-Path -LiteralPath 'Cert:\LocalMachine\TrustedPublisher' }
+    'ssh-original-command' = { $null }
+    'ssh-default-shell' = { Show-DefaultShell }
+    'user-rights' = { $null }
     'process' = { (Start-Process -FilePath ($env:SystemRoot + '\System32\whoami.exe') -Wait:$true -PassThru:$true -WindowStyle Hidden).ExitCode }
     'vmwp-guid' = { @(Get-CimInstance -ClassName Win32_Process -Filter "Name='vmwp.exe'" | ForEach-Object { [string]$_.CommandLine }) }
     'boot-id-smss' = { @((Get-BootId), (Get-BootMs)) }
