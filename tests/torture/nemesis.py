@@ -34,22 +34,24 @@ VERBS = {"pause": 4, "abort": 1, "retry": 3, "set-aside": 2, "return": 3, "promo
 
 
 class Fault:
-    def __init__(self, kind, rng, number):
-        self.kind, self.number = kind, number
+    def __init__(self, kind, rng, span_s):
+        self.kind = kind
         self.rng = random.Random(rng.random())
         self.phase = self.rng.choice(PHASES) if self.rng.random() < 0.8 else None
-        self.after_s = self.rng.uniform(0, 6)
+        self.after_s = self.rng.uniform(0, span_s) if self.phase is None or self.rng.random() < 0.5 else 0
         self.course = self.wake = None
         self.begun = self.struck = self.over = False
         self.name = kind
 
     def __str__(self):
-        return f"{self.name} at {self.phase or f'{self.after_s:.1f} s'}"
+        when = f"{self.after_s:.1f} s" if self.after_s else ""
+        return f"{self.name} at {' after '.join(filter(None, (self.phase, when)))}"
 
 
-def draw_faults(rng, how_many, kinds, can_fill):
+def draw_faults(rng, how_many, kinds, can_fill, span_s):
+    """The moments lie in the first `span_s` real seconds, or at the first node in a phase after them."""
     names = [k for k in kinds if can_fill or k != "disk-full"]
-    return [Fault(k, rng, i) for i, k in enumerate(rng.choices(names, [FAULTS[k][0] for k in names], k=how_many))]
+    return [Fault(k, rng, span_s) for k in rng.choices(names, [FAULTS[k][0] for k in names], k=how_many)]
 
 
 # --- the courses: each gets the play, its fault and the node that it is about ---
@@ -222,10 +224,10 @@ class Nemesis:
 
     def due(self, f, phases):
         """The node that it is about; None: not yet."""
-        if f.phase is not None:
-            return next((n for n, p in sorted(phases.items()) if p == f.phase), None)
         if time.monotonic() - self.begun < f.after_s:
             return None
+        if f.phase is not None:
+            return next((n for n, p in sorted(phases.items()) if p == f.phase), None)
         return f.rng.choice(sorted(phases) or self.play.bed.nodes)
 
     def begin(self, f, node):

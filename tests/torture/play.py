@@ -19,9 +19,9 @@ END_CODES = (0, 10, 12, 13, 14)
 
 class Options:
     def __init__(self, build, nodes=(3, 6), speed=1200, kinds=None, faults=(1, 5), verbose=False, keep=None, limit_s=240, calm_s=25,
-                 demo=False):
+                 demo=False, span_s=8):
         self.build, self.nodes, self.speed, self.kinds, self.faults = build, nodes, speed, kinds or list(FAULTS), faults
-        self.verbose, self.keep, self.limit_s, self.calm_s, self.demo = verbose, keep, limit_s, calm_s, demo
+        self.verbose, self.keep, self.limit_s, self.calm_s, self.demo, self.span_s = verbose, keep, limit_s, calm_s, demo, span_s
 
 
 class Verdict:
@@ -73,7 +73,7 @@ class Play:
         nodes = rng.randint(*options.nodes)
         fleet = rng.choice(["default", "default", "mixed"])
         self.on_hold = rng.choice(["exit", "exit", "wait"])
-        faults = draw_faults(rng, rng.randint(*options.faults), options.kinds, os.geteuid() == 0)
+        faults = draw_faults(rng, rng.randint(*options.faults), options.kinds, os.geteuid() == 0, options.span_s)
         keep = f"{options.keep}/{seed}" if options.keep else None
         self.bed = Bed(options.build, seed % 1000, nodes, options.speed, fleet, removable, proxies=True,
                        disk_mib=600 if options.demo else 48, keep=None)

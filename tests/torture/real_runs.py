@@ -65,13 +65,12 @@ class Totals:
 def options_of(a):
     low, _, high = a.nodes.partition("..")
     kinds = a.only.split(",") if a.only else None
-    return Options(a.build, (int(low), int(high or low)), a.speed, kinds, (a.faults, a.faults) if a.faults else (1, 5), a.verbose, a.keep,
-                   a.limit, a.calm, a.demo)
+    return Options(a.build, (int(low), int(high or low)), a.speed, kinds, (a.faults, a.faults) if a.faults else a.drawn, a.verbose, a.keep,
+                   a.limit, a.calm, a.demo, a.span)
 
 
 def again(a, seed):
-    more = "".join(f" --{k} {v}" for k, v, d in (("nodes", a.nodes, "3..6"), ("speed", a.speed, 1200), ("only", a.only, None),
-                                                 ("faults", a.faults, 0)) if v != d)
+    more = "".join(f" --{k} {getattr(a, k)}" for k in ("nodes", "speed", "only", "faults") if getattr(a, k) != a.defaults[k])
     return f"tests/torture/{os.path.basename(sys.argv[0])} --seed {seed}{more} --verbose"
 
 
@@ -114,7 +113,7 @@ def campaign(a):
     return totals
 
 
-def arguments(nodes, speed, limit_s, calm_s, demo=False):
+def arguments(nodes, speed, **more):
     p = argparse.ArgumentParser()
     p.add_argument("--build", default=os.environ.get("PW_BUILD_DIR", "build/debug"))
     p.add_argument("--runs", type=int, default=1)
@@ -123,22 +122,27 @@ def arguments(nodes, speed, limit_s, calm_s, demo=False):
     p.add_argument("--minutes", type=float, default=0, help="stop after so many")
     p.add_argument("--nodes", default=nodes)
     p.add_argument("--speed", type=int, default=speed)
-    p.add_argument("--faults", type=int, default=0, help="so many each (default: 1 to 5)")
+    p.add_argument("--faults", type=int, default=0, help="so many each (default: drawn)")
     p.add_argument("--only", help=f"of these kinds: {','.join(FAULTS)}")
     p.add_argument("--keep", help="folder for what violating runs leave")
     p.add_argument("--stop", action="store_true", help="at the first violation")
     p.add_argument("--verbose", action="store_true")
     p.add_argument("--tap", action="store_true")
-    p.set_defaults(limit=limit_s, calm=calm_s, demo=demo)
-    return p.parse_args()
+    p.set_defaults(**more)
+    a = p.parse_args()
+    a.defaults = {k: p.get_default(k) for k in ("nodes", "speed", "only", "faults")}
+    return a
 
 
 def main():
-    a = arguments("3..6", 1200, 240, 25)
+    return verdict(arguments("3..6", 1200, limit=240, calm=25, span=8, drawn=(1, 5), demo=False))
+
+
+def verdict(a):
     totals = campaign(a)
     if a.tap:
         print(f"1..{totals.runs}")
-    return 1 if totals.bad or totals.runs < (0 if a.minutes else a.runs) else 0
+    return 1 if totals.bad or (not a.minutes and totals.runs < a.runs) else 0
 
 
 if __name__ == "__main__":
