@@ -5,7 +5,7 @@ set -u
 
 build='cmake ninja-build gcc libc6-dev pkg-config libcjson-dev libsqlite3-dev libuv1-dev libssh2-1-dev'
 demo='openssh-server openssh-client python3'
-tests='libcmocka-dev clang libclang-rt-14-dev chrony python3-jsonschema sqlite3 iproute2 procps'
+tests='libcmocka-dev clang libclang-rt-14-dev chrony python3-jsonschema sqlite3 iproute2 nftables procps'
 checks='clang-format clang-tidy cppcheck ccache gcovr'
 windows='gcc-mingw-w64-x86-64-win32 wine wine64 dpkg-dev tcl gcab cabextract osslsigncode'
 bench='ansible-core'
