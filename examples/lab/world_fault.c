@@ -238,6 +238,9 @@ static void undo(struct world *w, const struct world_fault *f)
         strcpy(world_cluster_of(w, node)->witness_state, "online");
     else if (strcmp(f->name, "cau-active") == 0 && node != WORLD_NONE)
         world_cluster_of(w, node)->cau_active = false;
+    else if (strcmp(f->name, "vmms-no-start") == 0 && node != WORLD_NONE &&
+             w->nodes.items[node].vmms == SERVICE_STARTING)
+        w->nodes.items[node].vmms = SERVICE_STOPPED; /* somebody ended it: it can be started */
     else if (strcmp(f->name, "backup-silent") == 0 && node != WORLD_NONE)
         w->nodes.items[node].backup_silent = false;
 }

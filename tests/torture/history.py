@@ -21,14 +21,12 @@ STATE_CODE = {"rolled_back": 13, "halted": 12, "aborted": 14}
 
 
 class History:
-    def __init__(self, bed, nodes_wanted, took_over=False):
+    def __init__(self, bed, nodes_wanted, took_over=False, hits=()):
         self.bed = bed
         self.truth = bed.truth()
         self.hit = collections.defaultdict(set)  # lab fault -> subjects that it has struck
-        for f in bed.lab_faults():
-            if f["hits"]:
-                self.hit[f["name"]].add(f["subject"])
-        self.seeded_boots = set()
+        for name, subject in hits:
+            self.hit[name].add(subject)
         self.journals = {n: bed.journal(n) for n in bed.nodes}
         self.took_over = took_over
         self.nodes_wanted = nodes_wanted
@@ -202,16 +200,19 @@ LEDGER = ("SELECT id, cause, start_at, end_at, op FROM downtime WHERE subject = 
 
 
 def same(row, true, step):
-    return (row[0] == true["id"] and row[1] == true["cause"] and abs(row[2] - true["start_ms"]) <= step
-            and row[3] is not None and abs(row[3] - true["end_ms"]) <= step)
+    if row[0] != true["id"] or row[1] != true["cause"] or abs(row[2] - true["start_ms"]) > step:
+        return False
+    if row[3] is None or true["end_ms"] is None:  # still down, say both
+        return row[3] is None and true["end_ms"] is None
+    return abs(row[3] - true["end_ms"]) <= step
 
 
 def ledger_faults(ledger, truth):
-    """Each closed row of the truth that the run caused must be in the ledger once, start and end within the truth's own step, and
+    """Each row of the truth that the run caused must be in the ledger once, start and end within the truth's own step, and
     the ledger may hold no other. What others did (the balancer, a fault) is no row of the run's."""
     spoken_for, faults = set(), []
     for true in truth["downtime"]:
-        if true["subject"] != "vm" or true["end_ms"] is None:
+        if true["subject"] != "vm":
             continue
         hits = [i for i, row in enumerate(ledger) if same(row, true, truth["step_ms"])]
         spoken_for.update(hits)

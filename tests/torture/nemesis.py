@@ -266,6 +266,7 @@ class Nemesis:
         self.play.bed.free_disk()
         for p in self.play.bed.proxies.values():
             p.heal()
+        self.play.note_lab_hits()
         for name, subject in self.play.lasting:
             self.play.lab_fault("remove", name, subject)
         self.play.lasting.clear()

@@ -79,7 +79,7 @@ class Play:
                        disk_mib=600 if options.demo else 48, keep=None)
         self.keep = keep
         self.ctl = self.overtaken = self.filled = None
-        self.kill_at, self.lasting, self.lab_faults, self.asides = [], [], {}, []
+        self.kill_at, self.lasting, self.lab_faults, self.lab_hits = [], [], {}, set()
         self.took_over = self.is_calm = self.killed = False
         self.next_words, self.restart_at, self.restart_db, self.armed = None, None, None, None
         self.verdict.drawn, self.verdict.nodes = [str(f) for f in faults], nodes
@@ -141,6 +141,12 @@ class Play:
         words = [self.bed.programs.hvlab, "fault", "--dir", self.bed.lab, what, name, subject, *([argument] if argument else [])]
         self.tell(" ".join(words[4:]))
         return run_quietly(words, timeout=60).returncode == 0
+
+    def note_lab_hits(self):
+        """A fault that is taken back is forgotten by the lab: what it has struck is noted before."""
+        for f in self.bed.lab_faults():
+            if f["hits"]:
+                self.lab_hits.add((f["name"], f["subject"]))
 
     def hand_over(self, copy):
         self.overtaken, self.ctl = self.ctl, None
@@ -208,7 +214,8 @@ class Play:
             pass
         elif verb in ("promote", "decide") and not (verb == "promote" and self.verb("promote", "--accept-unknown", "--ticket", "CHG-3")):
             for node, in self.bed.ask("SELECT node FROM run_nodes WHERE unknown"):
-                self.verb("retry", node)
+                if not self.verb("retry", node) and self.tries > 4:  # nobody can tell, and nothing comes of waiting
+                    self.verb("set-aside", node)
         if self.alive() and self.state()[0] == "holding":
             self.verb("resume")
 
@@ -298,11 +305,11 @@ class Play:
         self.tell(f"the overtaken one left with {code}")
 
     def judge(self):
-        struck = {(f["name"], f["subject"]): f["hits"] for f in self.bed.lab_faults()}
+        self.note_lab_hits()
         for key, f in self.lab_faults.items():
-            if struck.get(key):
+            if key in self.lab_hits:
                 self.verdict.struck[f.name] += 1
-        history = History(self.bed, self.planned, self.took_over)
+        history = History(self.bed, self.planned, self.took_over, self.lab_hits)
         self.verdict.wrong += history.judge(self.verdict.code)
         self.verdict.state = self.state()[0]
 
