@@ -164,3 +164,18 @@ const char *buf_text(const struct buf *b)
 {
     return b->data == NULL ? "" : b->data;
 }
+
+void text_vinto(char *out, size_t room, const char *fmt, va_list args)
+{
+    if (vsnprintf(out, room, fmt, args) < 0)
+        out[0] = '\0';
+}
+
+void text_into(char *out, size_t room, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    text_vinto(out, room, fmt, args);
+    va_end(args);
+}

@@ -24,6 +24,9 @@ void buf_int(struct buf *b, long long value);
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_vprintf(struct buf *b, const char *fmt, va_list args) __attribute__((format(printf, 2, 0)));
 bool buf_grow(struct buf *b, size_t more);
+/* Into `out` of `room` bytes, cut to fit, always terminated: for words that must not fail for want of memory. */
+void text_into(char *out, size_t room, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void text_vinto(char *out, size_t room, const char *fmt, va_list args) __attribute__((format(printf, 3, 0)));
 /* Room for `more` bytes and the NUL, for who writes at data + len himself; false when the buffer failed. */
 static inline bool buf_room(struct buf *b, size_t more)
 {

@@ -50,10 +50,13 @@ int capacity_prove_drain(const struct fleet *f, const struct rollout *r, uint32_
 int capacity_check_drain(const struct fleet *f, const struct rollout *r, uint32_t node,
                          const struct drain_proof *proof, time_ms now, struct drain_proof *ret_check,
                          struct err *err);
-/* One VM: the best receiver now, or IX_NONE with the reason. */
-uint32_t capacity_place_vm(const struct fleet *f, const struct rollout *r, uint32_t vm, char reason[256]);
+/* One VM: the best receiver now, or IX_NONE with the reason. `*nomem` is set
+ * when memory ran out (left alone otherwise): the answer then is none. */
+uint32_t capacity_place_vm(const struct fleet *f, const struct rollout *r, uint32_t vm, char reason[256],
+                           bool *nomem);
 /* May `vm` land on `to` now (fit, owners, anti-affinity, N+1 kept, in
- * service)? NULL or the reason. Used for evidence loads and re-targets. */
-const char *capacity_may_land(const struct fleet *f, const struct rollout *r, uint32_t vm, uint32_t to);
+ * service)? NULL or the reason. Used for evidence loads and re-targets. `*nomem` as above. */
+const char *capacity_may_land(const struct fleet *f, const struct rollout *r, uint32_t vm, uint32_t to,
+                              bool *nomem);
 
 #endif

@@ -110,10 +110,12 @@ int capacity_check_drain(const struct fleet *f, const struct rollout *r, uint32_
 }
 
 /* A model with the VM in hand; false when that cannot be. */
-static bool hold(struct model *m, const struct fleet *f, uint32_t vm, uint32_t *ret_vm)
+static bool hold(struct model *m, const struct fleet *f, uint32_t vm, uint32_t *ret_vm, bool *nomem)
 {
-    if (model_build(m, f, f->vms.items[vm].vm.cluster, IX_NONE) != 0)
+    if (model_build(m, f, f->vms.items[vm].vm.cluster, IX_NONE) != 0) {
+        *nomem = true;
         return false;
+    }
     *ret_vm = model_vm_of(m, vm);
     if (*ret_vm == IX_NONE) {
         model_clear(m);
@@ -123,13 +125,14 @@ static bool hold(struct model *m, const struct fleet *f, uint32_t vm, uint32_t *
     return true;
 }
 
-uint32_t capacity_place_vm(const struct fleet *f, const struct rollout *r, uint32_t vm, char reason[256])
+uint32_t capacity_place_vm(const struct fleet *f, const struct rollout *r, uint32_t vm, char reason[256],
+                           bool *nomem)
 {
     uint32_t held, to = IX_NONE, from = f->vms.items[vm].at;
     struct model m;
 
     reason[0] = '\0';
-    if (!hold(&m, f, vm, &held)) {
+    if (!hold(&m, f, vm, &held, nomem)) {
         strcpy(reason, "the VM is not running in this cluster");
         return IX_NONE;
     }
@@ -148,13 +151,14 @@ uint32_t capacity_place_vm(const struct fleet *f, const struct rollout *r, uint3
     return IX_NONE;
 }
 
-const char *capacity_may_land(const struct fleet *f, const struct rollout *r, uint32_t vm, uint32_t to)
+const char *capacity_may_land(const struct fleet *f, const struct rollout *r, uint32_t vm, uint32_t to,
+                              bool *nomem)
 {
     struct drain_proof p = { .reason = "" };
     struct model m;
     uint32_t held, node;
 
-    if (!hold(&m, f, vm, &held))
+    if (!hold(&m, f, vm, &held, nomem))
         return "the VM is not running in this cluster";
     node = model_node_of(&m, to);
     if (node == IX_NONE || !move_is_legal(&m, held, node, &p)) {

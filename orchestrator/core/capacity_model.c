@@ -107,7 +107,13 @@ static int build_vms(struct model *m, const struct cluster *c)
     qsort(m->vms, n, sizeof *m->vms, vm_order);
     m->members = ARENA_ARRAY(&m->arena, uint32_t, (size_t)m->n_classes * m->n_nodes);
     m->may_move = ARENA_ARRAY(&m->arena, uint8_t, (size_t)m->n_vms * m->n_nodes);
-    return m->members == NULL || m->may_move == NULL ? ERR_NOMEM : 0;
+    m->lost_all = ARENA_ARRAY(&m->arena, uint32_t, n);
+    m->lost_wanted = ARENA_ARRAY(&m->arena, uint32_t, n);
+    m->lost_rest = ARENA_ARRAY(&m->arena, int64_t, n + (size_t)1);
+    return m->members == NULL || m->may_move == NULL || m->lost_all == NULL || m->lost_wanted == NULL ||
+                   m->lost_rest == NULL
+               ? ERR_NOMEM
+               : 0;
 }
 
 static void link_vm(struct model *m, uint32_t vm, uint32_t node)

@@ -43,8 +43,11 @@ struct model {
     uint32_t n_classes;
     uint32_t *members; /* classes x nodes: how many VMs of the class are there */
     uint8_t *may_move; /* vms x nodes: 0 not asked yet, 1 yes, 2 no */
-    bool plain;        /* no owners and no classes: equal nodes are interchangeable */
-    int64_t work;      /* left to spend on searching */
+    /* For trying a loss: room for every VM, so that no question fails for want of memory. */
+    uint32_t *lost_all, *lost_wanted;
+    int64_t *lost_rest;
+    bool plain;   /* no owners and no classes: equal nodes are interchangeable */
+    int64_t work; /* left to spend on searching */
 };
 
 /* `drained` is out like every node with an OUT_ bit. ERR_NOMEM. */

@@ -2,8 +2,6 @@
  * with their startup memory and leaves the healthy ones where they are. */
 #include "orchestrator/core/capacity_model.h"
 
-#include <stdlib.h>
-
 #define LOSS_WORK 20000 /* tries for one lost node before the answer is "unknown" */
 
 struct restart {
@@ -106,10 +104,10 @@ static bool wanted(const struct model_vm *v, enum reserve_rung rung)
 
 enum fit model_survives_node(struct model *m, enum reserve_rung rung, uint32_t lost)
 {
-    uint32_t n_all = 0, n = 0, *all, *vms;
+    uint32_t n_all = 0, n = 0, *all = m->lost_all, *vms = m->lost_wanted;
     struct restart s = { .m = m, .lost = lost, .work = LOSS_WORK };
-    enum fit fit = FIT_UNKNOWN;
-    int64_t *rest;
+    int64_t *rest = m->lost_rest;
+    enum fit fit;
 
     if (rung == RESERVE_NONE)
         return FIT_YES;
@@ -117,11 +115,6 @@ enum fit model_survives_node(struct model *m, enum reserve_rung rung, uint32_t l
         n_all++;
     if (n_all == 0)
         return FIT_YES;
-    all = malloc(n_all * sizeof *all);
-    vms = malloc(n_all * sizeof *vms);
-    rest = malloc((n_all + (size_t)1) * sizeof *rest);
-    if (all == NULL || vms == NULL || rest == NULL)
-        goto out; /* no memory for a proof is no proof */
     for (uint32_t i = 0; i < n_all; i++) {
         all[i] = m->nodes[lost].first;
         if (wanted(&m->vms[all[i]], rung))
@@ -138,10 +131,6 @@ enum fit model_survives_node(struct model *m, enum reserve_rung rung, uint32_t l
     fit = restart_from(&s, 0);
     for (uint32_t i = n_all; i > 0; i--)
         model_put(m, all[i - 1], lost, 0);
-out:
-    free(all);
-    free(vms);
-    free(rest);
     return fit;
 }
 

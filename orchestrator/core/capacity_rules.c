@@ -1,6 +1,7 @@
 /* The rules of a drain that need no placement. Each refusal names its rule of
  * docs/rules.md. */
 #include "orchestrator/core/capacity_model.h"
+#include "schema/buf.h"
 
 #include <stdarg.h>
 #include <string.h>
@@ -9,17 +10,13 @@
 
 void capacity_refuse(struct drain_proof *p, enum capacity_verdict v, const char *rule, const char *fmt, ...)
 {
-    struct buf text = BUF_INIT;
     va_list args;
 
     va_start(args, fmt);
-    buf_vprintf(&text, fmt, args);
+    text_vinto(p->reason, sizeof p->reason, fmt, args);
     va_end(args);
     p->verdict = v;
     p->rule = rule;
-    strncpy(p->reason, buf_text(&text), sizeof p->reason - 1);
-    p->reason[sizeof p->reason - 1] = '\0';
-    buf_clear(&text);
 }
 
 enum reserve_rung capacity_rung(const struct fleet *f, const struct rollout *r, uint32_t cluster)

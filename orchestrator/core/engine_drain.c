@@ -108,7 +108,7 @@ static const char *may_land(struct engine *e, uint32_t vm, uint32_t to)
     const char *why;
 
     fleet_promise(&e->fleet, vm, IX_NONE);
-    why = capacity_may_land(&e->fleet, e->rollout, vm, to);
+    why = capacity_may_land(&e->fleet, e->rollout, vm, to, &e->nomem);
     fleet_promise(&e->fleet, vm, reserved);
     return why;
 }
@@ -122,7 +122,7 @@ static bool retarget(struct engine *e, struct engine_node *n, struct node_move *
 
     fleet_promise(&e->fleet, m->vm, IX_NONE);
     e->fleet.nodes[m->to].receives = false; /* not the same again */
-    to = capacity_place_vm(&e->fleet, e->rollout, m->vm, reason);
+    to = capacity_place_vm(&e->fleet, e->rollout, m->vm, reason, &e->nomem);
     e->fleet.nodes[m->to].receives = received;
     if (to == IX_NONE ||
         (n->back && e->fleet.nodes[n->ix].patched && !e->fleet.nodes[to].patched && !m->unproved))

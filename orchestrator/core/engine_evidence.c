@@ -32,7 +32,7 @@ static bool enough(const struct engine *e, const struct engine_node *n, struct c
     return c.mib * 100 >= n->former_mib * e->rollout->policy.evidence_percent && c.vms >= vms;
 }
 
-static bool may_load(const struct engine *e, const struct engine_node *n, uint32_t vm)
+static bool may_load(struct engine *e, const struct engine_node *n, uint32_t vm)
 {
     const struct fleet_vm *v = &e->fleet.vms.items[vm];
 
@@ -42,7 +42,7 @@ static bool may_load(const struct engine *e, const struct engine_node *n, uint32
         !e->nodes[v->at].claimed)
         return false;
     return vm_cannot_move(&e->fleet, v, n->ix) == NULL &&
-           capacity_may_land(&e->fleet, e->rollout, vm, n->ix) == NULL;
+           capacity_may_land(&e->fleet, e->rollout, vm, n->ix, &e->nomem) == NULL;
 }
 
 /* Not from a node whose own evidence would suffer. */
@@ -59,7 +59,7 @@ static bool same_class(const char *a, const char *b)
 }
 
 /* The smallest VM that may come, of another class than the one before where there is one. */
-static uint32_t pick(const struct engine *e, const struct engine_node *n, const char *not_class)
+static uint32_t pick(struct engine *e, const struct engine_node *n, const char *not_class)
 {
     const struct cluster *c = &e->inv->clusters[n->cluster];
     uint32_t best = IX_NONE;

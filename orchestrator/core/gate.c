@@ -1,22 +1,22 @@
 #include "orchestrator/core/gate.h"
+#include "schema/buf.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 static void say(struct gate_finding *f, const char *text, const char *what)
 {
-    struct buf b = BUF_INIT;
+    char all[1024];
     size_t n;
 
     if (f->text[0] != '\0')
         return; /* the first is enough for a line; all are in the evidence */
-    buf_printf(&b, "%s%s%s", text, what == NULL ? "" : " ", what == NULL ? "" : what);
-    n = b.len < sizeof f->text ? b.len : sizeof f->text - 1;
-    while (n > 0 && b.len > n && ((unsigned char)b.data[n] & 0xc0) == 0x80)
+    text_into(all, sizeof all, "%s%s%s", text, what == NULL ? "" : " ", what == NULL ? "" : what);
+    n = strlen(all) < sizeof f->text ? strlen(all) : sizeof f->text - 1;
+    while (n > 0 && ((unsigned char)all[n] & 0xc0) == 0x80)
         n--; /* cut no character in two */
-    memcpy(f->text, buf_text(&b), n);
+    memcpy(f->text, all, n);
     f->text[n] = '\0';
-    buf_clear(&b);
 }
 
 static void fail(struct gate_finding *f, uint32_t bad, const char *text, const char *what)

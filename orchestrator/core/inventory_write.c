@@ -2,6 +2,7 @@
 
 #include "orchestrator/core/inventory_names.h"
 #include "orchestrator/core/vm_json.h"
+#include "schema/buf.h"
 
 const char *const storage_kind_names[2] = { "shared", "s2d" };
 const char *const quorum_witness_names[4] = { "none", "disk", "share", "cloud" };
@@ -20,13 +21,12 @@ static void write_optional(struct json_writer *w, const char *key, const char *t
 
 static void write_dur(struct json_writer *w, const char *key, dur_ms d)
 {
-    struct buf text = BUF_INIT;
+    char text[32];
 
     if (d == 0)
         return;
-    buf_printf(&text, "%lldms", (long long)d);
-    jw_str(w, key, buf_text(&text));
-    buf_clear(&text);
+    text_into(text, sizeof text, "%lldms", (long long)d);
+    jw_str(w, key, text);
 }
 
 static void write_ssh(struct json_writer *w, const struct node_ssh *ssh)

@@ -250,6 +250,7 @@ static int bring_evidence(struct planner *pl, uint32_t node)
     bool *tried = ARENA_ARRAY(pl->arena, bool, c->n_vms);
     struct load owed = load_owed(pl, node), load = load_of(pl, node);
     uint32_t vm, first = IX_NONE, cap = 0;
+    bool nomem = false;
     int rc = 0;
 
     if (tried == NULL)
@@ -261,8 +262,10 @@ static int bring_evidence(struct planner *pl, uint32_t node)
         if (vm == IX_NONE)
             break;
         tried[position(c, vm)] = true;
-        if (capacity_may_land(&pl->fleet, pl->r, vm, node) != NULL)
+        if (capacity_may_land(&pl->fleet, pl->r, vm, node, &nomem) != NULL && !nomem)
             continue;
+        if (nomem)
+            return err_set(pl->err, ERR_NOMEM, "plan an evidence load");
         rc = add_evidence(pl, node, vm, &cap);
         first = first == IX_NONE ? vm : first;
         load = load_of(pl, node);

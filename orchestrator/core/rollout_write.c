@@ -1,6 +1,7 @@
 #include "orchestrator/core/inventory_names.h"
 #include "orchestrator/core/rollout_names.h"
 #include "orchestrator/core/vm_json.h"
+#include "schema/buf.h"
 
 const char *const gate_type_names[GATE_TYPES] = { "time_sync", "backup_agent", "cluster_health",
                                                   "vm_heartbeat", "manual" };
@@ -37,11 +38,10 @@ const char *cluster_setting_name(enum cluster_setting s)
 
 static void write_dur(struct json_writer *w, const char *key, dur_ms d)
 {
-    struct buf text = BUF_INIT;
+    char text[32]; /* no buffer that could fail unseen: the plan's hash is over this */
 
-    buf_printf(&text, "%lldms", (long long)d);
-    jw_str(w, key, buf_text(&text));
-    buf_clear(&text);
+    text_into(text, sizeof text, "%lldms", (long long)d);
+    jw_str(w, key, text);
 }
 
 static void write_time(struct json_writer *w, const char *key, time_ms at)
@@ -86,7 +86,7 @@ static void write_patch(struct json_writer *w, const struct patch *p)
 
 static void write_waves(struct json_writer *w, const struct rollout *r)
 {
-    struct buf text = BUF_INIT;
+    char text[16];
 
     jw_array(w, "waves");
     for (uint32_t i = 0; i < r->n_waves; i++) {
@@ -94,12 +94,10 @@ static void write_waves(struct json_writer *w, const struct rollout *r)
             jw_int(w, NULL, r->waves[i].number);
             continue;
         }
-        buf_reset(&text);
-        buf_printf(&text, "%u%%", r->waves[i].number);
-        jw_str(w, NULL, buf_text(&text));
+        text_into(text, sizeof text, "%u%%", r->waves[i].number);
+        jw_str(w, NULL, text);
     }
     jw_array_end(w);
-    buf_clear(&text);
 }
 
 static void write_gate(struct json_writer *w, const struct gate *g)

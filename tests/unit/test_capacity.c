@@ -530,6 +530,7 @@ static void test_promises_count(void **state)
 
 static void test_may_land(void **state)
 {
+    bool nomem = false;
     char reason[256];
     struct world w;
     uint32_t vm;
@@ -539,17 +540,17 @@ static void test_may_land(void **state)
                VM(1, 0, 30, "") "," VM(2, 1, 80, "") "," VM(3, 2, 30, ",\"possible_owners\":[\"n2\",\"n3\"]"),
                "");
     vm = fleet_vm_by_id(&w.f, ID(1));
-    assert_null(capacity_may_land(&w.f, w.r, vm, 2));
-    assert_non_null(capacity_may_land(&w.f, w.r, vm, 1));
-    assert_non_null(capacity_may_land(&w.f, w.r, fleet_vm_by_id(&w.f, ID(3)), 0));
+    assert_null(capacity_may_land(&w.f, w.r, vm, 2, &nomem));
+    assert_non_null(capacity_may_land(&w.f, w.r, vm, 1, &nomem));
+    assert_non_null(capacity_may_land(&w.f, w.r, fleet_vm_by_id(&w.f, ID(3)), 0, &nomem));
     w.f.nodes[2].out = OUT_PAUSED;
-    assert_non_null(capacity_may_land(&w.f, w.r, vm, 2));
+    assert_non_null(capacity_may_land(&w.f, w.r, vm, 2, &nomem));
     w.f.nodes[0].out = OUT_OURS; /* its drain is under way: where now? */
     w.f.nodes[2].out = 0;
-    assert_int_equal(capacity_place_vm(&w.f, w.r, vm, reason), 2);
+    assert_int_equal(capacity_place_vm(&w.f, w.r, vm, reason, &nomem), 2);
     w.f.nodes[2].out = OUT_DOWN;
     w.f.nodes[3].out = OUT_DOWN;
-    assert_int_equal(capacity_place_vm(&w.f, w.r, vm, reason), IX_NONE);
+    assert_int_equal(capacity_place_vm(&w.f, w.r, vm, reason, &nomem), IX_NONE);
     assert_int_not_equal(strlen(reason), 0);
     world_end(&w);
 }
