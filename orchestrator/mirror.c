@@ -2,8 +2,6 @@
 
 #include "orchestrator/io/store_rebuild.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 static uint64_t done_so_far(const struct plan *plan, const struct engine *engine)
@@ -20,17 +18,12 @@ static uint64_t done_so_far(const struct plan *plan, const struct engine *engine
 static int copy(const char *dir, struct store *s, struct err *err)
 {
     const char *slash = strrchr(store_path(s), '/'), *base = slash == NULL ? store_path(s) : slash + 1;
-    struct buf name = BUF_INIT, beside = BUF_INIT;
+    struct buf name = BUF_INIT;
     int rc;
 
     buf_printf(&name, "%s/%s", dir, base);
-    buf_printf(&beside, "%s.new", buf_text(&name));
-    remove(buf_text(&beside));
-    rc = store_backup(s, buf_text(&beside), err);
-    if (rc == 0 && rename(buf_text(&beside), buf_text(&name)) != 0)
-        rc = err_set(err, ERR_IO, "%s: %s", buf_text(&name), strerror(errno));
+    rc = name.failed ? err_set(err, ERR_NOMEM, "%s", dir) : store_backup(s, buf_text(&name), err);
     buf_clear(&name);
-    buf_clear(&beside);
     return rc == 0 ? 0 : err_wrap(err, "mirror");
 }
 

@@ -1,5 +1,6 @@
 #include "orchestrator/io/store.h"
 
+#include "orchestrator/io/store_file.h"
 #include "orchestrator/io/store_impl.h"
 #include "orchestrator/io/store_lock.h"
 #include "orchestrator/io/store_migrate.h"
@@ -109,33 +110,55 @@ static struct store *store_alloc(const char *path)
     return s;
 }
 
-int store_create(const char *path, struct err *err)
+static int make_file(const char *path, struct err *err)
 {
     sqlite3 *db = NULL;
-    struct stat st;
-    int lock_fd = -1, rc;
+    int rc = store_connect(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, &db, err);
 
-    if (stat(path, &st) == 0)
-        return err_set(err, ERR_EXISTS, "%s is there already", path);
-    rc = store_lock_take(path, &lock_fd, err);
-    if (rc != 0)
-        return err_wrap(err, "create database");
-    rc = store_connect(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, &db, err);
     if (rc == 0)
         rc = store_exec(db, "PRAGMA application_id = " APPLICATION_ID, err);
     if (rc == 0)
         rc = make_durable(db, err);
     if (rc == 0)
         rc = store_migrate(db, path, store_migrations, err);
+    /* Everything into the one file: what a close cannot bring over it does not tell. */
+    if (rc == 0 && sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) != SQLITE_OK)
+        rc = store_fault(db, sqlite3_errcode(db), path, err);
     sqlite3_close(db);
-    if (rc != 0) {
-        unlink(path);
-        err_wrap(err, "create database");
-    } else if (chmod(path, 0600) != 0) {
-        rc = err_set(err, ERR_IO, "%s: %s", path, strerror(errno));
-    }
-    store_lock_drop(lock_fd);
     return rc;
+}
+
+/* Under the lock: two that make the same database at once must not both find the place empty. */
+static int create_locked(const char *path, struct err *err)
+{
+    struct buf beside = BUF_INIT;
+    int rc = store_file_absent(path, err);
+
+    if (rc != 0)
+        return rc;
+    rc = store_file_beside(path, &beside, err);
+    if (rc == 0)
+        rc = make_file(buf_text(&beside), err);
+    if (rc == 0) {
+        rc = store_file_place(buf_text(&beside), path, err);
+        if (rc != 0)
+            store_file_remove(path);
+    }
+    if (rc != 0 && !beside.failed)
+        store_file_remove(buf_text(&beside));
+    buf_clear(&beside);
+    return rc;
+}
+
+int store_create(const char *path, struct err *err)
+{
+    int lock_fd = -1;
+    int rc = store_lock_take(path, &lock_fd, err);
+
+    if (rc == 0)
+        rc = create_locked(path, err);
+    store_lock_drop(lock_fd);
+    return rc == 0 ? 0 : err_wrap(err, "create database");
 }
 
 static int open_writer(struct store *s, struct err *err)

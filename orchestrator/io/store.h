@@ -19,7 +19,8 @@ struct store;
 enum store_mode { STORE_READ, STORE_WRITE };
 
 /* Make a new database. ERR_EXISTS when there is a file already; ERR_READONLY,
- * ERR_FULL, ERR_IO. Nothing is left behind on failure. */
+ * ERR_FULL, ERR_IO. On failure nothing but the lock file is left behind; a
+ * power cut leaves a whole database or none. */
 int store_create(const char *path, struct err *err);
 
 /* Open an existing one. A writer takes the lock first and brings the schema up

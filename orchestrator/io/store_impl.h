@@ -20,7 +20,7 @@ struct store {
     } cache[STORE_STATEMENTS];
 };
 
-/* SQLite's last error on `db` as one of ours, with what was being done. */
+/* SQLite's last error on `db` as one of ours, with the file's name and what was being done (NULL: no need to say). */
 int store_fault(sqlite3 *db, int sqlite_code, const char *doing, struct err *err);
 int store_connect(const char *path, int flags, sqlite3 **ret_db, struct err *err);
 

@@ -1,5 +1,6 @@
 #include "orchestrator/io/store_migrate.h"
 
+#include "orchestrator/io/store_file.h"
 #include "orchestrator/io/store_impl.h"
 #include "schema/buf.h"
 
@@ -33,26 +34,43 @@ static int newest(const struct embedded_text *m)
     return version;
 }
 
-int store_copy(sqlite3 *db, const char *to, struct err *err)
+static int copy_pages(sqlite3 *db, sqlite3 *copy, struct err *err)
+{
+    sqlite3_backup *backup = sqlite3_backup_init(copy, "main", db, "main");
+    int rc;
+
+    if (backup == NULL)
+        return store_fault(copy, sqlite3_errcode(copy), "copy", err);
+    rc = sqlite3_backup_step(backup, -1);
+    if (sqlite3_backup_finish(backup) != SQLITE_OK || rc != SQLITE_DONE)
+        return store_fault(copy, rc == SQLITE_DONE ? sqlite3_errcode(copy) : rc, "copy", err);
+    return 0;
+}
+
+static int copy_to(sqlite3 *db, const char *to, struct err *err)
 {
     sqlite3 *copy = NULL;
-    sqlite3_backup *backup;
-    int rc = sqlite3_open_v2(to, &copy, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
+    int rc = store_connect(to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, &copy, err);
 
-    if (rc == SQLITE_OK) {
-        backup = sqlite3_backup_init(copy, "main", db, "main");
-        if (backup != NULL) {
-            sqlite3_backup_step(backup, -1);
-            sqlite3_backup_finish(backup);
-        }
-        rc = sqlite3_errcode(copy);
-    }
-    if (rc != SQLITE_OK) {
-        store_fault(copy, rc, "copy the database", err);
-        err_wrap(err, "%s", to);
-    }
+    if (rc == 0)
+        rc = copy_pages(db, copy, err);
     sqlite3_close(copy);
-    return rc == SQLITE_OK ? 0 : (err == NULL ? ERR_IO : (int)err->code);
+    return rc;
+}
+
+int store_copy(sqlite3 *db, const char *to, struct err *err)
+{
+    struct buf beside = BUF_INIT;
+    int rc = store_file_beside(to, &beside, err);
+
+    if (rc == 0)
+        rc = copy_to(db, buf_text(&beside), err);
+    if (rc == 0)
+        rc = store_file_place(buf_text(&beside), to, err);
+    if (rc != 0 && !beside.failed)
+        store_file_remove(buf_text(&beside));
+    buf_clear(&beside);
+    return rc;
 }
 
 static int apply(sqlite3 *db, const struct embedded_text *m, struct err *err)
@@ -61,7 +79,7 @@ static int apply(sqlite3 *db, const struct embedded_text *m, struct err *err)
     int rc;
 
     buf_printf(&sql, "BEGIN IMMEDIATE;\n%s\nPRAGMA user_version = %d;\nCOMMIT;", m->text, version_of(m));
-    rc = store_exec(db, buf_text(&sql), err);
+    rc = sql.failed ? err_set(err, ERR_NOMEM, "%s", m->name) : store_exec(db, buf_text(&sql), err);
     if (rc != 0) {
         sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
         err_wrap(err, "migration %s", m->name);
@@ -76,7 +94,7 @@ static int copy_before(sqlite3 *db, const char *path, int to_version, struct err
     int rc;
 
     buf_printf(&name, "%s.before-v%d", path, to_version);
-    rc = store_copy(db, buf_text(&name), err);
+    rc = name.failed ? err_set(err, ERR_NOMEM, "%s", path) : store_copy(db, buf_text(&name), err);
     buf_clear(&name);
     return rc;
 }

@@ -15,7 +15,7 @@ int store_schema_version(sqlite3 *db, int *ret_version, struct err *err);
  * each in a transaction of its own, after the file was copied to
  * "PATH.before-vN" (not when it is new: version 0). */
 int store_migrate(sqlite3 *db, const char *path, const struct embedded_text *migrations, struct err *err);
-/* A whole and consistent copy of an open database. */
+/* A whole and consistent copy of an open database, made beside `to`; it replaces what is there when it is whole. */
 int store_copy(sqlite3 *db, const char *to, struct err *err);
 
 #endif

@@ -8,11 +8,9 @@
 #include "orchestrator/io/store_record.h"
 #include "schema/list.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* Children before parents, for deleting. */
 static const char *const projections[] = { "verbs",     "notes",     "downtime",   "evidence", "gates",
@@ -213,7 +211,10 @@ static int check_pragma(struct store *s, const char *pragma, const char *fine, s
     int rc = store_ask(s, &r, err, pragma, "");
 
     for (uint32_t i = 0; rc == 0 && i < r.n; i++)
-        if (strcmp(rows_text(&r, i, 0), fine) != 0) {
+        if (strstr(rows_text(&r, i, 0), "unable to get the page") != NULL) {
+            /* What the disk would not give is told as if it were damage. */
+            rc = err_set(err, ERR_IO, "%s: %s", s->path, rows_text(&r, i, 0));
+        } else if (strcmp(rows_text(&r, i, 0), fine) != 0) {
             buf_printf(out, "%s: %s\n", pragma, rows_text(&r, i, 0));
             ++*faults;
         }
@@ -273,9 +274,5 @@ int store_check(struct store *s, struct buf *out, uint32_t *ret_faults, struct e
 
 int store_backup(struct store *s, const char *to, struct err *err)
 {
-    int rc = store_copy(s->db, to, err);
-
-    if (rc == 0 && chmod(to, 0600) != 0)
-        rc = err_set(err, ERR_IO, "%s: %s", to, strerror(errno));
-    return rc == 0 ? 0 : err_wrap(err, "backup");
+    return store_copy(s->db, to, err) == 0 ? 0 : err_wrap(err, "backup");
 }

@@ -17,7 +17,7 @@ int store_projections_hash(struct store *s, char out[SHA256_TEXT], struct err *e
  * line per fault is appended to `out`. */
 int store_check(struct store *s, struct buf *out, uint32_t *ret_faults, struct err *err);
 
-/* A whole and consistent copy at `to`, which must not be there yet. */
+/* A whole and consistent copy at `to`; it replaces what is there only when it is whole and on the disk. */
 int store_backup(struct store *s, const char *to, struct err *err);
 
 #endif

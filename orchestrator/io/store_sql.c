@@ -17,6 +17,7 @@ static const struct {
     { SQLITE_CORRUPT, ERR_CORRUPT, "the file is damaged" },
     { SQLITE_NOTADB, ERR_CORRUPT, "the file is not a patchwave database" },
     { SQLITE_BUSY, ERR_LOCKED, "another program holds the file" },
+    { SQLITE_PROTOCOL, ERR_LOCKED, "other programs hold the file again and again" },
     { SQLITE_LOCKED, ERR_LOCKED, "the table is in use" },
     { SQLITE_CANTOPEN, ERR_IO, "the file cannot be opened" },
     { SQLITE_PERM, ERR_READONLY, "no permission" },
@@ -25,26 +26,43 @@ static const struct {
     { SQLITE_CONSTRAINT, ERR_INTERNAL, "a constraint does not hold" },
 };
 
+static const char *name_of(sqlite3 *db)
+{
+    const char *name = db == NULL ? NULL : sqlite3_db_filename(db, "main");
+
+    return name == NULL ? "" : name;
+}
+
 int store_fault(sqlite3 *db, int sqlite_code, const char *doing, struct err *err)
 {
+    const char *why = db == NULL ? sqlite3_errstr(sqlite_code) : sqlite3_errmsg(db);
     int os = db == NULL ? 0 : sqlite3_system_errno(db);
+    enum err_code code = ERR_INTERNAL;
+    const char *text = "SQLite failed";
 
-    /* SQLite reports a full disk under the shared-memory file as an I/O error. */
-    if ((sqlite_code & 0xff) == SQLITE_IOERR && (os == ENOSPC || os == EDQUOT))
+    /* SQLite reports a full disk under the shared-memory file or the log as an I/O error. */
+    if (((sqlite_code & 0xff) == SQLITE_IOERR || (sqlite_code & 0xff) == SQLITE_CANTOPEN) &&
+        (os == ENOSPC || os == EDQUOT))
         sqlite_code = SQLITE_FULL;
     for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
-        if (faults[i].sqlite == (sqlite_code & 0xff))
-            return err_set(err, faults[i].code, "%s: %s (%s)", doing, faults[i].text,
-                           db ? sqlite3_errmsg(db) : "");
-    return err_set(err, ERR_INTERNAL, "%s: SQLite code %d (%s)", doing, sqlite_code,
-                   db ? sqlite3_errmsg(db) : "");
+        if (faults[i].sqlite == (sqlite_code & 0xff)) {
+            code = faults[i].code;
+            text = faults[i].text;
+        }
+    if (doing == NULL)
+        err_set(err, code, "%s (%s)", text, why);
+    else
+        err_set(err, code, "%s: %s (%s)", doing, text, why);
+    if (doing == NULL || name_of(db)[0] == '\0' || strcmp(doing, name_of(db)) != 0)
+        err_wrap(err, "%s", name_of(db)[0] == '\0' ? "database" : name_of(db));
+    return (int)code;
 }
 
 int store_exec(sqlite3 *db, const char *sql, struct err *err)
 {
     int rc = sqlite3_exec(db, sql, NULL, NULL, NULL);
 
-    return rc == SQLITE_OK ? 0 : store_fault(db, rc, "database", err);
+    return rc == SQLITE_OK ? 0 : store_fault(db, rc, NULL, err);
 }
 
 static void bind_time(sqlite3_stmt *stmt, int at, time_ms when)
@@ -85,7 +103,7 @@ static int cached(struct store *s, const char *sql, sqlite3_stmt **ret_stmt, str
         return err_set(err, ERR_INTERNAL, "more statements than the cache holds");
     rc = sqlite3_prepare_v3(s->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &s->cache[at].stmt, NULL);
     if (rc != SQLITE_OK)
-        return store_fault(s->db, rc, "database", err);
+        return store_fault(s->db, rc, NULL, err);
     s->cache[at].sql = sql;
     *ret_stmt = s->cache[at].stmt;
     return 0;
@@ -128,7 +146,7 @@ int store_do(struct store *s, struct err *err, const char *sql, const char *type
         return rc;
     rc = sqlite3_step(stmt);
     if (rc != SQLITE_DONE && rc != SQLITE_ROW)
-        rc = store_fault(s->db, rc, "database", err);
+        rc = store_fault(s->db, rc, NULL, err);
     else
         rc = 0;
     sqlite3_reset(stmt);
@@ -152,7 +170,7 @@ int store_int(struct store *s, int64_t otherwise, int64_t *ret_value, struct err
         *ret_value = sqlite3_column_type(stmt, 0) == SQLITE_NULL ? otherwise : sqlite3_column_int64(stmt, 0);
     else if (rc == SQLITE_DONE)
         *ret_value = otherwise;
-    rc = rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : store_fault(s->db, rc, "database", err);
+    rc = rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : store_fault(s->db, rc, NULL, err);
     sqlite3_reset(stmt);
     return rc;
 }
