@@ -9,6 +9,7 @@
 struct journal {
     sqlite3 *db;
     sqlite3_stmt *append;
+    char *path;
     char id[AGENT_HEX_ID];
 };
 
@@ -36,14 +37,19 @@ static int fail(const struct journal *j, struct err *err, const char *what)
     } codes[] = {
         { SQLITE_FULL, ERR_FULL },     { SQLITE_CORRUPT, ERR_CORRUPT },   { SQLITE_NOTADB, ERR_CORRUPT },
         { SQLITE_NOMEM, ERR_NOMEM },   { SQLITE_READONLY, ERR_READONLY }, { SQLITE_BUSY, ERR_LOCKED },
-        { SQLITE_LOCKED, ERR_LOCKED }, { SQLITE_CONSTRAINT, ERR_STATE },
+        { SQLITE_LOCKED, ERR_LOCKED }, { SQLITE_PROTOCOL, ERR_LOCKED },   { SQLITE_CONSTRAINT, ERR_STATE },
     };
     int rc = j->db == NULL ? SQLITE_NOMEM : sqlite3_errcode(j->db) & 0xff;
+    const char *why = j->db == NULL ? "out of memory" : sqlite3_errmsg(j->db);
+    enum err_code code = ERR_IO;
 
+    /* SQLite reports a full disk under the shared-memory file or the log as an I/O error. */
+    if ((rc == SQLITE_IOERR || rc == SQLITE_CANTOPEN) && os_disk_is_full(sqlite3_system_errno(j->db)))
+        rc = SQLITE_FULL;
     for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
         if (codes[i].sqlite == rc)
-            return err_set(err, codes[i].code, "journal: %s: %s", what, sqlite3_errmsg(j->db));
-    return err_set(err, ERR_IO, "journal: %s: %s", what, sqlite3_errmsg(j->db));
+            code = codes[i].code;
+    return err_set(err, code, "journal %s: %s: %s", j->path, what, why);
 }
 
 static int run(const struct journal *j, const char *sql, const char *what, struct err *err)
@@ -55,6 +61,7 @@ static int run(const struct journal *j, const char *sql, const char *what, struc
 static int ask(const struct journal *j, const char *sql, const char *key, struct buf *out, struct err *err)
 {
     sqlite3_stmt *s = NULL;
+    const char *text;
     int rc;
 
     if (sqlite3_prepare_v2(j->db, sql, -1, &s, NULL) != SQLITE_OK)
@@ -63,9 +70,13 @@ static int ask(const struct journal *j, const char *sql, const char *key, struct
         sqlite3_bind_text(s, 1, key, -1, SQLITE_STATIC);
     buf_reset(out);
     rc = sqlite3_step(s);
-    if (rc == SQLITE_ROW && sqlite3_column_text(s, 0) != NULL)
-        buf_str(out, (const char *)sqlite3_column_text(s, 0));
-    rc = rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : fail(j, err, "read");
+    text = rc == SQLITE_ROW ? (const char *)sqlite3_column_text(s, 0) : "";
+    if (text != NULL)
+        buf_str(out, text);
+    if (text == NULL || out->failed)
+        rc = err_set(err, ERR_NOMEM, "journal %s", j->path);
+    else
+        rc = rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : fail(j, err, "read");
     sqlite3_finalize(s);
     return rc;
 }
@@ -159,10 +170,12 @@ static int connect_db(const char *path, int flags, struct journal **ret, struct 
     struct journal *j = calloc(1, sizeof *j);
     int rc = 0;
 
-    if (j == NULL)
+    if (j == NULL || (j->path = strdup(path)) == NULL) {
+        free(j);
         return err_set(err, ERR_NOMEM, "journal");
+    }
     if (sqlite3_open_v2(path, &j->db, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
-        rc = fail(j, err, path);
+        rc = fail(j, err, "open");
     if (rc == 0) {
         sqlite3_extended_result_codes(j->db, 1);
         sqlite3_busy_timeout(j->db, 2000);
@@ -179,8 +192,11 @@ static int check_sound(const struct journal *j, struct err *err)
     struct buf text = BUF_INIT;
     int rc = ask(j, "PRAGMA quick_check(1)", NULL, &text, err);
 
-    if (rc == 0 && strcmp(buf_text(&text), "ok") != 0)
-        rc = err_set(err, ERR_CORRUPT, "journal: %s", buf_text(&text));
+    /* The check tells of pages that the disk would not give as if they were damage. */
+    if (rc == 0 && strstr(buf_text(&text), "unable to get the page") != NULL)
+        rc = err_set(err, ERR_IO, "journal %s: %s", j->path, buf_text(&text));
+    else if (rc == 0 && strcmp(buf_text(&text), "ok") != 0)
+        rc = err_set(err, ERR_CORRUPT, "journal %s: %s", j->path, buf_text(&text));
     buf_clear(&text);
     return rc;
 }
@@ -208,8 +224,8 @@ static int take_id(struct journal *j, const char *id_path, struct err *err)
     int rc = get_meta(j, "id", &id, err);
 
     if (rc == 0 && id.len == 0 && id_path != NULL && os_exists(id_path)) {
-        rc = err_set(err, ERR_CORRUPT, "journal: it is gone or empty, and %s tells that there was one",
-                     id_path);
+        rc = err_set(err, ERR_CORRUPT, "journal %s: it is gone or empty, and %s tells that there was one",
+                     j->path, id_path);
     } else if (rc == 0 && id.len == 0) {
         rc = os_random(bytes, sizeof bytes, err);
         id_from_bytes(bytes, j->id);
@@ -295,6 +311,7 @@ void journal_close(struct journal *j)
         return;
     sqlite3_finalize(j->append);
     sqlite3_close(j->db);
+    free(j->path);
     free(j);
 }
 
@@ -303,11 +320,21 @@ const char *journal_id(const struct journal *j)
     return j->id;
 }
 
+/* A record is durable when its own statement commits: nothing may be appended inside a transaction left open. */
+static void leave_transaction(const struct journal *j)
+{
+    if (!sqlite3_get_autocommit(j->db))
+        (void)sqlite3_exec(j->db, "ROLLBACK", NULL, NULL, NULL);
+}
+
 int journal_append(struct journal *j, const struct agent_record *rec, struct err *err)
 {
     sqlite3_stmt *s = j->append;
     int rc;
 
+    leave_transaction(j);
+    if (!sqlite3_get_autocommit(j->db))
+        return err_set(err, ERR_IO, "journal %s: it cannot leave a transaction that failed", j->path);
     sqlite3_bind_text(s, 1, agent_record_kind_name(rec->kind), -1, SQLITE_STATIC);
     sqlite3_bind_text(s, 2, rec->op, -1, SQLITE_STATIC);
     sqlite3_bind_int64(s, 3, rec->at);
@@ -319,26 +346,32 @@ int journal_append(struct journal *j, const struct agent_record *rec, struct err
     return rc;
 }
 
+static int drop(const struct journal *j, const char *sql, const char *op, struct err *err)
+{
+    sqlite3_stmt *s = NULL;
+    int rc = 0;
+
+    if (sqlite3_prepare_v2(j->db, sql, -1, &s, NULL) != SQLITE_OK)
+        return fail(j, err, "forget");
+    sqlite3_bind_text(s, 1, op, -1, SQLITE_STATIC);
+    if (sqlite3_step(s) != SQLITE_DONE)
+        rc = fail(j, err, "forget");
+    sqlite3_finalize(s);
+    return rc;
+}
+
 int journal_forget(struct journal *j, const char *op, struct err *err)
 {
-    static const char *const sql[] = { "DELETE FROM record WHERE op = ?1 AND kind <> 'ack'",
-                                       "DELETE FROM record WHERE op = ?1" };
     int rc = run(j, "BEGIN IMMEDIATE", "forget", err);
 
-    for (size_t i = 0; rc == 0 && i < sizeof sql / sizeof sql[0]; i++) {
-        sqlite3_stmt *s = NULL;
-
-        if (sqlite3_prepare_v2(j->db, sql[i], -1, &s, NULL) != SQLITE_OK)
-            rc = fail(j, err, "forget");
-        else
-            sqlite3_bind_text(s, 1, op, -1, SQLITE_STATIC);
-        if (rc == 0 && sqlite3_step(s) != SQLITE_DONE)
-            rc = fail(j, err, "forget");
-        sqlite3_finalize(s);
-    }
     if (rc == 0)
-        return run(j, "COMMIT", "forget", err);
-    (void)sqlite3_exec(j->db, "ROLLBACK", NULL, NULL, NULL);
+        rc = drop(j, "DELETE FROM record WHERE op = ?1 AND kind <> 'ack'", op, err);
+    if (rc == 0)
+        rc = drop(j, "DELETE FROM record WHERE op = ?1", op, err);
+    if (rc == 0)
+        rc = run(j, "COMMIT", "forget", err);
+    if (rc != 0)
+        leave_transaction(j);
     return rc;
 }
 
@@ -346,14 +379,16 @@ static int row_record(sqlite3_stmt *s, struct agent_record *rec, struct err *err
 {
     const char *kind = (const char *)sqlite3_column_text(s, 1);
 
-    rec->kind = agent_record_kind_by_name(kind);
-    if (rec->kind == AGENT_REC_KINDS)
-        return err_set(err, ERR_CORRUPT, "journal: record %lld is a `%.32s`",
-                       (long long)sqlite3_column_int64(s, 0), kind);
     rec->op = (const char *)sqlite3_column_text(s, 2);
     rec->at = sqlite3_column_int64(s, 3);
     rec->boot_id = (const char *)sqlite3_column_text(s, 4);
     rec->body = (const char *)sqlite3_column_text(s, 5);
+    if (kind == NULL || rec->op == NULL || rec->boot_id == NULL || rec->body == NULL)
+        return err_set(err, ERR_NOMEM, "journal: read a record");
+    rec->kind = agent_record_kind_by_name(kind);
+    if (rec->kind == AGENT_REC_KINDS)
+        return err_set(err, ERR_CORRUPT, "journal: record %lld is a `%.32s`",
+                       (long long)sqlite3_column_int64(s, 0), kind);
     return 0;
 }
 
@@ -381,16 +416,22 @@ int journal_load(struct journal *j, struct journal_fold *fold, struct err *err)
     return rc;
 }
 
-static void write_row(struct json_writer *w, sqlite3_stmt *s)
+static int write_row(struct json_writer *w, sqlite3_stmt *s, struct err *err)
 {
+    struct agent_record rec;
+    int rc = row_record(s, &rec, err);
+
+    if (rc != 0)
+        return rc;
     jw_object(w, NULL);
     jw_int(w, "n", sqlite3_column_int64(s, 0));
-    jw_str(w, "kind", (const char *)sqlite3_column_text(s, 1));
-    jw_str(w, "op", (const char *)sqlite3_column_text(s, 2));
-    jw_int(w, "at_ms", sqlite3_column_int64(s, 3));
-    jw_str(w, "boot_id", (const char *)sqlite3_column_text(s, 4));
-    jw_raw(w, "body", (const char *)sqlite3_column_text(s, 5));
+    jw_str(w, "kind", agent_record_kind_name(rec.kind));
+    jw_str(w, "op", rec.op);
+    jw_int(w, "at_ms", rec.at);
+    jw_str(w, "boot_id", rec.boot_id);
+    jw_raw(w, "body", rec.body);
     jw_object_end(w);
+    return 0;
 }
 
 int journal_page(struct journal *j, int64_t from, int64_t max, size_t max_bytes, struct buf *out,
@@ -398,7 +439,7 @@ int journal_page(struct journal *j, int64_t from, int64_t max, size_t max_bytes,
 {
     sqlite3_stmt *s = NULL;
     struct json_writer w;
-    int rc = SQLITE_DONE;
+    int rc = 0, step = SQLITE_DONE;
     int64_t next = -1, n = 0;
 
     if (sqlite3_prepare_v2(j->db, select_records, -1, &s, NULL) != SQLITE_OK)
@@ -408,11 +449,11 @@ int journal_page(struct journal *j, int64_t from, int64_t max, size_t max_bytes,
     jw_init(&w, out);
     jw_object(&w, NULL);
     jw_array(&w, "records");
-    while (next < 0 && (rc = sqlite3_step(s)) == SQLITE_ROW) {
+    while (rc == 0 && next < 0 && (step = sqlite3_step(s)) == SQLITE_ROW) {
         if (n >= max || (n > 0 && out->len + (size_t)sqlite3_column_bytes(s, 5) > max_bytes))
             next = sqlite3_column_int64(s, 0);
         else
-            write_row(&w, s);
+            rc = write_row(&w, s, err);
         n++;
     }
     jw_array_end(&w);
@@ -421,7 +462,8 @@ int journal_page(struct journal *j, int64_t from, int64_t max, size_t max_bytes,
     else
         jw_null(&w, "next");
     jw_object_end(&w);
-    rc = rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : fail(j, err, "read");
+    if (rc == 0 && step != SQLITE_DONE && step != SQLITE_ROW)
+        rc = fail(j, err, "read");
     sqlite3_finalize(s);
     return rc == 0 && out->failed ? err_set(err, ERR_NOMEM, "journal") : rc;
 }

@@ -40,7 +40,9 @@ int os_read_file(const char *path, size_t max, struct buf *out, struct err *err)
 /* Write a file so that it is whole or absent after a crash. */
 int os_write_file(const char *path, const void *data, size_t len, struct err *err);
 bool os_exists(const char *path);
-void os_remove(const char *path);        /* a file or an empty folder; absent is well */
+void os_remove(const char *path); /* a file or an empty folder; absent is well */
+/* Whether a library's system error says that there is no room. */
+bool os_disk_is_full(int system_error);
 int64_t os_file_bytes(const char *path); /* -1: cannot tell */
 void os_empty_file(const char *path);
 bool os_is_absolute(const char *path);

@@ -223,6 +223,11 @@ void os_remove(const char *path)
     (void)remove(path);
 }
 
+bool os_disk_is_full(int system_error)
+{
+    return system_error == ENOSPC || system_error == EDQUOT;
+}
+
 int64_t os_file_bytes(const char *path)
 {
     struct stat s;

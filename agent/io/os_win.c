@@ -252,6 +252,11 @@ void os_remove(const char *path)
         (void)RemoveDirectoryW(w);
 }
 
+bool os_disk_is_full(int system_error)
+{
+    return system_error == ERROR_DISK_FULL || system_error == ERROR_HANDLE_DISK_FULL;
+}
+
 int64_t os_file_bytes(const char *path)
 {
     wchar_t w[PATH_CHARS];
