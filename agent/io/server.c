@@ -20,6 +20,9 @@ struct server {
     struct server_conn *first;
     uint32_t n_conns, next_id;
     bool closing, listener_closed;
+    /* For a peer that there is no memory for: one that is not accepted would block the listener for good. */
+    uv_pipe_t refused;
+    bool refusing, owed;
 };
 
 struct send {
@@ -30,7 +33,7 @@ struct send {
 
 static void server_free_if_over(struct server *s)
 {
-    if (s->closing && s->listener_closed && s->first == NULL)
+    if (s->closing && s->listener_closed && !s->refusing && s->first == NULL)
         free(s);
 }
 
@@ -117,13 +120,40 @@ static void on_bytes(uv_stream_t *stream, ssize_t n, const uv_buf_t *b)
     take_lines(c);
 }
 
+static void refuse_peer(struct server *s);
+
+static void on_refused(uv_handle_t *h)
+{
+    struct server *s = h->data;
+
+    s->refusing = false;
+    if (s->owed && !s->closing)
+        refuse_peer(s);
+    server_free_if_over(s);
+}
+
+static void refuse_peer(struct server *s)
+{
+    s->owed = s->refusing;
+    if (s->refusing)
+        return;
+    uv_pipe_init(s->listener.loop, &s->refused, 0);
+    s->refused.data = s;
+    s->refusing = true;
+    (void)uv_accept((uv_stream_t *)&s->listener, (uv_stream_t *)&s->refused);
+    uv_close((uv_handle_t *)&s->refused, on_refused);
+}
+
 static void on_listen(uv_stream_t *listener, int status)
 {
     struct server *s = listener->data;
     struct server_conn *c = status == 0 ? calloc(1, sizeof *c) : NULL;
 
-    if (c == NULL)
+    if (c == NULL) {
+        if (status == 0)
+            refuse_peer(s);
         return;
+    }
     c->server = s;
     c->id = ++s->next_id;
     line_cutter_init(&c->in, WIRE_LINE_MAX);
@@ -219,8 +249,10 @@ void server_send(struct server *s, uint32_t conn, const char *text, size_t len)
     struct send *send = c == NULL || c->closing || c->ending ? NULL : malloc(sizeof *send + len);
     uv_buf_t b;
 
-    if (send == NULL)
+    if (send == NULL) {
+        server_end(s, conn); /* a peer that misses a line must not think that it has them all */
         return;
+    }
     send->conn = c;
     send->write.data = send;
     memcpy(send->text, text, len);
