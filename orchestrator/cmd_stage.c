@@ -16,6 +16,7 @@
 
 #define SURVEY_LIMIT_MS ((dur_ms)20000)
 #define STAGE_LIMIT_MS (12 * HOUR_MS)
+#define GIVE_UP_MS (2 * MINUTE_MS)
 #define PROGRESS_EVERY_MS 200
 #define PROGRESS_NODES_MAX 4
 
@@ -183,7 +184,7 @@ static int stage_all(struct stage *st, const struct package_files *package, stru
         .checkpoint_paths = package->checkpoints,
         .stage_bytes_s = (uint64_t)options_number(&st->c->args, "mib-per-second", 0) << 20,
         .stage_link_bytes_s = (uint64_t)options_number(&st->c->args, "link-mib-per-second", 0) << 20,
-        .stage_give_up_ms = options_number(&st->c->args, "give-up", 0),
+        .stage_give_up_ms = options_number(&st->c->args, "give-up", GIVE_UP_MS),
         .stage_parallel = (uint32_t)options_number(&st->c->args, "parallel", 0),
         .position = no_position,
         .log_holds = holds_all,
@@ -277,7 +278,7 @@ static int run_stage(struct cli *c, int *ret_exit, struct err *err)
 static const struct option stage_options[] = {
     { "mib-per-second", 0, OPTION_NUMBER, "N", "cap over all nodes (default: none)" },
     { "link-mib-per-second", 0, OPTION_NUMBER, "N", "cap of each node's link (default: none)" },
-    { "give-up", 0, OPTION_DURATION, "TIME", "a node that takes nothing so long has failed (default 10m)" },
+    { "give-up", 0, OPTION_DURATION, "TIME", "a node that takes nothing so long has failed (default 2m)" },
     { "parallel", 0, OPTION_NUMBER, "N", "nodes at once (default 8)" },
     { "user", 0, OPTION_TEXT, "NAME", "the SSH user where the inventory names none" },
     { NULL, 0, OPTION_FLAG, NULL, NULL },

@@ -76,6 +76,15 @@ static bool answered(const struct cli *c, const struct command_spec *table, int 
     return true;
 }
 
+/* Also where the rest of the line could not be read. */
+static bool wants_json(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--json") == 0)
+            return true;
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     static struct command_spec table[COMMANDS + 1];
@@ -86,6 +95,7 @@ int main(int argc, char **argv)
     setlocale(LC_CTYPE, "C.UTF-8");
     table_of_commands(table);
     if (options_parse(argc, argv, table, global_options, &c.args, &err) != 0) {
+        c.json = wants_json(argc, argv);
         say_error(&c, &err);
         fputs("`patchwave --help` lists commands, `patchwave COMMAND --help` their options\n", stderr);
         return EXIT_USAGE;

@@ -34,6 +34,7 @@ head -c $((mib << 20)) /dev/urandom >"$dir/windows11.0-kb5061977-x64.msu"
 } >"$dir/setup.log" 2>&1 || { tail -5 "$dir/setup.log" >&2; exit 1; }
 for what in cold again; do
     line=$("$here/measure.py" --memory "$patchwave" stage stage --parallel "$parallel" 2>"$dir/stage.log") || { tail -5 "$dir/stage.log" >&2; exit 1; }
+    grep -q "^$nodes of $nodes nodes have the package" "$dir/stage.log" || { echo "bench_stage.sh: not every node is in the plan" >&2; exit 1; }
     python3 - "$line" "$what" "$nodes" "$mib" <<'P'
 import json, sys
 cost, what, nodes, mib = json.loads(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])

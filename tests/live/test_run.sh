@@ -108,7 +108,7 @@ on_terminal --until 'wave 1 +\[.*wave 1 +\[' "$patchwave" resume >seen.txt 2>&1
 report $(($? == 16 ? 0 : 1)) 'Ctrl-C leaves with the code for it' "$(cat -v seen.txt)"
 report $(($(grep -c $'\x1b\[[0-9]*A\x1b\[J' seen.txt) > 0 ? 0 : 1)) 'the view was drawn over itself' "$(cat -v seen.txt)"
 check 'its last line says how to go on' 0 '^go on with: patchwave --db .* resume' tail -n 1 seen.txt
-report $(($(tr -d '\r' <seen.txt | sed $'s/\x1b\\[[0-9]*[AJK]//g' | grep -v '^go on with' | awk 'length > 100' | wc -l) == 0 ? 0 : 1)) 'no line of it is wider than the terminal' "$(cat -v seen.txt)"
+report $(($(tr -d '\r' <seen.txt | sed $'s/\x1b\\[[0-9]*[AJK]//g' | grep -vE '^(go on with|stopped;|[0-9]{2}:[0-9]{2}:)' | awk 'length > 100' | wc -l) == 0 ? 0 : 1)) 'no line of the view is wider than the terminal' "$(cat -v seen.txt)"
 on_terminal --until 'wave 1 +\[' --then hangup "$patchwave" resume >/dev/null 2>&1
 check 'a lost terminal is a stop, too' 0 'it left: SIGHUP' p status
 check 'the view from another terminal' 0 'wave 1 +\[' on_terminal --until 'wave 1 +\[.*wave 1 +\[' "$patchwave" status --watch

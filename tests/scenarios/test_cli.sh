@@ -36,6 +36,7 @@ check 'help is not' 0 '^usage: patchwave COMMAND' p --help
 check 'version' 0 '^patchwave [0-9]+\.[0-9]+\.[0-9]+$' p --version
 check 'unknown command, with a hint' 2 'unknown command "inventroy" \(did you mean "inventory"\?\)' p inventroy
 check 'unknown option, with a hint' 2 'unknown option --markdwon \(did you mean --markdown\?\)' p plan show --markdwon
+check 'wrong usage as JSON' 2 '^\{"error":\{"name":"[a-z]+","message":"unknown option --markdwon' p --json plan show --markdwon
 check 'missing operand' 2 'inventory import needs: FILE' p inventory import
 check 'a group alone lists its commands' 2 'db rebuild' p db
 for command in init 'inventory import' 'inventory discover' 'inventory list' 'inventory show' enroll 'patch add' 'patch list' 'consent add' 'consent list' \
