@@ -1,5 +1,5 @@
-/* Makes one allocation fail. For programs linked with --wrap of malloc, calloc
- * and realloc: allocations of the project's own code, not of shared libraries. */
+/* Makes one allocation fail. For programs linked with --wrap of malloc, calloc,
+ * realloc and strdup: allocations of the project's own code, not of shared libraries. */
 #ifndef PATCHWAVE_TESTS_ALLOC_FAULT_H
 #define PATCHWAVE_TESTS_ALLOC_FAULT_H
 
@@ -9,5 +9,7 @@
 void alloc_fault_at(unsigned n);
 /* Whether it has failed. */
 bool alloc_fault_hit(void);
+/* Ask this before each allocation instead: true makes it fail. */
+void alloc_fault_ask(bool (*ask)(void));
 
 #endif
