@@ -60,6 +60,10 @@ static void note_head(struct script *s)
     note(s, "plan", s->p->hash);
     note(s, "package", patch->file);
     note(s, "SHA-256", patch->sha256);
+    for (uint32_t i = 0; i < patch->n_checkpoints; i++) {
+        note(s, "with", patch->checkpoints[i].file);
+        note(s, "SHA-256", patch->checkpoints[i].sha256);
+    }
     note(s, "brings", build_text(patch->target, build));
     note(s, "ticket", s->approval->ticket);
     note(s, "approved", s->approval->person);
