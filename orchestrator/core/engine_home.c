@@ -210,7 +210,7 @@ static void stepped(struct engine *e, struct engine_node *n, enum action action)
         n->storage_touched = false;
         node_to(e, n, NODE_RESUMING);
     } else {
-        n->paused = false;
+        n->paused = n->foreign_out = false;
         e->clusters[n->cluster].clean_since = 0; /* repairs start late: look anew (O21) */
         node_step(e, n, RESUME_VMS);
     }

@@ -425,7 +425,7 @@ void node_end(struct engine *e, struct engine_node *n, enum node_end end, const 
     FILL(why, text);
     if (rehearsal_goes_on(e, n, end))
         return;
-    if ((n->foreign_op || unseen(e, n)) && end != NODE_STUCK) { /* another log may have left it out (I29) */
+    if ((n->foreign_op || n->foreign_out || unseen(e, n)) && end != NODE_STUCK) { /* another log may have left it out (I29) */
         end = NODE_STUCK;
         FILL(why, SAY(e, "%s; it may be out", why));
     }

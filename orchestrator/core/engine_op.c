@@ -541,6 +541,19 @@ static void op_foreign_vm(struct engine *e, struct engine_node *n, const struct 
     fleet_park(&e->fleet, vm, park);
 }
 
+/* How the other log left the node: paused, unless it resumed it; patched, unless it removed that. */
+static void op_foreign_state(struct engine_node *n, const struct op_record *rec, const struct op_id_parts *p)
+{
+    bool done = rec->state == OP_DONE && rec->outcome == OUTCOME_OK;
+
+    if (strcmp(p->step, "pause") == 0 && (done || rec->state != OP_DONE)) /* begun: it may yet take hold */
+        n->foreign_out = true;
+    else if (strcmp(p->step, "resume") == 0 && done)
+        n->foreign_out = false;
+    else if ((strcmp(p->step, "install") == 0 || strcmp(p->step, "uninstall") == 0) && done)
+        n->patched_by_us = p->step[0] == 'i';
+}
+
 /* A record of no open op: an old one is acknowledged again; one that this log does not know makes the node unknown
  * until a person has looked (a stale copy took over, or another run left something open). */
 static void op_stray(struct engine *e, struct engine_node *n, const struct op_record *rec, bool claim)
@@ -567,6 +580,8 @@ static void op_stray(struct engine *e, struct engine_node *n, const struct op_re
     if (claim)
         op_foreign_rows(e, n, rec, &parts);
     op_foreign_vm(e, n, rec, &parts);
+    if (claim && !n->foreign_settled)
+        op_foreign_state(n, rec, &parts);
     if (claim && n->foreign_settled && rec->state == OP_DONE) /* a mere answer changes nothing (I21) */
         op_ack(e, n->ix, rec->op);
     if (n->foreign_op || n->foreign_settled)

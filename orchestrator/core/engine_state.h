@@ -116,6 +116,7 @@ struct engine_node {
     bool lost_unknown;    /* out, and unreachable for too long */
     bool foreign_op;      /* an op that this log does not know */
     bool foreign_settled; /* a person has looked at them */
+    bool foreign_out;     /* the log that knew them left it paused, and nobody has resumed it since */
     bool seen;            /* claimed by the controller that is at work: its journal was read */
     bool counted_out;     /* in the books of out nodes */
     bool claim_due;       /* the link timer is to claim first */

@@ -354,6 +354,37 @@ static void test_accepted_and_nobody_at_it(void **state)
     scenario_free(s);
 }
 
+/* The overtaken log had paused a node that this one thinks untouched. Whatever a person says of the op: it stays out, and says so,
+ * until it is put back (I29). */
+static void test_paused_by_the_overtaken_log(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+    const char *id = s->plan->inv->nodes[first_of(s)].id;
+    struct op_record rec = { .action = "pause", .state = OP_DONE, .outcome = OUTCOME_OK };
+    struct event ev = { .type = EV_NODE_CLAIMED, .node = first_of(s), .cluster = IX_NONE };
+    char op[64];
+
+    (void)state;
+    snprintf(op, sizeof op, "r1/%s/1/pause/1", id);
+    rec.op = op;
+    ev.u.claimed.boot_id = "boot";
+    ev.u.claimed.ops = &rec;
+    ev.u.claimed.n_ops = 1;
+    scenario_start(s);
+    check_ok(scenario_event(s, &ev), &s->err);
+    ev = (struct event){ .type = EV_VERB, .node = first_of(s), .cluster = IX_NONE };
+    ev.u.verb.verb = VERB_DECIDE;
+    ev.u.verb.person = "anna";
+    ev.u.verb.decision = WITNESS_SAYS_DONE;
+    check_ok(scenario_event(s, &ev), &s->err);
+    check_ok(scenario_verb(s, VERB_SET_ASIDE, id), &s->err);
+    check_end(s, id, NODE_STUCK);
+    check_ok(scenario_verb(s, VERB_RETURN, id), &s->err);
+    scenario_run(s);
+    check_end(s, id, NODE_RETURNED);
+    scenario_free(s);
+}
+
 static uint32_t rows_of(const struct scenario *s, const char *vm, time_ms end)
 {
     const struct ledger *l = engine_ledger(s->engine);
@@ -539,6 +570,7 @@ int main(void)
         cmocka_unit_test(test_refused_nodes),
         cmocka_unit_test(test_lost_between_log_and_wire),
         cmocka_unit_test(test_accepted_and_nobody_at_it),
+        cmocka_unit_test(test_paused_by_the_overtaken_log),
         cmocka_unit_test(test_foreign_operation),
         cmocka_unit_test(test_downtime_of_a_foreign_operation),
         cmocka_unit_test(test_still_running),
