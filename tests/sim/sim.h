@@ -157,7 +157,7 @@ struct sim_agent {
     time_ms boot_at, due;
     bool dying, host_key_changed, auth_refused, slow;
     uint32_t starts;
-    bool foreign;
+    bool foreign; /* its disk came with another machine */
 };
 
 struct sim_entry {

@@ -283,6 +283,7 @@ static void node_fault(struct sim *s, uint32_t fault, uint32_t node)
         n->machine[0] = 'M';
         if (prng_permille(&s->rng_fault, 500)) {
             s->agents[node].journal.n = 0;
+            s->agents[node].foreign = true;
             oracle_journal_lost(&s->oracle, node);
         }
         break;

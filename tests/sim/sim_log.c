@@ -47,6 +47,9 @@ static void tell_event(struct sim_log *l, const struct event *ev, bool moved_on)
         oracle_result(o, l->store, ev->u.verb.op, ev->node, false); /* decided by a person */
     if (ev->type == EV_VERB)
         oracle_verb(o, l->store, ev->at, verb_name(ev->u.verb.verb));
+    if (ev->type == EV_OP_RESULT && ev->u.op_result.record.error_code != NULL &&
+        strcmp(ev->u.op_result.record.error_code, "found_paused") == 0)
+        SIM_HIT(l->s, found_paused);
     if (ev->type == EV_OP_RESULT && decided(&ev->u.op_result.record))
         oracle_result(o, l->store, ev->u.op_result.record.op, ev->node, moved_on);
     if (ev->type == EV_NODE_CLAIMED)
@@ -113,6 +116,8 @@ static void tell_nodes(struct sim_log *l, const struct engine *e, time_ms at)
             [NODE_STUCK] = PROBE_node_stuck,
         };
 
+        if (v.phase == NODE_STAGING && v.waits_for[0] != '\0')
+            SIM_HIT(l->s, drain_waits);
         if (v.end == l->ends[i])
             continue;
         l->ends[i] = v.end;

@@ -295,7 +295,12 @@ static void begin_calm(struct sim *s)
         if (strcmp(s->world.nodes[i].machine, s->world.nodes[i].machine_plan) == 0)
             continue;
         memcpy(s->world.nodes[i].machine, s->world.nodes[i].machine_plan, sizeof s->world.nodes[i].machine);
-        sim_agent_kill(s, i, false); /* the first machine is back: its agent has to begin anew to find that out */
+        /* The first machine is back: its agent has to begin anew to find that out, on an empty disk where the other
+         * machine had its own. */
+        if (s->agents[i].foreign)
+            sim_agent_lose_journal(s, i);
+        else
+            sim_agent_kill(s, i, false);
     }
     for (uint32_t i = 0; i < SIM_CONTROLLERS; i++) {
         if (s->ctls[i].paused)

@@ -303,4 +303,7 @@ void oracle_claimed(struct sim_oracle *o, uint32_t node, int64_t epoch, const ch
 void oracle_journal_lost(struct sim_oracle *o, uint32_t node)
 {
     o->nodes[node].claim = (struct oracle_claim){ 0 };
+    for (uint32_t i = 0; i < o->intents.n; i++)
+        if (o->intents.items[i].node == node && o->intents.items[i].started)
+            o->intents.items[i].unrecorded = true;
 }
