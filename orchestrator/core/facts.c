@@ -4,6 +4,7 @@
 #include "schema/ids.h"
 
 #include <limits.h>
+#include <string.h>
 
 static struct fields fields_of(const struct json_doc *d, struct arena *a, struct err *err)
 {
@@ -181,7 +182,22 @@ static void age_vm(void *item, dur_ms later)
     x->uptime_ms += later;
 }
 
-const struct facts_kind facts_vms = { sizeof(struct vm_seen), read_vm, write_vm, age_vm };
+static bool same_vm(const void *one, const void *other)
+{
+    struct vm_seen x = *(const struct vm_seen *)one, y = *(const struct vm_seen *)other;
+    struct vm *a = &x.vm, *b = &y.vm;
+
+    return facts_same_text(&a->id, &b->id) && facts_same_text(&a->name, &b->name) &&
+           facts_same_text(&a->group, &b->group) && facts_same_text(&a->iso, &b->iso) &&
+           facts_same_text(&a->key_protector, &b->key_protector) && facts_same_text(&a->sla, &b->sla) &&
+           facts_same_text(&x.node, &y.node) &&
+           facts_same_texts(&a->switches, &b->switches, a->n_switches, b->n_switches) &&
+           facts_same_texts(&a->anti_affinity, &b->anti_affinity, a->n_anti, b->n_anti) &&
+           facts_same_texts(&x.owner_ids, &y.owner_ids, x.n_owner_ids, y.n_owner_ids) &&
+           facts_same_rest(&x, &y, sizeof x);
+}
+
+const struct facts_kind facts_vms = { sizeof(struct vm_seen), read_vm, write_vm, age_vm, same_vm };
 
 int facts_read_vms(const struct json_doc *d, const json *v, struct arena *a, struct vms_seen *ret,
                    struct err *err)

@@ -36,7 +36,7 @@ static void write_node(struct json_writer *w, const void *item)
     jw_str(w, "fault_domain", x->fault_domain);
 }
 
-const struct facts_kind facts_view_nodes = { sizeof(struct view_node), read_node, write_node, NULL };
+const struct facts_kind facts_view_nodes = { sizeof(struct view_node), read_node, write_node, NULL, NULL };
 
 static void read_group(struct fields *f, const json *o, void *item)
 {
@@ -69,7 +69,17 @@ static void write_group(struct json_writer *w, const void *item)
     jw_bool(w, "pinned", x->pinned);
 }
 
-const struct facts_kind facts_view_groups = { sizeof(struct view_group), read_group, write_group, NULL };
+static bool same_group(const void *one, const void *other)
+{
+    struct view_group a = *(const struct view_group *)one, b = *(const struct view_group *)other;
+
+    return facts_same_text(&a.id, &b.id) && facts_same_text(&a.name, &b.name) &&
+           facts_same_text(&a.owner, &b.owner) && facts_same_text(&a.vm, &b.vm) &&
+           facts_same_rest(&a, &b, sizeof a);
+}
+
+const struct facts_kind facts_view_groups = { sizeof(struct view_group), read_group, write_group, NULL,
+                                              same_group };
 
 static void read_volume(struct fields *f, const json *o, void *item)
 {
@@ -91,7 +101,7 @@ static void write_volume(struct json_writer *w, const void *item)
     jw_bool(w, "healthy", x->healthy);
 }
 
-const struct facts_kind facts_view_csvs = { sizeof(struct view_csv), read_volume, write_volume, NULL };
+const struct facts_kind facts_view_csvs = { sizeof(struct view_csv), read_volume, write_volume, NULL, NULL };
 
 static void read_quorum(struct fields *f, const json *v, struct cluster_view *c)
 {
@@ -202,7 +212,7 @@ static void write_rest(struct json_writer *w, const void *item)
     write_busy(w, c);
 }
 
-static const struct facts_kind rest = { sizeof(struct cluster_view), read_rest, write_rest, NULL };
+static const struct facts_kind rest = { sizeof(struct cluster_view), read_rest, write_rest, NULL, NULL };
 
 #define NODES(c) ((struct facts_items){ (c)->nodes, (c)->n_nodes })
 #define GROUPS(c) ((struct facts_items){ (c)->groups, (c)->n_groups })

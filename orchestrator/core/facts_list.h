@@ -13,9 +13,17 @@ struct facts_kind {
     void (*read)(struct fields *f, const json *o, void *item);
     void (*write)(struct json_writer *w, const void *item); /* members into an open object */
     void (*age)(void *item, dur_ms later);                  /* what time alone changes; NULL: nothing */
+    bool (*same)(const void *a,
+                 const void *b); /* bit by bit and text by text, quickly; NULL, or false: not sure */
 };
 extern const struct facts_kind facts_view_nodes, facts_view_groups, facts_view_csvs;
 extern const struct facts_kind facts_disks, facts_jobs, facts_vms;
+
+/* For `same`: are the two texts (lists of n texts) alike? Both pointers become NULL, so that what is left of the copies
+ * that they stand in can be compared byte by byte: a pointer that is forgotten makes them differ. */
+bool facts_same_text(const char **a, const char **b);
+bool facts_same_rest(const void *a, const void *b, size_t bytes);
+bool facts_same_texts(const char *const **a, const char *const **b, uint32_t n_a, uint32_t n_b);
 
 struct facts_items {
     const void *items;

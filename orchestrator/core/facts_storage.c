@@ -26,7 +26,7 @@ static void write_disk(struct json_writer *w, const void *item)
     jw_str(w, "health", disk_health_names[x->health]);
 }
 
-const struct facts_kind facts_disks = { sizeof(struct view_disk), read_disk, write_disk, NULL };
+const struct facts_kind facts_disks = { sizeof(struct view_disk), read_disk, write_disk, NULL, NULL };
 
 static void read_job(struct fields *f, const json *o, void *item)
 {
@@ -54,7 +54,7 @@ static void write_job(struct json_writer *w, const void *item)
     jw_int(w, "percent", j->percent);
 }
 
-const struct facts_kind facts_jobs = { sizeof(struct view_job), read_job, write_job, NULL };
+const struct facts_kind facts_jobs = { sizeof(struct view_job), read_job, write_job, NULL, NULL };
 
 #define DISKS(s) ((struct facts_items){ (s)->disks, (s)->n_disks })
 #define JOBS(s) ((struct facts_items){ (s)->jobs, (s)->n_jobs })

@@ -192,6 +192,12 @@ static int read_into(struct json_doc *doc, const char *text, size_t len, struct 
     return rc;
 }
 
+/* Members are mostly asked for in the text's order: the search goes on where the last one in the same object ended. The
+ * simulator has one thread. */
+static struct {
+    const json *object, *member;
+} found;
+
 int json_parse(const char *name, const char *text, size_t len, struct json_doc **ret_doc, struct err *err)
 {
     struct json_doc *doc;
@@ -214,6 +220,7 @@ void json_free(struct json_doc *doc)
 {
     if (doc == NULL)
         return;
+    found.object = NULL;
     list_clear(&doc->values);
     list_clear(&doc->lines);
     free(doc);
@@ -257,15 +264,20 @@ bool json_is_null(const json *v)
 const json *json_get(const json *object, const char *key)
 {
     size_t len = strlen(key);
+    const json *from, *m;
 
     if (!json_is_object(object) || object->count == 0)
         return NULL;
-    for (const json *m = object + 1;; m += m->span) {
-        if (m->name_len == len && m->name[0] == key[0] && memcmp(m->name, key, len) == 0)
+    m = from = found.object == object ? found.member : object + 1;
+    do {
+        if (m->name_len == len && m->name[0] == key[0] && memcmp(m->name, key, len) == 0) {
+            found.object = object;
+            found.member = m;
             return m;
-        if (m->last)
-            return NULL;
-    }
+        }
+        m = m->last ? object + 1 : m + m->span;
+    } while (m != from);
+    return NULL;
 }
 
 const json *json_first(const json *array_or_object)

@@ -98,10 +98,9 @@ static void write_vm(const struct sim_world *w, const struct world_vm *v, struct
         : v->no_heartbeat         ? "\"lost\""
                                   : "\"ok\"",
         v->state == GUEST_MIGRATING ? "\"migration\"" : "null", v->dda ? "true" : "false");
-    buf_str(out, "\"version\":\"12.0\",\"stop_action\":\"save\",\"start_action\":\"start_if_running\","
-                 "\"possible_owners\":[");
+    buf_str(out, "\"possible_owners\":["); /* what stands in docs/driver.md for people only is left out */
     write_owners(w, v, out);
-    buf_str(out, "],\"preferred_owners\":[],\"anti_affinity\":[");
+    buf_str(out, "],\"anti_affinity\":[");
     if (v->anti != 0)
         buf_printf(out, "\"pair%u\"", v->anti);
     buf_printf(out, "],\"auto_failback\":false,\"uptime_ms\":%lld,\"replication\":false,\"role\":%s%s%s}",

@@ -66,7 +66,7 @@ struct oracle_intent {
     uint32_t node, vm, to, life;
     enum oracle_run run; /* the run's state as stored with it */
     bool resulted, accepted, started, back;
-    bool unrecorded; /* the journal that knew of it is lost */
+    bool unrecorded;  /* the journal that knew of it is lost */
     uint32_t applied; /* effects that took hold */
 };
 struct oracle_intents LIST_OF(struct oracle_intent);
