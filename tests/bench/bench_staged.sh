@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# A staged run of steps that do nothing: no VMs, no gates, no reboots, installs that take no time. The real controller takes a lab of N nodes
-# through "12, then 24, then all", each step through real sshd, relay, agent, journal and driver process. One JSON line per run: wall, CPU and
+# A staged run of steps that do nothing: no VMs, no gates, installs that take no time; a reboot is what it costs to end and start a node's sshd
+# and agent. The real controller takes a lab of N nodes through "12, then 24, then all", each step through real sshd, relay, agent, journal and
+# driver process: pause, move groups, empty, stop vmms, install, look, reboot, verify, start vmms, facts, resume, look. Three of a cluster at once. One JSON line per run: wall, CPU and
 # memory of `patchwave run` alone (measure.py), per step, and the parts of a step's time (run_parts.py).
 #   bench_staged.sh [--nodes 72] [--runs 3] [--speed 600] [--build build/release]
 set -euo pipefail
@@ -38,7 +39,7 @@ inventory = json.load(open(path))
 inventory["vms"] = []
 for cluster in inventory["clusters"]:
     cluster["storage"] = "shared"
-    cluster.get("limits", cluster).pop("max_out", None)
+    cluster["max_out"] = 3
 json.dump(inventory, open(path, "w"))
 P
 }
@@ -56,10 +57,10 @@ for ((i = 0; i < runs; i++)); do
         "$patchwave" inventory import "$dir/lab/inventory.json"
         "$patchwave" enroll --all --accept-new
         head -c 65536 /dev/zero | tr '\0' 'p' >"$dir/windows11.0-kb5061977-x64.msu"
-        "$patchwave" patch add "$dir/windows11.0-kb5061977-x64.msu" --target 26100.4066 --reboot if_required
+        "$patchwave" patch add "$dir/windows11.0-kb5061977-x64.msu" --target 26100.4066
         cat >"$dir/rollout.json" <<'T'
 {"version": 1, "name": "staged", "patch": "KB5061977", "waves": [12, 24, "100%"], "gates": [],
- "policy": {"planner_may_approve": true, "deviations_max": 1000, "unreachable": "30d", "fresh": "30d", "timeout_factor": 100}}
+ "policy": {"planner_may_approve": true, "deviations_max": 1000, "max_out_fleet": 72, "unreachable": "30d", "fresh": "30d", "timeout_factor": 100}}
 T
         "$patchwave" plan "$dir/rollout.json" || (($? == 10))
         "$patchwave" approve staged --ticket BENCH
