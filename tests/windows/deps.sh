@@ -18,9 +18,14 @@ else
 fi
 apt=(apt-get -q -o "Dir::Etc::sourcelist=/dev/null" -o "Dir::Etc::sourceparts=$work/apt/sources" -o "Dir::State::lists=$work/apt/lists"
     -o APT::Sandbox::User=root)
-if ! ls "$work"/src/*.dsc > /dev/null 2>&1; then
+wanted=
+for name in libuv1 cjson sqlite3; do
+    ls "$work/src/${name}_"*.dsc > /dev/null 2>&1 || wanted="$wanted $name"
+done
+if [ -n "$wanted" ]; then
     "${apt[@]}" update > "$work/apt.log" 2>&1
-    (cd "$work/src" && "${apt[@]}" source --download-only libuv1 cjson sqlite3 >> "$work/apt.log" 2>&1)
+    # shellcheck disable=SC2086
+    (cd "$work/src" && "${apt[@]}" source --download-only $wanted >> "$work/apt.log" 2>&1)
 fi
 for dsc in "$work"/src/*.dsc; do
     name=$(basename "$dsc" | cut -d_ -f1)

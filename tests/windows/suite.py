@@ -137,6 +137,11 @@ def service_pid():
 def test_service():
     code, out, err = wine(EXE, "install", "--config", CONFIG)
     case("install makes the service", code == 0, err)
+    code, out, err = wine("reg", "query", "HKLM\\System\\CurrentControlSet\\Services\\patchwave-agent")
+    rows = {row[0]: row[2:] for row in map(str.split, out.decode(errors="replace").splitlines()) if len(row) > 2}
+    case("it starts by itself and not late, as LocalSystem, and depends on nothing (O28)",
+         rows.get("Start") == ["0x2"] and rows.get("ObjectName") == ["LocalSystem"] and rows.get("DelayedAutostart", ["0x0"]) == ["0x0"]
+         and not rows.get("DependOnService"), rows)
     code, out, err = wine("net", "start", "patchwave-agent")
     client, hello = connect()
     case("the service answers hello through relay", hello["os"] == "windows" and hello["machine_id"] == "M1", hello)
@@ -145,6 +150,27 @@ def test_service():
     code, out, err = wine(EXE, "probe", "--json", "--config", CONFIG)
     rows = {r["id"]: r["ok"] for r in json.loads(out)["rows"]}
     case("probe sees service, journal and driver", rows["service"] and rows["journal"] and rows["facts"], rows)
+    return client
+
+
+def await_stop():
+    """net stop does not wait for the process itself."""
+    for _ in range(200):
+        if service_pid() == 0:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_stop_and_start(client):
+    wine("net", "stop", "patchwave-agent")
+    case("net stop ends the service in order", await_stop(), service_pid())
+    case("a session that was open ends with it", client.process.wait(timeout=60) is not None)
+    code, out, err = wine(EXE, "ssh", "--config", CONFIG, data=b"", env={"SSH_ORIGINAL_COMMAND": "relay"})
+    case("a relay without a service says so and ends", code != 0 and err.strip() != b"", (code, out, err))
+    wine("net", "start", "patchwave-agent")
+    client, hello = connect()
+    case("net start brings it back", hello["node"] == "HV07", hello)
     return client
 
 
@@ -239,6 +265,49 @@ def test_power_cut(client):
     return again
 
 
+def cut_power(client, boot_id):
+    client.process.kill()
+    wine_prefix.power_cut(NODE)
+    client.process.wait()
+    world("boot_id", boot_id)
+    wine_prefix.boot(NODE)
+    return connect()
+
+
+def test_power_cut_in_op(client):
+    """Before the effect or after it: unknown, until the witness has been asked."""
+    op = "r1/HV07/1/pause/20"
+    world("behave.json", '{"pause":{"delay_ms":20000}}')
+    client.start(op, "pause")
+    client.until(op, "running")
+    client, hello = cut_power(client, "B3")
+    case("a power cut before an op's effect leaves it unknown", op in hello["open_ops"] and
+         client.call("op.status", op=op)["state"] == "unknown", hello)
+    answer = client.call("op.witness", op=op, session=client.session)
+    case("and its witness finds nothing done", answer["witness"] == "not_done" and effects(op) == 0, answer)
+    world("behave.json", "{}")
+    client.start(op, "pause")
+    record = client.until(op, "done", "unknown")
+    case("so that it is done, once", record["outcome"] == "ok" and effects(op) == 1, record)
+    op = "r1/HV07/1/pause/21"
+    world("behave.json", '{"pause":{"hang":true}}')
+    client.start(op, "pause")
+    for _ in range(200):
+        if effects(op) == 1:
+            break
+        time.sleep(0.1)
+    client, hello = cut_power(client, "B4")
+    case("a power cut after the effect leaves it unknown as well", op in hello["open_ops"] and
+         client.call("op.status", op=op)["state"] == "unknown", hello)
+    world("behave.json", "{}")
+    answer = client.call("op.witness", op=op, session=client.session)
+    client.start(op, "pause")
+    record = client.until(op, "done", "unknown")
+    case("its witness finds it done, and it is not done again", answer["witness"] == "done" and record["outcome"] == "ok" and
+         effects(op) == 1, (answer, record))
+    return client
+
+
 def test_receive(client):
     body = os.urandom(300000) + b"\r\n\x1a\x00"
     digest = hashlib.sha256(body).hexdigest()
@@ -278,7 +347,11 @@ def test_sshd():
         f"PermitRootLogin prohibit-password\nPasswordAuthentication no\nPidFile none\nForceCommand {keys}/force.sh\n")
     os.makedirs("/run/sshd", exist_ok=True)
     sshd = subprocess.Popen(["/usr/sbin/sshd", "-D", "-q", "-f", keys + "/sshd_config"])
-    time.sleep(1)
+    for _ in range(200):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.05)
     ssh = ["ssh", "-q", "-T", "-p", str(port), "-i", keys + "/user", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
            "-o", "IdentitiesOnly=yes", "127.0.0.1", "relay"]
     client = Client(ssh)
@@ -287,7 +360,29 @@ def test_sshd():
         op = "r1/HV07/1/pause/9"
         client.start(op, "pause")
         case("an op over a real sshd", hello["node"] == "HV07" and client.until(op, "done", "unknown")["outcome"] == "ok", hello)
+        op = "r1/HV07/1/pause/10"
+        world("behave.json", '{"pause":{"delay_ms":4000}}')
+        client.start(op, "pause")
+        client.until(op, "running")
+        client.process.kill()
+        client.process.wait()
+        for _ in range(100):
+            if not wine_prefix.processes(NODE, "patchwave-agent.exe", "ssh"):
+                break
+            time.sleep(0.1)
+        case("a killed ssh client leaves no relay behind", not wine_prefix.processes(NODE, "patchwave-agent.exe", "ssh"))
+        case("while its op goes on", effects(op) == 0)
+        client = Client(ssh)
+        client.begin()
+        record = client.until(op, "done", "unknown")
+        case("to its end, once, told to the next session", record["outcome"] == "ok" and effects(op) == 1, record)
         client.end()
+        world("behave.json", "{}")
+        body = bytes(range(256)) * 2000 + b"\x1a\r\n\x00"
+        line = json.dumps({"name": "kb2.msu", "size_bytes": len(body), "sha256": hashlib.sha256(body).hexdigest()}).encode() + b"\n"
+        done = subprocess.run([*ssh[:-1], "receive"], input=line + body, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=120,
+                              check=False)
+        case("a package over a real sshd arrives byte for byte", done.returncode == 0 and b'"done":true' in done.stdout, done.stdout)
     finally:
         sshd.terminate()
         sshd.wait()
@@ -359,21 +454,19 @@ def main():
         make_node()
         wine_prefix.boot(NODE)
         client = test_service()
+        client = test_stop_and_start(client)
         test_ops(client)
         test_large(client)
         client = test_relay_ends(client)
         client = test_kill(client)
         client = test_jobs(client)
         client = test_power_cut(client)
+        client = test_power_cut_in_op(client)
         test_receive(client)
         client.end()
         test_sshd()
         wine("net", "stop", "patchwave-agent")
-        for _ in range(200):  # net stop does not wait for the process itself
-            if service_pid() == 0:
-                break
-            time.sleep(0.1)
-        case("net stop ends the service in order", service_pid() == 0, service_pid())
+        case("the service stops in order after all that", await_stop(), service_pid())
         code, out, err = wine(EXE, "uninstall")
         case("uninstall removes it", code == 0, err)
     finally:
