@@ -201,11 +201,25 @@ static int check_sound(const struct journal *j, struct err *err)
     return rc;
 }
 
+/* A new file, or one that has our table: nothing is changed in anybody else's. */
+static int check_is_ours(const struct journal *j, struct err *err)
+{
+    struct buf text = BUF_INIT;
+    int rc = ask(j, "SELECT count(*) = 0 OR max(name = 'record') FROM sqlite_master", NULL, &text, err);
+
+    if (rc == 0 && strcmp(buf_text(&text), "1") != 0)
+        rc = err_set(err, ERR_CORRUPT, "journal %s: this is another program's database", j->path);
+    buf_clear(&text);
+    return rc;
+}
+
 static int prepare(struct journal *j, struct err *err)
 {
-    int rc = run(j, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;", "open",
-                 err);
+    int rc = check_is_ours(j, err);
 
+    if (rc == 0)
+        rc = run(j, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;", "open",
+                 err);
     if (rc == 0)
         rc = check_sound(j, err);
     if (rc == 0)

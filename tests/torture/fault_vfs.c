@@ -315,13 +315,14 @@ static int x_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int fl
     struct disk_handle *h = of(file);
     struct disk_file *f = name == NULL ? NULL : disk_find(name);
     enum fault_mode m = fault_here(FAULT_OPEN);
+    bool full = m == FAULT_DISK_FULL || m == FAULT_FULL_SHORT;
 
     (void)vfs;
     memset(h, 0, sizeof *h);
-    if (m == FAULT_DISK_FULL && f != NULL)
+    if (full && f != NULL)
         m = FAULT_NONE; /* what is there can be opened on a full disk */
     if (m != FAULT_NONE || (f == NULL && (flags & SQLITE_OPEN_CREATE) == 0)) {
-        last_errno = m == FAULT_DISK_FULL ? ENOSPC : m == FAULT_NONE ? ENOENT : EIO;
+        last_errno = full ? ENOSPC : m == FAULT_NONE ? ENOENT : EIO;
         return SQLITE_CANTOPEN;
     }
     h->f = f == NULL ? disk_make(name) : f;
