@@ -432,7 +432,7 @@ int journal_load(struct journal *j, struct journal_fold *fold, struct err *err)
 
 static int write_row(struct json_writer *w, sqlite3_stmt *s, struct err *err)
 {
-    struct agent_record rec;
+    struct agent_record rec = { 0 };
     int rc = row_record(s, &rec, err);
 
     if (rc != 0)

@@ -174,6 +174,29 @@ void disk_sync(struct disk_file *f)
     forget_changes(f);
 }
 
+static void file_free(struct disk_file *f)
+{
+    forget_changes(f);
+    for (uint32_t i = 0; i < f->shm.n; i++)
+        free(f->shm.items[i]);
+    list_clear(&f->shm);
+    free(f->live);
+    free(f->kept);
+    free(f);
+}
+
+void disk_free(struct disk *d)
+{
+    if (d == NULL)
+        return;
+    for (uint32_t i = 0; i < d->files.n; i++)
+        file_free(d->files.items[i]);
+    list_clear(&d->files);
+    list_clear(&d->live);
+    list_clear(&d->kept);
+    free(d);
+}
+
 void disk_drop_dirty(struct disk_file *f)
 {
     forget_changes(f);

@@ -54,6 +54,7 @@ extern struct disk *disk_now;
 extern unsigned disk_quiet;
 
 struct disk *disk_new(void);
+void disk_free(struct disk *d); /* accepts NULL; nobody has a file of it open */
 /* What a power cut now would leave, drawn from `seed`. */
 struct disk *disk_cut(const struct disk *d, uint64_t seed);
 /* What a kill -9 leaves: everything as written, no locks. */

@@ -113,6 +113,14 @@ void fault_walk_begin(enum fault_op first, enum fault_op last, unsigned stride)
     fault_ask = ask;
 }
 
+unsigned fault_walk_stride(unsigned usual)
+{
+    const char *wanted = getenv("PW_TORTURE_STRIDE");
+    unsigned long n = wanted == NULL ? 0 : strtoul(wanted, NULL, 10);
+
+    return n == 0 ? usual : (unsigned)n;
+}
+
 void fault_walk_power(unsigned stride, void (*look)(void))
 {
     fault_walk_begin(FAULT_OPEN, FAULT_CREATE, stride);

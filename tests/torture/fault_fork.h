@@ -21,6 +21,8 @@ extern const struct fault_trial *fault_trial;
 
 /* Operations from `first` to `last` are tried, one of `stride`. */
 void fault_walk_begin(enum fault_op first, enum fault_op last, unsigned stride);
+/* PW_TORTURE_STRIDE, if somebody set it: 1 tries each. */
+unsigned fault_walk_stride(unsigned usual);
 /* The power fails instead: before one operation in `stride` of those on the disk, a child looks with `look` at what
  * several cuts would leave. It ends with trial_pass or trial_fail. */
 void fault_walk_power(unsigned stride, void (*look)(void));

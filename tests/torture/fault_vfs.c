@@ -262,8 +262,10 @@ static int x_shm_unmap(sqlite3_file *file, int delete_it)
     for (int i = 0; i < DISK_SHM_LOCKS; i++)
         shm_release(h, i);
     h->mapped = false;
+    for (uint32_t i = 0; delete_it && i < h->f->shm.n; i++) /* the last one goes */
+        free(h->f->shm.items[i]);
     if (delete_it)
-        list_clear(&h->f->shm); /* the regions themselves: another handle may still look */
+        list_clear(&h->f->shm);
     return SQLITE_OK;
 }
 

@@ -17,7 +17,8 @@
 #define WAL STORY_DB "-wal"
 #define FLIPS 150 /* seeds */
 
-static struct disk *whole; /* a run half-way: one file, and the log beside it, as after kill -9 */
+static struct disk *played_on; /* where the story has its files open */
+static struct disk *whole;     /* a run half-way: one file, and the log beside it, as after kill -9 */
 static struct story story;
 
 void story_fail(const char *fmt, ...)
@@ -45,7 +46,9 @@ static int make_story(void **state)
             check_ok(story_steps[i].play(&story, &err), &err);
             story_note(&story);
         } while (story_steps[i].repeats && ++events < 60);
+    played_on = disk_now;
     whole = disk_kill(disk_now);
+    disk_now = NULL;
     return 0;
 }
 
@@ -53,6 +56,9 @@ static int drop_story(void **state)
 {
     (void)state;
     story_end(&story);
+    disk_free(disk_now);
+    disk_free(whole);
+    disk_free(played_on);
     return 0;
 }
 
@@ -81,6 +87,7 @@ static bool survives(const char *what, int64_t at)
 
 static struct disk_file *fresh(const char *name)
 {
+    disk_free(disk_now);
     disk_now = disk_kill(whole);
     return disk_find(name);
 }

@@ -246,7 +246,7 @@ static void end(const char *what)
 
 static void walk(enum fault_op first, enum fault_op last, unsigned stride, const char *what)
 {
-    fault_walk_begin(first, last, getenv("PW_TORTURE_ALL") != NULL ? 1 : stride);
+    fault_walk_begin(first, last, fault_walk_stride(stride));
     fault_walk_pause(true);
     play();
     end(what);
@@ -293,7 +293,7 @@ static void look(void)
 static void test_power_cuts(void **state)
 {
     (void)state;
-    fault_walk_power(getenv("PW_TORTURE_ALL") != NULL ? 1 : 2, look);
+    fault_walk_power(fault_walk_stride(2), look);
     fault_walk_pause(true);
     play();
     end("power");

@@ -217,33 +217,28 @@ static void walk(enum fault_op first, enum fault_op last, unsigned stride, const
     assert_true(trials > 100);
 }
 
-static unsigned stride_of(unsigned usual)
-{
-    return getenv("PW_TORTURE_ALL") != NULL ? 1 : usual;
-}
-
 static void test_every_disk_operation(void **state)
 {
     (void)state;
-    walk(FAULT_OPEN, FAULT_CREATE, stride_of(13), "disk");
+    walk(FAULT_OPEN, FAULT_CREATE, fault_walk_stride(13), "disk");
 }
 
 static void test_every_sqlite_call(void **state)
 {
     (void)state;
-    walk(FAULT_PREPARE, FAULT_BACKUP, stride_of(47), "calls");
+    walk(FAULT_PREPARE, FAULT_BACKUP, fault_walk_stride(47), "calls");
 }
 
 static void test_every_allocation_of_sqlite(void **state)
 {
     (void)state;
-    walk(FAULT_SQLITE_ALLOC, FAULT_SQLITE_ALLOC, stride_of(211), "SQLite's memory");
+    walk(FAULT_SQLITE_ALLOC, FAULT_SQLITE_ALLOC, fault_walk_stride(211), "SQLite's memory");
 }
 
 static void test_every_allocation_of_ours(void **state)
 {
     (void)state;
-    walk(FAULT_OWN_ALLOC, FAULT_OWN_ALLOC, stride_of(41), "own memory");
+    walk(FAULT_OWN_ALLOC, FAULT_OWN_ALLOC, fault_walk_stride(41), "own memory");
 }
 
 static bool own_alloc_fails(void)

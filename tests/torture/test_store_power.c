@@ -114,7 +114,7 @@ static void test_power_cuts(void **state)
     (void)state;
     disk_now = disk_new();
     story_begin(&story);
-    fault_walk_power(getenv("PW_TORTURE_ALL") != NULL ? 1 : 13, look);
+    fault_walk_power(fault_walk_stride(13), look);
     fault_walk_pause(true);
     for (uint32_t i = 0; i < story_n_steps; i++) {
         step = &story_steps[i];
