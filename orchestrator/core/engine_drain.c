@@ -160,7 +160,7 @@ static bool start_move(struct engine *e, struct engine_node *n, struct node_move
     }
     if (!move_may_start(e, m->vm, m->to) || m->not_before > e->now)
         return false;
-    if (e->clusters[n->cluster].seen_at > n->step_since || !e->fleet.nodes[m->to].receives) {
+    if (e->clusters[n->cluster].seen_at >= n->step_since || !e->fleet.nodes[m->to].receives) {
         const char *why = may_land(e, m->vm, m->to);
 
         if (why != NULL && !retarget(e, n, m, why)) {
@@ -176,10 +176,27 @@ static bool start_move(struct engine *e, struct engine_node *n, struct node_move
     return true;
 }
 
+/* The pause took so long that the picture on which the drain was proved is old: others may have changed what decides
+ * where a VM may go (O26). */
+static bool picture_is_old(struct engine *e, struct engine_node *n)
+{
+    struct engine_cluster *c = &e->clusters[n->cluster];
+
+    if (n->go_home || n->moves_open > 0 || c->seen_at + e->rollout->policy.fresh_ms >= n->step_since)
+        return false;
+    node_waits(e, n, "a fresh picture of the cluster");
+    node_wake(e, n, MOVE_POLL_MS);
+    cluster_want(e, c);
+    return true;
+}
+
 /* List scheduling in the proof's order: whoever finds both ends free starts. */
 static bool drive_moves(struct engine *e, struct engine_node *n)
 {
     uint32_t pending = 0;
+
+    if (picture_is_old(e, n))
+        return false;
 
     for (uint32_t i = 0; i < n->moves.n; i++) {
         struct node_move *m = &n->moves.items[i];
@@ -319,6 +336,7 @@ static void pause_ended(struct engine *e, struct engine_node *n, const struct op
 {
     if (end->ok) {
         n->paused = true;
+        n->withdrawn = false;
         node_step(e, n, DRAIN_MOVES);
         return;
     }

@@ -319,7 +319,7 @@ void node_begin_life(struct engine *e, struct engine_node *n, bool back)
     n->goal = back ? GOAL_REMOVE : GOAL_INSTALL;
     n->end = n->home_end = NODE_END_NONE;
     n->paused = n->vmms_touched = n->storage_touched = n->installed = n->verified = n->unpark_failed = false;
-    n->go_home = n->suspended = false;
+    n->go_home = n->suspended = n->withdrawn = false;
     n->reboots = n->proofs = 0;
     n->before.known = false;
     n->reason[0] = '\0';
@@ -379,6 +379,7 @@ void node_withdraw(struct engine *e, struct engine_node *n)
     forget_parks(n);
     back_in_service(e, n);
     engine_note(e, NOTE_DECISION, "O26", n->ix, "the pause never reached the node: its drain is proved anew");
+    n->withdrawn = true;
     node_to(e, n, NODE_STAGING);
 }
 
@@ -418,6 +419,12 @@ static bool unseen(const struct engine *e, const struct engine_node *n)
     return e->taken_over && !n->seen;
 }
 
+/* What another log may have left out, and what is paused and may be so by a pause of which no journal tells (I29, O7). */
+static bool may_be_out(const struct engine *e, const struct engine_node *n)
+{
+    return n->foreign_op || n->foreign_out || unseen(e, n) || (n->withdrawn && e->seen[n->ix] == SEEN_PAUSED);
+}
+
 void node_end(struct engine *e, struct engine_node *n, enum node_end end, const char *text)
 {
     char why[sizeof n->reason];
@@ -425,7 +432,7 @@ void node_end(struct engine *e, struct engine_node *n, enum node_end end, const 
     FILL(why, text);
     if (rehearsal_goes_on(e, n, end))
         return;
-    if ((n->foreign_op || n->foreign_out || unseen(e, n)) && end != NODE_STUCK) { /* another log may have left it out (I29) */
+    if (may_be_out(e, n) && end != NODE_STUCK) {
         end = NODE_STUCK;
         FILL(why, SAY(e, "%s; it may be out", why));
     }
