@@ -379,7 +379,7 @@ uint32_t world_truth_open(struct world *w, const char *subject, const char *id, 
 void world_truth_close(struct world *w, uint32_t row, time_ms end);
 void world_truth_row(struct world *w, const char *subject, const char *id, enum cause cause, time_ms start,
                      time_ms end, uint32_t node);
-void world_effect(struct world *w, const char *what, uint32_t node, const char *subject);
+void world_took_hold(struct world *w, const char *what, uint32_t node, const char *subject);
 void world_hurt(struct world *w, const char *what, const char *subject, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 

@@ -189,7 +189,7 @@ int world_move(struct world *w, uint32_t vm, uint32_t to, enum move_how how, str
     v->move_foreign = false;
     v->move_from = w->now;
     v->move_error[0] = 0;
-    world_effect(w, "move_vm", v->node, v->id);
+    world_took_hold(w, "move_vm", v->node, v->id);
     world_move_queue_run(w, v->cluster);
     return 0;
 }

@@ -29,7 +29,7 @@ int world_pause(struct world *w, uint32_t node, struct refusal *r)
         return world_refuse(r, "refused", "0x80071398",
                             "the cluster refused the pause: a volume is not healthy");
     n->pausing = true;
-    world_effect(w, "pause", node, "");
+    world_took_hold(w, "pause", node, "");
     world_plan(w, world_draw_node(w, node, "pause", 800, 2500, 1000), EV_PAUSED, node, n->gen, 0);
     return 0;
 }
@@ -55,7 +55,7 @@ int world_resume(struct world *w, uint32_t node, struct refusal *r)
     if (world_fault_hit(w, "resume-refused", n->id) != NULL)
         return world_refuse(r, "refused", "0x80071398", "the cluster refused to resume %s", n->id);
     n->resuming = true;
-    world_effect(w, "resume", node, "");
+    world_took_hold(w, "resume", node, "");
     world_plan(w, world_draw_node(w, node, "resume", 800, 2500, 1000), EV_RESUMED, node, n->gen, 0);
     return 0;
 }
@@ -89,7 +89,7 @@ int world_reboot(struct world *w, uint32_t node, struct refusal *r)
     if (n->power != POWER_ON)
         return world_refuse(r, "refused", "1115", "%s is off", n->id);
     n->power = POWER_SHUTTING_DOWN;
-    world_effect(w, "reboot", node, "");
+    world_took_hold(w, "reboot", node, "");
     world_plan(w, world_draw_node(w, node, "shutdown", 8 * SECOND_MS, 25 * SECOND_MS, n->reboot_factor),
                EV_POWER_OFF, node, n->gen, 0);
     return 0;
@@ -202,7 +202,7 @@ int world_vmms_stop(struct world *w, uint32_t node, struct refusal *r)
     if (world_fault_hit(w, "vmms-stuck", n->id) != NULL)
         return world_refuse(r, "failed", "1053", "the service vmms did not stop in time");
     n->vmms = SERVICE_STOPPING;
-    world_effect(w, "stop_vmms", node, "");
+    world_took_hold(w, "stop_vmms", node, "");
     world_plan(w, world_draw_node(w, node, "vmms-stop", 3 * SECOND_MS, 12 * SECOND_MS, 1000), EV_VMMS_STOPPED,
                node, n->gen, 0);
     return 0;
@@ -246,7 +246,7 @@ int world_vmms_start(struct world *w, uint32_t node, struct refusal *r)
     if (n->vmms == SERVICE_STOPPING)
         return world_refuse(r, "busy", "1061", "the service vmms is being stopped");
     n->vmms = SERVICE_STARTING;
-    world_effect(w, "start_vmms", node, "");
+    world_took_hold(w, "start_vmms", node, "");
     world_plan(w, world_draw_node(w, node, "vmms-start", 2 * SECOND_MS, 6 * SECOND_MS, 1000), EV_VMMS_RUNNING,
                node, n->gen, 0);
     return 0;

@@ -54,7 +54,7 @@ static void begin(struct world *w, uint32_t node, enum servicing what, struct wo
     n->servicing_exit = 0;
     n->services++;
     if (what != SERVICING_FINALISE)
-        world_effect(w, what == SERVICING_INSTALL ? "install" : "uninstall", node, "");
+        world_took_hold(w, what == SERVICING_INSTALL ? "install" : "uninstall", node, "");
     n->servicing_until = takes == TIME_NEVER ? TIME_NEVER : w->now + takes;
     if (takes != TIME_NEVER)
         world_plan(w, takes, EV_SERVICING, node, n->gen, 0);

@@ -49,7 +49,7 @@ int world_storage_out(struct world *w, uint32_t node, struct refusal *r)
         return world_refuse(r, "refused", "40018",
                             "storage maintenance was refused: a virtual disk would lose its last copy");
     n->storage_entering = true;
-    world_effect(w, "storage_out", node, "");
+    world_took_hold(w, "storage_out", node, "");
     world_plan(w, world_draw_node(w, node, "storage-out", 4 * SECOND_MS, 15 * SECOND_MS, 1000),
                EV_STORAGE_OUT, node, n->gen, 0);
     return 0;
@@ -74,7 +74,7 @@ int world_storage_in(struct world *w, uint32_t node, struct refusal *r)
     if (!world_node_serves(n))
         return world_refuse(r, "busy", "0x800713ba", "the cluster node %s is not up yet", n->id);
     n->storage_leaving = true;
-    world_effect(w, "storage_in", node, "");
+    world_took_hold(w, "storage_in", node, "");
     world_plan(w, world_draw_node(w, node, "storage-in", 3 * SECOND_MS, 10 * SECOND_MS, 1000), EV_STORAGE_IN,
                node, n->gen, 0);
     return 0;

@@ -42,7 +42,7 @@ static int64_t active_vms(const struct world *w, uint32_t node)
     return n;
 }
 
-void world_effect(struct world *w, const char *what, uint32_t node, const char *subject)
+void world_took_hold(struct world *w, const char *what, uint32_t node, const char *subject)
 {
     struct world_effect *e = list_push(&w->effects);
 

@@ -83,7 +83,7 @@ int world_vm_stop(struct world *w, uint32_t vm, enum stop_how how, struct refusa
     open_row(w, vm, causes[how]);
     v->wanted_online = false;
     v->was_running = false;
-    world_effect(w, "park_vm", v->node, v->id);
+    world_took_hold(w, "park_vm", v->node, v->id);
     world_vm_set(w, vm, how == STOP_SAVE ? VM_SAVING : VM_STOPPING);
     world_plan(w, stop_takes(w, v, how), EV_VM_DOWN, vm, v->gen, (int64_t)how);
     return 0;
@@ -139,7 +139,7 @@ int world_vm_start(struct world *w, uint32_t vm, struct refusal *r)
         return world_refuse(r, "busy", "19060", "the virtual machine is being stopped");
     if (may_start(w, vm, r) != 0)
         return -1;
-    world_effect(w, "unpark_vm", v->node, v->id);
+    world_took_hold(w, "unpark_vm", v->node, v->id);
     start_now(w, vm);
     return 0;
 }
