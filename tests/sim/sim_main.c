@@ -82,15 +82,15 @@ static bool range(const char *text, uint64_t *from, uint64_t *to)
 static bool skip_file(struct work *w, const char *path)
 {
     FILE *f = fopen(path, "r");
-    uint64_t n;
+    char number[32];
 
     if (f == NULL)
         return false;
-    while (fscanf(f, "%" SCNu64, &n) == 1) {
+    while (fscanf(f, "%31s", number) == 1) {
         uint64_t *slot = list_push(&w->skip);
 
         if (slot != NULL)
-            *slot = n;
+            *slot = strtoull(number, NULL, 10);
     }
     fclose(f);
     return true;

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *const probe_names[SIM_PROBE_COUNT] = {
@@ -11,7 +12,7 @@ static const char *const probe_names[SIM_PROBE_COUNT] = {
 #undef X
 };
 
-#define JUDGE_FROM 20000u /* rollouts; fewer say little about what is rare */
+#define JUDGE_FROM 5000u  /* rollouts; fewer say little about what is rare */
 #define FAULT_FLOOR 1000u /* hits in a million rollouts */
 #define PROBE_FLOOR 100u  /* in a million: the rarest situations take three faults in a row */
 
@@ -117,9 +118,12 @@ static bool save_one(FILE *f, const char *name, uint64_t *value)
 
 static bool load_one(FILE *f, const char *name, uint64_t *value)
 {
-    char word[64];
+    char word[64], number[32], *end;
 
-    return fscanf(f, "%63s %" SCNu64, word, value) == 2 && strcmp(word, name) == 0;
+    if (fscanf(f, "%63s %31s", word, number) != 2 || strcmp(word, name) != 0)
+        return false;
+    *value = strtoull(number, &end, 10);
+    return *end == '\0';
 }
 
 static bool visit_list(FILE *f, visit_fn *visit, const char *prefix, uint64_t *values, uint32_t n)

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # A slice of the campaign: a fixed range of seeds (PW_SIM_SEEDS=A..B for another), none may break an invariant, and the slice must
-# have met faults, judged every invariant that random rollouts judge, and been in the named situations.
+# have judged every invariant that random rollouts judge. The program itself fails a slice that met a fault or a named situation too seldom.
 set -u
 sim=$PW_BUILD_DIR/tests/sim/sim_patchwave
-seeds=${PW_SIM_SEEDS:-1..400}
+seeds=${PW_SIM_SEEDS:-1..8000}
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
 
-"$sim" --seeds "$seeds" >"$out" 2>&1
+nice "$sim" --seeds "$seeds" >"$out" 2>&1
 rc=$?
 n=0
 failed=0
@@ -34,8 +34,6 @@ check "most rollouts had faults (${counted:-0} of ${rollouts:-0})" [ "$((${count
 for i in 1 2 3 4 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 24 25 27 28 29 30; do
     check "I$i was judged ($(count "I$i") times)" at_least "I$i" 1
 done
-for probe in controller_killed agent_killed fenced takeover op_unknown op_witnessed held finished two_waves vm_parked evidence_load; do
-    check "a rollout met: $probe ($(count "$probe") times)" at_least "$probe" 1
-done
+check "every fault and every named situation came to pass often enough" [ -z "$(grep '^TOO' "$out")" ]
 echo "1..$n"
 exit $failed
