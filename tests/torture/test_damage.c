@@ -39,7 +39,6 @@ static int make_story(void **state)
     uint32_t events = 0;
 
     (void)state;
-    disk_now = disk_new();
     story_begin(&story);
     for (uint32_t i = 0; i < story_n_steps && strcmp(story_steps[i].name, "mirror") != 0; i++)
         do {
