@@ -176,13 +176,14 @@ static bool start_move(struct engine *e, struct engine_node *n, struct node_move
     return true;
 }
 
-/* The pause took so long that the picture on which the drain was proved is old: others may have changed what decides
- * where a VM may go (O26). */
+/* The pause took so long, or the controller was away so long, that the picture on which the drain was proved is old:
+ * others may have changed what decides where a VM may go (O26). */
 static bool picture_is_old(struct engine *e, struct engine_node *n)
 {
     struct engine_cluster *c = &e->clusters[n->cluster];
+    time_ms since = n->step_since > e->controller_at ? n->step_since : e->controller_at;
 
-    if (n->go_home || n->moves_open > 0 || c->seen_at + e->rollout->policy.fresh_ms >= n->step_since)
+    if (n->go_home || c->seen_at + e->rollout->policy.fresh_ms >= since)
         return false;
     node_waits(e, n, "a fresh picture of the cluster");
     node_wake(e, n, MOVE_POLL_MS);
@@ -336,12 +337,17 @@ static void pause_ended(struct engine *e, struct engine_node *n, const struct op
 {
     if (end->ok) {
         n->paused = true;
-        n->withdrawn = false;
+        n->pause_in_doubt = false;
         node_step(e, n, DRAIN_MOVES);
         return;
     }
     if (strcmp(end->code, "busy") == 0 && step_again(e, n, ACT_PAUSE))
         return;
+    if (n->pause_in_doubt && strcmp(end->code, "found_paused") == 0) {
+        node_end(e, n, NODE_STUCK,
+                 "found paused, and perhaps by our own pause, of which its journal does not tell (O7)");
+        return;
+    }
     /* Refused: nothing changed, and a pause that was found is not ours to end (O7). Failed: it may be half done. */
     n->paused = n->paused || !(end->refused || end->cancelled);
     node_give_up(e, n, NODE_SET_ASIDE, SAY(e, "pause: %s %s", end->code, end->text));

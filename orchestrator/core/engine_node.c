@@ -319,7 +319,7 @@ void node_begin_life(struct engine *e, struct engine_node *n, bool back)
     n->goal = back ? GOAL_REMOVE : GOAL_INSTALL;
     n->end = n->home_end = NODE_END_NONE;
     n->paused = n->vmms_touched = n->storage_touched = n->installed = n->verified = n->unpark_failed = false;
-    n->go_home = n->suspended = n->withdrawn = false;
+    n->go_home = n->suspended = n->pause_in_doubt = false;
     n->reboots = n->proofs = 0;
     n->before.known = false;
     n->reason[0] = '\0';
@@ -379,7 +379,7 @@ void node_withdraw(struct engine *e, struct engine_node *n)
     forget_parks(n);
     back_in_service(e, n);
     engine_note(e, NOTE_DECISION, "O26", n->ix, "the pause never reached the node: its drain is proved anew");
-    n->withdrawn = true;
+    n->pause_in_doubt = true;
     node_to(e, n, NODE_STAGING);
 }
 
@@ -422,7 +422,8 @@ static bool unseen(const struct engine *e, const struct engine_node *n)
 /* What another log may have left out, and what is paused and may be so by a pause of which no journal tells (I29, O7). */
 static bool may_be_out(const struct engine *e, const struct engine_node *n)
 {
-    return n->foreign_op || n->foreign_out || unseen(e, n) || (n->withdrawn && e->seen[n->ix] == SEEN_PAUSED);
+    return n->foreign_op || n->foreign_out || unseen(e, n) ||
+           (n->pause_in_doubt && e->seen[n->ix] == SEEN_PAUSED);
 }
 
 void node_end(struct engine *e, struct engine_node *n, enum node_end end, const char *text)

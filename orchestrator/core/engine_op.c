@@ -351,6 +351,7 @@ static void op_never_seen(struct engine *e, struct op *op, const struct op_recor
     } else if (came_too_late(e, op)) {
         op_withdraw(e, op);
     } else {
+        e->nodes[op->node].pause_in_doubt |= op->action == ACT_PAUSE;
         op_set_unknown(e, op, false);
         op->state = OP_NONE;
         op_send(e, op); /* never seen: safe to send under the same id */

@@ -117,10 +117,10 @@ struct engine_node {
     bool foreign_op;      /* an op that this log does not know */
     bool foreign_settled; /* a person has looked at them */
     bool foreign_out;     /* the log that knew them left it paused, and nobody has resumed it since */
-    bool withdrawn;   /* its drain was taken back: nothing came of the pause, unless the journal was lost */
-    bool seen;        /* claimed by the controller that is at work: its journal was read */
-    bool counted_out; /* in the books of out nodes */
-    bool claim_due;   /* the link timer is to claim first */
+    bool pause_in_doubt;  /* the node says it never saw our pause; or its journal is lost */
+    bool seen;            /* claimed by the controller that is at work: its journal was read */
+    bool counted_out;     /* in the books of out nodes */
+    bool claim_due;       /* the link timer is to claim first */
     bool in_rollback, counted_open;
     bool reboot_sent, reboot_due; /* sent: it has happened, the new boot is awaited */
     bool suspended;               /* BitLocker, for the next boot */

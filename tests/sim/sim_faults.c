@@ -252,6 +252,7 @@ static void node_fault(struct sim *s, uint32_t fault, uint32_t node)
         break;
     case 34:
         n->staged_corrupt = true;
+        n->corrupt_at = s->now;
         break;
     case 35:
         if (prng_permille(&s->rng_fault, 600))

@@ -60,7 +60,7 @@ struct world_node {
     uint32_t speed_permille; /* hidden: how long this model takes */
     int64_t clock_error_ms;
     bool backup_broken, compliant_at_start, path_lost;
-    time_ms backup_broken_at, clock_bad_at;
+    time_ms backup_broken_at, clock_bad_at, corrupt_at;
     bool staged, staged_corrupt;
     time_ms out_since; /* by our doing; 0: in service */
     time_ms exo_at;
