@@ -106,6 +106,16 @@ static const enum oracle_end end_words[NODE_ENDS] = {
     [NODE_STUCK] = ORACLE_END_STUCK,
 };
 
+/* An older copy knows older ends: they were judged when they came to pass, in the log that it was taken from. */
+static void take_ends_of_copy(struct sim_log *l, const struct engine *e)
+{
+    for (uint32_t i = 0; i < l->s->plan->inv->n_nodes && l->copied; i++) {
+        l->ends[i] = engine_node(e, i).end;
+        l->s->oracle.stores[l->store].ends[i] = end_words[l->ends[i]];
+    }
+    l->copied = false;
+}
+
 static void tell_nodes(struct sim_log *l, const struct engine *e, time_ms at)
 {
     for (uint32_t i = 0; i < l->s->plan->inv->n_nodes; i++) {
@@ -195,6 +205,7 @@ static void tell_all(struct sim_log *l, const struct event *ev, const struct com
                      const struct engine *e)
 {
     tell_event(l, ev, commands->n > 0);
+    take_ends_of_copy(l, e);
     tell_nodes(l, e, ev->at);
     tell_waves(l, e, ev->at);
     tell_gates(l, e, ev);
@@ -255,7 +266,7 @@ void sim_log_init(struct sim *s, struct sim_log *l, uint32_t store)
     l->s = s;
     l->store = store;
     l->epoch = 0;
-    l->fail_next = false;
+    l->fail_next = l->copied = false;
     l->run = RUN_PLANNED;
     l->gate_bits = 0;
     memset(l->waves, 0, sizeof l->waves);
@@ -286,6 +297,7 @@ void sim_log_copy(struct sim *s, struct sim_log *from, struct sim_log *to, uint6
     }
     to->run = from->run;
     to->epoch = from->epoch;
+    to->copied = true;
     to->gate_bits = from->gate_bits;
     memcpy(to->waves, from->waves, sizeof to->waves);
     memcpy(to->ends, from->ends, sizeof to->ends);
