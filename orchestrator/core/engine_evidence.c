@@ -181,6 +181,17 @@ static bool fresh(struct engine *e, uint32_t node)
     return false;
 }
 
+/* On the fresh picture: owners and what else decides may have changed since it was chosen (I7). */
+static bool lands_still(struct engine *e, const struct engine_load *l)
+{
+    bool may;
+
+    fleet_promise(&e->fleet, l->vm, IX_NONE); /* asked without its own reservation */
+    may = capacity_may_land(&e->fleet, e->rollout, l->vm, l->to, &e->nomem) == NULL;
+    fleet_promise(&e->fleet, l->vm, l->to);
+    return may;
+}
+
 void evidence_pump(struct engine *e)
 {
     bool stopping = e->stopped || e->ending != RUN_RUNNING;
@@ -194,6 +205,8 @@ void evidence_pump(struct engine *e)
             drop(e, l);
         } else if (e->state != RUN_RUNNING || !fresh(e, l->to)) {
             continue; /* the picture's arrival leads on */
+        } else if (!lands_still(e, l)) {
+            drop(e, l);
         } else if (move_may_start(e, l->vm, l->to)) {
             l->state = MOVE_FLYING;
             move_start(e, l->vm, l->to, false, true);
