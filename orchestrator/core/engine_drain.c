@@ -176,14 +176,16 @@ static bool start_move(struct engine *e, struct engine_node *n, struct node_move
     return true;
 }
 
-/* The pause took so long, or the controller was away so long, that the picture on which the drain was proved is old:
- * others may have changed what decides where a VM may go (O26). */
+/* Others may have changed what decides where a VM may go since the cluster was looked at: a slow pause, a slow move or a
+ * controller's absence leaves the picture old (I7). */
 static bool picture_is_old(struct engine *e, struct engine_node *n)
 {
     struct engine_cluster *c = &e->clusters[n->cluster];
-    time_ms since = n->step_since > e->controller_at ? n->step_since : e->controller_at;
+    bool pending = false;
 
-    if (n->go_home || c->seen_at + e->rollout->policy.fresh_ms >= since)
+    for (uint32_t i = 0; i < n->moves.n; i++)
+        pending = pending || n->moves.items[i].state == MOVE_PENDING;
+    if (!pending || n->go_home || c->seen_at + e->rollout->policy.fresh_ms >= e->now)
         return false;
     node_waits(e, n, "a fresh picture of the cluster");
     node_wake(e, n, MOVE_POLL_MS);
