@@ -203,9 +203,11 @@ void evidence_pump(struct engine *e)
             continue;
         if (stopping || !may_still(e, l)) {
             drop(e, l);
-        } else if (e->state != RUN_RUNNING || !fresh(e, l->to)) {
+            continue;
+        }
+        if (e->state != RUN_RUNNING || !fresh(e, l->to))
             continue; /* the picture's arrival leads on */
-        } else if (!lands_still(e, l)) {
+        if (!lands_still(e, l)) {
             drop(e, l);
         } else if (move_may_start(e, l->vm, l->to)) {
             l->state = MOVE_FLYING;

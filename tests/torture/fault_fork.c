@@ -151,7 +151,7 @@ void fault_walk_report(const char *what)
     printf("# %s: %lu trials, %lu absorbed, %lu failed:", what, walk.trials, walk.absorbed, walk.failed);
     for (int op = 0; op < FAULT_OPS; op++)
         if (walk.per_op[op] > 0)
-            printf(" %s %lu", fault_op_name(op), walk.per_op[op]);
+            printf(" %s %lu", fault_op_name((enum fault_op)op), walk.per_op[op]);
     printf("\n");
 }
 

@@ -126,7 +126,7 @@ static int step_approve(struct story *s, struct err *err)
 
 static void counting_submit(struct backend *b, const struct command *c)
 {
-    struct story *s = (struct story *)((char *)b - offsetof(struct story, counting));
+    struct story *s = (struct story *)(void *)((char *)b - offsetof(struct story, counting));
     struct backend *world = backend_plan_backend(s->world);
 
     s->submitted++;

@@ -66,7 +66,9 @@ static char *kept(const char *text)
 {
     char *copy = strdup(text);
 
-    return copy != NULL ? copy : strdup(text);
+    if (copy == NULL)
+        copy = strdup(text);
+    return copy;
 }
 
 static void carry_out(struct world *w, const struct agent_effects *list)
