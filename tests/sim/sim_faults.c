@@ -232,6 +232,7 @@ static void cluster_fault(struct sim *s, uint32_t fault, uint32_t node)
 static void node_fault(struct sim *s, uint32_t fault, uint32_t node)
 {
     struct world_node *n = &s->world.nodes[node];
+    bool for_good;
 
     switch (fault) {
     case 26:
@@ -275,9 +276,9 @@ static void node_fault(struct sim *s, uint32_t fault, uint32_t node)
         else
             n->vmms_sticks = true;
         break;
-    case 32:
-        world_node_crash(&s->world, node, prng_between(&s->rng_fault, 120, 1200) * SECOND_MS,
-                         prng_permille(&s->rng_fault, 150));
+    case 32: /* two draws, in an order that is not the compiler's */
+        for_good = prng_permille(&s->rng_fault, 150);
+        world_node_crash(&s->world, node, prng_between(&s->rng_fault, 120, 1200) * SECOND_MS, for_good);
         break;
     case 33: /* away, then back as another machine, with or without the old disk */
         world_node_crash(&s->world, node, prng_between(&s->rng_fault, 300, 3600) * SECOND_MS, false);
