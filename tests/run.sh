@@ -146,7 +146,7 @@ fuzz_suite() {
 run_suite() {
     local start=$SECONDS p=$passed f=$failed s=$skipped
     case $1 in
-    unit | scenarios) plain_suite "$1" "$PW_JOBS" ;;
+    unit | scenarios | sim | torture | live) plain_suite "$1" "$PW_JOBS" ;;
     asan | clang | fuzz) "$1_suite" ;;
     *) plain_suite "$1" 1 ;;
     esac
