@@ -14,8 +14,8 @@ if [[ ${1:-} != inside ]]; then
     layers() {
         mount -t tmpfs none "$made" && mkdir "$made"/{upper,work,root} &&
             mount -t overlay none -o "lowerdir=/,upperdir=$made/upper,workdir=$made/work" "$made/root" &&
-            mkdir -p "$made/root$root" "$made/root$build" && mount --bind "$root" "$made/root$root" && mount --bind "$build" "$made/root$build" &&
             mount --bind /dev "$made/root/dev" && mount -t tmpfs none "$made/root/run" && mount -t tmpfs none "$made/root/tmp" &&
+            mkdir -p "$made/root$root" "$made/root$build" && mount --bind "$root" "$made/root$root" && mount --bind "$build" "$made/root$build" &&
             mount -t proc proc "$made/root/proc" && mount -t devpts devpts "$made/root/dev/pts" -o ptmxmode=0666
     }
     export -f layers
