@@ -48,7 +48,7 @@ static bool on_serviced(struct ask *a)
     }
     if (n->servicing_error[0] != 0)
         return ask_error(a, "failed", n->servicing_error, "servicing ended with %s", n->servicing_error);
-    return exit_code(a, n->servicing_exit, false, true);
+    return exit_code(a, n->servicing_exit, false, n->servicing_exit == 3010);
 }
 
 static bool being_serviced(struct ask *a, enum servicing what, int64_t ubr)

@@ -87,6 +87,7 @@ static const struct world_fault_kind kinds[] = {
     { "install-fails", "node", "the installation ends with a code [0x800f0922]", ALWAYS, NULL },
     { "install-hangs", "node", "the installation never ends", ALWAYS, NULL },
     { "install-slow", "node", "the installation takes N times as long [1]", ALWAYS, NULL },
+    { "no-reboot", "node", "the package goes in without a reboot, as a hotpatch does", ALWAYS, NULL },
     { "uninstall-fails", "node", "the removal ends with 0x800f0922", ALWAYS, NULL },
     { "package-permanent", "node", "removal answers 0x800f0825 although the fleet is removable", ALWAYS,
       NULL },

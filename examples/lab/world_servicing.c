@@ -139,6 +139,16 @@ int world_uninstall(struct world *w, uint32_t node, const char *kb, int64_t ubr,
     return 0;
 }
 
+static void installed(struct world *w, uint32_t node, struct world_package *p)
+{
+    struct world_package *old = world_package_top(w, node);
+
+    if (old != NULL)
+        old->state = PACKAGE_SUPERSEDED;
+    p->state = PACKAGE_INSTALLED;
+    world_note(w, node, "Setup", "Microsoft-Windows-Servicing", 2, 4, "", "");
+}
+
 static void install_ends(struct world *w, uint32_t node, struct world_package *p)
 {
     struct world_node *n = &w->nodes.items[node];
@@ -148,6 +158,12 @@ static void install_ends(struct world *w, uint32_t node, struct world_package *p
         snprintf(n->servicing_error, sizeof n->servicing_error, "%.15s",
                  f->arg[0] != 0 ? f->arg : "0x800f0922");
         world_note(w, node, "Setup", "Microsoft-Windows-Servicing", 3, 2, "", "");
+        return;
+    }
+    if (world_fault_hit(w, "no-reboot", n->id) != NULL) {
+        installed(w, node, p);
+        n->ubr = p->ubr;
+        n->servicing_exit = 0;
         return;
     }
     p->state = PACKAGE_INSTALL_PENDING;
@@ -179,11 +195,7 @@ static void finalise_ends(struct world *w, uint32_t node, struct world_package *
     }
     marks(n, false);
     if (p->state == PACKAGE_INSTALL_PENDING) {
-        struct world_package *old = world_package_top(w, node);
-        if (old != NULL)
-            old->state = PACKAGE_SUPERSEDED;
-        p->state = PACKAGE_INSTALLED;
-        world_note(w, node, "Setup", "Microsoft-Windows-Servicing", 2, 4, "", "");
+        installed(w, node, p);
     } else if (p->state == PACKAGE_UNINSTALL_PENDING) {
         struct world_package *old = predecessor(w, node, p->ubr);
         p->state = PACKAGE_ABSENT;

@@ -138,6 +138,24 @@ static void test_a_careful_operator_hurts_nobody(void **state)
             assert_int_equal(l->w.truth.items[i].cause, CAUSE_BLACKOUT);
 }
 
+/* A hotpatch: listed and built in at once, nothing pending, and a boot that never was. */
+static void test_a_package_without_a_reboot(void **state)
+{
+    struct lab *l = *state;
+    uint32_t boots = (uint32_t)node(l, 0)->boots;
+    struct err err;
+
+    empty(l, 0);
+    assert_int_equal(world_fault_add(&l->w, "no-reboot", node(l, 0)->id, "", &err), ERR_OK);
+    assert_int_equal(world_install(&l->w, 0, "KB5061977", 26100, 4066, false, &l->r), 0);
+    pass(l, HOUR_MS);
+    assert_int_equal(node(l, 0)->ubr, 4066);
+    assert_int_equal(node(l, 0)->servicing_exit, 0);
+    assert_int_equal(world_package_find(&l->w, 0, 4066)->state, PACKAGE_INSTALLED);
+    assert_false(node(l, 0)->mark_cbs || node(l, 0)->mark_packages || node(l, 0)->mark_xml);
+    assert_int_equal(node(l, 0)->boots, boots);
+}
+
 /* Trap 13: vmms stopped with VM groups still here is an outage. */
 static void test_stopping_vmms_under_vms_is_an_outage(void **state)
 {
@@ -540,6 +558,7 @@ int main(void)
 #define STORY(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         STORY(test_a_careful_operator_hurts_nobody),
+        STORY(test_a_package_without_a_reboot),
         STORY(test_stopping_vmms_under_vms_is_an_outage),
         STORY(test_a_paused_node_still_carries_its_vms),
         STORY(test_owned_groups_fail_over_hard),
