@@ -55,11 +55,6 @@ struct os_lock {
 int os_lock_take(const char *path, struct os_lock *ret_lock, struct err *err);
 void os_lock_drop(struct os_lock *lock);
 
-/* Clear the way for the local socket and close it to others afterwards.
- * `group` may be NULL; its members may connect. */
-void os_socket_clear(const char *path);
-int os_socket_protect(const char *path, const char *group, struct err *err);
-
 /* Does somebody listen there? ERR_CONNECT. */
 int os_socket_answers(const char *path, struct err *err);
 

@@ -282,22 +282,6 @@ void os_lock_drop(struct os_lock *lock)
     close((int)lock->handle);
 }
 
-void os_socket_clear(const char *path)
-{
-    (void)unlink(path); /* the lock says that nobody listens on it */
-}
-
-int os_socket_protect(const char *path, const char *group, struct err *err)
-{
-    const struct group *g = group == NULL ? NULL : getgrnam(group);
-
-    if (group != NULL && g == NULL)
-        return err_set(err, ERR_INVALID, "there is no group %s", group);
-    if (g != NULL && chown(path, (uid_t)-1, g->gr_gid) != 0)
-        return fail(err, "give to the group", path);
-    return chmod(path, g == NULL ? 0600 : 0660) == 0 ? 0 : fail(err, "protect", path);
-}
-
 int64_t os_process_start(int64_t pid)
 {
     char path[64], text[1024];

@@ -316,36 +316,6 @@ void os_lock_drop(struct os_lock *lock)
     CloseHandle((HANDLE)lock->handle);
 }
 
-void os_socket_clear(const char *path)
-{
-    (void)path; /* a pipe's name goes with its last handle */
-}
-
-/* The descriptor belongs to the pipe's name: it holds for every instance to
- * come. Without `group` only SYSTEM and Administrators may connect. */
-int os_socket_protect(const char *path, const char *group, struct err *err)
-{
-    wchar_t w[PATH_CHARS];
-    char sddl[256];
-    PSECURITY_DESCRIPTOR sd = NULL;
-    HANDLE h = CreateFileW(wide(path, w), GENERIC_READ | WRITE_DAC, 0, NULL, OPEN_EXISTING, 0, NULL);
-    int rc = 0;
-
-    if (h == INVALID_HANDLE_VALUE)
-        return fail(err, "open", path);
-    if (group == NULL)
-        snprintf(sddl, sizeof sddl, "D:P(A;;GA;;;SY)(A;;GA;;;BA)");
-    else
-        snprintf(sddl, sizeof sddl, "D:P(A;;GA;;;SY)(A;;GA;;;BA)(A;;0x12019b;;;%s)", group);
-    if (!ConvertStringSecurityDescriptorToSecurityDescriptorA(sddl, SDDL_REVISION_1, &sd, NULL))
-        rc = err_set(err, ERR_INVALID, "`%s` is no SID of an account", group == NULL ? "" : group);
-    else if (!SetKernelObjectSecurity(h, DACL_SECURITY_INFORMATION, sd))
-        rc = fail(err, "protect", path);
-    LocalFree(sd);
-    CloseHandle(h);
-    return rc;
-}
-
 static HANDLE connect_to(const char *path, struct err *err)
 {
     wchar_t w[PATH_CHARS];

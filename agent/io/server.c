@@ -1,6 +1,6 @@
 #include "agent/io/server.h"
 
-#include "agent/io/os.h"
+#include "agent/io/os_listen.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +15,8 @@ struct server_conn {
 };
 
 struct server {
-    uv_pipe_t listener;
+    uv_loop_t *loop;
+    struct os_listener *listener;
     struct server_owner owner;
     struct server_conn *first;
     uint32_t n_conns, next_id;
@@ -137,32 +138,31 @@ static void refuse_peer(struct server *s)
     s->owed = s->refusing;
     if (s->refusing)
         return;
-    uv_pipe_init(s->listener.loop, &s->refused, 0);
+    uv_pipe_init(s->loop, &s->refused, 0);
     s->refused.data = s;
     s->refusing = true;
-    (void)uv_accept((uv_stream_t *)&s->listener, (uv_stream_t *)&s->refused);
+    (void)os_accept(s->listener, &s->refused);
     uv_close((uv_handle_t *)&s->refused, on_refused);
 }
 
-static void on_listen(uv_stream_t *listener, int status)
+static void on_peer(void *owner)
 {
-    struct server *s = listener->data;
-    struct server_conn *c = status == 0 ? calloc(1, sizeof *c) : NULL;
+    struct server *s = owner;
+    struct server_conn *c = calloc(1, sizeof *c);
 
     if (c == NULL) {
-        if (status == 0)
-            refuse_peer(s);
+        refuse_peer(s);
         return;
     }
     c->server = s;
     c->id = ++s->next_id;
     line_cutter_init(&c->in, WIRE_LINE_MAX);
-    uv_pipe_init(listener->loop, &c->pipe, 0);
+    uv_pipe_init(s->loop, &c->pipe, 0);
     c->pipe.data = c;
     c->next = s->first;
     s->first = c;
     s->n_conns++;
-    if (uv_accept(listener, (uv_stream_t *)&c->pipe) != 0 || s->n_conns > SERVER_CONNS_MAX) {
+    if (os_accept(s->listener, &c->pipe) != 0 || s->n_conns > SERVER_CONNS_MAX) {
         c->closing = true;
         uv_close((uv_handle_t *)&c->pipe, on_conn_closed);
         return;
@@ -171,9 +171,9 @@ static void on_listen(uv_stream_t *listener, int status)
     uv_read_start((uv_stream_t *)&c->pipe, on_alloc, on_bytes);
 }
 
-static void on_listener_closed(uv_handle_t *h)
+static void on_listener_closed(void *owner)
 {
-    struct server *s = h->data;
+    struct server *s = owner;
 
     s->listener_closed = true;
     server_free_if_over(s);
@@ -187,19 +187,12 @@ int server_open(uv_loop_t *loop, const char *path, const char *group, struct ser
 
     if (s == NULL)
         return err_set(err, ERR_NOMEM, "listen");
+    s->loop = loop;
     s->owner = owner;
-    os_socket_clear(path);
-    uv_pipe_init(loop, &s->listener, 0);
-    s->listener.data = s;
-    rc = uv_pipe_bind(&s->listener, path);
-    if (rc != 0)
-        rc = err_set(err, ERR_IO, "listen at %s: %s", path, uv_strerror(rc));
-    else
-        rc = os_socket_protect(path, group, err);
-    if (rc == 0 && uv_listen((uv_stream_t *)&s->listener, 32, on_listen) != 0)
-        rc = err_set(err, ERR_IO, "listen at %s", path);
+    rc = os_listen(loop, path, group, (struct os_listener_owner){ s, on_peer, on_listener_closed },
+                   &s->listener, err);
     if (rc != 0) {
-        server_close(s);
+        free(s);
         return rc;
     }
     *ret_server = s;
@@ -211,7 +204,7 @@ void server_close(struct server *s)
     if (s == NULL)
         return;
     s->closing = true;
-    uv_close((uv_handle_t *)&s->listener, on_listener_closed);
+    os_listener_close(s->listener);
     for (struct server_conn *c = s->first; c != NULL; c = c->next)
         conn_close(c);
 }

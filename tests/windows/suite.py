@@ -46,6 +46,7 @@ def make_node():
     os.makedirs(PW + "/driver")
     shutil.copy(BUILD + "/agent/patchwave-agent.exe", PW)
     shutil.copy(BUILD + "/tests/lib/toy-driver.exe", PW + "/driver")
+    shutil.copy(BUILD + "/tests/windows/pipe-listener.exe", PW)
     world("machine_id", "M1")
     world("boot_id", "B1")
     actions = {a: {"argv": ["toy-driver.exe", "C:\\pw\\world"], "limit_ms": 60000}
@@ -160,6 +161,16 @@ def await_stop():
             return True
         time.sleep(0.1)
     return False
+
+
+def test_pipe():
+    """Local peers only, under a descriptor from the start, alone on its name: pipe_listener.c looks at every instance made."""
+    code, out, err = wine("C:\\pw\\pipe-listener.exe")
+    lines = out.decode().splitlines()
+    for line in lines:
+        if " - " in line:
+            case("pipe: " + line.split(" - ", 1)[1], line.startswith("ok"), out)
+    case("pipe: the listener's test came to its end", code == 0 and lines[-1:] == ["ok - nor to a peer"], (code, out, err))
 
 
 def test_stop_and_start(client):
@@ -453,6 +464,7 @@ def main():
         wine_prefix.make_template()
         make_node()
         wine_prefix.boot(NODE)
+        test_pipe()
         client = test_service()
         client = test_stop_and_start(client)
         test_ops(client)
