@@ -1,8 +1,8 @@
 /* os_listen.h on Windows. libuv's own listener makes a pipe that peers of other
  * machines may open and that has no descriptor until one is set, so the
  * instances are made here, and libuv gets each when a peer has come. All is
- * done in the loop; a thread only waits and wakes it. (RegisterWaitForSingleObject
- * would do, but under Wine 8 such a wait falls silent after a while.) */
+ * done in the loop; a thread only waits and wakes it. (With
+ * RegisterWaitForSingleObject in the thread's place one run under Wine 8 stopped taking peers; why was not found.) */
 #include "agent/io/os_listen.h"
 
 #include <windows.h>

@@ -173,7 +173,7 @@ static void test_flags(void)
             printf("# %lx %lx %s\n", calls[i].open_mode, calls[i].pipe_mode, calls[i].access);
 }
 
-/* That a second listener of the name is refused is not asked: Wine 8 lets it be, whatever the flag. */
+/* That a second listener of the name is refused is not asked: under Wine 8 such a case failed. */
 static void test_no_sid(void)
 {
     struct os_listener *none = NULL;
