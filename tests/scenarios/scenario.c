@@ -317,3 +317,24 @@ void scenario_truth(const struct scenario *s)
         }
     }
 }
+
+void backup_7001(struct scenario *s, struct plan_answer *a)
+{
+    static struct event_7001 e = { .service = "BackupExecAgent", .depends_on = "RpcSs" };
+
+    if (a->cause != CMD_OBSERVE || a->ev->u.observed.what != OBSERVE_BACKUP ||
+        backend_plan_effects(s->world, a->node, "reboot") == 0)
+        return;
+    e.at = a->at;
+    a->ev->u.observed.backup.events = &e;
+    a->ev->u.observed.backup.n_events = 1;
+}
+
+void backup_silence(struct scenario *s, struct plan_answer *a)
+{
+    (void)s;
+    if (a->cause == CMD_OBSERVE && a->ev->u.observed.what == OBSERVE_BACKUP) {
+        a->ev->u.observed.ok = false;
+        a->ev->u.observed.text = "the backup service does not answer";
+    }
+}

@@ -50,6 +50,10 @@ struct scenario *scenario_of(struct inventory *inv, const char *waves, const cha
 void scenario_free(struct scenario *s);
 struct fault *scenario_fault(struct scenario *s, const char *node, const char *action, const char *code);
 
+/* For `meddle`: the backup service of a node that has rebooted logs event 7001; no backup service answers. */
+void backup_7001(struct scenario *s, struct plan_answer *a);
+void backup_silence(struct scenario *s, struct plan_answer *a);
+
 void scenario_start(struct scenario *s); /* RUN_START, no further event */
 void scenario_run(struct scenario *s);   /* until END; fails the test when it does not come */
 bool scenario_step(struct scenario *s);  /* one event; false when at END */

@@ -8,34 +8,13 @@
     ",\"gates\":[{\"name\":\"backup\",\"type\":\"backup_agent\",\"when\":\"after\",\"samples\":3," \
     "\"interval\":\"30s\",\"soak\":\"1m\"" more "}]"
 
-static void event_7001(struct scenario *s, struct plan_answer *a)
-{
-    static struct event_7001 e = { .service = "BackupExecAgent", .depends_on = "RpcSs" };
-
-    if (a->cause != CMD_OBSERVE || a->ev->u.observed.what != OBSERVE_BACKUP ||
-        backend_plan_effects(s->world, a->node, "reboot") == 0)
-        return;
-    e.at = a->at;
-    a->ev->u.observed.backup.events = &e;
-    a->ev->u.observed.backup.n_events = 1;
-}
-
-static void silence(struct scenario *s, struct plan_answer *a)
-{
-    (void)s;
-    if (a->cause == CMD_OBSERVE && a->ev->u.observed.what == OBSERVE_BACKUP) {
-        a->ev->u.observed.ok = false;
-        a->ev->u.observed.text = "the backup service does not answer";
-    }
-}
-
 /* Fails after wave 1, the plan waives the proof: wave 2 never starts, wave 1 is removed in reverse order. */
 static void test_fail_rolls_back(void **state)
 {
     struct scenario *s = scenario_new(NULL, "[2,\"100%\"]", BACKUP(",\"on_fail\":\"rollback\"") WAIVED);
 
     (void)state;
-    s->meddle = event_7001;
+    s->meddle = backup_7001;
     scenario_start(s);
     scenario_run(s);
     check_run(s, RUN_ROLLED_BACK);
@@ -55,7 +34,7 @@ static void test_fail_without_way_back_halts(void **state)
     struct scenario *s = scenario_new(NULL, "[2,\"100%\"]", BACKUP(",\"on_fail\":\"rollback\""));
 
     (void)state;
-    s->meddle = event_7001;
+    s->meddle = backup_7001;
     scenario_start(s);
     scenario_run(s);
     check_run(s, RUN_HALTED);
@@ -74,7 +53,7 @@ static void test_refused_removal_halts(void **state)
     (void)state;
     f->times = 9;
     f->outcome = OUTCOME_REFUSED;
-    s->meddle = event_7001;
+    s->meddle = backup_7001;
     scenario_start(s);
     scenario_run(s);
     check_run(s, RUN_HALTED);
@@ -90,7 +69,7 @@ static const char *refusal;
 /* The first move of a way back is refused, once. */
 static void refuse_a_way_back(struct scenario *s, struct plan_answer *a)
 {
-    event_7001(s, a);
+    backup_7001(s, a);
     if (refusal == NULL || a->cause != CMD_OP_START || strcmp(a->action, "move_vm") != 0 ||
         engine_run(s->engine).state != RUN_ROLLING_BACK)
         return;
@@ -133,7 +112,7 @@ static void test_unknown_holds(void **state)
     struct event ev = { .type = EV_VERB, .node = IX_NONE, .cluster = IX_NONE };
 
     (void)state;
-    s->meddle = silence;
+    s->meddle = backup_silence;
     scenario_start(s);
     scenario_run(s);
     check_run(s, RUN_HOLDING);
@@ -159,7 +138,7 @@ static void test_unknown_asked_again(void **state)
     struct scenario *s = scenario_new(NULL, "[\"100%\"]", BACKUP(""));
 
     (void)state;
-    s->meddle = silence;
+    s->meddle = backup_silence;
     scenario_start(s);
     scenario_run(s);
     check_run(s, RUN_HOLDING);
@@ -261,7 +240,7 @@ static void test_patched_nodes_carry_load(void **state)
 
 static void refuse_removal_moves(struct scenario *s, struct plan_answer *a)
 {
-    event_7001(s, a);
+    backup_7001(s, a);
     if (a->action != NULL && strcmp(a->action, "move_vm") == 0 && engine_node(s->engine, a->node).back &&
         engine_run(s->engine).state == RUN_ROLLING_BACK) {
         a->effect = false;
@@ -293,7 +272,7 @@ static void test_answer_while_paused(void **state)
     static const struct {
         void (*meddle)(struct scenario *, struct plan_answer *);
         enum run_state then;
-    } rows[] = { { NULL, RUN_FINISHED }, { silence, RUN_HOLDING }, { event_7001, RUN_ROLLED_BACK } };
+    } rows[] = { { NULL, RUN_FINISHED }, { backup_silence, RUN_HOLDING }, { backup_7001, RUN_ROLLED_BACK } };
 
     (void)state;
     for (uint32_t i = 0; i < TABLE_LEN(rows); i++) {
@@ -326,7 +305,7 @@ static void test_manual_beside_unknown(void **state)
                                       "\"backup_agent\",\"when\":\"after\"}]");
 
     (void)state;
-    s->meddle = silence;
+    s->meddle = backup_silence;
     scenario_start(s);
     scenario_run(s);
     check_run(s, RUN_HOLDING);

@@ -14,27 +14,6 @@ static const struct fleet_words words = { .seed = 5,
                                           .vm_mib_max = 4096,
                                           .s2d = true };
 
-static void event_7001(struct scenario *s, struct plan_answer *a)
-{
-    static struct event_7001 e = { .service = "BackupExecAgent", .depends_on = "RpcSs" };
-
-    if (a->cause != CMD_OBSERVE || a->ev->u.observed.what != OBSERVE_BACKUP ||
-        backend_plan_effects(s->world, a->node, "reboot") == 0)
-        return;
-    e.at = a->at;
-    a->ev->u.observed.backup.events = &e;
-    a->ev->u.observed.backup.n_events = 1;
-}
-
-static void silence(struct scenario *s, struct plan_answer *a)
-{
-    (void)s;
-    if (a->cause == CMD_OBSERVE && a->ev->u.observed.what == OBSERVE_BACKUP) {
-        a->ev->u.observed.ok = false;
-        a->ev->u.observed.text = "the backup service does not answer";
-    }
-}
-
 static void install_fails(struct scenario *s)
 {
     scenario_fault(s, NULL, "install", "failed")->outcome = OUTCOME_FAILED;
@@ -63,9 +42,9 @@ static const struct setting {
     void (*prepare)(struct scenario *);
 } settings[] = {
     { "a manual gate", ",\"gates\":[{\"type\":\"manual\",\"when\":\"after\"}]", NULL, NULL },
-    { "a gate that fails", BACKUP WAIVED, event_7001, NULL },
-    { "a way back that is refused", BACKUP WAIVED, event_7001, removal_is_refused },
-    { "a gate without evidence", BACKUP, silence, NULL },
+    { "a gate that fails", BACKUP WAIVED, backup_7001, NULL },
+    { "a way back that is refused", BACKUP WAIVED, backup_7001, removal_is_refused },
+    { "a gate without evidence", BACKUP, backup_silence, NULL },
     { "an install that fails", "", NULL, install_fails },
     { "an install that is lost", "", NULL, install_is_silent },
     { "a rehearsal", ",\"policy\":{\"rehearse\":true}", NULL, NULL },
