@@ -29,7 +29,7 @@ static int read_argv(struct driver_manifest *m, const struct json_doc *d, const 
 static int read_action(struct driver_manifest *m, const struct json_doc *d, const json *row,
                        struct driver_manifest_action *a, struct err *err)
 {
-    static const char *const known[] = { "argv", "limit_ms", "on_deadline", NULL };
+    static const char *const known[] = { "argv", "limit_ms", "on_deadline", "resident", NULL };
     const char *deadline = "kill";
     int rc;
 
@@ -41,6 +41,8 @@ static int read_action(struct driver_manifest *m, const struct json_doc *d, cons
         rc = json_want_int(d, row, "limit_ms", JSON_REQUIRED, 1, 7 * DAY_MS, &a->limit_ms, err);
     if (rc == 0)
         rc = json_want_str(d, row, "on_deadline", JSON_OPTIONAL, &deadline, err);
+    if (rc == 0)
+        rc = json_want_bool(d, row, "resident", JSON_OPTIONAL, &a->resident, err);
     if (rc == 0)
         rc = read_argv(m, d, row, a, err);
     if (rc != 0)

@@ -38,7 +38,8 @@ struct driver_manifest_action {
     const char **argv; /* n_argv, then NULL; argv[0] relative to the folder */
     uint32_t n_argv;
     dur_ms limit_ms;
-    bool leave; /* on_deadline */
+    bool leave;    /* on_deadline */
+    bool resident; /* answers line by line until its input ends */
 };
 struct driver_manifest {
     struct arena arena;

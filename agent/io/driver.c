@@ -1,5 +1,6 @@
 #include "agent/io/driver.h"
 
+#include "agent/io/driver_resident.h"
 #include "agent/io/op_folder.h"
 #include "agent/io/os.h"
 
@@ -35,6 +36,7 @@ struct driver_pool {
     const struct driver_manifest *manifest;
     struct driver_owner owner;
     struct driver_process *first;
+    struct residents *residents;
     bool freeing;
 };
 
@@ -43,14 +45,19 @@ int driver_pool_new(uv_loop_t *loop, const char *folder, const char *ops_dir,
                     struct driver_pool **ret_pool, struct err *err)
 {
     struct driver_pool *p = calloc(1, sizeof *p);
+    int rc;
 
     if (p == NULL)
         return err_set(err, ERR_NOMEM, "driver");
     *p = (struct driver_pool){ .loop = loop, .manifest = manifest, .owner = owner };
     if (snprintf(p->folder, sizeof p->folder, "%s", folder) >= (int)sizeof p->folder ||
-        snprintf(p->ops_dir, sizeof p->ops_dir, "%s", ops_dir) >= (int)sizeof p->ops_dir) {
+        snprintf(p->ops_dir, sizeof p->ops_dir, "%s", ops_dir) >= (int)sizeof p->ops_dir)
+        rc = err_set(err, ERR_INVALID, "path too long: %s", folder);
+    else
+        rc = residents_new(loop, folder, owner, &p->residents, err);
+    if (rc != 0) {
         free(p);
-        return err_set(err, ERR_INVALID, "path too long: %s", folder);
+        return rc;
     }
     *ret_pool = p;
     return 0;
@@ -278,14 +285,6 @@ static void send_request(struct driver_process *d)
         close_handle((uv_handle_t *)&d->in);
 }
 
-static const char *program_of(const struct driver_pool *p, const char *argv0, char *path, size_t size)
-{
-    if (os_is_absolute(argv0))
-        return argv0;
-    snprintf(path, size, "%s/%s", p->folder, argv0);
-    return path;
-}
-
 static int open_file(const char *path, struct err *err)
 {
     uv_fs_t rq;
@@ -350,13 +349,13 @@ static int spawn(struct driver_process *d, const struct driver_manifest_action *
     uv_stdio_container_t io[3];
     uv_process_options_t o = {
         .exit_cb = on_exit_of,
-        .file = program_of(d->pool, m->argv[0], path, sizeof path),
+        .file = driver_program(d->pool->folder, m->argv[0], path, sizeof path),
         .cwd = d->pool->folder,
         .flags = UV_PROCESS_DETACHED | UV_PROCESS_WINDOWS_HIDE, /* a session of its own */
         .stdio = io,
         .stdio_count = 3,
     };
-    char **argv = calloc(m->n_argv + 1, sizeof *argv);
+    char **argv = driver_argv(m);
     int rc;
 
     if (argv == NULL)
@@ -366,7 +365,6 @@ static int spawn(struct driver_process *d, const struct driver_manifest_action *
         free(argv);
         return rc;
     }
-    memcpy(argv, m->argv, m->n_argv * sizeof *argv); /* uv_spawn does not write to them */
     o.args = argv;
     rc = uv_spawn(d->pool->loop, &d->process, &o);
     own_handle(d, (uv_handle_t *)&d->process); /* initialised even when it failed */
@@ -411,9 +409,14 @@ static struct driver_process *process_new(struct driver_pool *p, uint32_t run)
 int driver_start(struct driver_pool *p, const struct agent_effect *e, struct err *err)
 {
     const struct driver_manifest_action *m = driver_manifest_find(p->manifest, e->action);
-    struct driver_process *d = process_new(p, e->run);
+    struct driver_process *d;
     int rc = 0;
 
+    if (!e->effect && m->resident)
+        return residents_ask(p->residents, m, e->run, e->text, e->len, err);
+    if (e->leave)
+        residents_dismiss(p->residents);
+    d = process_new(p, e->run);
     if (d == NULL)
         return err_set(err, ERR_NOMEM, "driver");
     d->effect = e->effect;
@@ -448,6 +451,7 @@ int driver_start(struct driver_pool *p, const struct agent_effect *e, struct err
 
 void driver_kill(struct driver_pool *p, uint32_t run)
 {
+    residents_kill(p->residents, run);
     for (struct driver_process *d = p->first; d != NULL; d = d->next)
         if (d->run == run && !d->ended && !d->exited) {
             d->killed = true;
@@ -462,6 +466,7 @@ void driver_pool_free(struct driver_pool *p)
     if (p == NULL)
         return;
     p->freeing = true;
+    residents_free(p->residents);
     if (p->first == NULL) {
         free(p);
         return;

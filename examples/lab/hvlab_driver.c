@@ -1,5 +1,6 @@
-/* hvlab-driver: one request from standard input to the lab's daemon, one
- * answer to standard output. It knows nothing and keeps nothing. */
+/* hvlab-driver: each line of standard input is a request to the lab's daemon,
+ * and one line of standard output its answer, until the input ends (`resident`
+ * in docs/driver.md). It knows nothing and keeps nothing. */
 #include "schema/buf.h"
 #include "schema/codec.h"
 #include "schema/json.h"
@@ -30,16 +31,6 @@ static void bad_request(const char *why)
     jw_object_end(&w);
     puts(buf_text(&out));
     buf_clear(&out);
-}
-
-static int read_all(int fd, struct buf *in)
-{
-    char part[8192];
-    ssize_t n;
-
-    while ((n = read(fd, part, sizeof part)) > 0 && in->len <= WIRE_LINE_MAX)
-        buf_add(in, part, (size_t)n);
-    return n < 0 || in->failed ? -1 : 0;
 }
 
 /* HVLAB_SOCKET, else the first line of hvlab.conf beside the program. */
@@ -207,22 +198,33 @@ static int ask_daemon(const char *argv0, const json *request)
     return rc;
 }
 
-int main(int argc, char **argv)
+/* 0: an answer was given. */
+static int answer(const char *argv0, const char *line, size_t len)
 {
-    struct buf in = BUF_INIT;
     struct json_doc *doc = NULL;
     struct err err;
-    int rc;
+    int rc = 0;
 
-    if (read_all(0, &in) != 0)
-        return 1;
-    if (json_parse("request", buf_text(&in), in.len, &doc, &err) != 0) {
+    if (len > WIRE_LINE_MAX)
+        bad_request("the request is too long");
+    else if (json_parse("request", line, len, &doc, &err) != 0)
         bad_request(err.text);
-        buf_clear(&in);
-        return 0;
-    }
-    rc = ask_daemon(argc > 0 ? argv[0] : "./hvlab-driver", json_root(doc));
+    else
+        rc = ask_daemon(argv0, json_root(doc));
     json_free(doc);
-    buf_clear(&in);
+    return rc != 0 || fflush(stdout) != 0 ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+    const char *argv0 = argc > 0 ? argv[0] : "./hvlab-driver";
+    char *line = NULL;
+    size_t size = 0;
+    ssize_t n;
+    int rc = 0;
+
+    while (rc == 0 && (n = getline(&line, &size, stdin)) > 0)
+        rc = answer(argv0, line, (size_t)n);
+    free(line);
     return rc;
 }

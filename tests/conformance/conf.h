@@ -59,6 +59,9 @@ void conf_ask(struct conf_world *w, const char *action, const char *mode, const 
               struct conf_answer *ret);
 /* Raw bytes on the driver's standard input. */
 void conf_ask_raw(struct conf_world *w, const char *action, const char *input, struct conf_answer *ret);
+/* Whether the manifest lets the action's program be kept; two requests to one process. */
+bool conf_is_resident(const struct conf_world *w, const char *action);
+void conf_ask_twice(struct conf_world *w, const char *action, const char *args, struct conf_answer ret[2]);
 /* Does the truth hold a row that is this one, within the truth's step?
  * A row that is open in both is equal too. */
 bool conf_row_is_true(struct conf_world *w, const json *row, struct buf *why);

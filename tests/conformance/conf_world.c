@@ -165,6 +165,36 @@ static void write_request(const struct conf_world *w, const char *action, const 
                action, mode, w->node, w->node, action, FLEET_LIMIT_MS, args);
 }
 
+bool conf_is_resident(const struct conf_world *w, const char *action)
+{
+    const json *row = json_get(json_get(json_root(w->manifest), "actions"), action);
+
+    return json_get_bool(row, "resident", false);
+}
+
+void conf_ask_twice(struct conf_world *w, const char *action, const char *args, struct conf_answer ret[2])
+{
+    struct buf in = BUF_INIT, out = BUF_INIT, second = BUF_INIT;
+    const char *newline;
+    int code;
+
+    for (int i = 0; i < 2; i++) {
+        write_request(w, action, "run", args, &in);
+        buf_char(&in, '\n');
+    }
+    code = start(w, action, buf_text(&in), NULL, NULL, &out);
+    newline = strchr(buf_text(&out), '\n');
+    if (newline != NULL)
+        buf_str(&second, newline + 1);
+    if (newline != NULL)
+        out.len = (size_t)(newline - out.data);
+    read_answer(&ret[0], code, &out);
+    read_answer(&ret[1], code, &second);
+    buf_clear(&in);
+    buf_clear(&out);
+    buf_clear(&second);
+}
+
 /* The deadline comes while the effect is under way: when a second driver,
  * asked as witness, no longer says `not_done`. */
 struct cutting {

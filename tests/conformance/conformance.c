@@ -308,6 +308,23 @@ static bool read_case(struct conf_world *w, const struct conf_read *r, struct bu
     return ok;
 }
 
+/* A program that may be kept answers line by line; any other need not. */
+static bool kept_case(struct conf_world *w, const struct conf_read *r, struct buf *why)
+{
+    struct conf_answer a[2];
+    bool ok = true;
+
+    if (!conf_is_resident(w, r->name))
+        return true;
+    conf_ask_twice(w, r->name, r->args, a);
+    for (int i = 0; i < 2; i++) {
+        ok = ok && (json_is_object(a[i].result) ? r->check(a[i].result, why)
+                                                : no(why, "a kept program should answer each line", &a[i]));
+        conf_answer_clear(&a[i]);
+    }
+    return ok;
+}
+
 static void run_reads(struct run *t)
 {
     struct conf_world w;
@@ -316,7 +333,7 @@ static void run_reads(struct run *t)
 
     for (uint32_t i = 0; i < conf_n_reads; i++) {
         struct buf why = BUF_INIT;
-        bool good = ok && read_case(&w, &conf_reads[i], &why);
+        bool good = ok && read_case(&w, &conf_reads[i], &why) && kept_case(&w, &conf_reads[i], &why);
         if (!ok)
             buf_str(&why, buf_text(&made));
         if (wanted(t, conf_reads[i].name))

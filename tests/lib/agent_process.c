@@ -58,7 +58,7 @@ static void put_file(const char *dir, const char *name, const char *text)
     fclose(f);
 }
 
-static void put_driver(struct agent_process *p)
+static void put_driver(const struct agent_process *p, bool resident, int limit_ms)
 {
     struct buf text = BUF_INIT;
     char dir[96];
@@ -67,9 +67,12 @@ static void put_driver(struct agent_process *p)
     for (size_t i = 0; i < TABLE_LEN(kills) + TABLE_LEN(leaves); i++) {
         bool leave = i >= TABLE_LEN(kills);
 
-        buf_printf(&text, "%s\"%s\":{\"argv\":[\"%s\",\"%s\"],\"limit_ms\":60000,\"on_deadline\":\"%s\"}",
+        buf_printf(&text,
+                   "%s\"%s\":{\"argv\":[\"%s\",\"%s\"],\"limit_ms\":%d,\"on_deadline\":\"%s\","
+                   "\"resident\":%s}",
                    i == 0 ? "" : ",", leave ? leaves[i - TABLE_LEN(kills)] : kills[i],
-                   ap_program("tests/lib/toy-driver"), p->world, leave ? "leave" : "kill");
+                   ap_program("tests/lib/toy-driver"), p->world, limit_ms, leave ? "leave" : "kill",
+                   resident ? "true" : "false");
     }
     buf_str(&text, "}}");
     snprintf(dir, sizeof dir, "%s/driver", p->dir);
@@ -80,6 +83,11 @@ static void put_driver(struct agent_process *p)
 
 void ap_open(struct agent_process *p)
 {
+    ap_open_with(p, false, 60000);
+}
+
+void ap_open_with(struct agent_process *p, bool resident, int limit_ms)
+{
     *p = (struct agent_process){ .fd = -1, .dir = "/tmp/pw-agent-XXXXXX" };
     assert_non_null(mkdtemp(p->dir));
     snprintf(p->config, sizeof p->config, "%s/agent.json", p->dir);
@@ -89,7 +97,7 @@ void ap_open(struct agent_process *p)
     assert_int_equal(mkdir(p->world, 0700), 0);
     ap_world(p, "machine_id", "M1");
     ap_world(p, "boot_id", "B1");
-    put_driver(p);
+    put_driver(p, resident, limit_ms);
 }
 
 void ap_close(struct agent_process *p)

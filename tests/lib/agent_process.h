@@ -30,6 +30,8 @@ struct agent_process {
 /* Path of a program of this build, e.g. "agent/patchwave-agent". */
 const char *ap_program(const char *name);
 void ap_open(struct agent_process *p);
+/* Its driver's actions may be kept (docs/driver.md), and have so long. */
+void ap_open_with(struct agent_process *p, bool resident, int limit_ms);
 void ap_close(struct agent_process *p); /* ends the agent, removes the folder */
 /* Start serve; waits until its socket is there or it has ended. */
 void ap_serve(struct agent_process *p);

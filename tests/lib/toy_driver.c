@@ -3,6 +3,7 @@
  *   behave.json           {"ACTION":{...}}: how it behaves, see below; `witness:ACTION` for witnesses
  *   effects               one line "OP ACTION" per effect that happened: the truth
  *   left                  when there: check_empty answers that something is left
+ *   starts                a byte per process that was started to answer
  * Behaviour: delay_ms (before the effect), hang (for ever after it), error {...}
  * (no effect), answer "text" (in place of the true one), exit (code), err_bytes
  * and out_bytes (floods), progress (percent list is 10 50 90), say "text" (to
@@ -61,6 +62,17 @@ static void add_effect(const char *op, const char *action)
     snprintf(path, sizeof path, "%s/effects", world);
     f = fopen(path, "ab");
     if (f == NULL || fprintf(f, "%s %s\n", op, action) < 0 || fclose(f) != 0)
+        exit(9);
+}
+
+static void add_start(void)
+{
+    char path[2048];
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/starts", world);
+    f = fopen(path, "ab");
+    if (f == NULL || fputc('.', f) == EOF || fclose(f) != 0)
         exit(9);
 }
 
@@ -238,28 +250,23 @@ static void write_effect(struct json_writer *w, const json *args, bool already)
     jw_str(w, "path", json_get_str(json_get(args, "package"), "path", json_get_str(args, "to", NULL)));
 }
 
-int main(int argc, char **argv)
+static void answer(char *self, const char *line, size_t len)
 {
-    struct buf text = BUF_INIT, rules = BUF_INIT, out = BUF_INIT;
+    struct buf rules = BUF_INIT, out = BUF_INIT;
     struct json_doc *request = NULL, *behave = NULL;
     const char *action, *op, *mode;
     const json *b;
     struct json_writer w;
-    int code;
 
-    world = argc > 1 ? argv[1] : ".";
-    if (argc == 4)
-        return live(argv[3]);
-    read_all(stdin, &text);
-    if (json_parse("request", buf_text(&text), text.len, &request, NULL) != 0)
-        return 3; /* no request, no effect */
+    if (json_parse("request", line, len, &request, NULL) != 0)
+        exit(3); /* no request, no effect */
     if (read_world("behave.json", &rules))
         json_parse("behave.json", buf_text(&rules), rules.len, &behave, NULL);
     action = json_get_str(json_root(request), "action", "");
     op = json_get_str(json_root(request), "op", "");
     mode = json_get_str(json_root(request), "mode", "");
     b = behave == NULL ? NULL : behaviour(json_root(behave), action, mode);
-    start_child(argv[0], b);
+    start_child(self, b);
     misbehave_first(b);
     jw_init(&w, &out);
     w.ascii = true;
@@ -282,12 +289,40 @@ int main(int argc, char **argv)
     }
     jw_object_end(&w);
     misbehave_last(b);
+    buf_char(&out, '\n');
     put_answer(&out);
-    code = (int)json_get_int(b, "exit", 0);
+    if (json_get_int(b, "exit", 0) != 0)
+        exit((int)json_get_int(b, "exit", 0));
     json_free(request);
     json_free(behave);
-    buf_clear(&text);
     buf_clear(&rules);
     buf_clear(&out);
-    return code;
+}
+
+/* The next line of standard input; false at its end. */
+static bool read_line(struct buf *line)
+{
+    char block[4096];
+
+    buf_clear(line);
+    while (fgets(block, sizeof block, stdin) != NULL) {
+        buf_str(line, block);
+        if (line->len > 0 && line->data[line->len - 1] == '\n')
+            return true;
+    }
+    return line->len > 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct buf line = BUF_INIT;
+
+    world = argc > 1 ? argv[1] : ".";
+    if (argc == 4)
+        return live(argv[3]);
+    add_start();
+    while (read_line(&line))
+        answer(argv[0], buf_text(&line), line.len);
+    buf_clear(&line);
+    return 0;
 }

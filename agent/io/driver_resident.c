@@ -1,0 +1,448 @@
+#include "agent/io/driver_resident.h"
+
+#include "agent/io/os.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*   asked --line or end--> answered --next turn of the loop--> at rest --asked, or ended */
+struct resident {
+    struct resident *next;
+    struct residents *set;
+    const struct driver_manifest_action *m; /* whose argv it was started with */
+    uint32_t run;                           /* while asked */
+    bool asked, answered, writing, killed, overflow, exited, closing;
+    bool used; /* has answered before */
+    int64_t pid, exit_code;
+    struct os_job job;
+    uv_process_t process;
+    uv_pipe_t in, out, log;
+    uv_timer_t timer; /* the report of an answer, or the end of the rest */
+    uv_write_t write;
+    unsigned open_handles, open_streams;
+    struct buf request, answer, tail;
+};
+
+struct residents {
+    uv_loop_t *loop;
+    char folder[1024];
+    struct driver_owner owner;
+    struct resident *first;
+    bool freeing;
+};
+
+const char *driver_program(const char *folder, const char *argv0, char *path, size_t size)
+{
+    if (os_is_absolute(argv0))
+        return argv0;
+    snprintf(path, size, "%s/%s", folder, argv0);
+    return path;
+}
+
+char **driver_argv(const struct driver_manifest_action *m)
+{
+    char **argv = calloc(m->n_argv + 1, sizeof *argv);
+
+    if (argv != NULL)
+        memcpy(argv, m->argv, m->n_argv * sizeof *argv);
+    return argv;
+}
+
+int residents_new(uv_loop_t *loop, const char *folder, struct driver_owner owner, struct residents **ret,
+                  struct err *err)
+{
+    struct residents *s = calloc(1, sizeof *s);
+
+    if (s == NULL)
+        return err_set(err, ERR_NOMEM, "driver");
+    *s = (struct residents){ .loop = loop, .owner = owner };
+    snprintf(s->folder, sizeof s->folder, "%s", folder);
+    *ret = s;
+    return 0;
+}
+
+/* --- the end of one --- */
+
+static void resident_free(struct resident *r)
+{
+    struct residents *s = r->set;
+
+    for (struct resident **at = &s->first; *at != NULL; at = &(*at)->next)
+        if (*at == r) {
+            *at = r->next;
+            break;
+        }
+    buf_clear(&r->request);
+    buf_clear(&r->answer);
+    buf_clear(&r->tail);
+    free(r);
+    if (s->freeing && s->first == NULL)
+        free(s);
+}
+
+static void on_closed(uv_handle_t *h)
+{
+    struct resident *r = h->data;
+
+    assert(r->open_handles > 0);
+    if (--r->open_handles == 0)
+        resident_free(r);
+}
+
+static void close_handle(uv_handle_t *h)
+{
+    if (h->type != UV_UNKNOWN_HANDLE && !uv_is_closing(h))
+        uv_close(h, on_closed);
+}
+
+static void close_all(struct resident *r)
+{
+    r->closing = true;
+    close_handle((uv_handle_t *)&r->process);
+    close_handle((uv_handle_t *)&r->in);
+    close_handle((uv_handle_t *)&r->out);
+    close_handle((uv_handle_t *)&r->log);
+    close_handle((uv_handle_t *)&r->timer);
+    if (r->open_handles == 0)
+        resident_free(r);
+}
+
+/* It and all that it started. */
+static void end_whole(struct resident *r)
+{
+    os_job_end(&r->job);
+    os_process_end(r->pid);
+}
+
+static void own_handle(struct resident *r, uv_handle_t *h)
+{
+    h->data = r;
+    r->open_handles++;
+}
+
+/* --- an answer --- */
+
+static bool at_rest(const struct resident *r)
+{
+    return !r->asked && !r->writing && !r->killed && !r->exited && !r->closing && r->open_streams == 2;
+}
+
+static bool same_program(const struct driver_manifest_action *a, const struct driver_manifest_action *b)
+{
+    if (a->n_argv != b->n_argv)
+        return false;
+    for (uint32_t i = 0; i < a->n_argv; i++)
+        if (strcmp(a->argv[i], b->argv[i]) != 0)
+            return false;
+    return true;
+}
+
+static struct resident *find_at_rest(const struct residents *s, const struct driver_manifest_action *m,
+                                     const struct resident *but)
+{
+    for (struct resident *r = s->first; r != NULL; r = r->next)
+        if (r != but && at_rest(r) && same_program(r->m, m))
+            return r;
+    return NULL;
+}
+
+/* It is free for the next question before anybody hears of the answer. */
+static void report(struct resident *r, enum agent_driver_end end, size_t len)
+{
+    struct buf answer = r->answer, tail = r->tail;
+    struct driver_end e = { .run = r->run, .end = end, .text = buf_text(&answer), .len = len };
+
+    e.output_tail = buf_text(&tail);
+    r->answer = r->tail = (struct buf)BUF_INIT;
+    r->asked = r->answered = false;
+    r->used = true;
+    if (!r->set->freeing)
+        r->set->owner.on_end(r->set->owner.owner, &e);
+    buf_clear(&answer);
+    buf_clear(&tail);
+}
+
+static void end_now(struct resident *r)
+{
+    r->killed = true;
+    end_whole(r); /* on_exit_of closes it */
+}
+
+static void on_rest_over(uv_timer_t *t)
+{
+    struct resident *r = t->data;
+
+    if (at_rest(r))
+        end_now(r);
+}
+
+/* One of a kind is kept. */
+static void go_to_rest(struct resident *r)
+{
+    if (find_at_rest(r->set, r->m, r) != NULL)
+        end_now(r);
+    else
+        uv_timer_start(&r->timer, on_rest_over, RESIDENT_REST_MS, 0);
+}
+
+/* A turn after the line came: what it wrote to standard error before has been read by now. */
+static void on_answered(uv_timer_t *t)
+{
+    struct resident *r = t->data;
+    const char *text = buf_text(&r->answer), *newline = memchr(text, '\n', r->answer.len);
+    size_t len = (size_t)(newline - text);
+
+    assert(r->asked && newline != NULL);
+    if (len + 1 != r->answer.len) { /* more than one line: no evidence, and nobody to ask again */
+        end_now(r);
+        return;
+    }
+    go_to_rest(r);
+    report(r, AGENT_DRIVER_EXITED, len);
+}
+
+static int ask_new(struct residents *s, const struct driver_manifest_action *m, uint32_t run,
+                   const char *text, size_t len, struct err *err);
+
+/* One that was kept ended as it was asked: it never heard the question, and a read may be asked again. */
+static bool asked_anew(struct resident *r)
+{
+    if (!r->asked || !r->used || r->killed || r->answer.len > 0 || r->set->freeing ||
+        ask_new(r->set, r->m, r->run, buf_text(&r->request), r->request.len, NULL) != 0)
+        return false;
+    r->asked = false;
+    return true;
+}
+
+/* It is gone. One that answers and ends is a driver too. */
+static void over(struct resident *r)
+{
+    enum agent_driver_end end = r->killed                           ? AGENT_DRIVER_KILLED
+                                : r->exit_code == 0 && !r->overflow ? AGENT_DRIVER_EXITED
+                                                                    : AGENT_DRIVER_BAD_EXIT;
+
+    if (r->asked && r->answered && r->killed && !r->overflow)
+        end = AGENT_DRIVER_BAD_EXIT; /* it said more than one line */
+    if (r->asked && !asked_anew(r))
+        report(r, end, r->answer.len);
+    close_all(r);
+}
+
+static void over_if_gone(struct resident *r)
+{
+    if (r->exited && r->open_streams == 0 && !r->closing)
+        over(r);
+}
+
+static void on_exit_of(uv_process_t *process, int64_t exit_status, int term_signal)
+{
+    struct resident *r = process->data;
+
+    r->exited = true;
+    r->exit_code = term_signal != 0 ? -term_signal : exit_status;
+    uv_timer_stop(&r->timer);
+    end_whole(r); /* what it left behind holds pipes open */
+    over_if_gone(r);
+}
+
+static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *ret)
+{
+    static char block[65536]; /* one loop, one reader at a time */
+
+    (void)h;
+    (void)suggested;
+    *ret = uv_buf_init(block, sizeof block);
+}
+
+static void stream_over(struct resident *r, uv_stream_t *s)
+{
+    close_handle((uv_handle_t *)s);
+    r->open_streams--;
+    over_if_gone(r);
+}
+
+static void on_answer_bytes(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
+{
+    struct resident *r = s->data;
+
+    if (n < 0) {
+        stream_over(r, s);
+        return;
+    }
+    if (!r->asked) {
+        end_now(r); /* it talks unasked: its next answer could be anybody's */
+        return;
+    }
+    if (!r->overflow)
+        buf_add(&r->answer, b->base, (size_t)n);
+    if (r->answer.len > DRIVER_ANSWER_MAX || r->answer.failed) {
+        r->overflow = true;
+        end_whole(r);
+    } else if (!r->answered && !r->exited && memchr(b->base, '\n', (size_t)n) != NULL) {
+        r->answered = true;
+        uv_timer_start(&r->timer, on_answered, 0, 0);
+    }
+}
+
+static void on_log_bytes(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
+{
+    struct resident *r = s->data;
+
+    if (n < 0) {
+        stream_over(r, s);
+        return;
+    }
+    buf_add(&r->tail, b->base, (size_t)n);
+    if (r->tail.len > AGENT_TAIL_BYTES)
+        buf_drop(&r->tail, r->tail.len - AGENT_TAIL_BYTES);
+}
+
+/* --- a question --- */
+
+static void on_written(uv_write_t *w, int status)
+{
+    struct resident *r = w->data;
+
+    r->writing = false;
+    if (status != 0 && !r->exited && !r->closing)
+        end_whole(r);
+}
+
+static int send_request(struct resident *r, uint32_t run, const char *text, size_t len, struct err *err)
+{
+    uv_buf_t b;
+
+    assert(len > 0 && text[len - 1] == '\n');
+    buf_clear(&r->request);
+    buf_add(&r->request, text, len); /* a line */
+    if (r->request.failed)
+        return err_set(err, ERR_NOMEM, "driver");
+    b = uv_buf_init(r->request.data, (unsigned)r->request.len);
+    r->write.data = r;
+    if (uv_write(&r->write, (uv_stream_t *)&r->in, &b, 1, on_written) != 0)
+        return err_set(err, ERR_IO, "driver: its input is closed");
+    r->writing = r->asked = true;
+    r->run = run;
+    uv_timer_stop(&r->timer);
+    return 0;
+}
+
+static int spawn(struct resident *r, struct err *err)
+{
+    char path[2100];
+    uv_stdio_container_t io[3] = {
+        { .flags = UV_CREATE_PIPE | UV_READABLE_PIPE, .data.stream = (uv_stream_t *)&r->in },
+        { .flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&r->out },
+        { .flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&r->log },
+    };
+    uv_process_options_t o = {
+        .exit_cb = on_exit_of,
+        .file = driver_program(r->set->folder, r->m->argv[0], path, sizeof path),
+        .args = driver_argv(r->m),
+        .cwd = r->set->folder,
+        .flags = UV_PROCESS_DETACHED | UV_PROCESS_WINDOWS_HIDE, /* a session of its own */
+        .stdio = io,
+        .stdio_count = 3,
+    };
+    int rc;
+
+    if (o.args == NULL)
+        return err_set(err, ERR_NOMEM, "driver");
+    uv_pipe_init(r->set->loop, &r->in, 0);
+    own_handle(r, (uv_handle_t *)&r->in);
+    uv_pipe_init(r->set->loop, &r->out, 0);
+    own_handle(r, (uv_handle_t *)&r->out);
+    uv_pipe_init(r->set->loop, &r->log, 0);
+    own_handle(r, (uv_handle_t *)&r->log);
+    uv_timer_init(r->set->loop, &r->timer);
+    own_handle(r, (uv_handle_t *)&r->timer);
+    rc = uv_spawn(r->set->loop, &r->process, &o);
+    own_handle(r, (uv_handle_t *)&r->process); /* initialised even when it failed */
+    free(o.args);
+    if (rc != 0)
+        return err_set(err, ERR_IO, "start driver %s: %s", o.file, uv_strerror(rc));
+    r->pid = r->process.pid;
+    r->open_streams = 2;
+    uv_read_start((uv_stream_t *)&r->out, on_alloc, on_answer_bytes);
+    uv_read_start((uv_stream_t *)&r->log, on_alloc, on_log_bytes);
+    return os_job_hold(r->pid, &r->job, err);
+}
+
+static struct resident *resident_new(struct residents *s, const struct driver_manifest_action *m)
+{
+    struct resident *r = calloc(1, sizeof *r);
+
+    if (r == NULL)
+        return NULL;
+    r->set = s;
+    r->m = m;
+    r->next = s->first;
+    s->first = r;
+    return r;
+}
+
+static int ask_new(struct residents *s, const struct driver_manifest_action *m, uint32_t run,
+                   const char *text, size_t len, struct err *err)
+{
+    struct resident *r = resident_new(s, m);
+    int rc;
+
+    if (r == NULL)
+        return err_set(err, ERR_NOMEM, "driver");
+    rc = spawn(r, err);
+    if (rc == 0)
+        rc = send_request(r, run, text, len, err);
+    if (rc != 0 && r->pid == 0)
+        close_all(r);
+    else if (rc != 0)
+        end_now(r);
+    return rc;
+}
+
+int residents_ask(struct residents *s, const struct driver_manifest_action *m, uint32_t run, const char *text,
+                  size_t len, struct err *err)
+{
+    struct resident *r = find_at_rest(s, m, NULL);
+
+    if (r != NULL && send_request(r, run, text, len, NULL) == 0)
+        return 0;
+    if (r != NULL)
+        end_now(r);
+    return ask_new(s, m, run, text, len, err);
+}
+
+void residents_kill(struct residents *s, uint32_t run)
+{
+    for (struct resident *r = s->first; r != NULL; r = r->next)
+        if (r->asked && r->run == run && !r->answered && !r->exited)
+            end_now(r);
+}
+
+void residents_dismiss(struct residents *s)
+{
+    for (struct resident *r = s->first; r != NULL; r = r->next)
+        if (at_rest(r))
+            end_now(r);
+}
+
+void residents_free(struct residents *s)
+{
+    struct resident *next;
+
+    if (s == NULL)
+        return;
+    s->freeing = true;
+    if (s->first == NULL) {
+        free(s);
+        return;
+    }
+    for (struct resident *r = s->first; r != NULL; r = next) {
+        next = r->next;
+        if (!r->exited && r->pid != 0)
+            end_whole(r);
+        if (!r->closing)
+            close_all(r);
+    }
+}
