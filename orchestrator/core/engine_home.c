@@ -86,12 +86,16 @@ static dur_ms settle_limit(const struct engine *e, const struct engine_node *n)
 
 static void settled(struct engine *e, struct engine_node *n)
 {
+    struct engine_cluster *c = &e->clusters[n->cluster];
+    time_ms before = c->changed_at;
+
     if (e->inv->clusters[n->cluster].storage == STORAGE_S2D && e->now > n->since)
         predictor_measured(e->predictor, n->ix, PREDICT_RESYNC, e->now - n->since);
     if (n->unpark_failed)
         node_end(e, n, n->back ? n->home_end : NODE_SET_ASIDE, SAY(e, "%s", n->reason));
     else
         node_end(e, n, n->home_end, SAY(e, "%s", n->reason));
+    c->changed_at = before > c->seen_at ? before : c->seen_at; /* this picture shows it back */
 }
 
 /* I17: the cluster says Up, its storage is whole. */

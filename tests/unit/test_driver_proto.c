@@ -176,14 +176,16 @@ static void test_manifest(void **state)
     struct err err;
     static const char good[] =
         "{\"name\":\"n\",\"version\":\"1\",\"contract\":1,\"actions\":{\"facts\":{\"argv\":[\"./d\",\"x\"],"
-        "\"limit_ms\":5},\"install\":{\"argv\":[\"d\"],\"limit_ms\":9,\"on_deadline\":\"leave\"}}}";
+        "\"limit_ms\":5,\"resident\":true},\"install\":{\"argv\":[\"d\"],\"limit_ms\":9,\"on_deadline\":\"leave\"}}}";
 
     (void)state;
     check_ok(driver_manifest_read("driver.json", good, strlen(good), &m, &err), &err);
     assert_string_equal(driver_manifest_find(&m, "facts")->argv[1], "x");
     assert_null(driver_manifest_find(&m, "facts")->argv[2]);
     assert_false(driver_manifest_find(&m, "facts")->leave);
+    assert_true(driver_manifest_find(&m, "facts")->resident);
     assert_true(driver_manifest_find(&m, "install")->leave);
+    assert_false(driver_manifest_find(&m, "install")->resident);
     assert_null(driver_manifest_find(&m, "reboot"));
     driver_manifest_clear(&m);
     check_manifest("{\"name\":\"n\",\"version\":\"1\",\"contract\":2,\"actions\":{}}", ERR_VERSION);
