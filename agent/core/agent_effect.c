@@ -58,7 +58,7 @@ void agent_append(struct agent *a, enum agent_record_kind kind, const char *op, 
     struct err err = { 0 };
     int rc;
 
-    a->no_memory = a->no_memory || body->failed;
+    a->no_memory |= body->failed;
     e->record = (struct agent_record){
         .kind = kind,
         .at = a->at,
@@ -78,7 +78,7 @@ static void send_line(struct agent *a, uint32_t conn, struct buf *line, bool rep
 {
     struct agent_effect *e = agent_emit(a, AGENT_DO_SEND);
 
-    a->no_memory = a->no_memory || line->failed;
+    a->no_memory |= line->failed;
     e->conn = conn;
     e->reply = reply;
     e->request = request;
@@ -91,7 +91,7 @@ void agent_reply(struct agent *a, uint32_t conn, int64_t request, struct buf *re
 {
     struct buf line = BUF_INIT;
 
-    a->no_memory = a->no_memory || result->failed;
+    a->no_memory |= result->failed;
     rpc_write_result(&line, request, buf_text(result));
     buf_clear(result);
     if (line.len > WIRE_LINE_MAX) {
@@ -117,7 +117,7 @@ void agent_notify(struct agent *a, const char *method, struct buf *params)
     struct buf line = BUF_INIT;
     uint32_t holder = agent_conn_holder(a);
 
-    a->no_memory = a->no_memory || params->failed;
+    a->no_memory |= params->failed;
     if (holder != 0) {
         rpc_write_notification(&line, method, buf_text(params));
         send_line(a, holder, &line, false, 0);

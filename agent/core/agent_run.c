@@ -104,7 +104,7 @@ void agent_run_start(struct agent *a, struct agent_run *run, const struct driver
     run->mode = rq->mode;
     run->limit = rq->limit_ms > a->cfg.run_floor_ms ? rq->limit_ms : a->cfg.run_floor_ms;
     driver_request_write(&text, rq);
-    a->no_memory = a->no_memory || text.failed;
+    a->no_memory |= text.failed;
     run->queued = is_read(run) && reads_going(a) > AGENT_READS_AT_ONCE;
     if (run->queued)
         run->text = agent_text_copy(a, buf_text(&text));

@@ -55,7 +55,7 @@ static void ask_vms(struct agent *a, const struct agent_run *from, int64_t free_
         json_write(&text, cursor, true);
     }
     buf_char(&text, '}');
-    a->no_memory = a->no_memory || text.failed;
+    a->no_memory |= text.failed;
     if (!text.failed)
         run = agent_read_start(a, AGENT_RUN_ROOM_VMS, "vms", buf_text(&text), from->conn, from->request);
     buf_clear(&text);

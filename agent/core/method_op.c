@@ -69,7 +69,7 @@ static bool digest_is(struct agent *a, const struct order *o)
     bool same;
 
     json_write(&text, o->args, true);
-    a->no_memory = a->no_memory || text.failed;
+    a->no_memory |= text.failed;
     same = strcmp(sha256_text(buf_text(&text), text.len, hex), o->digest) == 0;
     buf_clear(&text);
     return same;

@@ -40,7 +40,7 @@ static int read_args(struct agent *a, const struct agent_request *rq, enum agent
     if (cursor != NULL)
         jw_str(&w, "cursor", cursor);
     jw_object_end(&w);
-    a->no_memory = a->no_memory || text.failed;
+    a->no_memory |= text.failed;
     if (!text.failed)
         run = agent_read_start(a, kind, o->action, buf_text(&text), rq->conn->id, rq->id);
     buf_clear(&text);
@@ -71,7 +71,7 @@ static size_t size_of(struct agent *a, const json *v)
     size_t len;
 
     json_write(&text, v, false);
-    a->no_memory = a->no_memory || text.failed;
+    a->no_memory |= text.failed;
     len = text.len;
     buf_clear(&text);
     return len;
@@ -159,7 +159,7 @@ static bool reply_page(struct agent *a, uint32_t conn, int64_t request, time_ms 
         buf_printf(&cursor, "d%s", drivers);
     jw_str(&w, "next", cursor.len > 0 ? buf_text(&cursor) : NULL);
     jw_object_end(&w);
-    a->no_memory = a->no_memory || cursor.failed;
+    a->no_memory |= cursor.failed;
     buf_clear(&cursor);
     agent_reply(a, conn, request, &result);
     return more;
@@ -279,7 +279,7 @@ static void reply_driver_error(struct agent *a, const struct agent_run *run,
     jw_object(&w, NULL);
     jw_value(&w, "driver", answer->error);
     jw_object_end(&w);
-    a->no_memory = a->no_memory || data.failed;
+    a->no_memory |= data.failed;
     err_set(&e, ERR_REFUSED, "%s: %s", answer->code, json_get_str(answer->error, "message", ""));
     agent_reply_error(a, run->conn, run->request, &e, buf_text(&data));
     buf_clear(&data);

@@ -126,7 +126,7 @@ static bool check_empty(struct agent *a, struct agent_live *l, const json *args,
     else
         jw_raw(&w, "parked", "[]");
     jw_object_end(&w);
-    a->no_memory = a->no_memory || text.failed;
+    a->no_memory |= text.failed;
     start_check(a, l, AGENT_RUN_CHECK_EMPTY, "check_empty", buf_text(&text));
     buf_clear(&text);
     return true;

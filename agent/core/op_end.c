@@ -15,7 +15,7 @@ static void write_tail(struct agent *a, struct json_writer *w, const char *tail)
 
     if (len > 0)
         driver_text_clean(&clean, tail + from, len - from);
-    a->no_memory = a->no_memory || clean.failed;
+    a->no_memory |= clean.failed;
     jw_str(w, "output_tail", buf_text(&clean));
     buf_clear(&clean);
 }
@@ -28,7 +28,7 @@ static void write_short(struct agent *a, struct json_writer *w, const char *key,
 
     if (text != NULL)
         buf_add(&cut, text, utf8_cut(text, ERROR_TEXT_BYTES));
-    a->no_memory = a->no_memory || cut.failed;
+    a->no_memory |= cut.failed;
     jw_str(w, key, text == NULL ? NULL : buf_text(&cut));
     buf_clear(&cut);
 }

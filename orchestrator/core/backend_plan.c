@@ -520,15 +520,17 @@ int backend_plan_play(struct backend_plan *b, struct runner *r, const struct eve
 {
     struct event ev = *first;
     int rc = runner_feed(r, &ev, err);
+    bool more;
 
     for (uint32_t n = 0; rc == 0 && !r->ended; n++) {
         if (each != NULL)
             each(arg, &ev);
-        if (n >= events_max || !backend_plan_next(b, engine_deadline(r->engine), &ev))
+        more = n < events_max && backend_plan_next(b, engine_deadline(r->engine), &ev);
+        if (b->nomem) /* the event is not whole */
+            return err_set(err, ERR_NOMEM, "plan backend");
+        if (!more)
             return err_set(err, ERR_STATE, "the run does not come to rest: %u events", n);
         rc = runner_feed(r, &ev, err);
-        if (b->nomem)
-            rc = err_set(err, ERR_NOMEM, "plan backend");
     }
     return rc;
 }

@@ -7,8 +7,8 @@ const char *world_boot_id(struct backend_plan *b, uint32_t node)
 {
     const char *id = arena_printf(&b->arena, "boot-%s-%u", b->inv->nodes[node].id, b->nodes[node].boot);
 
-    b->nomem = b->nomem || id == NULL;
-    return id == NULL ? "" : id;
+    b->nomem |= id == NULL;
+    return id;
 }
 
 /* effects */
@@ -129,7 +129,7 @@ void world_record(struct backend_plan *b, const struct world_op *op, uint32_t no
     const char *id = arena_str(&b->arena, op->id.text), *code = arena_str(&b->arena, op->error_code);
 
     memset(rec, 0, sizeof *rec);
-    b->nomem = b->nomem || id == NULL || code == NULL;
+    b->nomem |= id == NULL || code == NULL;
     rec->op = id;
     rec->action = action_rows[op->action].name;
     rec->state = op->state;
@@ -164,8 +164,8 @@ static void see_facts(struct backend_plan *b, uint32_t node, struct node_facts *
     f->machine_id = n->machine_id == NULL ? n->id : n->machine_id;
     f->boot_id = world_boot_id(b, node);
     f->cluster = b->inv->clusters[n->cluster].id;
-    f->model = n->model == NULL ? "" : n->model;
-    f->firmware = n->firmware == NULL ? "" : n->firmware;
+    f->model = n->model;
+    f->firmware = n->firmware;
     f->bmc = n->bmc;
     f->build = b->nodes[node].build;
     f->server = f->servicing_idle = true;
@@ -184,9 +184,9 @@ static const char *const *owner_ids(struct backend_plan *b, const struct vm *v)
 {
     const char **ids = ARENA_ARRAY(&b->arena, const char *, v->n_owners);
 
-    b->nomem = b->nomem || ids == NULL;
+    b->nomem |= ids == NULL;
     for (uint32_t i = 0; ids != NULL && i < v->n_owners; i++)
-        ids[i] = v->owners[i] == IX_NONE ? "?" : b->inv->nodes[v->owners[i]].id;
+        ids[i] = b->inv->nodes[v->owners[i]].id;
     return ids;
 }
 
@@ -196,7 +196,7 @@ static void see_vms(struct backend_plan *b, uint32_t node, struct vms_seen *ret)
     struct vm_seen *items = ARENA_ARRAY(&b->arena, struct vm_seen, c->n_vms);
     uint32_t n = 0;
 
-    b->nomem = b->nomem || items == NULL;
+    b->nomem |= items == NULL;
     for (uint32_t i = 0; items != NULL && i < c->n_vms; i++) {
         const struct vm *v = &b->fleet.vms.items[c->vms[i]].vm;
 
@@ -230,7 +230,7 @@ static void see_groups(struct backend_plan *b, uint32_t cluster, struct cluster_
     const struct cluster *c = &b->inv->clusters[cluster];
     struct view_group *groups = ARENA_ARRAY(&b->arena, struct view_group, c->n_vms);
 
-    b->nomem = b->nomem || groups == NULL;
+    b->nomem |= groups == NULL;
     for (uint32_t i = 0; groups != NULL && i < c->n_vms; i++) {
         const struct fleet_vm *vm = &b->fleet.vms.items[c->vms[i]];
         struct view_group *g = &groups[v->n_groups];
@@ -262,7 +262,7 @@ static void see_storage(struct backend_plan *b, uint32_t cluster, struct storage
         if (!s->s2d || (n->up && !n->paused && b->now >= n->resync_until))
             continue;
         job = ARENA_NEW(&b->arena, struct view_job);
-        b->nomem = b->nomem || job == NULL;
+        b->nomem |= job == NULL;
         if (job == NULL)
             return;
         *job = (struct view_job){ "repair", JOB_REPAIR, true, 50 };
@@ -277,7 +277,7 @@ static void see_all_vms(struct backend_plan *b, uint32_t cluster, struct event *
     struct vms_seen *vms = ARENA_ARRAY(&b->arena, struct vms_seen, c->n_nodes);
     uint32_t *nodes = ARENA_ARRAY(&b->arena, uint32_t, c->n_nodes), n = 0;
 
-    b->nomem = b->nomem || vms == NULL || nodes == NULL;
+    b->nomem |= vms == NULL || nodes == NULL;
     for (uint32_t i = 0; vms != NULL && nodes != NULL && i < c->n_nodes; i++) {
         const struct world_node *w = &b->nodes[c->nodes[i]];
 
@@ -298,7 +298,7 @@ static void see_cluster(struct backend_plan *b, uint32_t cluster, struct event *
     struct view_node *nodes = ARENA_ARRAY(&b->arena, struct view_node, c->n_nodes);
 
     v->cluster = c->id;
-    b->nomem = b->nomem || nodes == NULL;
+    b->nomem |= nodes == NULL;
     for (uint32_t i = 0; nodes != NULL && i < c->n_nodes; i++)
         see_node(b, c->nodes[i], &nodes[v->n_nodes++]);
     v->nodes = nodes;
@@ -322,7 +322,7 @@ static void see_empty(struct backend_plan *b, uint32_t node, struct empty_facts 
 
     f->empty = b->nodes[node].paused;
     f->left = ARENA_ARRAY(&b->arena, struct empty_left, c->n_vms);
-    b->nomem = b->nomem || f->left == NULL;
+    b->nomem |= f->left == NULL;
     for (uint32_t i = 0; f->left != NULL && i < c->n_vms; i++) {
         const struct vm *v = &b->fleet.vms.items[c->vms[i]].vm;
 
@@ -339,6 +339,7 @@ static void see_verify(struct backend_plan *b, uint32_t node, struct verify_fact
     char before[32];
     const char *text = arena_str(&b->arena, build_text(n->before, before));
 
+    b->nomem |= text == NULL;
     f->build = n->build;
     f->servicing_idle = true;
     f->pending = n->install_pending || n->remove_pending;
@@ -351,7 +352,7 @@ static void see_verify(struct backend_plan *b, uint32_t node, struct verify_fact
 static void see_time(struct backend_plan *b, struct time_facts *f)
 {
     f->servers = ARENA_NEW(&b->arena, struct time_source);
-    b->nomem = b->nomem || f->servers == NULL;
+    b->nomem |= f->servers == NULL;
     if (f->servers == NULL)
         return;
     f->servers[0] = (struct time_source){ "dc1", NULL, true, 4, 3, 800, 500 };
@@ -361,7 +362,7 @@ static void see_time(struct backend_plan *b, struct time_facts *f)
 static void see_backup(struct backend_plan *b, struct backup_facts *f)
 {
     f->agents = ARENA_NEW(&b->arena, struct backup_agent);
-    b->nomem = b->nomem || f->agents == NULL;
+    b->nomem |= f->agents == NULL;
     if (f->agents == NULL)
         return;
     f->agents[0] = (struct backup_agent){ "Backup", "backupsvc", "running", "running" };
@@ -373,7 +374,7 @@ static void see_heartbeat(struct backend_plan *b, uint32_t node, struct heartbea
     const struct cluster *c = &b->inv->clusters[b->inv->nodes[node].cluster];
 
     f->vms = ARENA_ARRAY(&b->arena, struct vm_beat, c->n_vms);
-    b->nomem = b->nomem || f->vms == NULL;
+    b->nomem |= f->vms == NULL;
     for (uint32_t i = 0; f->vms != NULL && i < c->n_vms; i++) {
         const struct vm *v = &b->fleet.vms.items[c->vms[i]].vm;
 
@@ -400,10 +401,6 @@ void world_observe(struct backend_plan *b, const struct world_entry *w, struct e
         see_time(b, &ev->u.observed.time);
     else if (w->what == OBSERVE_BACKUP)
         see_backup(b, &ev->u.observed.backup);
-    else if (w->what == OBSERVE_HEARTBEAT)
+    else /* the engine asks for nothing else */
         see_heartbeat(b, w->node, &ev->u.observed.heartbeat);
-    else if (w->what == OBSERVE_STORAGE)
-        see_storage(b, b->inv->nodes[w->node].cluster, &ev->u.observed.storage);
-    else
-        ev->u.observed.removability.removable = "unproved";
 }

@@ -90,7 +90,7 @@ static const char *ask_args(struct engine *e, const struct engine_node *n, enum 
     struct buf *b = engine_scratch(e);
     struct json_writer w;
 
-    if (what != OBSERVE_VERIFY && what != OBSERVE_REMOVABILITY && what != OBSERVE_EMPTY)
+    if (what != OBSERVE_VERIFY && what != OBSERVE_EMPTY)
         return "{}";
     jw_init(&w, b);
     jw_object(&w, NULL);

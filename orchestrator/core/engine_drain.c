@@ -351,7 +351,7 @@ static void pause_ended(struct engine *e, struct engine_node *n, const struct op
         return;
     }
     /* Refused: nothing changed, and a pause that was found is not ours to end (O7). Failed: it may be half done. */
-    n->paused = n->paused || !(end->refused || end->cancelled);
+    n->paused |= !(end->refused || end->cancelled);
     node_give_up(e, n, NODE_SET_ASIDE, SAY(e, "pause: %s %s", end->code, end->text));
 }
 

@@ -202,7 +202,7 @@ static void reboot_ended(struct engine *e, struct engine_node *n, const struct o
     if (end->ok) {
         n->reboot_sent = true;
         n->vmms_touched = true; /* it starts by itself: wait for it (O8) */
-        n->storage_touched = n->storage_touched || is_s2d(e, n);
+        n->storage_touched |= is_s2d(e, n);
         n->suspended = false;
         n->reboots++;
         n->rebooted[0] = n->rebooted[1];

@@ -126,7 +126,7 @@ void op_send(struct engine *e, struct op *op)
     c->receiver = op->receiver;
     c->memory_mib = op->memory_mib;
     c->limit_ms = op->limit_ms;
-    e->nomem = e->nomem || op->args.failed || op->precondition.failed;
+    e->nomem |= op->args.failed || op->precondition.failed;
     op->sends++;
     op->sent = e->now;
     op->deadline = e->now + op->limit_ms + OP_GRACE_MS;

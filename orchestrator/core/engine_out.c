@@ -57,7 +57,7 @@ const char *engine_said(struct engine *e)
 {
     struct buf *b = &e->scratch[e->scratch_at];
 
-    e->nomem = e->nomem || b->failed;
+    e->nomem |= b->failed;
     return b->failed ? "" : buf_text(b);
 }
 

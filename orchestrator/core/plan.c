@@ -187,18 +187,30 @@ static uint32_t list_starts(const struct planner *pl, struct start *list)
     return n;
 }
 
+/* Room for n nodes, and for as many in each wave. */
+static bool make_room(struct planner *pl, uint32_t n)
+{
+    struct plan *p = pl->plan;
+
+    p->nodes = ARENA_ARRAY(pl->arena, struct plan_node, n);
+    p->waves = ARENA_ARRAY(pl->arena, struct plan_wave, p->n_waves);
+    if (p->nodes == NULL || p->waves == NULL)
+        return false;
+    for (uint32_t w = 0; w < p->n_waves; w++) {
+        p->waves[w].nodes = ARENA_ARRAY(pl->arena, uint32_t, n);
+        if (p->waves[w].nodes == NULL)
+            return false;
+    }
+    return true;
+}
+
 static int write_nodes(struct planner *pl)
 {
     struct plan *p = pl->plan;
     struct start *list = calloc(pl->inv->n_nodes + (size_t)1, sizeof *list);
     uint32_t n = list == NULL ? 0 : list_starts(pl, list);
 
-    p->nodes = ARENA_ARRAY(pl->arena, struct plan_node, n);
-    p->waves = ARENA_ARRAY(pl->arena, struct plan_wave, p->n_waves);
-    for (uint32_t w = 0; p->waves != NULL && w < p->n_waves; w++)
-        p->waves[w].nodes = ARENA_ARRAY(pl->arena, uint32_t, n);
-    if (list == NULL || p->nodes == NULL || p->waves == NULL ||
-        (p->n_waves > 0 && p->waves[0].nodes == NULL)) {
+    if (list == NULL || !make_room(pl, n)) {
         free(list);
         return err_set(pl->err, ERR_NOMEM, "write a plan's nodes");
     }

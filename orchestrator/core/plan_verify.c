@@ -104,15 +104,9 @@ static void check_cut(struct book *b)
 
 /* Waves and nodes say the same; within a cluster batches and orders go up in
  * start order. */
-static void check_waves(struct book *b)
+static void count_waves(struct book *b, uint32_t *listed, uint32_t *order, uint32_t *batch)
 {
-    uint32_t *listed = calloc(b->p->n_nodes + (size_t)1, sizeof *listed);
-    uint32_t *order = calloc(b->inv->n_clusters + (size_t)1, sizeof *order);
-    uint32_t *batch = calloc(b->inv->n_clusters + (size_t)1, sizeof *batch);
-
-    if (listed == NULL || order == NULL || batch == NULL)
-        book_fault(b, "P1", "out of memory: nothing is proved");
-    for (uint32_t w = 0; listed != NULL && order != NULL && batch != NULL && w < b->p->n_waves; w++) {
+    for (uint32_t w = 0; w < b->p->n_waves; w++) {
         memset(order, 0, b->inv->n_clusters * sizeof *order);
         memset(batch, 0, b->inv->n_clusters * sizeof *batch);
         for (uint32_t i = 0; i < b->p->waves[w].n_nodes; i++) {
@@ -128,9 +122,21 @@ static void check_waves(struct book *b)
             batch[c] = x->batch;
         }
     }
-    for (uint32_t i = 0; listed != NULL && i < b->p->n_nodes; i++)
+    for (uint32_t i = 0; i < b->p->n_nodes; i++)
         if (listed[i] != (b->p->nodes[i].compliant ? 0u : 1u))
             book_fault(b, "P1", "%s is in %u waves", b->inv->nodes[b->p->nodes[i].node].id, listed[i]);
+}
+
+static void check_waves(struct book *b)
+{
+    uint32_t *listed = calloc(b->p->n_nodes + (size_t)1, sizeof *listed);
+    uint32_t *order = calloc(b->inv->n_clusters + (size_t)1, sizeof *order);
+    uint32_t *batch = calloc(b->inv->n_clusters + (size_t)1, sizeof *batch);
+
+    if (listed == NULL || order == NULL || batch == NULL)
+        b->no_memory = true;
+    else
+        count_waves(b, listed, order, batch);
     free(listed);
     free(order);
     free(batch);
@@ -242,8 +248,10 @@ uint32_t plan_verify(const struct plan *p, struct buf *out)
         for (uint32_t c = 0; b.faults == 0 && c < p->inv->n_clusters; c++)
             book_walk_cluster(&b, c);
     } else {
-        book_fault(&b, "P1", "out of memory: nothing is proved");
+        b.no_memory = true;
     }
+    if (b.no_memory)
+        book_fault(&b, "P1", "out of memory: nothing is proved");
     free(b.at);
     free(b.down);
     free(b.moved);

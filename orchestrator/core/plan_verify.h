@@ -14,6 +14,7 @@ struct book {
     const struct rollout *r;
     struct buf *out;
     uint32_t faults;
+    bool no_memory; /* something could not be looked at: then nothing is proved */
     uint32_t *at;           /* per VM: its node */
     bool *down;             /* per VM: off as found, or parked */
     uint32_t *moved;        /* per VM: live moves, without late evidence */
@@ -28,8 +29,8 @@ void book_fault(struct book *b, const char *rule, const char *fmt, ...) __attrib
 void book_check_shape(struct book *b);
 /* Go through one cluster's drains in order. */
 void book_walk_cluster(struct book *b, uint32_t cluster);
-/* Is one more loss survived at that rung (C4)? */
-bool book_survives(const struct book *b, uint32_t cluster, enum reserve_rung rung);
+/* Is one more loss survived at that rung (C4)? Without memory: not judged, `no_memory` is set. */
+bool book_survives(struct book *b, uint32_t cluster, enum reserve_rung rung);
 /* Does `vm` on `node` stand against a hard anti-affinity class there? */
 bool book_conflict(const struct book *b, uint32_t vm, uint32_t node);
 bool book_owns(const struct book *b, uint32_t vm, uint32_t node);

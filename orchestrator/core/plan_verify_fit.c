@@ -69,6 +69,7 @@ struct loss {
     uint32_t *vms, n;
     uint32_t lost;
     uint32_t tries;
+    bool no_memory;
 };
 
 static int64_t restart_mib(const struct loss *l, uint32_t i)
@@ -103,7 +104,11 @@ static bool place_rest(struct loss *l, uint32_t i)
     if (i == l->n)
         return true;
     nodes = malloc(l->c->n_nodes * sizeof *nodes);
-    n = nodes == NULL ? 0 : candidates(l, i, nodes);
+    if (nodes == NULL) {
+        l->no_memory = true;
+        return true;
+    }
+    n = candidates(l, i, nodes);
     for (uint32_t k = 0; k < n && !placed && l->tries < TRIES_MAX; k++) {
         l->tries++;
         l->b->at[l->vms[i]] = nodes[k];
@@ -137,40 +142,57 @@ static int larger_first(const void *a, const void *b, const struct inventory *in
     return x < y ? -1 : x > y;
 }
 
-static bool survives_loss(const struct book *b, const struct cluster *c, uint32_t lost,
-                          enum reserve_rung rung)
+/* All that run there are in the air: they stand against nobody. `vms` has room for the cluster's. */
+static uint32_t lift(struct loss *l, uint32_t *vms)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < l->c->n_vms; i++)
+        if (l->b->at[l->c->vms[i]] == l->lost && !l->b->down[l->c->vms[i]]) {
+            vms[n++] = l->c->vms[i];
+            l->b->at[l->c->vms[i]] = IX_NONE;
+        }
+    return n;
+}
+
+/* Those that have to find a place, in the order to look for one. */
+static void sort_out(struct loss *l, const uint32_t *vms, uint32_t n, enum reserve_rung rung)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t at = l->n;
+
+        if (!restarts(l->b->inv, &l->b->inv->vms[vms[i]], rung))
+            continue;
+        for (; at > 0 && larger_first(&vms[i], &l->vms[at - 1], l->b->inv) < 0; at--)
+            l->vms[at] = l->vms[at - 1];
+        l->vms[at] = vms[i];
+        l->n++;
+    }
+}
+
+static bool survives_loss(struct book *b, const struct cluster *c, uint32_t lost, enum reserve_rung rung)
 {
     struct book copy = *b;
-    struct loss l = { &copy, c, NULL, 0, lost, 0 };
-    uint32_t *vms = malloc((c->n_vms + (size_t)1) * sizeof *vms), n = 0;
-    bool ok = vms != NULL;
+    struct loss l = { .b = &copy, .c = c, .lost = lost };
+    uint32_t *vms = malloc((c->n_vms + (size_t)1) * 2 * sizeof *vms), n;
+    bool ok;
 
-    l.vms = malloc((c->n_vms + (size_t)1) * sizeof *l.vms);
-    ok = ok && l.vms != NULL;
-    for (uint32_t i = 0; ok && i < c->n_vms; i++)
-        if (b->at[c->vms[i]] == lost && !b->down[c->vms[i]]) {
-            vms[n++] = c->vms[i];
-            b->at[c->vms[i]] = IX_NONE; /* in the air: they stand against nobody */
-        }
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t at = l.n;
-
-        if (!restarts(b->inv, &b->inv->vms[vms[i]], rung))
-            continue;
-        for (; at > 0 && larger_first(&vms[i], &l.vms[at - 1], b->inv) < 0; at--)
-            l.vms[at] = l.vms[at - 1];
-        l.vms[at] = vms[i];
-        l.n++;
+    if (vms == NULL) {
+        b->no_memory = true;
+        return true;
     }
-    ok = ok && place_rest(&l, 0);
+    n = lift(&l, vms);
+    l.vms = vms + n;
+    sort_out(&l, vms, n, rung);
+    ok = place_rest(&l, 0);
     for (uint32_t i = 0; i < n; i++)
         b->at[vms[i]] = lost;
+    b->no_memory |= l.no_memory;
     free(vms);
-    free(l.vms);
     return ok;
 }
 
-bool book_survives(const struct book *b, uint32_t cluster, enum reserve_rung rung)
+bool book_survives(struct book *b, uint32_t cluster, enum reserve_rung rung)
 {
     const struct cluster *c = &b->inv->clusters[cluster];
 

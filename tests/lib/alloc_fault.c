@@ -15,7 +15,7 @@ static unsigned countdown;
 static bool hit;
 static bool (*asked)(void);
 
-static bool fails_now(void)
+bool alloc_fault_now(void)
 {
     if (asked != NULL)
         return asked();
@@ -43,17 +43,17 @@ bool alloc_fault_hit(void)
 
 void *__wrap_malloc(size_t bytes)
 {
-    return fails_now() ? NULL : __real_malloc(bytes);
+    return alloc_fault_now() ? NULL : __real_malloc(bytes);
 }
 
 void *__wrap_calloc(size_t n, size_t bytes)
 {
-    return fails_now() ? NULL : __real_calloc(n, bytes);
+    return alloc_fault_now() ? NULL : __real_calloc(n, bytes);
 }
 
 void *__wrap_realloc(void *p, size_t bytes)
 {
-    return fails_now() ? NULL : __real_realloc(p, bytes);
+    return alloc_fault_now() ? NULL : __real_realloc(p, bytes);
 }
 
 char *__wrap_strdup(const char *text)

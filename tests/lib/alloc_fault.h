@@ -9,6 +9,8 @@
 void alloc_fault_at(unsigned n);
 /* Whether it has failed. */
 bool alloc_fault_hit(void);
+/* Counts one allocation: does it fail? For wraps of more than malloc and its kin (arena_fault.c). */
+bool alloc_fault_now(void);
 /* Ask this before each allocation instead: true makes it fail. */
 void alloc_fault_ask(bool (*ask)(void));
 
