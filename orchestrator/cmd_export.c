@@ -3,6 +3,7 @@
 #include "orchestrator/cli.h"
 #include "orchestrator/export_script.h"
 #include "orchestrator/io/store_load.h"
+#include "orchestrator/io/store_record.h"
 
 #include <string.h>
 
@@ -13,7 +14,7 @@ struct export
     struct plan *p;
     uint32_t node; /* in plan.nodes */
     struct approval_found approval;
-    char digest[SHA256_TEXT];
+    char digest[SHA256_TEXT], whole[SHA256_TEXT]; /* of the slice, of the script */
     struct buf text;
 };
 
@@ -47,7 +48,7 @@ static int check_plan(struct export *x, struct err *err)
 
 static int make(struct export *x, const char *node, struct err *err)
 {
-    int rc = store_open(x->c->db, STORE_READ, &x->s, err);
+    int rc = store_open(x->c->db, STORE_WRITE, &x->s, err);
 
     if (rc == 0)
         rc = store_load_plan(x->s, cli_operand(x->c, 0), &x->p, err);
@@ -65,9 +66,23 @@ static int make(struct export *x, const char *node, struct err *err)
     return rc;
 }
 
+/* Before anybody has it: the log knows of each script that is out, and may know of one whose file was never written. */
+static int record(struct export *x, const char *node, const char *file, struct err *err)
+{
+    const struct export_made made = {
+        .node = node,
+        .plan = x->p->hash,
+        .ticket = x->approval.ticket,
+        .file = file,
+        .slice_sha256 = x->digest,
+        .script_sha256 = sha256_text(buf_text(&x->text), x->text.len, x->whole),
+    };
+
+    return store_put_export(x->s, &made, (struct record_by){ x->c->person, store_fleet_now(x->s) }, err);
+}
+
 static void say_json(struct export *x, const char *node, const char *file)
 {
-    char sha256[SHA256_TEXT];
     struct buf out = BUF_INIT;
     struct json_writer w;
 
@@ -80,7 +95,7 @@ static void say_json(struct export *x, const char *node, const char *file)
     jw_str(&w, "ticket", x->approval.ticket);
     jw_int(&w, "expires_at", x->approval.expires);
     jw_str(&w, "slice_sha256", x->digest);
-    jw_str(&w, "script_sha256", sha256_text(buf_text(&x->text), x->text.len, sha256));
+    jw_str(&w, "script_sha256", x->whole);
     jw_str(&w, "file", file);
     jw_str(&w, "script", file == NULL ? buf_text(&x->text) : NULL);
     jw_object_end(&w);
@@ -113,6 +128,8 @@ static int run_export(struct cli *c, int *ret_exit, struct err *err)
     if (node == NULL)
         return err_set(err, ERR_INVALID, "--script: say for which node");
     rc = make(&x, node, err);
+    if (rc == 0)
+        rc = record(&x, node, file, err);
     if (rc == 0 && file != NULL)
         rc = cli_write_file(file, &x.text, err);
     if (rc == 0 && c->json)
@@ -140,7 +157,8 @@ const struct command_spec cmd_export = {
     "write what would run on a node, for shops that deploy by their own tool",
     "One PowerShell script per node of an approved plan: its steps, the driver's own scripts, and the\n"
     "guards that it looks at on the node itself (O31). Sign it, put the package beside it, run it as\n"
-    "SYSTEM, restart the node when it ends with 3010, and run it again until it ends with 0.",
+    "SYSTEM, restart the node when it ends with 3010, and run it again until it ends with 0. The log\n"
+    "keeps who took which script (`patchwave log --kind export`).",
     export_options,
     run_export,
 };

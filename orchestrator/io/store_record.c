@@ -126,6 +126,21 @@ int store_put_approval(struct store *s, const struct approval *a, struct err *er
     return end_record(s, &w, "approval", a->at, err);
 }
 
+int store_put_export(struct store *s, const struct export_made *e, struct record_by by, struct err *err)
+{
+    struct buf text = BUF_INIT;
+    struct json_writer w;
+
+    begin_record(&w, &text, "export", by.person, by.at);
+    jw_str(&w, "node", e->node);
+    jw_str(&w, "plan", e->plan);
+    jw_str(&w, "ticket", e->ticket);
+    jw_str(&w, "file", e->file);
+    jw_str(&w, "slice_sha256", e->slice_sha256);
+    jw_str(&w, "script_sha256", e->script_sha256);
+    return end_record(s, &w, "export", by.at, err);
+}
+
 int store_put_hostkey(struct store *s, const char *node, const char *fingerprint, const char *key,
                       const char *replaced, struct record_by by, struct err *err)
 {
@@ -301,12 +316,20 @@ static int project_hostkey(struct store *s, const struct record *r, struct err *
                     json_get_str(r->root, "replaced", NULL), r->person, r->at);
 }
 
+/* Nothing asks for exports but the log itself. */
+static int project_export(struct store *s, const struct record *r, struct err *err)
+{
+    (void)s, (void)r, (void)err;
+    return 0;
+}
+
 static const struct {
     const char *kind;
     int (*project)(struct store *s, const struct record *r, struct err *err);
 } projections[] = {
     { "inventory", project_inventory }, { "patch", project_patch },       { "consent", project_consent },
     { "plan", project_plan },           { "approval", project_approval }, { "hostkey", project_hostkey },
+    { "export", project_export },
 };
 
 int store_project_record(struct store *s, uint64_t seq, const char *kind, const char *text, struct err *err)

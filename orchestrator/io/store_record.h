@@ -18,6 +18,12 @@ struct approval {
     time_ms at, expires;
 };
 
+/* A node's script that was given out (O31): of which approved plan, and its digests. */
+struct export_made {
+    const char *node, *plan, *ticket, *file; /* file: NULL where it went to standard output */
+    const char *slice_sha256, *script_sha256;
+};
+
 /* Replaces the inventory before. */
 int store_put_inventory(struct store *s, const struct inventory *inv, const char *file, const char *sha256,
                         struct record_by by, struct err *err);
@@ -27,6 +33,7 @@ int store_put_patch(struct store *s, const struct patch *p, const char *path, st
 int store_put_consent(struct store *s, const struct consent *c, time_ms at, struct err *err);
 int store_put_plan(struct store *s, const struct plan *p, struct err *err);
 int store_put_approval(struct store *s, const struct approval *a, struct err *err);
+int store_put_export(struct store *s, const struct export_made *e, struct record_by by, struct err *err);
 /* `replaced`: the fingerprint before, or NULL. */
 int store_put_hostkey(struct store *s, const char *node, const char *fingerprint, const char *key,
                       const char *replaced, struct record_by by, struct err *err);

@@ -1025,6 +1025,26 @@ def _():
             check(re.search(line, text), "the reader does not see " + line)
 
 
+@case("export: every script that is given out is in the log with person, ticket and digests, what is refused is not, and a rebuild keeps it")
+def _():
+    with tempfile.TemporaryDirectory() as d:
+        b = Board(d).plan()
+        entries = lambda: [json.loads(r["event"]) for r in (json.loads(b.say("--json", "log", "--seq", e["seq"]))[0]
+                                                            for e in json.loads(b.say("--json", "log", "--kind", "export")))]
+        b.say("export", "--script", "HV01", code=6)
+        b.approve()
+        check("no such entry" in b.say("log", "--kind", "export"), "what no board approved was not given out")
+        text = b.export()
+        b.say("export", "--script", "HV01")
+        for_file, for_pipe = entries()
+        check((for_file["node"], for_file["ticket"], for_file["file"], for_file["plan"]) == ("HV01", "CHG-1", str(b.path), b.answer["plan"]), for_file)
+        check(for_file["script_sha256"] == hashlib.sha256(text.encode()).hexdigest() and for_file["slice_sha256"] == b.answer["slice_sha256"], for_file)
+        check(for_file["person"] and for_pipe["file"] is None and for_pipe["script_sha256"] == for_file["script_sha256"], for_pipe)
+        listed = b.say("log", "--kind", "export")
+        check(for_file["script_sha256"] in listed and "HV01" in listed and "CHG-1" in listed, listed)
+        check("equal to what was there" in b.say("db", "rebuild") and "whole" in b.say("db", "check"), "rebuild")
+
+
 @case("export: each guard that fails ends with its code and does nothing")
 def _():
     with board() as b:

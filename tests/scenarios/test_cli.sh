@@ -41,7 +41,7 @@ check 'missing operand' 2 'inventory import needs: FILE' p inventory import
 check 'a group alone lists its commands' 2 'db rebuild' p db
 for command in init 'inventory import' 'inventory discover' 'inventory list' 'inventory show' enroll 'patch add' 'patch list' 'consent add' 'consent list' \
     plan 'plan list' 'plan show' 'plan verify' 'plan diff' approve stage run resume takeover status runs pause abort retry set-aside promote \
-    rollback return decide log downtime report replay 'db path' 'db check' 'db rebuild' backup 'db migrate'; do
+    rollback return decide export log downtime report replay 'db path' 'db check' 'db rebuild' backup 'db migrate'; do
     check "$command --help" 0 "^usage: patchwave $command" p $command --help
     check "$command is in docs/cli.md" 0 "$command" grep -F -- "\`$command" "$root/docs/cli.md"
 done
