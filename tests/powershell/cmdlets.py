@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Write docs/windows-cmdlets.md: every cmdlet and parameter that the driver uses, with its source. cmdlets.py PSHOST.DLL"""
+import json
 import pathlib
 import re
 import subprocess
@@ -41,7 +42,41 @@ def page(program):
     for kind, name in sorted(users):
         if kind in ("static", "type", "method", "variable"):
             out.append("| %s `%s` | %s | %s |" % (kind, name, allow[kind, name], " ".join(sorted(set(users[kind, name])))))
-    return "\n".join(out) + "\n"
+    return "\n".join(out + setup(program) + unverified()) + "\n"
+
+
+def setup(program):
+    """What the set-up of a node uses: it is read by people and run once, so no table says beforehand what it may use."""
+    script = ROOT / "orchestrator/bootstrap/windows.ps1"
+    r = subprocess.run(["dotnet", program, "--check-5.1", str(HERE / "allow.tsv"), str(script)], capture_output=True, text=True)
+    used = {}
+    for line in r.stdout.splitlines():
+        if line.startswith("use\tcommand\t"):
+            command, _, parameter = line.split("\t")[2].partition(" ")
+            used.setdefault(command, set()).update([parameter] if parameter.startswith("-") else [])
+    rows = [l.split("\t") for l in (HERE / "surface/commands.tsv").read_text().splitlines()[1:]]
+    known = {r[1]: (r[0], r[11]) for r in rows}
+    out = ["", "## The set-up of a node", "", "What `enroll --bootstrap` prints uses these, and the programs " +
+           ", ".join("`%s`" % c for c in sorted(used) if c.endswith(".exe")) + ", `sshd.exe` and `ssh-keygen.exe`.", "",
+           "| cmdlet | parameters | module | source |", "|---|---|---|---|"]
+    return out + ["| %s | %s | %s | %s |" % (c, " ".join(sorted(used[c])), *known[c]) for c in sorted(used) if not c.endswith(".exe")]
+
+
+def unverified():
+    """Every fact that no reference says, with who relies on it: the rows of probe.json, and the sources that cite them."""
+    files = [f for top in ("agent", "orchestrator") for kind in ("*.c", "*.ps1", "*.psm1") for f in sorted((ROOT / top).rglob(kind))]
+    cited = {}
+    for f in files:
+        for word in set(re.findall(r"probe:([a-z0-9-]+)", f.read_text())):
+            cited.setdefault(word, []).append(f.name)
+    for line in (HERE / "surface/own.tsv").read_text().splitlines():
+        if "own:" in line:
+            cited.setdefault(line.split("own:")[1], []).append("the stand-ins")
+    out = ["", "## What no reference says", "", "`patchwave-agent probe` looks at each of these on a node (O30).", "", "| row | expected | observed by | used by | cited in |",
+           "|---|---|---|---|---|"]
+    for p in json.loads((ROOT / "agent/drivers/hyperv/probe.json").read_text())["probes"]:
+        out.append("| `%s` | %s | %s | %s | %s |" % (p["id"], p["expected"].replace("|", "\\|"), p["observed_by"], p["used_by"], ", ".join(sorted(set(cited.get(p["id"], []))))))
+    return out
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ rm -f pshost.log
 python3 suite.py "$dll" "$@"
 rc=$?
 [ $# = 0 ] || exit $rc
+python3 suite_setup.py "$dll" || rc=1
 # The same list of cases that holds the lab's driver (O39), on the lab's world.
 if [ -x "${PW_BUILD_DIR:=$PWD/../../build/debug}/tests/conformance/conformance" ]; then
     export PW_BUILD_DIR

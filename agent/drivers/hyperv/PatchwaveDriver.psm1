@@ -56,7 +56,7 @@ function ConvertTo-DriverJson {
     if ($null -eq $Value) { return 'null' }
     if ($Value -is [string]) { return ConvertTo-QuotedText -Text $Value }
     if ($Value -is [bool]) { if ($Value) { return 'true' } else { return 'false' } }
-    if ($Value -is [int] -or $Value -is [long] -or $Value -is [uint32] -or $Value -is [uint64]) { return $Value.ToString() }
+    if ($Value -is [int] -or $Value -is [long] -or $Value -is [uint32] -or $Value -is [uint64]) { return [string]$Value }
     if ($Value -is [System.Collections.IDictionary]) {
         $members = @(foreach ($key in $Value.Keys) { (ConvertTo-QuotedText -Text $key) + ':' + (ConvertTo-DriverJson -Value $Value[$key]) })
         return '{' + ($members -join ',') + '}'
@@ -257,6 +257,12 @@ function New-Downtime {
 
 $script:Epoch = New-Object -TypeName DateTime -ArgumentList 1970, 1, 1, 0, 0, 0, 1
 
+# A date in digits: the calendar of the node's own language may count other years.
+function Format-Date {
+    param([DateTime]$Date, [string]$Form)
+    $Date.ToString($Form, [System.Globalization.CultureInfo]::InvariantCulture)
+}
+
 function ConvertTo-Ms {
     param($Date)
     if ($null -eq $Date) { return $null }
@@ -333,9 +339,10 @@ function Get-NodeState {
     Get-Word -Number (Get-NodeObject -Name $Name).State -Of 'node'
 }
 
+# Volumes are asked for by themselves; where they are listed as groups of type 4 too (probe:csv-groups), they count once.
 function Get-OwnedGroups {
     $node = Get-NodeObject
-    @($node | Get-ClusterGroup)
+    @($node | Get-ClusterGroup | Where-Object { [uint32]$_.GroupType -ne 4 })
 }
 
 function Get-OwnedCsvs {
@@ -372,7 +379,7 @@ function Get-VmResources {
     Get-ClusterResource | Where-Object { $_.ResourceType.Name -eq 'Virtual Machine' }
 }
 
-# Group id -> VM id. The VM is told by the resource's private property: names are for people and may repeat.
+# Group id -> VM id. The VM is told by the resource's private property (probe:vm-resource): names are for people and may repeat.
 function Get-VmMap {
     $map = @{}
     foreach ($parameter in @(Get-VmResources | Get-ClusterParameter -Name 'VmID')) {
@@ -549,8 +556,8 @@ function Find-Predecessor {
     ($older | Sort-Object -Property { $_.ubr } -Descending | Select-Object -First 1)
 }
 
-# Marks of a pending restart by name. Those of the servicing stack block an installation; renames alone mean nothing (any
-# installer leaves them) and are only reported.
+# Marks of a pending restart by name (probe:pending-marks). Those of the servicing stack block an installation; renames alone mean
+# nothing (any installer leaves them) and are only reported.
 function Get-PendingMarks {
     if (Test-Path -LiteralPath ($script:CbsKey + '\RebootPending')) { 'RebootPending' }
     if (Test-Path -LiteralPath ($script:CbsKey + '\PackagesPending')) { 'PackagesPending' }
@@ -560,6 +567,11 @@ function Get-PendingMarks {
     $session = Get-ItemProperty -LiteralPath 'HKLM:\SYSTEM\CurrentControlSet\Control\Session Manager'
     $renames = Get-Value -Object $session -Name 'PendingFileRenameOperations' -Otherwise @()
     if (@($renames).Count -gt 0) { 'PendingFileRenameOperations' }
+    $cache = 'HKLM:\SOFTWARE\Microsoft\ServerManager\ServicingStorage\ServerComponentCache'
+    if ((Test-Path -LiteralPath $cache) -and [int](Get-Value -Object (Get-ItemProperty -LiteralPath $cache) -Name 'RestartRequired' -Otherwise 0) -ne 0) { 'ServerManagerRestart' }
+    $names = 'HKLM:\SYSTEM\CurrentControlSet\Control\ComputerName\'
+    $active = Get-ItemProperty -LiteralPath ($names + 'ActiveComputerName')
+    if ($active.ComputerName -ne (Get-ItemProperty -LiteralPath ($names + 'ComputerName')).ComputerName) { 'ComputerRename' }
 }
 
 function Test-Blocking {
@@ -567,9 +579,10 @@ function Test-Blocking {
     @($Marks | Where-Object { @('RebootPending', 'PackagesPending', 'RebootInProgress', 'pending.xml') -contains $_ }).Count -gt 0
 }
 
+# Whether servicing waits for a restart: what ends a verification. The other marks are for those who plan (O11).
 function Test-Pending {
     param([string[]]$Marks)
-    @($Marks | Where-Object { $_ -ne 'PendingFileRenameOperations' }).Count -gt 0
+    (Test-Blocking -Marks $Marks) -or $Marks -contains 'RebootRequired'
 }
 
 # Whether nothing services the node now: no worker of the servicing stack and none of its programs (probe:servicing-processes).
@@ -580,7 +593,7 @@ function Test-ServicingIdle {
 # LastBootUpTime moves when the clock is set; the creation time of the session manager does not and is new with each boot (probe:boot-id-smss).
 function Get-BootId {
     $first = Get-CimInstance -ClassName Win32_Process -Filter "Name='smss.exe'" | Sort-Object -Property { $_.CreationDate } | Select-Object -First 1
-    'smss-' + $first.CreationDate.ToUniversalTime().ToString('yyyyMMddTHHmmssfff')
+    'smss-' + (Format-Date -Date $first.CreationDate.ToUniversalTime() -Form 'yyyyMMddTHHmmssfff')
 }
 
 function Get-BootMs {
@@ -591,10 +604,10 @@ function Get-BootMs {
 
 # Service names (never display names) of backup agents by product (probe:backup-services).
 $script:BackupServices = @(
-    @{ product = 'Veeam'; services = 'VeeamDeploySvc', 'VeeamDeploymentService', 'VeeamTransportSvc', 'VeeamHvIntegrationSvc', 'VeeamMountSvc', 'VeeamBackupSvc', 'VeeamEndpointBackupSvc' }
-    @{ product = 'Commvault'; services = 'GxCVD(*', 'GxClMgrS(*', 'GxFWD(*', 'GxVssProv(*' }
+    @{ product = 'Veeam'; services = 'VeeamDeploySvc', 'VeeamDeploymentService', 'VeeamTransportSvc', 'VeeamHvIntegrationSvc', 'VeeamMountSvc', 'VeeamNFSSvc', 'VeeamBackupSvc', 'VeeamEndpointBackupSvc' }
+    @{ product = 'Commvault'; services = 'GxCVD(*', 'GxClMgrS(*', 'GxFWD(*', 'GxVssProv(*', 'GxBlr(*' }
     @{ product = 'Veritas NetBackup'; services = 'NetBackup INET Daemon', 'NetBackup Legacy Network Service' }
-    @{ product = 'Backup Exec'; services = 'BackupExecAgentAccelerator', 'BackupExecVSSProvider', 'BackupExecRPCService' }
+    @{ product = 'Backup Exec'; services = 'BackupExecAgentAccelerator', 'BackupExecVSSProvider', 'BackupExecAgentBrowser', 'BackupExecRPCService' }
     @{ product = 'Windows Server Backup'; services = 'wbengine', 'VSS' }
     @{ product = 'DPM'; services = 'DPMRA' }
     @{ product = 'Rubrik'; services = 'Rubrik Backup Service' }
@@ -614,7 +627,8 @@ function Get-BackupServiceNames { foreach ($row in @(Get-BackupServices)) { $row
 
 $script:LockedSddl = 'O:SYG:SYD:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)'
 
-# Whether only SYSTEM and the administrators have any right on the folder: every rule names one of them, and so does the owner.
+# Whether only SYSTEM and the administrators have any right on the folder: every rule names one of them, and so does the owner
+# (probe:acl-form).
 function Test-LockedFolder {
     param([string]$Path)
     $sddl = [string](Get-Acl -LiteralPath $Path).Sddl
@@ -632,6 +646,49 @@ function New-LockedFolder {
     $acl.SetSecurityDescriptorSddlForm($script:LockedSddl)
     Set-Acl -LiteralPath $Path -AclObject $acl
     if (-not (Test-LockedFolder -Path $Path)) { Stop-Driver -Code 'access' -Message 'the folder for packages cannot be closed to others' }
+}
+
+# --- checkpoints and writers --------------------------------------------------------------------------------------------
+
+# Our checkpoints of a VM, by the name that checkpoint and park_vm give them.
+function Get-OurCheckpoints {
+    param($Vm)
+    @(Get-VMSnapshot -VM $Vm | Where-Object { $_.Name -eq 'patchwave' })
+}
+
+# What `vssadmin list writers` prints, as lines. Its output goes through a file of our own: a redirected pipe would be read in the OEM
+# code page, and only digits and GUIDs are used.
+function Get-WriterLines {
+    $file = [System.IO.Path]::GetTempFileName()
+    try {
+        $null = Start-Process -FilePath ($env:SystemRoot + '\System32\vssadmin.exe') -ArgumentList 'list writers' -Wait:$true -PassThru:$true -WindowStyle Hidden -RedirectStandardOutput $file
+        Get-Content -LiteralPath $file
+    } finally {
+        Remove-Item -LiteralPath $file
+    }
+}
+
+# Writers out of those lines: words are localised, the GUID and the number in brackets are not (probe:vss-writers).
+function ConvertTo-Writers {
+    param($Lines)
+    $id = $null
+    foreach ($line in $Lines) {
+        if ($line -match '\{([0-9A-Fa-f-]{36})\}' -and $null -eq $id) { $id = $Matches[1].ToLowerInvariant() }
+        elseif ($line -match '\[(\d+)\]' -and $null -ne $id) {
+            [ordered]@{ id = $id; state = [int]$Matches[1]; stable = ([int]$Matches[1] -eq 1) }
+            $id = $null
+        }
+    }
+}
+
+# Channels whose warnings and errors are counted; one that is absent counts as none (probe:event-channels).
+function Get-Channels {
+    'Microsoft-Windows-Hyper-V-VMMS-Admin'
+    'Microsoft-Windows-Hyper-V-Worker-Admin'
+    'Microsoft-Windows-Hyper-V-High-Availability-Admin'
+    'Microsoft-Windows-Hyper-V-Hypervisor-Admin'
+    'Microsoft-Windows-FailoverClustering/Operational'
+    'System'
 }
 
 # --- programs and events ------------------------------------------------------------------------------------------------

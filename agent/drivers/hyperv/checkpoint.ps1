@@ -5,7 +5,7 @@ Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
 
 function Find-Ours {
     param($Vm)
-    @(Get-VMSnapshot -VM $Vm | Where-Object { $_.Name -eq 'patchwave' }) | Select-Object -First 1
+    @(Get-OurCheckpoints -Vm $Vm) | Select-Object -First 1
 }
 
 Invoke-DriverAction -Action 'checkpoint' -Run {

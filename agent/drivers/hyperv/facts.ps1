@@ -21,7 +21,7 @@ function Get-Packages {
 function Get-HotFixes {
     foreach ($fix in @(Get-HotFix)) {
         $date = $null
-        if ($fix.InstalledOn -is [DateTime]) { $date = $fix.InstalledOn.ToString('yyyy-MM-dd') }
+        if ($fix.InstalledOn -is [DateTime]) { $date = Format-Date -Date $fix.InstalledOn -Form 'yyyy-MM-dd' }
         [ordered]@{ id = [string]$fix.HotFixID; installed_on = $date }
     }
 }
@@ -47,6 +47,12 @@ function Test-Hotpatch {
     $installed = @(Get-Rollups | Where-Object { $_.state -eq 'installed' -and $_.build -eq $Os.build } | Sort-Object -Property { $_.ubr } | Select-Object -Last 1)
     if ($installed.Count -eq 0 -or (Test-Pending -Marks $Marks)) { return $false }
     $Os.ubr -gt $installed[0].ubr
+}
+
+# A restart that somebody waits for, servicing or not; renames of files are no reason (O11).
+function Test-RestartDue {
+    param([string[]]$Marks)
+    @($Marks | Where-Object { $_ -ne 'PendingFileRenameOperations' }).Count -gt 0
 }
 
 function Get-BitLocker {
@@ -152,6 +158,7 @@ Invoke-DriverAction -Action 'facts' -Run {
     $marks = @(Get-PendingMarks)
     $vbs = Get-OrNull -Read { [int](Get-CimInstance -Namespace 'root/Microsoft/Windows/DeviceGuard' -ClassName Win32_DeviceGuard).VirtualizationBasedSecurityStatus }
     $tpm = Get-OrNull -Read { [bool](Get-Tpm).TpmPresent }
+    # Machines that were copied without sysprep share this id (probe:machine-guid).
     New-Result -Result ([ordered]@{
         node = (Get-NodeName); machine_id = [string](Get-ItemProperty -LiteralPath 'HKLM:\SOFTWARE\Microsoft\Cryptography' -Name 'MachineGuid').MachineGuid
         boot_id = (Get-BootId); boot_ms = (ConvertTo-Ms -Date $system.LastBootUpTime); now_ms = (Get-NowMs)
@@ -160,7 +167,7 @@ Invoke-DriverAction -Action 'facts' -Run {
         memory_mib = (Get-MiB -Bytes $computer.TotalPhysicalMemory); host_reserve_mib = (Get-OrNull -Read { Get-Reserve }); cpus = [int]$computer.NumberOfLogicalProcessors
         free_disk_bytes = [long](Get-CimInstance -ClassName Win32_LogicalDisk -Filter ("DeviceID='" + $env:SystemDrive + "'")).FreeSpace
         packages = @(Get-Packages); hotfixes = @(Get-OrNull -Read { Get-HotFixes } | Where-Object { $null -ne $_ })
-        pending = [ordered]@{ reboot = (Test-Pending -Marks $marks); marks = $marks }; servicing_idle = (Test-ServicingIdle)
+        pending = [ordered]@{ reboot = (Test-RestartDue -Marks $marks); marks = $marks }; servicing_idle = (Test-ServicingIdle)
         services = @(Get-Services); switches = @(Get-OrNull -Read { @(Get-VMSwitch | ForEach-Object { [string]$_.Name }) } | Where-Object { $null -ne $_ })
         interfaces = @(Get-OrNull -Read { Get-Interfaces } | Where-Object { $null -ne $_ }); storage_paths = (Get-OrNull -Read { Get-StoragePaths })
         bitlocker = (Get-OrNull -Read { Get-BitLocker }); attestation = (Get-OrNull -Read { Get-Attestation }); vbs = $vbs; tpm = $tpm

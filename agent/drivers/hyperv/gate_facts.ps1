@@ -5,6 +5,7 @@ Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
 
 # --- cluster_health ---
 
+# Where the node stands, of the texts that a cluster has for it (probe:node-fault-domain).
 function Get-FaultDomain {
     param($Node)
     foreach ($part in @($Node.FaultDomain)) {
@@ -22,6 +23,7 @@ function Get-Nodes {
     }
 }
 
+# The kind of the witness is its resource type, whose name no language changes (probe:resource-types).
 function Get-Quorum {
     $resource = (Get-ClusterQuorum).QuorumResource
     $quorum = [ordered]@{ witness = 'none'; witness_state = $null; witness_vote = [int](Get-Cluster).WitnessDynamicWeight }
@@ -35,7 +37,8 @@ function Get-Quorum {
     $quorum
 }
 
-# A group that is offline because nobody wants it online is no failure (probe:persistent-state).
+# A group that is offline because nobody wants it online is no failure (probe:persistent-state); bit 1 of its status says that a backup or a
+# move holds it (probe:group-locked).
 function Get-Groups {
     $vms = Get-VmMap
     $possible = @{}
@@ -89,7 +92,7 @@ function Get-Properties {
     }
 }
 
-# Who else works on this cluster (O26): an updating run, a backup, servicing on this node.
+# Who else works on this cluster (O26): an updating run, a backup (probe:backup-in-progress), servicing on this node.
 function Get-Busy {
     param($Cluster)
     foreach ($group in @(Get-ClusterGroup | Where-Object { [uint32]$_.GroupType -eq 117 -and [int]$_.State -eq 0 })) {
@@ -118,24 +121,6 @@ function Get-ClusterHealth {
 
 # --- backup_agent ---
 
-# VSS writers: words are localised, the GUID and the number in brackets are not (probe:vss-writers).
-function Get-Writers {
-    $file = [System.IO.Path]::GetTempFileName()
-    try {
-        $null = Start-Process -FilePath ($env:SystemRoot + '\System32\vssadmin.exe') -ArgumentList 'list writers' -Wait:$true -PassThru:$true -WindowStyle Hidden -RedirectStandardOutput $file
-        $id = $null
-        foreach ($line in @(Get-Content -LiteralPath $file)) {
-            if ($line -match '\{([0-9A-Fa-f-]{36})\}' -and $null -eq $id) { $id = $Matches[1].ToLowerInvariant() }
-            elseif ($line -match '\[(\d+)\]' -and $null -ne $id) {
-                [ordered]@{ id = $id; state = [int]$Matches[1]; stable = ([int]$Matches[1] -eq 1) }
-                $id = $null
-            }
-        }
-    } finally {
-        Remove-Item -LiteralPath $file
-    }
-}
-
 # Winlogon writes a 7001 of its own for each logon: without the provider each of them would look like a failure.
 function Get-Failures {
     param([long]$SinceMs)
@@ -155,11 +140,12 @@ function Get-BackupAgent {
             [ordered]@{ product = $row.product; service = [string]$service.Name; state = (Get-Word -Number $service.Status -Of 'service'); expected = $expected }
         }
     })
-    [ordered]@{ agents = $agents; last_job = $null; writers = @(Get-Writers); events_7001 = @(Get-Failures -SinceMs (Get-Since)) }
+    [ordered]@{ agents = $agents; last_job = $null; writers = @(ConvertTo-Writers -Lines @(Get-WriterLines)); events_7001 = @(Get-Failures -SinceMs (Get-Since)) }
 }
 
 # --- vm_heartbeat, event_log ---
 
+# A Linux guest that is well may say no more than "applications unknown" (probe:heartbeat).
 function Get-Heartbeats {
     if (-not (Test-VmmsAnswers)) { Stop-Driver -Code 'busy' -Message 'vmms does not answer' }
     $vms = @(foreach ($vm in @(Get-VM)) {
@@ -173,12 +159,8 @@ function Get-Since { [long](Get-Argument -Name 'since_ms' -Kind 'number' -Otherw
 # What counts: critical, error and warning of these channels, and by id what a channel writes as information.
 function Get-EventCounts {
     $since = ConvertFrom-Ms -Ms (Get-Since)
-    $channels = @(
-        'Microsoft-Windows-Hyper-V-VMMS-Admin', 'Microsoft-Windows-Hyper-V-Worker-Admin', 'Microsoft-Windows-Hyper-V-High-Availability-Admin',
-        'Microsoft-Windows-Hyper-V-Hypervisor-Admin', 'Microsoft-Windows-FailoverClustering/Operational', 'System'
-    )
     $counts = @{}
-    foreach ($channel in $channels) {
+    foreach ($channel in @(Get-Channels)) {
         foreach ($found in @(Get-Events -Filter @{ LogName = $channel; Level = @(1, 2, 3); StartTime = $since })) {
             $key = $channel + '|' + $found.ProviderName + '|' + $found.Id + '|' + [int]$found.Level
             if (-not $counts.ContainsKey($key)) {

@@ -89,8 +89,8 @@ function Assert-Installable {
 function Invoke-Install {
     param([string]$Tool, [string]$Path)
     if ($Tool -eq 'wusa') { return Invoke-Program -Name 'wusa.exe' -Line ('"' + $Path + '" /quiet /norestart') }
-    $log = [System.IO.Path]::Combine([System.IO.Path]::GetTempPath(), 'patchwave-install.log')
-    Invoke-Program -Name 'Dism.exe' -Line ('/English /Online /Add-Package /PackagePath:"' + $Path + '" /NoRestart /Quiet /LogPath:"' + $log + '"')
+    # Its log is its own, where only administrators write: one of ours in a folder for all could be a link to something of SYSTEM's.
+    Invoke-Program -Name 'Dism.exe' -Line ('/English /Online /Add-Package /PackagePath:"' + $Path + '" /NoRestart /Quiet')
 }
 
 function Get-PackageArgument {

@@ -3,23 +3,18 @@ $ErrorActionPreference = 'Stop'
 # Delete our checkpoint and wait until its disks are merged: a node is not done before (O4).
 Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
 
-function Get-Ours {
-    param($Vm)
-    @(Get-VMSnapshot -VM $Vm | Where-Object { $_.Name -eq 'patchwave' })
-}
-
 function Test-Merged {
     param([string]$Id)
     $vm = Get-VmOrStop -Id $Id
-    @(Get-Ours -Vm $vm).Count -eq 0 -and (Get-VmBusy -Vm $vm) -ne 'merge'
+    @(Get-OurCheckpoints -Vm $vm).Count -eq 0 -and (Get-VmBusy -Vm $vm) -ne 'merge'
 }
 
 Invoke-DriverAction -Action 'merge' -Run {
     $id = Get-VmArgument
     $vm = Get-VmOrStop -Id $id
     if (Test-Merged -Id $id) { return New-Result -Result ([ordered]@{ merged = $false; already = $true }) }
-    Invoke-Effect -Do { foreach ($ours in @(Get-Ours -Vm $vm)) { $null = Remove-VMSnapshot -VMSnapshot $ours -Confirm:$false } } -Unchanged {
-        @(Get-Ours -Vm $vm).Count -gt 0
+    Invoke-Effect -Do { foreach ($ours in @(Get-OurCheckpoints -Vm $vm)) { $null = Remove-VMSnapshot -VMSnapshot $ours -Confirm:$false } } -Unchanged {
+        @(Get-OurCheckpoints -Vm $vm).Count -gt 0
     }
     if (-not (Wait-Until -Until { Test-Merged -Id $id })) { Stop-Unknown -Message 'the disks are still being merged' }
     New-Result -Result ([ordered]@{ merged = $true })

@@ -27,7 +27,9 @@ Invoke-DriverAction -Action 'park_vm' -Run {
     }
     if ($before -ne 'running') { Stop-Driver -Code 'busy' -Message ('the virtual machine is ' + $before) }
     if ($null -ne (Get-VmBusy -Vm $vm)) { Stop-Driver -Code 'busy' -Message ('the virtual machine is busy: ' + (Get-VmBusy -Vm $vm)) }
-    if ($checkpoint) { Invoke-Effect -Do { $null = Checkpoint-VM -VM $vm -SnapshotName 'patchwave' -Confirm:$false } -Unchanged { $true } }
+    if ($checkpoint -and @(Get-OurCheckpoints -Vm $vm).Count -eq 0) {
+        Invoke-Effect -Do { $null = Checkpoint-VM -VM $vm -SnapshotName 'patchwave' -Confirm:$false } -Unchanged { @(Get-OurCheckpoints -Vm $vm).Count -eq 0 }
+    }
     $asked = Get-NowMs
     Invoke-Effect -Do {
         if ($method -eq 'save') { $null = Save-VM -VM $vm -Confirm:$false } else { $null = Stop-VM -VM $vm -Force -Confirm:$false }

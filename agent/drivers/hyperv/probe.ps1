@@ -20,6 +20,37 @@ function Show-ErrorId {
     'no error'
 }
 
+# A channel by its events of the last day, or why it cannot be asked.
+function Show-Channel {
+    param([string]$Name)
+    try { $n = @(Get-WinEvent -FilterHashtable @{ LogName = $Name; StartTime = (ConvertFrom-Ms -Ms ((Get-NowMs) - 86400000)) }).Count } catch { return $Name + ': ' + $_.FullyQualifiedErrorId }
+    $Name + ': ' + $n
+}
+
+function Show-Writers {
+    $lines = @(Get-WriterLines)
+    @($lines.Count, @(ConvertTo-Writers -Lines $lines).Count) + @($lines | Where-Object { $_ } | Select-Object -First 8)
+}
+
+function Show-VmResources {
+    $map = Get-VmMap
+    $here = @(Get-VM)
+    $known = @($here | Where-Object { $map.Values -contains $_.Id.ToString() })
+    @(@(Get-VmResources).Count, $map.Count, $known.Count, @($here | Where-Object { $_.IsClustered }).Count)
+}
+
+function Show-StorageUnit {
+    $unit = Get-StorageUnit
+    if ($null -eq $unit) { return 'no scale unit of this name' }
+    @([string]$unit.FriendlyName) + @(Get-StorageUnitDisks -Unit $unit | ForEach-Object { @($_.OperationalStatus) -join ',' })
+}
+
+function Show-TimeSource {
+    $parameters = Get-ItemProperty -LiteralPath 'HKLM:\SYSTEM\CurrentControlSet\Services\W32Time\Parameters'
+    @([string]$parameters.Type, [string](Get-Value -Object $parameters -Name 'NtpServer' -Otherwise 'no NtpServer')) +
+    @(Get-CimInstance -ClassName Win32_NTDomain | ForEach-Object { [string]$_.DomainControllerName })
+}
+
 function Show-DefaultShell {
     if (-not (Test-Path -LiteralPath 'HKLM:\SOFTWARE\OpenSSH')) { return 'not set' }
     [string](Get-Value -Object (Get-ItemProperty -LiteralPath 'HKLM:\SOFTWARE\OpenSSH') -Name 'DefaultShell' -Otherwise 'not set')
@@ -40,7 +71,11 @@ $looks = @{
     'local-system' = { @([string]$env:USERPROFILE, @(Get-ClusterNode).Count, @(Get-VirtualDisk).Count) }
     'service-enum' = { @([int]@(Get-Service -Name 'ClusSvc')[0].Status, [int]@(Get-Service -Name 'ClusSvc')[0].StartType) }
     'event-record' = { Show-Event -Filter @{ LogName = 'System'; Level = @(1, 2, 3, 4) } }
-    'event-errors' = { Show-ErrorId -Do { Get-WinEvent -FilterHashtable @{ LogName = 'System'; Id = 65000; ProviderName = 'Service Control Manager' } } }
+    'event-errors' = {
+        Show-ErrorId -Do { Get-WinEvent -FilterHashtable @{ LogName = 'System'; Id = 65000; ProviderName = 'Service Control Manager' } }
+        Show-ErrorId -Do { Get-WinEvent -FilterHashtable @{ LogName = 'No-Such-Log' } }
+    }
+    'event-channels' = { @(Get-Channels | ForEach-Object { Show-Channel -Name $_ }) }
     'service-event' = { Show-Event -Filter @{ LogName = 'System'; ProviderName = 'Service Control Manager'; Id = 7036 } }
     'blackout-event' = { Show-Event -Filter @{ LogName = 'Microsoft-Windows-Hyper-V-VMMS-Admin'; Id = @(20415, 20417) } }
     'vm-started-event' = { Show-Event -Filter @{ LogName = 'Microsoft-Windows-Hyper-V-Worker-Admin'; Id = @(18500, 18596) } }
@@ -50,6 +85,21 @@ $looks = @{
     'ssh-original-command' = { $null }
     'ssh-default-shell' = { Show-DefaultShell }
     'user-rights' = { $null }
+    'sshd-effective' = { $null }
+    'sshd-config-made' = { $null }
+    'setup-objects' = { $null }
+    'acl-form' = { [string](Get-Acl -LiteralPath ($env:SystemRoot + '\System32\config')).Sddl }
+    'pending-marks' = { @(Get-PendingMarks) }
+    'machine-guid' = { [string](Get-ItemProperty -LiteralPath 'HKLM:\SOFTWARE\Microsoft\Cryptography' -Name 'MachineGuid').MachineGuid }
+    'vm-resource' = { Show-VmResources }
+    'csv-groups' = { @(Get-ClusterGroup | Where-Object { [uint32]$_.GroupType -eq 4 } | ForEach-Object { [string]$_.Id }) }
+    'group-locked' = { @(Get-ClusterGroup | Where-Object { [long]$_.StatusInformation -ne 0 } | ForEach-Object { $_.Name + ' ' + [long]$_.StatusInformation }) }
+    'resource-types' = { @((Get-ClusterQuorum).QuorumResource | ForEach-Object { [string]$_.ResourceType.Name }) }
+    'node-fault-domain' = { @(Get-ClusterNode | ForEach-Object { $_.Name + ' ' + (@($_.FaultDomain) -join ' ') }) }
+    'backup-in-progress' = { [int](Get-Cluster).BackupInProgress }
+    'balancer-mode' = { @([int](Get-Cluster).AutoBalancerMode, [int](Get-Cluster).AutoBalancerLevel) }
+    'storage-job-names' = { @(Get-StorageJob | ForEach-Object { [string]$_.Name }) }
+    'heartbeat' = { @(Get-VM | Where-Object { [int]$_.State -eq 2 } | ForEach-Object { if ($null -eq $_.Heartbeat) { 'null' } else { '' + [int]$_.Heartbeat } }) }
     'process' = { (Start-Process -FilePath ($env:SystemRoot + '\System32\whoami.exe') -Wait:$true -PassThru:$true -WindowStyle Hidden).ExitCode }
     'vmwp-guid' = { @(Get-CimInstance -ClassName Win32_Process -Filter "Name='vmwp.exe'" | ForEach-Object { [string]$_.CommandLine }) }
     'boot-id-smss' = { @((Get-BootId), (Get-BootMs)) }
@@ -70,14 +120,14 @@ $looks = @{
     'refs-redirected' = { @(Get-ClusterSharedVolumeState | ForEach-Object { $_.Node + ' ' + [int]$_.StateInfo + ' ' + [int]$_.FileSystemRedirectedIOReason }) }
     'cau-running' = { @(Get-ClusterGroup | Where-Object { [uint32]$_.GroupType -eq 117 } | ForEach-Object { '' + [int]$_.State + ' ' + [long]$_.StatusInformation }) }
     'storage-classes' = { @(Get-VirtualDisk | ForEach-Object { [string]$_.HealthStatus + ' ' + [string]$_.FaultDomainAwareness }) + @(Get-StorageJob | ForEach-Object { [string]$_.Name + ' ' + [string]$_.JobState }) }
-    'storage-maintenance' = { @(Get-StorageUnitDisks -Unit (Get-StorageUnit) | ForEach-Object { @($_.OperationalStatus) -join ',' }) }
+    'storage-maintenance' = { Show-StorageUnit }
     'storage-paths' = { @(Get-Disk).Count }
     'scheduled-reboot' = { @(Get-ScheduledTask -TaskPath '\Microsoft\Windows\UpdateOrchestrator\' | ForEach-Object { $_.TaskName + ' ' + [string]$_.State }) }
     'backup-services' = { @(Get-Service -Name @(Get-BackupServiceNames) -ErrorAction SilentlyContinue | ForEach-Object { $_.Name }) }
-    'vss-writers' = { Test-Path -LiteralPath ($env:SystemRoot + '\System32\vssadmin.exe') }
+    'vss-writers' = { Show-Writers }
     'hotfix-absent' = { Show-ErrorId -Do { Get-HotFix -Id 'KB0000000' } }
     'vbs-status' = { [int](Get-CimInstance -Namespace 'root/Microsoft/Windows/DeviceGuard' -ClassName Win32_DeviceGuard).VirtualizationBasedSecurityStatus }
-    'time-source' = { @(Get-CimInstance -ClassName Win32_NTDomain | ForEach-Object { [string]$_.DomainControllerName }) }
+    'time-source' = { Show-TimeSource }
     'bitlocker' = { @(Get-BitLockerVolume | ForEach-Object { [string]$_.VolumeType + ' ' + [string]$_.ProtectionStatus }) }
     'bmc' = { [string](Get-PcsvDevice).IPv4Address }
     'attestation' = { [string](Get-HgsClientConfiguration).Mode }
@@ -90,7 +140,11 @@ function Get-Seen {
     foreach ($row in $rows) {
         $seen = [ordered]@{ id = [string]$row.id; expected = [string]$row.expected; used_by = [string]$row.used_by; observed = $null; error = $null }
         $look = $looks[$row.id]
-        try { $seen.observed = ConvertTo-Plain -Value (& $look) } catch { $seen.error = [string]$_.Exception.Message }
+        # Nothing found is an empty list; null is what cannot be looked at without doing it.
+        try {
+            $found = @(& $look)
+            if ($found.Count -eq 1) { $seen.observed = ConvertTo-Plain -Value $found[0] } else { $seen.observed = @(ConvertTo-Plain -Value $found) }
+        } catch { $seen.error = [string]$_.Exception.Message }
         $seen
     }
 }

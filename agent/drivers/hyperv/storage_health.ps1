@@ -13,6 +13,8 @@ function Get-HealthWord {
     'unknown'
 }
 
+# By its name, which is taken to be the same in every language (probe:storage-job-names). One that is not known is shown as other; a disk that is
+# being repaired is not healthy meanwhile, whatever its job is called.
 function Get-JobKind {
     param([string]$Name)
     switch -Regex ($Name) {

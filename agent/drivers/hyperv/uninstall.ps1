@@ -18,8 +18,7 @@ Invoke-DriverAction -Action 'uninstall' -Run {
     }
     Assert-Empty -Parked $parked
     if (-not (Test-ServicingIdle)) { Stop-Driver -Code 'busy' -Message 'servicing is in progress' }
-    $log = [System.IO.Path]::Combine([System.IO.Path]::GetTempPath(), 'patchwave-uninstall.log')
-    $exit = Invoke-Program -Name 'Dism.exe' -Line ('/English /Online /Remove-Package /PackageName:' + $there.identity + ' /NoRestart /Quiet /LogPath:"' + $log + '"')
+    $exit = Invoke-Program -Name 'Dism.exe' -Line ('/English /Online /Remove-Package /PackageName:' + $there.identity + ' /NoRestart /Quiet')
     if (-not (Test-Gone -Package (Find-Rollup -Build $package.build -Ubr $package.ubr))) { Stop-ForExit -Program 'dism' -Exit $exit }
     New-Result -Result ([ordered]@{ exit = $exit; class = 'done'; reboot_required = (Test-Blocking -Marks @(Get-PendingMarks)) })
 } -Witness {

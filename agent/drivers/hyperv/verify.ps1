@@ -9,7 +9,7 @@ function Find-HotFix {
     param([string]$Kb)
     try { $found = @(Get-HotFix -Id $Kb) } catch { $found = @() }
     $answer = [ordered]@{ listed = ($found.Count -gt 0); installed_on = $null }
-    if ($found.Count -gt 0 -and $found[0].InstalledOn -is [DateTime]) { $answer.installed_on = $found[0].InstalledOn.ToString('yyyy-MM-dd') }
+    if ($found.Count -gt 0 -and $found[0].InstalledOn -is [DateTime]) { $answer.installed_on = Format-Date -Date $found[0].InstalledOn -Form 'yyyy-MM-dd' }
     $answer
 }
 

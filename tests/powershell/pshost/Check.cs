@@ -141,6 +141,8 @@ namespace Pshost
                 Need(m.Extent, "static", TypeName(m.Expression) + "::" + name.Value);
             else
                 Need(m.Extent, "method", name.Value);
+            if (!m.Static && m.Member.Extent.Text == "ToString" && m.Arguments is { Count: 1 } && m.Arguments[0].Extent.Text != "'N'")
+                Hit(m.Extent, "a format without a culture: the node's own calendar may count other years");
         }
 
         void Command(CommandAst c)

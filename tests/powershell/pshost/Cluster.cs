@@ -46,7 +46,7 @@ namespace Pshost
 
         static int GroupType(string type) => type switch
         {
-            "vm" => 111, "cluster" => 1, "available_storage" => 2, "pool" => 5, "file_server" => 122, "cau" => 117, "replica" => 119, _ => 9999,
+            "vm" => 111, "cluster" => 1, "available_storage" => 2, "csv" => 4, "pool" => 5, "file_server" => 122, "cau" => 117, "replica" => 119, _ => 9999,
         };
 
         static JsonObject NodeNamed(Call c, string name) =>

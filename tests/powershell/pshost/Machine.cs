@@ -33,7 +33,7 @@ namespace Pshost
             foreach (string name in c.Texts("Name").DefaultIfEmpty("*"))
             {
                 var pattern = new WildcardPattern(name, WildcardOptions.IgnoreCase);
-                var hits = c.View.Each("services").Where(s => pattern.IsMatch(s.S("name"))).ToList();
+                var hits = c.View.Each("services").Where(s => pattern.IsMatch(s.S("name")) && !s.B("absent")).ToList();
                 if (hits.Count == 0 && !WildcardPattern.ContainsWildcardCharacters(name))
                     c.Error("NoServiceFoundForGivenName", ErrorCategory.ObjectNotFound, "Cannot find any service with service name '" + name + "'.");
                 foreach (JsonObject s in hits)
@@ -289,8 +289,16 @@ namespace Pshost
                     new() { ["PendingFileRenameOperations"] = new[] { @"\??\C:\x", "" } } : new(),
                 [@"HKLM:\SOFTWARE\Microsoft\Windows NT\CurrentVersion\Virtualization"] = v["host_reserve_mib"] == null ? new() :
                     new() { ["MemoryReserve"] = (int)v.N("host_reserve_mib") },
+                [@"HKLM:\SYSTEM\CurrentControlSet\Control\ComputerName\ActiveComputerName"] = new() { ["ComputerName"] = v.S("node") },
+                [@"HKLM:\SYSTEM\CurrentControlSet\Control\ComputerName\ComputerName"] = new()
+                { ["ComputerName"] = v.Texts("marks").Contains("ComputerRename") ? "NEW-NAME" : v.S("node") },
                 [Cbs + @"\Packages"] = new(),
             };
+            if (v["default_shell"] != null)
+                r[@"HKLM:\SOFTWARE\OpenSSH"] = new() { ["DefaultShell"] = v.S("default_shell") };
+            // The key is there on every server; only its value tells.
+            r[@"HKLM:\SOFTWARE\Microsoft\ServerManager\ServicingStorage\ServerComponentCache"] =
+                v.Texts("marks").Contains("ServerManagerRestart") ? new() { ["RestartRequired"] = 1 } : new();
             foreach (JsonObject p in v.Each("packages"))
                 if (p.N("state") != 0)
                     r[Cbs + @"\Packages\" + p.S("identity")] = new() { ["CurrentState"] = (int)p.N("state") };
@@ -421,7 +429,22 @@ namespace Pshost
         }
 
         [Handles("Copy-Item")]
-        static IEnumerable<object> CopyItem(Call c) => FileEffect(c, () => File.Copy(OnlyPath(c), c.Text("Destination"), c.On("Force")));
+        static IEnumerable<object> CopyItem(Call c) => FileEffect(c, () => Copy(OnlyPath(c), c.Text("Destination"), c.On("Force"), c.On("Recurse")));
+
+        /// <summary>Into a folder that is there; with -Recurse a folder with all that is in it.</summary>
+        static void Copy(string from, string to, bool force, bool recurse)
+        {
+            if (Directory.Exists(to))
+                to = Path.Combine(to, Path.GetFileName(from));
+            if (!Directory.Exists(from))
+                File.Copy(from, to, force);
+            else
+            {
+                Directory.CreateDirectory(to);
+                foreach (string child in recurse ? Directory.GetFileSystemEntries(from) : Array.Empty<string>())
+                    Copy(child, to, force, true);
+            }
+        }
 
         [Handles("Move-Item")]
         static IEnumerable<object> MoveItem(Call c) => FileEffect(c, () => File.Move(OnlyPath(c), c.Text("Destination"), c.On("Force")));
@@ -442,9 +465,31 @@ namespace Pshost
         [Handles("Get-Acl")]
         static IEnumerable<object> GetAcl(Call c)
         {
-            UnixFileMode mode = File.GetUnixFileMode(OnlyPath(c));
+            string path = OnlyPath(c);
+            if (Written(path) is string sddl)
+            {
+                yield return new SimAcl { Sddl = sddl };
+                yield break;
+            }
+            if (path.StartsWith(@"C:\Windows\"))
+            {
+                yield return new SimAcl { Sddl = Locked };
+                yield break;
+            }
+            UnixFileMode mode = File.GetUnixFileMode(path);
             bool open = (mode & (UnixFileMode.GroupWrite | UnixFileMode.OtherWrite | UnixFileMode.GroupRead | UnixFileMode.OtherRead)) != 0;
             yield return new SimAcl { Sddl = open ? Open : Locked };
+        }
+
+        /// <summary>Rights that icacls.exe of setup_programs.py has written beside the file: the owner, then a rule per line; a file without rules has its folder's.</summary>
+        static string Written(string path)
+        {
+            string[] own = File.Exists(path + ".acl") ? File.ReadAllLines(path + ".acl") : Array.Empty<string>(), above = Array.Empty<string>();
+            string folder = Path.GetDirectoryName(path);
+            if (own.Length < 2 && File.Exists(folder + ".acl"))
+                above = File.ReadAllLines(folder + ".acl").Skip(1).Select(r => r.Replace(";OICI;", ";ID;")).ToArray();
+            return own.Length + above.Length == 0 ? null :
+                (own.Length > 0 ? own[0] : "O:S-1-5-21-1-2-3-500") + "G:SYD:" + string.Concat(own.Skip(1)) + string.Concat(above);
         }
 
         [Handles("Set-Acl")]
@@ -554,8 +599,8 @@ namespace Pshost
 
         static long Dism(Call c, string line)
         {
-            Match add = Regex.Match(line, "^/English /Online /Add-Package /PackagePath:\"([^\"]+)\" /NoRestart /Quiet /LogPath:\"[^\"]+\"$"),
-                  remove = Regex.Match(line, "^/English /Online /Remove-Package /PackageName:(\\S+) /NoRestart /Quiet /LogPath:\"[^\"]+\"$");
+            Match add = Regex.Match(line, "^/English /Online /Add-Package /PackagePath:\"([^\"]+)\" /NoRestart /Quiet$"),
+                  remove = Regex.Match(line, "^/English /Online /Remove-Package /PackageName:(\\S+) /NoRestart /Quiet$");
             if (add.Success)
                 return Package(c, "dism", add.Groups[1].Value);
             if (remove.Success)
@@ -587,7 +632,8 @@ namespace Pshost
                 return 2;
             // Localised words; only GUIDs and the number in brackets are the same everywhere.
             File.WriteAllLines(c.Text("RedirectStandardOutput"), c.View.Each("writers").SelectMany(w => new[]
-            { "Verfassername: \"x\"", "   Verfasserkennung: {" + w.S("id") + "}", "   Status: [" + w.N("state", 1) + "] Stabil", "" }));
+            { "Verfassername: \"x\"", "   Verfasserkennung: {" + w.S("id") + "}", "   Verfasserinstanzkennung: {0f0e0d0c-0000-0000-0000-000000000001}",
+              "   Status: [" + w.N("state", 1) + "] Stabil", "" }));
             return 0;
         }
     }

@@ -187,6 +187,14 @@ namespace Pshost
                 case "reboot": Reboot(me); return new JsonObject { ["exit"] = 0 };
                 case "storage_out": Maintenance(a.S("name"), true); break;
                 case "storage_in": Maintenance(a.S("name"), false); break;
+                case "new_user":
+                    ((JsonArray)me["users"]).Add(new JsonObject { ["name"] = a.S("name"), ["sid"] = "S-1-5-21-1-2-3-" + (1001 + ((JsonArray)me["users"]).Count) });
+                    break;
+                case "add_member":
+                    ((JsonArray)me.Each("local_groups").First(g => g.S("name") == a.S("group"))["members"]).Add(me.Each("users").First(u => u.S("name") == a.S("user")).S("sid"));
+                    break;
+                case "start_type": Service(me, a.S("name"))["start"] = a.N("start"); break;
+                case "firewall": me["firewall"][a.S("what")] = a.S("value"); break;
                 case "set_property": w["properties"][a.S("name")] = a["value"].DeepClone(); break;
                 case "bitlocker_suspend": me["bitlocker"]["state"] = "suspended"; me["bitlocker"]["reboots"] = a.N("reboots"); break;
                 default: throw new InvalidOperationException("the world has no verb " + verb);

@@ -30,6 +30,8 @@ SOURCES = {
     "PS-HGS": (DOCS, SET.format("HgsClient"), "page"),
     "PS-SMB": (DOCS, SET.format("SmbShare"), "page"),
     "PS-TPM": (DOCS, SET.format("TrustedPlatformModule"), "page"),
+    "PS-FW": (DOCS, SET.format("NetSecurity"), "page"),
+    "PS-NET": (DOCS, SET.format("NetConnection"), "page"),
     "PSH": ("MicrosoftDocs/PowerShell-Docs", "reference/5.1/*/{}.md", "page"),
     "WIN32": ("MicrosoftDocs/win32", "desktop-src/CIMWin32Prov/{}.md", "mof"),
 }
