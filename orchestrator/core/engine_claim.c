@@ -104,6 +104,8 @@ void claim_on_claimed(struct engine *e, const struct event *ev)
         claim_distrust(e, n, SAY(e, "another machine answers as %s", node_id(e, n)));
         return;
     }
+    if (!n->claimed)
+        c->reached_at = e->now;
     n->claimed = n->seen = true;
     n->refused = false;
     if (n->lost_unknown) {

@@ -175,7 +175,7 @@ static void take_view(struct engine *e, struct engine_cluster *c, const struct e
 
 static bool waits_for_picture(const struct engine_node *n)
 {
-    return (n->phase == NODE_DRAINING && n->step == DRAIN_PROVE) ||
+    return (n->phase == NODE_DRAINING && (n->step == DRAIN_PROVE || n->step == DRAIN_MOVES)) ||
            (n->phase == NODE_RESUMING && n->step == RESUME_CSV) || n->phase == NODE_SETTLING ||
            (n->phase == NODE_REBOOTING && !n->reboot_sent);
 }
@@ -242,6 +242,12 @@ void cluster_on_observed(struct engine *e, struct ask *a, const struct event *ev
     if (c->loads > 0)
         evidence_pump(e);
     cluster_dirty(e, c);
+}
+
+bool cluster_fresh(const struct engine *e, const struct engine_cluster *c)
+{
+    return c->seen_at >= 0 && e->now - c->seen_at <= e->rollout->policy.fresh_ms &&
+           c->seen_at >= c->reached_at;
 }
 
 /* O21: every virtual disk Healthy and no repair in two samples 30 s apart, both after `after`. */

@@ -185,7 +185,7 @@ static bool picture_is_old(struct engine *e, struct engine_node *n)
 
     for (uint32_t i = 0; i < n->moves.n; i++)
         pending = pending || n->moves.items[i].state == MOVE_PENDING;
-    if (!pending || n->go_home || c->seen_at + e->rollout->policy.fresh_ms >= e->now)
+    if (!pending || n->go_home || cluster_fresh(e, c))
         return false;
     node_waits(e, n, "a fresh picture of the cluster");
     node_wake(e, n, MOVE_POLL_MS);

@@ -73,7 +73,7 @@ static bool may_go_down(struct engine *e, struct engine_node *n)
 {
     struct engine_cluster *c = &e->clusters[n->cluster];
     /* counted from the asking: a cluster that answers slowly must not be asked for ever */
-    bool fresh = c->seen_at >= n->step_since && e->now - c->seen_at <= e->rollout->policy.fresh_ms;
+    bool fresh = c->seen_at >= n->step_since && cluster_fresh(e, c);
 
     if (fresh && quorum_holds(e, n))
         return true;

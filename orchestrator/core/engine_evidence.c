@@ -175,7 +175,7 @@ static bool fresh(struct engine *e, uint32_t node)
 {
     struct engine_cluster *c = &e->clusters[e->nodes[node].cluster];
 
-    if (c->seen_at >= 0 && e->now - c->seen_at <= e->rollout->policy.fresh_ms)
+    if (cluster_fresh(e, c))
         return true;
     cluster_want(e, c);
     return false;

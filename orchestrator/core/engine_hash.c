@@ -105,6 +105,7 @@ static void add_ops(struct sha256 *s, const struct engine *e)
         add_text(s, op->id.text);
         add_int(s, op->state);
         add_int(s, op->sends);
+        add_int(s, op->decided);
         add_int(s, op->deadline);
         add_int(s, op->unknown | op->late << 1 | op->probing << 2 | op->seen << 3);
     }

@@ -423,7 +423,7 @@ static bool unseen(const struct engine *e, const struct engine_node *n)
 static bool may_be_out(const struct engine *e, const struct engine_node *n)
 {
     return n->foreign_op || n->foreign_out || unseen(e, n) ||
-           (n->pause_in_doubt && e->seen[n->ix] == SEEN_PAUSED);
+           ((n->pause_in_doubt || e->taken_over) && e->seen[n->ix] == SEEN_PAUSED);
 }
 
 void node_end(struct engine *e, struct engine_node *n, enum node_end end, const char *text)

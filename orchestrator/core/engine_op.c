@@ -97,6 +97,7 @@ struct op *op_open(struct engine *e, struct engine_node *n, enum action action, 
     op->node = n->ix;
     op->vm = vm;
     op->receiver = IX_NONE;
+    op->decided = e->now;
     if (op_id_make(e->run, node_id(e, n), n->life == 0 ? 1 : n->life, action_rows[action].name, subject,
                    next_attempt(e, n, action, vm), &op->id, NULL) != 0)
         e->bug = true;
@@ -319,22 +320,33 @@ static void op_finish(struct engine *e, struct op *op, const struct op_record *r
         drain_move_ended(e, n, &end);
 }
 
-/* What the drain was admitted on is old by now: nothing was begun, and nothing will be without a new proof (I2). */
+/* Nothing of it has begun, and what it was decided on is old by now: it is not begun, but decided anew on what is found
+ * then (I2, I6, I7, O20). */
 static bool came_too_late(const struct engine *e, const struct op *op)
 {
     const struct engine_node *n = &e->nodes[op->node];
+    dur_ms fresh = e->rollout->policy.fresh_ms;
 
-    return op->action == ACT_PAUSE && !n->paused && n->phase == NODE_DRAINING &&
-           e->now - n->out_since > e->rollout->policy.fresh_ms;
+    if (op->action == ACT_PAUSE)
+        return !n->paused && n->phase == NODE_DRAINING && e->now - n->out_since > fresh;
+    return (op->action == ACT_MOVE_VM || op->action == ACT_REBOOT) && e->now - op->decided > fresh;
 }
 
-static void op_withdraw(struct engine *e, struct op *op)
+static void op_withdraw(struct engine *e, struct op *op, const struct op_record *rec)
 {
     struct engine_node *n = &e->nodes[op->node];
+    struct op_record late = *rec;
+    bool pause = op->action == ACT_PAUSE;
 
+    if (op->action == ACT_MOVE_VM) { /* as if the node had been busy: later, on a fresh picture */
+        late.error_code = "busy";
+        late.error_text = "it came too late";
+        op_finish(e, op, &late, OUTCOME_REFUSED);
+        return;
+    }
     e->moved_at = e->now;
     op_close(e, op);
-    if (!n->go_home)
+    if (pause && !n->go_home)
         node_withdraw(e, n);
     node_drive(e, n);
 }
@@ -344,12 +356,13 @@ static void op_never_seen(struct engine *e, struct op *op, const struct op_recor
 {
     if (op->seen) {
         op->state = OP_UNKNOWN;
+        op->at_work = false; /* nobody says so any more: a person may look and decide */
         op_set_unknown(e, op, true);
         op_wait_and_probe(e, op);
     } else if (op->cancelled || op->sends >= SENDS_MAX) {
         op_finish(e, op, rec, op->cancelled ? OUTCOME_CANCELLED : OUTCOME_REFUSED);
     } else if (came_too_late(e, op)) {
-        op_withdraw(e, op);
+        op_withdraw(e, op, rec);
     } else {
         e->nodes[op->node].pause_in_doubt |= op->action == ACT_PAUSE;
         op_set_unknown(e, op, false);
@@ -362,6 +375,11 @@ static void op_refuted(struct engine *e, struct op *op, const struct op_record *
 {
     if (op->cancelled || ++op->refuted >= REFUTED_MAX) {
         op_finish(e, op, rec, op->cancelled ? OUTCOME_CANCELLED : OUTCOME_FAILED);
+        return;
+    }
+    if (came_too_late(e, op)) {
+        op_command(e, op, CMD_OP_CANCEL); /* the node has it in its journal: closed there too */
+        op_withdraw(e, op, rec);
         return;
     }
     op_set_unknown(e, op, false);

@@ -151,13 +151,11 @@ static enum admit check_receivers(struct engine *e, const struct engine_cluster 
 
 static enum admit check_fresh(struct engine *e, struct engine_cluster *c, struct engine_node *n)
 {
-    dur_ms fresh = e->rollout->policy.fresh_ms;
-
-    if (e->now - n->before.at > fresh) {
+    if (e->now - n->before.at > e->rollout->policy.fresh_ms) {
         ask_node(e, n, OBSERVE_FACTS);
         return wait(e, n, ADMIT_LATER, "fresh facts of the node");
     }
-    if (c->seen_at < 0 || e->now - c->seen_at > fresh || c->seen_at < c->changed_at) {
+    if (!cluster_fresh(e, c) || c->seen_at < c->changed_at) {
         cluster_want(e, c);
         return wait(e, n, ADMIT_LATER,
                     c->why[0] == '\0' ? "a fresh picture of the cluster"

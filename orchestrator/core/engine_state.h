@@ -43,7 +43,7 @@ struct op {
     uint64_t memory_mib;
     struct buf args, precondition; /* kept for sending the same op once more */
     dur_ms limit_ms;
-    time_ms sent, deadline;
+    time_ms decided, sent, deadline;
     struct estimate predicted;
     enum op_state state;
     enum op_outcome outcome;
@@ -185,6 +185,7 @@ struct engine_cluster {
     time_ms held_until;              /* O26: a foreign move during a drain */
     time_ms refused_since;
     time_ms changed_at; /* a node of ours went out or came back */
+    time_ms reached_at; /* a node came into reach: its VMs were not in what was seen before */
     uint64_t stamp;
     struct {
         uint32_t *items;
@@ -390,6 +391,8 @@ void cluster_want(struct engine *e, struct engine_cluster *c);
 void cluster_on_observed(struct engine *e, struct ask *a, const struct event *ev);
 void cluster_ask_failed(struct engine *e, struct engine_cluster *c, const char *why);
 void cluster_dirty(struct engine *e, struct engine_cluster *c);
+/* Seen lately, and by all who are in reach now. */
+bool cluster_fresh(const struct engine *e, const struct engine_cluster *c);
 bool cluster_clean(const struct engine *e, const struct engine_cluster *c, time_ms after);
 void cluster_timeout(struct engine *e, struct engine_cluster *c);
 
