@@ -2,6 +2,7 @@
 #include "orchestrator/io/live_own.h"
 #include "orchestrator/io/node_target.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -164,6 +165,24 @@ static void keep_hello(struct live_node *n, const json *r)
     n->agent = arena_str(&n->hello_arena, json_get_str(r, "agent", ""));
 }
 
+/* A node that was out of reach in the survey tells only now that it has seen a log that is not in this database: a stale
+ * copy stops (docs/wire.md). */
+static bool stale_stops(struct live_node *n, const struct live_hello *h)
+{
+    struct backend_live *b = n->b;
+    struct err err;
+
+    if (!n->claim_wanted || b->takeover || h->seq == 0 || b->setup.log_holds == NULL ||
+        b->setup.log_holds(b->setup.arg, h->seq, h->hash))
+        return false;
+    (void)err_set(&err, ERR_STALE,
+                  "this node has seen entry %" PRIu64
+                  " of a log that this database does not hold: it is a stale copy",
+                  h->seq);
+    live_refused(n, err.code, err.text);
+    return true;
+}
+
 static void on_hello(void *arg, const struct rpc_message *reply, const struct err *why)
 {
     struct live_node *n = arg;
@@ -203,7 +222,7 @@ static void on_hello(void *arg, const struct rpc_message *reply, const struct er
                              .seq = (uint64_t)json_get_int(log, "seq", 0),
                              .hash = json_get_str(log, "hash", "") };
     live_surveyed(n, &h);
-    if (n->claim_wanted)
+    if (n->claim_wanted && !stale_stops(n, &h))
         claim_or_greet(n);
 }
 

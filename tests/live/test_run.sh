@@ -156,5 +156,20 @@ report $([[ $(servicings) == "$before" ]]; echo $?) 'what was done since is foun
 check 'the log says who took over, and by which ticket' 0 'controller_start +- +takeover .* CHG-2 ' p --db stale.db log --kind controller_start
 check 'what it overtook is fenced off' 15 'stale copy|fenced' p --db overtaken.db resume --on-hold exit
 
+# the same when those who know better answer only after the start
+mapfile -t sshds < <(pgrep -f "$work/lab/nodes/HV[0-9]+/sshd_config")
+kill -STOP "${sshds[@]}"
+begun=$(p --db overtaken.db log --kind controller_start | wc -l)
+p --db overtaken.db resume >late.log 2>&1 &
+late=$!; echo "$late" >late.pid
+has_begun() { [[ $(p --db overtaken.db log --kind controller_start | wc -l) -gt $begun ]]; }
+until_true 60 has_begun
+report $? 'with no node in reach a copy begins' "$(tail -5 late.log)"
+kill -CONT "${sshds[@]}"
+wait "$late"
+code=$?
+report $((code == 15 ? 0 : 1)) 'and stops as soon as a node answers' "exit code $code: $(tail -5 late.log)"
+check 'because it is a stale copy' 0 'stale copy' cat late.log
+
 echo "1..$n"
 exit $((bad > 0))

@@ -357,6 +357,20 @@ void sim_backend_local(struct sim_controller *c, uint32_t node, uint32_t what, c
 
 /* ---- answers ---- */
 
+/* Out of reach in the survey, and it has seen a log that is not this one: a stale copy stops (docs/wire.md). */
+static bool stale_stops(struct sim_controller *c, uint32_t node)
+{
+    struct sim_link *l = &c->backend.links[node];
+
+    if (c->takeover || c->state != CTL_LIVE || sim_log_holds(c->log, (uint64_t)l->log_seq, l->log_hash))
+        return false;
+    SIM_HIT(c->s, stale_copy_refused);
+    c->refused_stale = true;
+    l->want_claim = false;
+    refused_or_lost(c, EV_NODE_REFUSED, node, ERR_STALE, "it has seen a log that is not this one");
+    return true;
+}
+
 static void on_hello(struct sim_controller *c, uint32_t node, const struct rpc_message *m)
 {
     struct sim_link *l = &c->backend.links[node];
@@ -376,6 +390,8 @@ static void on_hello(struct sim_controller *c, uint32_t node, const struct rpc_m
     l->greeted_once = true;
     l->state = LINK_GREETED;
     l->tries = 0;
+    if (l->want_claim && stale_stops(c, node))
+        return;
     if (l->want_claim)
         send_claim(&c->backend, node);
 }
