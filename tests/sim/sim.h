@@ -173,7 +173,8 @@ struct sim_log {
     struct sim_entries entries;
     struct event_pictures pictures; /* of the process that writes it */
     uint64_t epoch;                 /* highest in this log */
-    bool fail_next, copied;
+    uint32_t told;                  /* the entry that the oracle was told last */
+    bool fail_next;
     /* what the projections said last */
     enum run_state run;
     enum wave_state waves[ORACLE_WAVES];

@@ -65,7 +65,7 @@ static void tell_intent(struct sim_log *l, const struct command *c, time_ms at)
 {
     const struct inventory *inv = l->s->plan->inv;
     struct oracle_intent_fact f = { .store = l->store,
-                                    .seq = l->entries.n,
+                                    .seq = l->told,
                                     .at = at,
                                     .op = c->op,
                                     .action = c->action,
@@ -105,16 +105,6 @@ static const enum oracle_end end_words[NODE_ENDS] = {
     [NODE_NOT_STARTED] = ORACLE_END_NOT_STARTED,
     [NODE_STUCK] = ORACLE_END_STUCK,
 };
-
-/* An older copy knows older ends: they were judged when they came to pass, in the log that it was taken from. */
-static void take_ends_of_copy(struct sim_log *l, const struct engine *e)
-{
-    for (uint32_t i = 0; i < l->s->plan->inv->n_nodes && l->copied; i++) {
-        l->ends[i] = engine_node(e, i).end;
-        l->s->oracle.stores[l->store].ends[i] = end_words[l->ends[i]];
-    }
-    l->copied = false;
-}
 
 static void tell_nodes(struct sim_log *l, const struct engine *e, time_ms at)
 {
@@ -204,8 +194,11 @@ static void tell_run(struct sim_log *l, const struct engine *e, time_ms at)
 static void tell_all(struct sim_log *l, const struct event *ev, const struct command_list *commands,
                      const struct engine *e)
 {
+    if (ev->type == EV_RUN_START)
+        l->epoch = ev->u.run_start.epoch;
+    if (ev->type == EV_CONTROLLER_START)
+        l->epoch = ev->u.controller_start.epoch;
     tell_event(l, ev, commands->n > 0);
-    take_ends_of_copy(l, e);
     tell_nodes(l, e, ev->at);
     tell_waves(l, e, ev->at);
     tell_gates(l, e, ev);
@@ -214,9 +207,10 @@ static void tell_all(struct sim_log *l, const struct event *ev, const struct com
         if (commands->items[i].type == CMD_OP_START)
             tell_intent(l, &commands->items[i], ev->at);
     for (uint32_t i = 0; i < commands->n; i++)
-        if (commands->items[i].type == CMD_NOTE && commands->items[i].note == NOTE_WARNING &&
-            commands->items[i].cluster != IX_NONE && strcmp(commands->items[i].rule, "O18") == 0)
-            oracle_setting_told(&l->s->oracle, l->store, commands->items[i].cluster);
+        if (commands->items[i].type == CMD_NOTE && commands->items[i].cluster != IX_NONE &&
+            strcmp(commands->items[i].rule, "O18") == 0)
+            oracle_setting_told(&l->s->oracle, l->store, ev->at, commands->items[i].cluster,
+                                commands->items[i].note == NOTE_WARNING);
 }
 
 static char *take_text(struct buf *b)
@@ -247,13 +241,10 @@ static int log_append(struct event_log *base, const struct event *ev, const stru
     *entry = (struct sim_entry){ .event = take_text(&event), .commands = take_text(&text), .at = ev->at };
     log_chain(l->entries.n == 1 ? "" : l->entries.items[l->entries.n - 2].hash, entry->event, entry->commands,
               entry->hash);
-    if (ev->type == EV_RUN_START)
-        l->epoch = ev->u.run_start.epoch;
-    if (ev->type == EV_CONTROLLER_START)
-        l->epoch = ev->u.controller_start.epoch;
     if (l->s->opt.verbose)
         sim_say(l->s, "store %u #%u %.*s -> %.900s", l->store, l->entries.n,
                 ev->type == EV_OBSERVED ? 130 : 700, entry->event, entry->commands);
+    l->told = l->entries.n;
     tell_all(l, ev, commands, engine);
     return 0;
 }
@@ -266,7 +257,8 @@ void sim_log_init(struct sim *s, struct sim_log *l, uint32_t store)
     l->s = s;
     l->store = store;
     l->epoch = 0;
-    l->fail_next = l->copied = false;
+    l->told = 0;
+    l->fail_next = false;
     l->run = RUN_PLANNED;
     l->gate_bits = 0;
     memset(l->waves, 0, sizeof l->waves);
@@ -283,9 +275,39 @@ static char *twin(const char *text)
     return copy;
 }
 
+/* What the copy's entries say, told once more for its own store; the oracle does not judge again. */
+static void tell_copy(struct sim_log *l)
+{
+    struct arena mem = ARENA_INIT;
+    struct command_list commands = { 0 };
+    struct engine *e = NULL;
+    struct err err;
+    int rc = engine_new(l->s->plan, &e, &err);
+
+    for (uint32_t i = 0; i < l->entries.n && rc == 0; i++) {
+        struct event ev;
+
+        rc = event_read(l->entries.items[i].event, strlen(l->entries.items[i].event), l->s->plan->inv,
+                        &l->pictures, &mem, &ev, &err);
+        command_list_reset(&commands);
+        if (rc == 0)
+            rc = engine_step(e, &ev, &commands, &err);
+        l->told = i + 1;
+        if (rc == 0)
+            tell_all(l, &ev, &commands, e);
+        arena_clear(&mem);
+    }
+    assert(rc == 0);
+    command_list_clear(&commands);
+    engine_free(e);
+}
+
 /* A copied or restored database: entries up to `up_to`. */
 void sim_log_copy(struct sim *s, struct sim_log *from, struct sim_log *to, uint64_t up_to)
 {
+    bool verbose = s->opt.verbose;
+    uint32_t probes[SIM_PROBE_COUNT];
+
     sim_log_init(s, to, to->store);
     for (uint32_t i = 0; i < from->entries.n && i < up_to; i++) {
         struct sim_entry *e = list_push(&to->entries);
@@ -295,13 +317,13 @@ void sim_log_copy(struct sim *s, struct sim_log *from, struct sim_log *to, uint6
         e->event = twin(e->event);
         e->commands = twin(e->commands);
     }
-    to->run = from->run;
-    to->epoch = from->epoch;
-    to->copied = true;
-    to->gate_bits = from->gate_bits;
-    memcpy(to->waves, from->waves, sizeof to->waves);
-    memcpy(to->ends, from->ends, sizeof to->ends);
-    oracle_store_copied(&s->oracle, from->store, to->store, up_to);
+    memcpy(probes, s->probes, sizeof probes); /* they were met once */
+    s->opt.verbose = false;
+    oracle_copy_begin(&s->oracle, to->store);
+    tell_copy(to);
+    oracle_copy_end(&s->oracle, from->store, to->store);
+    s->opt.verbose = verbose;
+    memcpy(s->probes, probes, sizeof probes);
 }
 
 void sim_log_free(struct sim_log *l)

@@ -32,7 +32,7 @@ void oracle_clear(struct sim_oracle *o)
 
 struct buf *oracle_broken(struct sim_oracle *o, int invariant)
 {
-    if (o->broken != 0)
+    if (o->broken != 0 || o->copying)
         return NULL;
     o->broken = invariant;
     o->broken_at = o->w->now;
@@ -259,20 +259,28 @@ void oracle_store_recovered(struct sim_oracle *o, uint32_t store)
     o->stores[store].failed = false;
 }
 
-void oracle_store_copied(struct sim_oracle *o, uint32_t from, uint32_t to, uint64_t up_to_seq)
+void oracle_copy_begin(struct sim_oracle *o, uint32_t to)
 {
-    uint32_t n = o->intents.n;
+    o->stores[to] = (struct oracle_store){ 0 };
+    memcpy(o->checks_kept, o->checks, sizeof o->checks);
+    o->copying = true;
+}
 
-    o->stores[to] = o->stores[from];
-    o->stores[to].failed = false;
-    for (uint32_t i = 0; i < n; i++)
-        if (o->intents.items[i].store == from && o->intents.items[i].seq <= up_to_seq) {
-            struct oracle_intent *x = list_push(&o->intents);
+void oracle_copy_end(struct sim_oracle *o, uint32_t from, uint32_t to)
+{
+    memcpy(o->checks, o->checks_kept, sizeof o->checks);
+    o->copying = false;
+    for (uint32_t i = 0; i < o->intents.n; i++) {
+        struct oracle_intent *x = &o->intents.items[i];
+        const struct oracle_intent *was = x->store == to ? oracle_find(o, from, x->op) : NULL;
 
-            assert(x != NULL);
-            *x = o->intents.items[i];
-            x->store = to;
-        }
+        if (was == NULL)
+            continue;
+        x->accepted = was->accepted;
+        x->started = was->started;
+        x->applied = was->applied;
+        x->unrecorded = was->unrecorded;
+    }
 }
 
 void oracle_submit(struct sim_oracle *o, uint32_t store, const char *op)

@@ -92,6 +92,7 @@ struct oracle_store {
     uint64_t last_seq;
     bool failed;                       /* an append failed: no more commands */
     bool setting_told[WORLD_CLUSTERS]; /* per cluster: said that its settings may not be as they were (O18) */
+    time_ms setting_known[WORLD_CLUSTERS]; /* when the record said last how they are */
 };
 
 struct oracle_node {
@@ -110,7 +111,9 @@ struct sim_oracle {
     struct oracle_intents intents;
     struct oracle_evidences evidence;
     uint64_t checks[31]; /* how often each was really judged */
-    int broken;          /* 0, or the number of the first invariant that broke */
+    uint64_t checks_kept[31];
+    bool copying; /* nothing is judged */
+    int broken;   /* 0, or the number of the first invariant that broke */
     struct buf why;
     time_ms broken_at;
 };
@@ -148,8 +151,10 @@ void oracle_evidence(struct sim_oracle *o, uint32_t store, time_ms at, const cha
 void oracle_result(struct sim_oracle *o, uint32_t store, const char *op, uint32_t node, bool moved_on);
 void oracle_store_failed(struct sim_oracle *o, uint32_t store);
 void oracle_store_recovered(struct sim_oracle *o, uint32_t store);
-/* A store was copied: what is known of `from` is known of `to`. */
-void oracle_store_copied(struct sim_oracle *o, uint32_t from, uint32_t to, uint64_t up_to_seq);
+/* A store was copied, perhaps as it was earlier: between the two its entries are told once more, for `to`. They were judged
+ * when they came to pass. What agents did about its intents is known of `from`. */
+void oracle_copy_begin(struct sim_oracle *o, uint32_t to);
+void oracle_copy_end(struct sim_oracle *o, uint32_t from, uint32_t to);
 /* A controller handed a command to its backend. */
 void oracle_submit(struct sim_oracle *o, uint32_t store, const char *op);
 
@@ -165,8 +170,8 @@ void oracle_truth(struct sim_oracle *o, const struct world_truth *t);
 /* After every event. */
 void oracle_step(struct sim_oracle *o);
 
-/* A warning of O18 about this cluster. */
-void oracle_setting_told(struct sim_oracle *o, uint32_t store, uint32_t cluster);
+/* A note of O18 about this cluster. */
+void oracle_setting_told(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t cluster, bool warning);
 
 /* At the end, after the calm. */
 struct oracle_ending {

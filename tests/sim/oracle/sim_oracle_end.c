@@ -115,9 +115,10 @@ static void end_vms(struct sim_oracle *o, const struct oracle_ending *e)
     }
 }
 
-void oracle_setting_told(struct sim_oracle *o, uint32_t store, uint32_t cluster)
+void oracle_setting_told(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t cluster, bool warning)
 {
-    o->stores[store].setting_told[cluster] = true;
+    o->stores[store].setting_told[cluster] |= warning;
+    o->stores[store].setting_known[cluster] = at;
 }
 
 /* O18: what belongs to the cluster is as its people left it, or it is said that it is not. */
@@ -141,6 +142,13 @@ static bool resulted(struct sim_oracle *o, const char *op)
     return false;
 }
 
+/* What a cluster is set to is its own witness, whichever of its nodes tells it. */
+static bool witnessed(const struct sim_oracle *o, const struct oracle_intent *x)
+{
+    return is(x->action, "cluster_setting") &&
+           o->stores[x->store].setting_known[o->w->nodes[x->node].cluster] > x->at;
+}
+
 /* I22: no operation is lost: what was begun is known to some store. */
 static void end_ops(struct sim_oracle *o, const struct oracle_ending *e)
 {
@@ -150,7 +158,7 @@ static void end_ops(struct sim_oracle *o, const struct oracle_ending *e)
         if (x->store != e->store || !x->started)
             continue;
         o->checks[22]++;
-        if (resulted(o, x->op) || (x->unrecorded && o->stores[e->store].aborted_at != 0))
+        if (resulted(o, x->op) || witnessed(o, x) || (x->unrecorded && o->stores[e->store].aborted_at != 0))
             continue; /* or a person closed the run, and nothing is left that could tell */
         if (o->stores[e->store].ends[x->node] != ORACLE_END_STUCK &&
             o->stores[e->store].ends[x->node] != ORACLE_END_SET_ASIDE)

@@ -60,10 +60,33 @@ static void truth_reboot(struct sim_oracle *o, const struct world_truth *t)
             oracle_break(o, 8, "our reboot of %s takes %s down", o->w->nodes[t->node].id, o->w->vms[i].id);
 }
 
+/* An installation that failed or died with its node has had no effect, and its id may run once more (C.3): what counts is
+ * the one that came to its end. */
 static bool counts_once(enum world_what what)
 {
-    return what == TRUTH_INSTALL_BEGIN || what == TRUTH_REMOVE_BEGIN || what == TRUTH_REBOOT ||
+    return what == TRUTH_INSTALL_END || what == TRUTH_REMOVE_END || what == TRUTH_REBOOT ||
            what == TRUTH_MOVE_END;
+}
+
+static uint32_t at_work(const struct sim_world *w, const char *op)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < w->n_effects; i++)
+        n += w->effects[i].used && !w->effects[i].witness && strcmp(w->effects[i].op, op) == 0;
+    return n;
+}
+
+/* I19: per id at most one effect, and never two at work. */
+static void truth_once(struct sim_oracle *o, const struct world_truth *t, struct oracle_intent *x)
+{
+    bool begins = t->what == TRUTH_INSTALL_BEGIN || t->what == TRUTH_REMOVE_BEGIN;
+
+    if (!begins && !counts_once(t->what))
+        return;
+    o->checks[19]++;
+    if (begins ? x->applied > 0 || at_work(o->w, t->op) > 1 : ++x->applied > 1)
+        oracle_break(o, 19, "%s happened twice", t->op);
 }
 
 /* I3 in the state after the drain: before anything further is taken away. */
@@ -94,11 +117,7 @@ void oracle_truth(struct sim_oracle *o, const struct world_truth *t)
                      o->w->nodes[t->node].id, x == NULL ? "intent" : "START");
         return;
     }
-    if (counts_once(t->what)) {
-        o->checks[19]++;
-        if (++x->applied > 1)
-            oracle_break(o, 19, "%s happened twice", t->op);
-    }
+    truth_once(o, t, x);
     if (t->what == TRUTH_MOVE_BEGIN)
         truth_move_begin(o, t);
     else if (t->what == TRUTH_MOVE_END)
