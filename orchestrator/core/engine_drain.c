@@ -95,7 +95,7 @@ void drain_take_proof(struct engine *e, struct engine_node *n, const struct drai
 void drain_once_more(struct engine *e, struct engine_node *n)
 {
     for (uint32_t i = 0; i < n->parks.n; i++)
-        n->parks.items[i].down = false;
+        n->parks.items[i].again = true;
     node_to(e, n, NODE_DRAINING);
 }
 
@@ -290,7 +290,7 @@ static bool drive_prove(struct engine *e, struct engine_node *n)
 static bool drive_parks(struct engine *e, struct engine_node *n)
 {
     for (uint32_t i = 0; i < n->parks.n; i++) {
-        if (!n->parks.items[i].down) {
+        if (!n->parks.items[i].down || n->parks.items[i].again) {
             n->park_at = i;
             op_start(e, n, ACT_PARK_VM);
             return false;
@@ -361,12 +361,13 @@ static void park_ended(struct engine *e, struct engine_node *n, const struct op_
 
     if (end->ok) {
         k->down = true;
+        k->again = false;
         if (k->down_since == 0)
             k->down_since = end->down_from != 0 ? end->down_from : end->ended != 0 ? end->ended : e->now;
         fleet_park(&e->fleet, k->vm, true);
         e->clusters[n->cluster].moved_at = e->now;
     } else if (!step_again(e, n, ACT_PARK_VM) || !end->refused) {
-        k->down = !end->refused; /* half down: it is unparked on the way home */
+        k->down = k->down || !end->refused; /* half down: it is unparked on the way home */
         node_give_up(e, n, NODE_RETURNED,
                      SAY(e, "VM %s could not be parked: %s %s", e->fleet.vms.items[k->vm].vm.id, end->code,
                          end->text));

@@ -178,7 +178,7 @@ static void unparked(struct engine *e, struct engine_node *n, const struct op_en
 
     if (!end->ok && again(e, n, end))
         return;
-    k->down = false;
+    k->down = k->again = false;
     e->clusters[n->cluster].moved_at = e->now;
     if (end->ok) {
         fleet_park(&e->fleet, k->vm, false);

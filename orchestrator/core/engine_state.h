@@ -84,7 +84,9 @@ struct node_move {
 struct node_park {
     uint32_t vm;
     enum park_method method;
-    bool checkpoint, down, merged;
+    bool checkpoint, merged;
+    bool down;  /* by us: it is owed a way back */
+    bool again; /* a boot may have started it: parked once more before anything else happens */
     time_ms down_since;
 };
 struct node_moves LIST_OF(struct node_move);

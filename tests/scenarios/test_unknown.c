@@ -59,6 +59,34 @@ static void test_witness_says_not_done(void **state)
     }
 }
 
+/* A move that did not take hold, and nobody heard so for minutes: what may go where is looked at anew before it is tried
+ * once more, under a new id (I7). */
+static void test_a_move_that_came_too_late(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+    struct fault *f = scenario_fault(s, NULL, "move_vm", NULL);
+    uint32_t refuted = 0, seen = 0, again = 0;
+
+    (void)state;
+    f->silent = f->no_journal = f->no_effect = true;
+    scenario_start(s);
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    for (uint32_t i = 0; i < s->kept.n; i++) {
+        const char *event = s->kept.items[i].event, *commands = s->kept.items[i].commands;
+
+        if (strstr(event, "/move_vm:") != NULL && strstr(event, "\"witness\":\"not_done\"") != NULL)
+            refuted = i;
+        if (refuted != 0 && seen == 0 && strstr(event, "\"what\":\"cluster\"") != NULL)
+            seen = i;
+        if (refuted != 0 && again == 0 && strstr(commands, "\"action\":\"move_vm\"") != NULL)
+            again = i;
+    }
+    assert_true(refuted > 0 && refuted < seen && seen <= again);
+    scenario_truth(s);
+    scenario_free(s);
+}
+
 /* A reply lost on the way: the deadline asks, and the journal answers. */
 static void test_lost_reply(void **state)
 {
@@ -328,6 +356,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_witness_says_done),
         cmocka_unit_test(test_witness_says_not_done),
+        cmocka_unit_test(test_a_move_that_came_too_late),
         cmocka_unit_test(test_lost_reply),
         cmocka_unit_test(test_never_comes_back),
         cmocka_unit_test(test_a_doubt_does_not_erase_the_reason),
