@@ -117,6 +117,8 @@ bool oracle_room_for_one_more(const struct sim_world *w, uint32_t node)
             w->nodes[i].paused)
             continue;
         room += size;
+        if (world_free_mib(w, i) < 0) /* it shrank under its VMs: they stay, and nothing more comes */
+            room -= world_free_mib(w, i);
         most = size > most ? size : most;
     }
     for (uint32_t i = 0; i < w->n_vms; i++) {
