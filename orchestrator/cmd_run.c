@@ -172,15 +172,39 @@ static int refuse_ended(const struct run_session *s, struct err *err)
     return 0;
 }
 
+/* Before anything moves: what whoever takes over will find. */
+static int say_in_flight(const struct cli *c, const struct run_session *s, struct err *err)
+{
+    struct buf out = BUF_INIT;
+    int rc;
+
+    if (s->handover != NULL)
+        buf_printf(&out,
+                   "run %s was decided by engine revision %u; from here on revision %u decides. What is out "
+                   "goes to its "
+                   "next safe point first\n",
+                   s->run, (unsigned)s->handover->log.revision, (unsigned)engine_revision);
+    rc = store_in_flight(s->store, s->run, &out, err);
+    if (rc == 0 && !c->json)
+        cli_print(&out);
+    buf_clear(&out);
+    return rc;
+}
+
 static int run_again(struct start *st, int *ret_exit, struct err *err)
 {
     struct run_live_options o = { .resume = true, .takeover = st->takeover };
     struct run_session s;
     struct arena a = ARENA_INIT;
-    int rc = session_open(&s, st->c->db, cli_operand(st->c, 0), STORE_WRITE, 0, err);
+    int rc = st->takeover ? session_open_takeover(&s, st->c->db, cli_operand(st->c, 0), err)
+                          : session_open(&s, st->c->db, cli_operand(st->c, 0), STORE_WRITE, 0, err);
 
-    if (rc == 0)
+    if (rc == 0 &&
+        s.handover ==
+            NULL) /* one that ended under another revision is adopted: for return, rollback, report */
         rc = refuse_ended(&s, err);
+    if (rc == 0 && st->takeover)
+        rc = say_in_flight(st->c, &s, err);
     /* Nodes hash what they get: a package that is gone or altered is found when one still needs it. */
     if (rc == 0)
         rc = package_files_find(s.store, s.plan, &a, &o.package, err);
@@ -262,10 +286,11 @@ const struct command_spec cmd_takeover = {
     "[RUN]",
     0,
     1,
-    "go on with a run from a backup, when the database that ran last is lost",
+    "go on with a run from a backup, or one that another revision of this program decided so far",
     "Like resume, and for a database that lacks what nodes have seen: nodes accept it, their\n"
     "open steps are asked for, and what was done since is found on them. The other controller,\n"
-    "should it still live, is fenced off.",
+    "should it still live, is fenced off. After an upgrade in mid-run: what is out goes to its next\n"
+    "safe point, what came back untouched has its turn again, a rollback waits for `rollback`.",
     takeover_options,
     run_takeover,
 };

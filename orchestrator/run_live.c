@@ -293,6 +293,19 @@ static void on_draw(void *arg)
 
 /* --- starting --- */
 
+static void fill_handover(const struct live *l, struct event *ev)
+{
+    ev->type = EV_HANDOVER;
+    ev->u.handover.run = l->ses->run;
+    ev->u.handover.plan_hash = l->ses->plan->hash;
+    ev->u.handover.controller = l->controller;
+    ev->u.handover.person = l->o->person;
+    ev->u.handover.ticket = l->o->ticket;
+    ev->u.handover.revision = engine_revision;
+    ev->u.handover.epoch = l->epoch;
+    ev->u.handover.state = l->ses->handover;
+}
+
 static void feed_start(struct live *l)
 {
     struct event ev = { .type = l->o->resume ? EV_CONTROLLER_START : EV_RUN_START,
@@ -300,10 +313,12 @@ static void feed_start(struct live *l)
                         .cluster = IX_NONE };
     struct err err = { 0 };
 
-    if (l->o->resume) {
+    if (l->ses->handover != NULL) {
+        fill_handover(l, &ev);
+    } else if (l->o->resume) {
         ev.u.controller_start.controller = l->controller;
         ev.u.controller_start.person = l->o->person;
-        ev.u.controller_start.revision = ENGINE_REVISION;
+        ev.u.controller_start.revision = engine_revision;
         ev.u.controller_start.epoch = l->epoch;
         ev.u.controller_start.takeover = l->o->takeover;
         ev.u.controller_start.ticket = l->o->ticket;
@@ -311,7 +326,7 @@ static void feed_start(struct live *l)
         ev.u.run_start.run = l->ses->run;
         ev.u.run_start.plan_hash = l->ses->plan->hash;
         ev.u.run_start.person = l->o->person;
-        ev.u.run_start.revision = ENGINE_REVISION;
+        ev.u.run_start.revision = engine_revision;
         ev.u.run_start.epoch = l->epoch;
         ev.u.run_start.controller = l->controller;
         ev.u.run_start.approval_expires = l->o->approval_expires;
@@ -330,8 +345,8 @@ static void feed_resume(struct live *l)
     struct run_view v = engine_run(l->ses->engine);
     struct err err = { 0 };
 
-    if (!l->o->resume || v.state != RUN_HOLDING || strcmp(v.hold_verb, "resume") != 0 ||
-        l->phase != LIVE_RUNNING)
+    if (!l->o->resume || l->ses->handover != NULL || v.state != RUN_HOLDING ||
+        strcmp(v.hold_verb, "resume") != 0 || l->phase != LIVE_RUNNING)
         return;
     ev.u.verb.verb = VERB_RESUME;
     ev.u.verb.person = l->o->person;

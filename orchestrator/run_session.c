@@ -25,27 +25,55 @@ static int bring_up(struct run_session *s, struct err *err)
     return rc;
 }
 
-int session_open(struct run_session *s, const char *db, const char *which, enum store_mode mode,
-                 uint64_t up_to, struct err *err)
+static int open_run(struct run_session *s, const char *db, const char *which, enum store_mode mode,
+                    struct run_found *found, struct err *err)
 {
-    struct run_found found;
     int rc;
 
     *s = (struct run_session){ 0 };
     rc = store_open(db, mode, &s->store, err);
     if (rc == 0)
-        rc = store_find_run(s->store, which, &found, err);
+        rc = store_find_run(s->store, which, found, err);
     if (rc == 0) {
-        snprintf(s->run, sizeof s->run, "%s", found.id);
-        rc = store_load_plan(s->store, found.plan, &s->plan, err);
+        snprintf(s->run, sizeof s->run, "%s", found->id);
+        rc = store_load_plan(s->store, found->plan, &s->plan, err);
     }
+    return rc == 0 ? bring_up(s, err) : rc;
+}
+
+static int replay(struct run_session *s, uint64_t up_to, struct err *err)
+{
+    return store_log_replay(s->log, &s->runner, up_to, err) == 0 ? 0 : err_wrap(err, "run %s", s->run);
+}
+
+int session_open(struct run_session *s, const char *db, const char *which, enum store_mode mode,
+                 uint64_t up_to, struct err *err)
+{
+    struct run_found found;
+    int rc = open_run(s, db, which, mode, &found, err);
+
+    if (rc == 0 && found.revision != engine_revision)
+        rc = err_set(err, ERR_STATE,
+                     "run %s was decided by engine revision %u, this program is revision %u: only `patchwave "
+                     "takeover` "
+                     "goes on with it",
+                     s->run, (unsigned)found.revision, (unsigned)engine_revision);
     if (rc == 0)
-        rc = bring_up(s, err);
-    if (rc == 0) {
-        rc = store_log_replay(s->log, &s->runner, up_to, err);
-        if (rc != 0)
-            err_wrap(err, "run %s", s->run);
-    }
+        rc = replay(s, up_to, err);
+    if (rc != 0)
+        session_close(s);
+    return rc;
+}
+
+int session_open_takeover(struct run_session *s, const char *db, const char *which, struct err *err)
+{
+    struct run_found found;
+    int rc = open_run(s, db, which, STORE_WRITE, &found, err);
+
+    if (rc == 0 && found.revision != engine_revision)
+        rc = store_handover(s->store, s->run, s->plan, &s->fold, &s->handover, err);
+    else if (rc == 0)
+        rc = replay(s, 0, err);
     if (rc != 0)
         session_close(s);
     return rc;
@@ -101,6 +129,7 @@ int session_begin(struct run_session *s, struct store *store, const char *which_
 
 void session_close(struct run_session *s)
 {
+    handover_fold_free(s->fold);
     if (s->fed)
         runner_clear(&s->runner);
     store_log_free(s->log);
@@ -150,7 +179,7 @@ static int start_offline(struct run_session *s, const char *person, struct err *
         return err_set(err, ERR_IO, "no random bytes from the system");
     ev.u.controller_start.controller = id_from_bytes(noise, controller);
     ev.u.controller_start.person = person;
-    ev.u.controller_start.revision = ENGINE_REVISION;
+    ev.u.controller_start.revision = engine_revision;
     ev.u.controller_start.epoch = engine_run(s->engine).epoch + 1;
     return feed(s, &ev, err);
 }

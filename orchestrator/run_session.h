@@ -6,6 +6,7 @@
 #include "orchestrator/cli.h"
 #include "orchestrator/core/runner.h"
 #include "orchestrator/io/fleet_clock.h"
+#include "orchestrator/io/store_handover.h"
 #include "orchestrator/io/store_load.h"
 #include "orchestrator/io/store_log.h"
 
@@ -18,12 +19,18 @@ struct run_session {
     struct fleet_clock clock;
     char run[ID_TEXT_MAX];
     bool fed; /* the runner is set up */
+    /* Of a run that another engine revision decided so far: what a HANDOVER has to say, the engine has taken nothing yet. */
+    const struct handover *handover;
+    struct handover_fold *fold;
 };
 
 /* An existing run (NULL: the newest), replayed. ERR_DIVERGED when this
- * program decides otherwise than the one that recorded it. `up_to` 0: all. */
+ * program decides otherwise than the one that recorded it; ERR_STATE, by both
+ * revisions, when that was another one's. `up_to` 0: all. */
 int session_open(struct run_session *s, const char *db, const char *which, enum store_mode mode,
                  uint64_t up_to, struct err *err);
+/* The same for a takeover: a run of another engine revision is not replayed, s->handover says what it is like. */
+int session_open_takeover(struct run_session *s, const char *db, const char *which, struct err *err);
 /* A new run of an approved plan: nothing is recorded yet. `store` is taken
  * over, also on failure. */
 int session_begin(struct run_session *s, struct store *store, const char *which_plan, struct err *err);

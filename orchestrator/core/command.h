@@ -63,5 +63,8 @@ void command_list_clear(struct command_list *l);
 void command_write(struct buf *out, const struct command *c, const struct inventory *inv);
 /* A JSON array of all, the text that the log keeps and replay compares. */
 void commands_write(struct buf *out, const struct command_list *l, const struct inventory *inv);
+/* That text back, appended to `l` (whose arena gets the strings). ERR_INVALID with the place, ERR_NOMEM: the list is
+ * then to be reset. */
+int commands_read(const char *text, const struct inventory *inv, struct command_list *l, struct err *err);
 
 #endif

@@ -1,4 +1,4 @@
-#include "orchestrator/core/engine_state.h"
+#include "orchestrator/core/handover.h"
 
 #include <string.h>
 
@@ -96,6 +96,7 @@ int engine_new(const struct plan *plan, struct engine **ret_engine, struct err *
 
     if (e == NULL)
         return err_set(err, ERR_NOMEM, "engine");
+    e->revision = engine_revision;
     e->plan = plan;
     e->inv = plan->inv;
     e->rollout = plan->rollout;
@@ -196,20 +197,28 @@ static bool ids_fit(const struct engine *e, const char *run)
     return true;
 }
 
+static int check_run(const struct engine *e, const char *run, const char *plan_hash, struct err *err)
+{
+    if (strcmp(plan_hash, e->plan->hash) != 0)
+        return err_set(err, ERR_INVALID, "the run is bound to plan %s, not to %s", plan_hash, e->plan->hash);
+    if (!id_is_name(run))
+        return err_set(err, ERR_INVALID, "`%s` is no name for a run", run);
+    if (!ids_fit(e, run))
+        return err_set(err, ERR_INVALID, "the names of run `%s` and of its nodes are too long together", run);
+    return 0;
+}
+
 static int on_run_start(struct engine *e, const struct event *ev, struct err *err)
 {
-    if (ev->u.run_start.revision != ENGINE_REVISION)
+    int rc;
+
+    if (ev->u.run_start.revision != e->revision)
         return err_set(err, ERR_INVALID,
                        "the run was started by engine revision %u, this is %u: takeover goes on",
-                       (unsigned)ev->u.run_start.revision, (unsigned)ENGINE_REVISION);
-    if (strcmp(ev->u.run_start.plan_hash, e->plan->hash) != 0)
-        return err_set(err, ERR_INVALID, "the run is bound to plan %s, not to %s", ev->u.run_start.plan_hash,
-                       e->plan->hash);
-    if (!id_is_name(ev->u.run_start.run))
-        return err_set(err, ERR_INVALID, "`%s` is no name for a run", ev->u.run_start.run);
-    if (!ids_fit(e, ev->u.run_start.run))
-        return err_set(err, ERR_INVALID, "the names of run `%s` and of its nodes are too long together",
-                       ev->u.run_start.run);
+                       (unsigned)ev->u.run_start.revision, (unsigned)e->revision);
+    rc = check_run(e, ev->u.run_start.run, ev->u.run_start.plan_hash, err);
+    if (rc != 0)
+        return rc;
     FILL(e->run, ev->u.run_start.run);
     FILL(e->controller, ev->u.run_start.controller);
     e->epoch = ev->u.run_start.epoch;
@@ -228,14 +237,30 @@ static int on_run_start(struct engine *e, const struct event *ev, struct err *er
 
 static int on_controller_start(struct engine *e, const struct event *ev, struct err *err)
 {
-    if (ev->u.controller_start.revision != ENGINE_REVISION && !ev->u.controller_start.takeover)
+    if (ev->u.controller_start.revision != e->revision)
         return err_set(err, ERR_STATE, "this is engine revision %u, the run has %u: takeover goes on",
-                       (unsigned)ev->u.controller_start.revision, (unsigned)ENGINE_REVISION);
+                       (unsigned)ev->u.controller_start.revision, (unsigned)e->revision);
     if (ev->u.controller_start.epoch <= e->epoch)
         return err_set(err, ERR_STATE, "epoch %llu is not above %llu (C.6)",
                        (unsigned long long)ev->u.controller_start.epoch, (unsigned long long)e->epoch);
     recover_start(e, ev);
     return 0;
+}
+
+static int on_handover(struct engine *e, const struct event *ev, struct err *err)
+{
+    uint64_t before = ev->u.handover.state->log.epoch;
+    int rc;
+
+    if (ev->u.handover.revision != e->revision)
+        return err_set(err, ERR_INVALID,
+                       "the run was taken over by engine revision %u, this is %u: takeover goes on",
+                       (unsigned)ev->u.handover.revision, (unsigned)e->revision);
+    if (ev->u.handover.epoch <= before)
+        return err_set(err, ERR_STATE, "epoch %llu is not above %llu (C.6)",
+                       (unsigned long long)ev->u.handover.epoch, (unsigned long long)before);
+    rc = check_run(e, ev->u.handover.run, ev->u.handover.plan_hash, err);
+    return rc != 0 ? rc : handover_take(e, ev, err);
 }
 
 static int on_controller_stop(struct engine *e, const struct event *ev, struct err *err)
@@ -328,6 +353,7 @@ static int on_timeout(struct engine *e, const struct event *ev, struct err *err)
 static int (*const handlers[EVENT_TYPES])(struct engine *, const struct event *, struct err *) = {
     [EV_RUN_START] = on_run_start,
     [EV_CONTROLLER_START] = on_controller_start,
+    [EV_HANDOVER] = on_handover,
     [EV_CONTROLLER_STOP] = on_controller_stop,
     [EV_NODE_CLAIMED] = on_claimed,
     [EV_NODE_REFUSED] = on_refused,
@@ -394,11 +420,12 @@ static void settle(struct engine *e)
 /* What may come now at all; nothing has changed yet. */
 static int check_order(const struct engine *e, const struct event *ev, struct err *err)
 {
+    bool first = ev->type == EV_RUN_START || ev->type == EV_HANDOVER;
+
     if (e->nomem || e->bug)
         return err_set(err, ERR_INTERNAL, "the engine is broken: rebuild it from the log");
-    if ((ev->type == EV_RUN_START) != (e->state == RUN_APPROVED))
-        return err_set(err, ERR_STATE,
-                       ev->type == EV_RUN_START ? "the run has started already" : "the run has not started");
+    if (first != (e->state == RUN_APPROVED))
+        return err_set(err, ERR_STATE, first ? "the run has started already" : "the run has not started");
     if (e->stopped && ev->type != EV_CONTROLLER_START)
         return err_set(err, ERR_STATE, "this controller has stopped%s%s",
                        e->fence_text[0] == '\0' ? "" : ": ", e->fence_text);
@@ -423,6 +450,11 @@ int engine_step(struct engine *e, const struct event *ev, struct command_list *o
     if (e->nomem)
         return err_set(err, ERR_NOMEM, "engine");
     return e->bug ? err_set(err, ERR_INTERNAL, "engine: a step without end, or an id of wrong form") : 0;
+}
+
+void engine_be(struct engine *e, uint32_t revision)
+{
+    e->revision = revision;
 }
 
 time_ms engine_deadline(const struct engine *e)

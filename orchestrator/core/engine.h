@@ -14,12 +14,15 @@
 #include "orchestrator/core/wave_sm.h"
 
 #define ENGINE_REVISION 2
+extern const uint32_t engine_revision; /* the same, of this program */
 
 struct engine; /* views below; contents in engine_state.h for core's own files */
 
 /* The plan stays the caller's and must outlive the engine. */
 int engine_new(const struct plan *plan, struct engine **ret_engine, struct err *err);
 void engine_free(struct engine *e);
+/* For tests: speak as an engine of another revision would. It decides as this one. */
+void engine_be(struct engine *e, uint32_t revision);
 /* One event. Commands are appended to `out` (reset by the caller). ERR_NOMEM
  * or ERR_INTERNAL leave the engine unusable: rebuild it from the log.
  * ERR_INVALID / ERR_STATE: the event was not taken (an operator's verb that

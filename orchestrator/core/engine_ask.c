@@ -50,6 +50,11 @@ struct ask *ask_new(struct engine *e, enum observe_what what, uint32_t node, uin
     return a;
 }
 
+void ask_go_on(struct engine *e, uint64_t last)
+{
+    e->asks_made = last / ASK_SLOTS;
+}
+
 void ask_end(struct engine *e, struct ask *a)
 {
     timer_stop(&e->timers, &a->timer);

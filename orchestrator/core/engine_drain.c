@@ -257,6 +257,8 @@ void drain_move_ended(struct engine *e, struct engine_node *n, const struct op_e
         n->moves_open--;
         if (end->ok)
             m->state = MOVE_LANDED;
+        else if (end->cancelled)
+            m->state = MOVE_GIVEN_UP;
         else
             move_refused(e, n, m, end);
     }
@@ -343,6 +345,8 @@ static void pause_ended(struct engine *e, struct engine_node *n, const struct op
         node_step(e, n, DRAIN_MOVES);
         return;
     }
+    if (end->cancelled && n->go_home)
+        return; /* nothing was begun */
     if (strcmp(end->code, "busy") == 0 && step_again(e, n, ACT_PAUSE))
         return;
     if (n->pause_in_doubt && strcmp(end->code, "found_paused") == 0) {
@@ -366,6 +370,8 @@ static void park_ended(struct engine *e, struct engine_node *n, const struct op_
             k->down_since = end->down_from != 0 ? end->down_from : end->ended != 0 ? end->ended : e->now;
         fleet_park(&e->fleet, k->vm, true);
         e->clusters[n->cluster].moved_at = e->now;
+    } else if (end->cancelled && n->go_home) {
+        k->down = true; /* undoing nothing succeeds (I9) */
     } else if (!step_again(e, n, ACT_PARK_VM) || !end->refused) {
         k->down = k->down || !end->refused; /* half down: it is unparked on the way home */
         node_give_up(e, n, NODE_RETURNED,

@@ -210,7 +210,9 @@ static void reboot_ended(struct engine *e, struct engine_node *n, const struct o
         n->step_since = e->now;
         return;
     }
-    if (!again(e, n, end))
+    if (end->cancelled) /* not begun; what was made before it still needs one */
+        node_wake(e, n, STEP_AGAIN_MS);
+    else if (!again(e, n, end))
         node_give_up(e, n, NODE_SET_ASIDE, SAY(e, "reboot: %s %s", end->code, end->text));
 }
 

@@ -1,5 +1,5 @@
 /* Gates: whom to ask, how often, and what the answers come to (I13, O15). */
-#include "orchestrator/core/engine_state.h"
+#include "orchestrator/core/engine_handover.h"
 
 #include <string.h>
 
@@ -408,6 +408,27 @@ static void gate_start(struct engine *e, uint32_t gate_ix, uint32_t wave, bool a
     g->timer.kind = TIMER_GATE;
     g->timer.of = g;
     e->gates_open++;
+}
+
+/* As another revision left it; what it was still asking is asked anew. */
+void gate_restore(struct engine *e, const struct handover_gate *from)
+{
+    uint32_t ix = 0;
+    struct gate_run *g;
+
+    while (strcmp(e->rollout->gates[ix].name, from->name) != 0)
+        ix++;
+    gate_start(e, ix, from->wave, from->after,
+               !from->after && (e->rollout->gates[ix].when & GATE_BEFORE) == 0);
+    if (e->nomem)
+        return;
+    g = e->gate_runs.items[e->gate_runs.n - 1];
+    g->done = true;
+    g->answer = from->done ? from->answer : ANSWER_UNKNOWN;
+    g->tally.samples = from->samples;
+    g->started = from->started;
+    g->ended = from->done ? from->ended : e->now;
+    FILL(g->text, from->done ? from->text : "cut off by a takeover");
 }
 
 /* A gate that is only asked afterwards still gets its baseline before. */

@@ -426,6 +426,21 @@ static bool may_be_out(const struct engine *e, const struct engine_node *n)
            ((n->pause_in_doubt || e->taken_over) && e->seen[n->ix] == SEEN_PAUSED);
 }
 
+/* It came back untouched because another engine had drained it: this one judges for itself (I19: in its attempts). */
+static bool has_another_turn(struct engine *e, struct engine_node *n)
+{
+    bool anew = n->anew && n->end == NODE_RETURNED;
+
+    n->anew = false;
+    if (!anew || n->wave != e->wave || e->waves[e->wave].state != WAVE_RUNNING || e->ending != RUN_RUNNING ||
+        (e->state != RUN_RUNNING && e->state != RUN_HOLDING) || n->attempt >= e->rollout->policy.attempts_max)
+        return false;
+    engine_note(e, NOTE_DECISION, "C.6", n->ix, "back as it was before the takeover: it has its turn again");
+    n->attempt++;
+    node_begin_life(e, n, false);
+    return true;
+}
+
 void node_end(struct engine *e, struct engine_node *n, enum node_end end, const char *text)
 {
     char why[sizeof n->reason];
@@ -449,6 +464,8 @@ void node_end(struct engine *e, struct engine_node *n, enum node_end end, const 
     }
     node_to(e, n, NODE_ENDED);
     FILL(n->reason, why);
+    if (has_another_turn(e, n))
+        return;
     if (n->rehearse && e->ending == RUN_RUNNING)
         wave_rehearsed(e, n);
     count_end(e, n);

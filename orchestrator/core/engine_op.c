@@ -3,6 +3,8 @@
  * witness or a person (I18, I19; reliability.md part C). */
 #include "orchestrator/core/engine_op.h"
 
+#include "orchestrator/core/engine_handover.h"
+
 #include <string.h>
 
 #define OP_GRACE_MS (30 * SECOND_MS)
@@ -264,6 +266,49 @@ static void op_close(struct engine *e, struct op *op)
         e->clusters[e->nodes[op->node].cluster].settings[op->setting].op = NULL;
     /* room was made when it was opened */
     e->ops_free.items[e->ops_free.n++] = op;
+}
+
+/* Nobody sends it again: nothing is begun on another engine's word. One that its node never saw, or did not begin, is
+ * cancelled; one that is done or at work is heard. */
+struct op *op_restore(struct engine *e, const struct handover_op *from, uint32_t vm)
+{
+    struct op *op = op_slot(e);
+
+    if (op == NULL) {
+        e->nomem = true;
+        return NULL;
+    }
+    op->action = from->action;
+    op->node = from->node;
+    op->vm = vm;
+    op->receiver = from->receiver;
+    op->setting = from->setting;
+    op->memory_mib = from->memory_mib;
+    op->limit_ms = from->limit_ms;
+    op->sent = from->sent;
+    op->deadline = from->sent + from->limit_ms + OP_GRACE_MS;
+    op->state = OP_UNKNOWN;
+    op->sends = 1;
+    op->seen = from->seen;
+    op->evidence = from->evidence;
+    op->cancelled = true;
+    FILL(op->id.text, from->id);
+    buf_str(&op->args, from->args);
+    buf_str(&op->precondition, from->precondition);
+    e->nomem = e->nomem || op->args.failed || op->precondition.failed;
+    op->predicted = op_predict(e, op);
+    op->timer.kind = TIMER_OP;
+    op->timer.of = op;
+    op->slot = e->ops.n;
+    e->ops.items[e->ops.n++] = op;
+    if (op->action == ACT_MOVE_VM)
+        e->vms[vm].op = op;
+    else
+        e->nodes[op->node].op = op;
+    engine_timer(e, &op->timer, op->deadline > e->now ? op->deadline : e->now);
+    if (!op_awaits_boot(op, e->now))
+        op_set_unknown(e, op, true);
+    return op;
 }
 
 void op_drop(struct engine *e, struct op *op)

@@ -115,6 +115,7 @@ struct engine_node {
     bool failed; /* counted against the budget */
     bool patched_by_us;
     bool go_home;         /* to its next safe point */
+    bool anew;            /* out when another engine revision took over: untouched, it has another turn */
     bool lost_unknown;    /* out, and unreachable for too long */
     bool foreign_op;      /* an op that this log does not know */
     bool foreign_settled; /* a person has looked at them */
@@ -250,6 +251,7 @@ enum hold {
 };
 
 struct engine {
+    uint32_t revision;
     const struct plan *plan;
     const struct inventory *inv;
     const struct rollout *rollout;
@@ -380,6 +382,7 @@ struct op_end { /* how an op ended, for the one who started it */
 /* engine_ask.c: questions */
 struct ask *ask_new(struct engine *e, enum observe_what what, uint32_t node, uint32_t cluster,
                     const char *args);
+void ask_go_on(struct engine *e, uint64_t last); /* no id up to that one is given again (I21) */
 void ask_end(struct engine *e, struct ask *a);
 struct ask *ask_find(const struct engine *e, uint64_t id);
 void ask_node(struct engine *e, struct engine_node *n, enum observe_what what);

@@ -1,5 +1,5 @@
 /* Waves, what the run holds for, and how it ends. */
-#include "orchestrator/core/engine_state.h"
+#include "orchestrator/core/engine_handover.h"
 
 #include <string.h>
 
@@ -39,6 +39,15 @@ static const struct {
 const char *hold_verb(enum hold h)
 {
     return hold_rows[h].verb;
+}
+
+/* Of a text that run_hold() made, in whatever revision; what is not known is a person's to lead on. */
+enum hold hold_by_text(const char *text)
+{
+    for (int h = HOLD_NONE + 1; h < HOLDS; h++)
+        if (strncmp(text, hold_rows[h].text, strlen(hold_rows[h].text)) == 0)
+            return (enum hold)h;
+    return HOLD_OPERATOR;
 }
 
 void run_hold(struct engine *e, enum hold why, const char *text)

@@ -13,6 +13,7 @@
 #define EVENT_MAP(X)                                                                                  \
     X(RUN_START, "run_start")               /* first event of a run */                                \
     X(CONTROLLER_START, "controller_start") /* each later start: resume, takeover */                  \
+    X(HANDOVER, "handover")                 /* a start by another engine revision: takeover only */   \
     X(CONTROLLER_STOP, "controller_stop")   /* SIGINT and the like: stop new work, leave resumable */ \
     X(NODE_CLAIMED, "node_claimed")         /* hello and claim went through; carries open ops */      \
     X(NODE_REFUSED, "node_refused")         /* fenced, wrong identity, host key, version ... */       \
@@ -104,6 +105,8 @@ enum verb {
     VERBS
 };
 
+struct handover; /* handover.h: what the run was like */
+
 struct event {
     time_ms at;
     enum event_type type;
@@ -123,6 +126,13 @@ struct event {
             uint64_t epoch;
             bool takeover;
         } controller_start;
+        struct {
+            const char *run, *plan_hash, *controller, *person;
+            const char *ticket; /* NULL: none */
+            uint32_t revision;
+            uint64_t epoch;
+            const struct handover *state;
+        } handover;
         struct {
             const char *reason;
         } controller_stop;

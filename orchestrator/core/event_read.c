@@ -1,4 +1,5 @@
 #include "orchestrator/core/event_names.h"
+#include "orchestrator/core/handover.h"
 #include "orchestrator/core/picture.h"
 
 #include <string.h>
@@ -208,6 +209,35 @@ static int read_controller_start(struct reader *r, const json *v, struct event *
     return rc;
 }
 
+static int read_handover(struct reader *r, const json *v, struct event *ev)
+{
+    struct handover *state = NULL;
+    int64_t revision = 0, epoch = 0;
+    const json *o = NULL;
+    int rc = read_text(r, v, "run", JSON_REQUIRED, &ev->u.handover.run);
+
+    if (rc == 0)
+        rc = read_text(r, v, "plan_hash", JSON_REQUIRED, &ev->u.handover.plan_hash);
+    if (rc == 0)
+        rc = read_text(r, v, "controller", JSON_REQUIRED, &ev->u.handover.controller);
+    if (rc == 0)
+        rc = read_text(r, v, "person", JSON_OPTIONAL, &ev->u.handover.person);
+    if (rc == 0)
+        rc = read_text(r, v, "ticket", JSON_OPTIONAL, &ev->u.handover.ticket);
+    if (rc == 0)
+        rc = json_want_int(r->doc, v, "revision", JSON_REQUIRED, 0, UINT32_MAX, &revision, r->err);
+    if (rc == 0)
+        rc = json_want_int(r->doc, v, "epoch", JSON_REQUIRED, 0, INT64_MAX, &epoch, r->err);
+    if (rc == 0)
+        rc = json_want_object(r->doc, v, "state", JSON_REQUIRED, &o, r->err);
+    if (rc == 0)
+        rc = handover_read(r->doc, o, r->inv, r->arena, &state, r->err);
+    ev->u.handover.revision = (uint32_t)revision;
+    ev->u.handover.epoch = (uint64_t)epoch;
+    ev->u.handover.state = state;
+    return rc;
+}
+
 static int read_controller_stop(struct reader *r, const json *v, struct event *ev)
 {
     return read_text(r, v, "reason", JSON_OPTIONAL, &ev->u.controller_stop.reason);
@@ -367,6 +397,7 @@ static int read_nothing(struct reader *r, const json *v, struct event *ev)
 static int (*const readers[EVENT_TYPES])(struct reader *, const json *, struct event *) = {
     [EV_RUN_START] = read_run_start,
     [EV_CONTROLLER_START] = read_controller_start,
+    [EV_HANDOVER] = read_handover,
     [EV_CONTROLLER_STOP] = read_controller_stop,
     [EV_NODE_CLAIMED] = read_claimed,
     [EV_NODE_REFUSED] = read_refused,

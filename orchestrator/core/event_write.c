@@ -1,4 +1,5 @@
 #include "orchestrator/core/event_names.h"
+#include "orchestrator/core/handover.h"
 #include "orchestrator/core/picture.h"
 
 static void write_row(struct json_writer *w, const struct down_row *row)
@@ -81,6 +82,18 @@ static void write_controller_start(struct json_writer *w, const struct event *ev
     jw_int(w, "epoch", (int64_t)ev->u.controller_start.epoch);
     jw_bool(w, "takeover", ev->u.controller_start.takeover);
     write_text(w, "ticket", ev->u.controller_start.ticket);
+}
+
+static void write_handover(struct json_writer *w, const struct event *ev, const struct inventory *inv)
+{
+    jw_str(w, "run", ev->u.handover.run);
+    jw_str(w, "plan_hash", ev->u.handover.plan_hash);
+    jw_str(w, "controller", ev->u.handover.controller);
+    write_text(w, "person", ev->u.handover.person);
+    write_text(w, "ticket", ev->u.handover.ticket);
+    jw_int(w, "revision", ev->u.handover.revision);
+    jw_int(w, "epoch", (int64_t)ev->u.handover.epoch);
+    handover_write(w, "state", ev->u.handover.state, inv);
 }
 
 static void write_claimed(struct json_writer *w, const struct event *ev)
@@ -174,6 +187,9 @@ static void write_body(struct json_writer *w, const struct event *ev, const stru
         break;
     case EV_CONTROLLER_START:
         write_controller_start(w, ev);
+        break;
+    case EV_HANDOVER:
+        write_handover(w, ev, inv);
         break;
     case EV_CONTROLLER_STOP:
         write_text(w, "reason", ev->u.controller_stop.reason);

@@ -234,12 +234,14 @@ int store_find_run(struct store *s, const char *which, struct run_found *ret_run
     int rc;
 
     if (which == NULL)
-        rc = store_ask(s, &r, err, "SELECT id, plan, state, stopped FROM runs ORDER BY last_seq DESC LIMIT 1",
+        rc = store_ask(s, &r, err,
+                       "SELECT id, plan, state, stopped, revision FROM runs ORDER BY last_seq DESC LIMIT 1",
                        "");
     else
-        rc = store_ask(s, &r, err,
-                       "SELECT id, plan, state, stopped FROM runs WHERE substr(id, 1, length(?1)) = ?1", "s",
-                       which);
+        rc = store_ask(
+            s, &r, err,
+            "SELECT id, plan, state, stopped, revision FROM runs WHERE substr(id, 1, length(?1)) = ?1", "s",
+            which);
     if (rc != 0)
         return rc;
     if (r.n == 0)
@@ -253,6 +255,7 @@ int store_find_run(struct store *s, const char *which, struct run_found *ret_run
         snprintf(ret_run->plan, sizeof ret_run->plan, "%s", rows_text(&r, 0, 1));
         snprintf(ret_run->state, sizeof ret_run->state, "%s", rows_text(&r, 0, 2));
         ret_run->stopped = !rows_null(&r, 0, 3);
+        ret_run->revision = (uint32_t)rows_int(&r, 0, 4);
     }
     rows_clear(&r);
     return rc;

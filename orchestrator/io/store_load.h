@@ -35,7 +35,8 @@ int store_find_approval(struct store *s, const char *plan_hash, struct approval_
 /* A run by its id or a prefix, or NULL for the newest; its plan's hash. */
 struct run_found {
     char id[ID_TEXT_MAX], plan[SHA256_TEXT], state[32];
-    bool stopped; /* the controller said it left */
+    uint32_t revision; /* of the engine that decides it */
+    bool stopped;      /* the controller said it left */
 };
 int store_find_run(struct store *s, const char *which, struct run_found *ret_run, struct err *err);
 

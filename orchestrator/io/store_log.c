@@ -124,14 +124,51 @@ static int replay_entry(struct store_log *l, struct runner *r, sqlite3_stmt *row
     return 0;
 }
 
+int store_log_begins(struct store *s, const char *run, uint64_t *ret_seq, uint64_t *ret_before,
+                     struct err *err)
+{
+    struct rows r = { 0 };
+    int rc = store_ask(s, &r, err,
+                       "SELECT coalesce(max(seq), 0) FROM log WHERE run = ? AND kind = 'handover'", "s", run);
+
+    if (rc == 0)
+        *ret_seq = (uint64_t)rows_int(&r, 0, 0);
+    rows_clear(&r);
+    if (rc == 0)
+        rc = store_ask(s, &r, err, "SELECT count(*) FROM log WHERE run = ? AND seq < ?", "si", run,
+                       (int64_t)*ret_seq);
+    if (rc == 0)
+        *ret_before = (uint64_t)rows_int(&r, 0, 0);
+    rows_clear(&r);
+    return rc;
+}
+
+static int refuse_before(uint64_t up_to, uint64_t from, struct err *err)
+{
+    if (up_to == 0 || up_to >= from)
+        return 0;
+    return err_set(
+        err, ERR_STATE,
+        "entry %llu was decided by another engine revision, whose part ends before entry %llu: this "
+        "program does not decide it anew",
+        (unsigned long long)up_to, (unsigned long long)from);
+}
+
 int store_log_replay(struct store_log *l, struct runner *r, uint64_t up_to, struct err *err)
 {
     struct arena a = ARENA_INIT;
     sqlite3_stmt *row = NULL;
+    uint64_t from = 0, before = 0;
     int step = SQLITE_DONE;
-    int rc = store_prepare(l->s, &row, err,
-                           "SELECT seq, event, commands FROM log WHERE run = ? AND seq <= ? ORDER BY seq",
-                           "si", l->run, up_to == 0 ? INT64_MAX : (int64_t)up_to);
+    int rc = store_log_begins(l->s, l->run, &from, &before, err);
+
+    if (rc == 0)
+        rc = refuse_before(up_to, from, err);
+    if (rc == 0)
+        rc = store_prepare(
+            l->s, &row, err,
+            "SELECT seq, event, commands FROM log WHERE run = ? AND seq >= ? AND seq <= ? ORDER BY seq",
+            "sii", l->run, (int64_t)from, up_to == 0 ? INT64_MAX : (int64_t)up_to);
 
     while (rc == 0 && (step = sqlite3_step(row)) == SQLITE_ROW) {
         rc = replay_entry(l, r, row, &a, err);
@@ -160,6 +197,8 @@ static int read_through(struct store *s, sqlite3_stmt *row, const struct plan *p
         struct event ev;
 
         at = (uint64_t)sqlite3_column_int64(row, 0);
+        if (strcmp((const char *)sqlite3_column_text(row, 2), event_type_name(EV_HANDOVER)) == 0)
+            event_pictures_clear(&pictures);
         rc = read_entry((const char *)sqlite3_column_text(row, 1), plan, &pictures, &a, &ev, err);
         if (rc == 0 && at == seq)
             event_write(out, &ev, plan->inv, NULL);
@@ -177,11 +216,11 @@ int store_log_whole(struct store *s, const char *run, const struct plan *plan, u
                     struct err *err)
 {
     sqlite3_stmt *row = NULL;
-    int rc =
-        store_prepare(s, &row, err,
-                      "SELECT seq, event FROM log WHERE run = ?1 AND seq <= ?2 AND (kind = 'observed' OR "
-                      "seq = ?2) ORDER BY seq",
-                      "si", run, (int64_t)seq);
+    int rc = store_prepare(
+        s, &row, err,
+        "SELECT seq, event, kind FROM log WHERE run = ?1 AND seq <= ?2 AND (kind IN ('observed', "
+        "'handover') OR seq = ?2) ORDER BY seq",
+        "si", run, (int64_t)seq);
 
     if (rc == 0)
         rc = read_through(s, row, plan, seq, out, err);

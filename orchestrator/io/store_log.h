@@ -14,7 +14,12 @@ int store_log_new(struct store *s, const char *run, const struct plan *plan, str
 void store_log_free(struct store_log *l); /* accepts NULL */
 struct event_log *store_log_face(struct store_log *l);
 
-/* Feed every recorded event of the run to the runner (nothing is appended or
+/* From which entry on this run is decided by its present revision: that of the last HANDOVER, or 0: all of it.
+ * *ret_before: how many of its entries lie before. */
+int store_log_begins(struct store *s, const char *run, uint64_t *ret_seq, uint64_t *ret_before,
+                     struct err *err);
+
+/* Feed every recorded event of the run (from the last HANDOVER on) to the runner (nothing is appended or
  * submitted) and remember what its projections hold. ERR_DIVERGED at the first
  * command that differs, ERR_CORRUPT when an entry cannot be read; both name
  * the entry. `up_to` 0: all. */

@@ -297,6 +297,13 @@ static int write_stopped(struct projector *p, const char *reason, struct err *er
     return store_do(p->s, err, "UPDATE runs SET stopped = ? WHERE id = ?", "ss", reason, p->run);
 }
 
+/* From here on another revision decides. */
+static int write_handover(struct projector *p, const struct event *ev, struct err *err)
+{
+    return store_do(p->s, err, "UPDATE runs SET revision = ?, stopped = NULL WHERE id = ?", "is",
+                    (int64_t)ev->u.handover.revision, p->run);
+}
+
 static int write_evidence(struct projector *p, uint64_t seq, const struct event *ev, struct err *err)
 {
     const struct inventory *inv = p->plan->inv;
@@ -347,6 +354,8 @@ static int write_event(struct projector *p, uint64_t seq, const struct event *ev
         return write_start(p, ev, err);
     case EV_CONTROLLER_START:
         return write_stopped(p, NULL, err);
+    case EV_HANDOVER:
+        return write_handover(p, ev, err);
     case EV_CONTROLLER_STOP:
         return write_stopped(p, or_empty(ev->u.controller_stop.reason), err);
     case EV_OBSERVED:
@@ -418,6 +427,20 @@ int projector_write(struct projector *p, uint64_t seq, const struct event *ev,
         rc = write_views(p, engine, err);
     if (rc == 0)
         rc = write_run(p, seq, ev, engine, err);
+    return rc == 0 ? 0 : err_wrap(err, "projections of event %llu", (unsigned long long)seq);
+}
+
+int projector_told(struct projector *p, uint64_t seq, const struct event *ev, const char *commands,
+                   struct err *err)
+{
+    struct command_list list = { 0 };
+    int rc = commands_read(commands, p->plan->inv, &list, err);
+
+    if (rc == 0)
+        rc = write_event(p, seq, ev, err);
+    if (rc == 0)
+        rc = write_commands(p, seq, ev, &list, err);
+    command_list_clear(&list);
     return rc == 0 ? 0 : err_wrap(err, "projections of event %llu", (unsigned long long)seq);
 }
 

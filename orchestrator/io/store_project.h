@@ -18,6 +18,10 @@ void projector_free(struct projector *p); /* accepts NULL */
  * the shadows are ahead of the tables: make a new projector by replay. */
 int projector_write(struct projector *p, uint64_t seq, const struct event *ev,
                     const struct command_list *commands, const struct engine *engine, struct err *err);
+/* Of an event that another engine revision decided: what it tells by itself, and what was commanded. Nodes, waves, gates,
+ * downtime and the run's own row are that engine's, and are left alone. */
+int projector_told(struct projector *p, uint64_t seq, const struct event *ev, const char *commands,
+                   struct err *err);
 /* After a replay: the rows that show this state are there already. */
 void projector_remember(struct projector *p, const struct engine *engine);
 

@@ -27,6 +27,7 @@ struct rerun {
     struct runner runner;
     struct projector *projector;
     struct event_pictures pictures;
+    uint64_t from; /* the entry from which on this program's engine decides */
 };
 struct rebuild {
     struct store *s;
@@ -51,6 +52,23 @@ static void rerun_free(struct rerun *r)
     free(r);
 }
 
+/* Another revision's entries are not decided anew (CONTRIBUTING.md). UINT64_MAX: all are. */
+static int decides_from(struct rebuild *b, const char *id, uint64_t *ret_from, struct err *err)
+{
+    struct rows r = { 0 };
+    int rc =
+        store_ask(b->s, &r, err,
+                  "SELECT seq, kind, json_extract(event, '$.revision') FROM log WHERE run = ? AND kind IN "
+                  "('run_start', 'handover') ORDER BY seq DESC LIMIT 1",
+                  "s", id);
+
+    if (rc == 0)
+        *ret_from = r.n == 0 || rows_int(&r, 0, 2) == (int64_t)engine_revision ? (uint64_t)rows_int(&r, 0, 0)
+                                                                               : UINT64_MAX;
+    rows_clear(&r);
+    return rc;
+}
+
 static int rerun_new(struct rebuild *b, const char *id, const char *event, struct rerun **ret_run,
                      struct err *err)
 {
@@ -67,6 +85,8 @@ static int rerun_new(struct rebuild *b, const char *id, const char *event, struc
         rc = store_load_plan(b->s, json_get_str(json_root(doc), "plan_hash", "none"), &r->plan, err);
     if (rc == 0)
         rc = engine_new(r->plan, &r->engine, err);
+    if (rc == 0)
+        rc = decides_from(b, id, &r->from, err);
     if (rc == 0) {
         runner_init(&r->runner, r->engine, NULL, NULL);
         rc = projector_new(b->s, id, r->plan, &r->projector, err);
@@ -102,7 +122,14 @@ static int rebuild_event(struct rebuild *b, uint64_t seq, const char *run, const
 
     if (rc != 0 || r == NULL)
         return rc;
+    if (seq == r->from)
+        event_pictures_clear(&r->pictures);
     rc = event_read(text, strlen(text), r->plan->inv, &r->pictures, &b->arena, &ev, err);
+    if (rc == 0 && seq < r->from) {
+        rc = projector_told(r->projector, seq, &ev, commands, err);
+        arena_clear(&b->arena);
+        return rc;
+    }
     if (rc == 0)
         rc = runner_replay(&r->runner, &ev, commands, err);
     if (rc == 0)
@@ -136,11 +163,67 @@ static int empty_projections(struct store *s, struct err *err)
     return rc;
 }
 
+/* What an engine of another revision showed of its runs cannot be made again: it is carried over as it is. The places of
+ * VMs too, if such a run was the last to tell them. */
+static int keep_others(struct store *s, struct err *err)
+{
+    int rc = store_exec(s->db, "CREATE TEMP TABLE mine (revision INTEGER NOT NULL)", err);
+
+    if (rc == 0)
+        rc = store_do(s, err, "INSERT INTO temp.mine VALUES (?)", "i", (int64_t)engine_revision);
+    if (rc != 0)
+        return rc;
+    return store_exec(
+        s->db,
+        "PRAGMA defer_foreign_keys = ON;"
+        "CREATE TEMP TABLE others AS SELECT id FROM runs WHERE revision <> (SELECT revision FROM temp.mine);"
+        "CREATE TEMP TABLE kept_runs AS SELECT * FROM runs WHERE id IN others;"
+        "CREATE TEMP TABLE kept_run_nodes AS SELECT * FROM run_nodes WHERE run IN others;"
+        "CREATE TEMP TABLE kept_waves AS SELECT * FROM waves WHERE run IN others;"
+        "CREATE TEMP TABLE kept_gates AS SELECT * FROM gates WHERE run IN others;"
+        "CREATE TEMP TABLE kept_downtime AS SELECT * FROM downtime WHERE run IN others;"
+        "CREATE TEMP TABLE kept_places AS SELECT id, node FROM vms WHERE (SELECT run FROM log WHERE run IS "
+        "NOT NULL OR "
+        "kind = 'inventory' ORDER BY seq DESC LIMIT 1) IN others;",
+        err);
+}
+
+static int give_back_others(struct store *s, struct err *err)
+{
+    return store_exec(
+        s->db,
+        "INSERT OR REPLACE INTO runs SELECT * FROM kept_runs;"
+        "INSERT OR REPLACE INTO run_nodes SELECT * FROM kept_run_nodes;"
+        "INSERT OR REPLACE INTO waves SELECT * FROM kept_waves;"
+        "INSERT OR REPLACE INTO gates SELECT * FROM kept_gates;"
+        "INSERT OR REPLACE INTO downtime SELECT * FROM kept_downtime;"
+        "UPDATE vms SET node = (SELECT node FROM kept_places k WHERE k.id = vms.id) WHERE id IN (SELECT id "
+        "FROM kept_places);",
+        err);
+}
+
+static void forget_others(struct store *s)
+{
+    (void)store_exec(s->db,
+                     "DROP TABLE IF EXISTS temp.mine; DROP TABLE IF EXISTS temp.others;"
+                     "DROP TABLE IF EXISTS temp.kept_runs; DROP TABLE IF EXISTS temp.kept_run_nodes;"
+                     "DROP TABLE IF EXISTS temp.kept_waves; DROP TABLE IF EXISTS temp.kept_gates;"
+                     "DROP TABLE IF EXISTS temp.kept_downtime; DROP TABLE IF EXISTS temp.kept_places;",
+                     NULL);
+}
+
 static int rebuild_all(struct rebuild *b, struct err *err)
 {
     sqlite3_stmt *row = NULL;
     int step = SQLITE_DONE;
-    int rc = empty_projections(b->s, err);
+    int64_t others = 0;
+    int rc = store_int(b->s, 0, &others, err, "SELECT count(*) FROM runs WHERE revision <> ?", "i",
+                       (int64_t)engine_revision);
+
+    if (rc == 0 && others > 0)
+        rc = keep_others(b->s, err);
+    if (rc == 0)
+        rc = empty_projections(b->s, err);
 
     if (rc == 0)
         rc = store_prepare(b->s, &row, err, "SELECT seq, run, kind, event, commands FROM log ORDER BY seq",
@@ -151,7 +234,7 @@ static int rebuild_all(struct rebuild *b, struct err *err)
         rc = store_fault(b->s->db, step, "read the log", err);
     if (row != NULL)
         sqlite3_reset(row);
-    return rc;
+    return rc == 0 && others > 0 ? give_back_others(b->s, err) : rc;
 }
 
 int store_rebuild(struct store *s, struct err *err)
@@ -165,6 +248,7 @@ int store_rebuild(struct store *s, struct err *err)
         rc = store_commit(s, err);
     else
         store_rollback(s);
+    forget_others(s);
     for (uint32_t i = 0; i < b.runs.n; i++)
         rerun_free(b.runs.items[i]);
     list_clear(&b.runs);

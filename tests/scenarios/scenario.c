@@ -1,5 +1,7 @@
 #include "tests/scenarios/scenario.h"
 
+#include "orchestrator/core/handover.h"
+
 #include "schema/list.h"
 
 #include <stdlib.h>
@@ -116,6 +118,7 @@ struct scenario *scenario_of(struct inventory *inv, const char *waves, const cha
 
     assert_non_null(s);
     s->now = START_MS;
+    s->revision = ENGINE_REVISION;
     check_ok(plan_build(inv, rollout_for(waves == NULL ? "[1,2,\"100%\"]" : waves, more == NULL ? "" : more),
                         START_MS, "tester", &s->plan, &s->err),
              &s->err);
@@ -158,7 +161,7 @@ void scenario_start(struct scenario *s)
     ev.u.run_start.plan_hash = s->plan->hash;
     ev.u.run_start.person = "tester";
     ev.u.run_start.controller = "00000000000000000000000000000001";
-    ev.u.run_start.revision = ENGINE_REVISION;
+    ev.u.run_start.revision = s->revision;
     ev.u.run_start.epoch = s->epoch = 1;
     ev.u.run_start.approval_expires = TIME_NEVER;
     check_ok(scenario_event(s, &ev), &s->err);
@@ -208,7 +211,8 @@ int scenario_verb(struct scenario *s, enum verb verb, const char *node)
 static void replay_into(struct scenario *s, struct runner *r, struct event_pictures *pictures)
 {
     event_pictures_clear(pictures);
-    for (uint32_t i = 0; i < s->kept.n; i++) {
+    engine_be(r->engine, s->revision);
+    for (uint32_t i = s->from; i < s->kept.n; i++) {
         struct arena a = ARENA_INIT;
         struct event ev;
 
@@ -231,9 +235,55 @@ void scenario_crash(struct scenario *s)
     runner_init(&s->runner, s->engine, &s->log, backend_plan_backend(s->world));
     replay_into(s, &s->runner, &s->pictures);
     ev.u.controller_start.controller = "00000000000000000000000000000002";
-    ev.u.controller_start.revision = ENGINE_REVISION;
+    ev.u.controller_start.revision = s->revision;
     ev.u.controller_start.epoch = ++s->epoch;
     check_ok(scenario_event(s, &ev), &s->err);
+}
+
+static void fold(struct scenario *s, struct handover_fold *f)
+{
+    struct event_pictures pictures = { 0 };
+
+    for (uint32_t i = 0; i < s->kept.n; i++) {
+        struct arena a = ARENA_INIT;
+        struct event ev;
+
+        check_ok(event_read(s->kept.items[i].event, strlen(s->kept.items[i].event), s->plan->inv, &pictures,
+                            &a, &ev, &s->err),
+                 &s->err);
+        check_ok(handover_fold_event(f, &ev, s->kept.items[i].commands, &s->err), &s->err);
+        arena_clear(&a);
+    }
+    event_pictures_clear(&pictures);
+}
+
+void scenario_upgrade(struct scenario *s)
+{
+    struct event ev = { .type = EV_HANDOVER, .node = IX_NONE, .cluster = IX_NONE };
+    struct engine *old = s->engine;
+    struct handover_fold *f = NULL;
+
+    runner_clear(&s->runner);
+    backend_plan_forget(s->world);
+    check_ok(handover_fold_new(s->plan, &f, &s->err), &s->err);
+    fold(s, f);
+    check_ok(handover_view(f, old, &s->err), &s->err);
+    check_ok(handover_fold_end(f, &ev.u.handover.state, &s->err), &s->err);
+    engine_free(old);
+    check_ok(engine_new(s->plan, &s->engine, &s->err), &s->err);
+    engine_be(s->engine, ++s->revision);
+    runner_init(&s->runner, s->engine, &s->log, backend_plan_backend(s->world));
+    event_pictures_clear(&s->pictures);
+    s->from = s->kept.n;
+    ev.u.handover.run = "r1";
+    ev.u.handover.plan_hash = s->plan->hash;
+    ev.u.handover.controller = "00000000000000000000000000000003";
+    ev.u.handover.person = "on-call";
+    ev.u.handover.ticket = "CHG-9";
+    ev.u.handover.revision = s->revision;
+    ev.u.handover.epoch = ++s->epoch;
+    check_ok(scenario_event(s, &ev), &s->err);
+    handover_fold_free(f);
 }
 
 void scenario_replays(struct scenario *s)

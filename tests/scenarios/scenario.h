@@ -36,6 +36,7 @@ struct scenario {
     uint32_t n_faults;
     void (*meddle)(struct scenario *s, struct plan_answer *a); /* scenario's own, after the faults */
     uint64_t epoch;
+    uint32_t revision, from; /* of the engine that decides now, and its first entry */
     time_ms now;
     struct err err;
     uint32_t stop_at; /* feed no more events than this; 0: no bound */
@@ -63,7 +64,9 @@ int scenario_verb(struct scenario *s, enum verb verb, const char *node);
 int scenario_event(struct scenario *s, struct event *ev);
 /* The controller dies here; a new one replays the log and starts. */
 void scenario_crash(struct scenario *s);
-/* Replays all of it into a new engine, compares commands and state hash. */
+/* The controller dies here, and one of the next engine revision takes over. */
+void scenario_upgrade(struct scenario *s);
+/* Replays all of it (since the last upgrade) into a new engine, compares commands and state hash. */
 void scenario_replays(struct scenario *s);
 
 uint32_t node_ix(const struct scenario *s, const char *id);

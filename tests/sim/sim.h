@@ -164,6 +164,7 @@ struct sim_entry {
     char *event, *commands;
     char hash[SHA256_TEXT];
     time_ms at;
+    uint32_t revision; /* that begins to decide here; 0: the one before */
 };
 struct sim_entries LIST_OF(struct sim_entry);
 struct sim_log {
@@ -314,6 +315,7 @@ struct sim {
     uint32_t partition;      /* bit per node: not reachable from controllers */
     uint32_t delay_extra_ms; /* net is slow */
     bool link_slow;
+    uint32_t revision;   /* of the program that is installed */
     uint64_t kill_point; /* counted */
     uint32_t operator_tries, held_tries, put_back;
     uint32_t probes[SIM_PROBE_COUNT];
@@ -375,6 +377,8 @@ void sim_agents_forget(void);
 void sim_log_init(struct sim *s, struct sim_log *l, uint32_t store);
 void sim_log_copy(struct sim *s, struct sim_log *from, struct sim_log *to, uint64_t up_to);
 void sim_log_free(struct sim_log *l);
+/* The engine revision that decides at the log's end, and from which entry on. */
+uint32_t sim_log_revision(const struct sim_log *l, uint32_t *ret_from);
 bool sim_log_holds(const struct sim_log *l, uint64_t seq, const char *hash);
 
 /* sim_controller.c */

@@ -2,6 +2,8 @@
  * be paused for hours and go on (the stale leader), or be one of two. */
 #include "tests/sim/sim.h"
 
+#include "orchestrator/core/handover.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -157,7 +159,7 @@ void sim_ctl_start(struct sim *s, uint32_t ctl, uint32_t log, bool takeover)
     c->s = s;
     c->index = ctl;
     c->log = &s->logs[log];
-    c->takeover = takeover;
+    c->takeover = takeover || (c->log->entries.n > 0 && sim_log_revision(c->log, NULL) != s->revision);
     c->state = CTL_SURVEY;
     c->dying = c->paused = c->refused_stale = false;
     c->recovering = true;
@@ -167,7 +169,7 @@ void sim_ctl_start(struct sim *s, uint32_t ctl, uint32_t log, bool takeover)
         bytes[i] = (uint8_t)prng_below(&s->rng_ids, 256);
     id_from_bytes(bytes, c->id);
     remember_id(s, c->id, c->log->store);
-    sim_say(s, "controller %u starts on store %u%s", ctl, log, takeover ? " by takeover" : "");
+    sim_say(s, "controller %u starts on store %u%s", ctl, log, c->takeover ? " by takeover" : "");
     sim_backend_init(c);
     sim_backend_survey(c);
     sim_put(s, s->now + 15 * SECOND_MS, SIM_Q_SURVEY, ctl, c->life, 0, NULL, 0);
@@ -190,25 +192,80 @@ static bool is_stale(const struct sim_controller *c, uint64_t *ret_epoch)
     return stale;
 }
 
-static bool replay(struct sim_controller *c)
+/* From the last takeover by another revision on: what is before it nobody decides anew. */
+static bool replay(struct sim_controller *c, struct runner *r, uint32_t from)
 {
     struct arena mem = ARENA_INIT;
     struct err err = { 0 };
     int rc = 0;
 
     event_pictures_clear(&c->log->pictures);
-    for (uint32_t i = 0; i < c->log->entries.n && rc == 0; i++) {
+    for (uint32_t i = from; i < c->log->entries.n && rc == 0; i++) {
         const struct sim_entry *e = &c->log->entries.items[i];
         struct event ev;
 
         rc = event_read(e->event, strlen(e->event), c->s->plan->inv, &c->log->pictures, &mem, &ev, &err);
         if (rc == 0)
-            rc = runner_replay(&c->runner, &ev, e->commands, &err);
+            rc = runner_replay(r, &ev, e->commands, &err);
         arena_clear(&mem);
     }
     if (rc != 0)
         oracle_break(&c->s->oracle, 23, "replay: %s", err.text);
     return rc == 0;
+}
+
+static int fold_log(struct sim_controller *c, struct handover_fold *f, struct err *err)
+{
+    struct event_pictures pictures = { 0 };
+    struct arena mem = ARENA_INIT;
+    int rc = 0;
+
+    for (uint32_t i = 0; i < c->log->entries.n && rc == 0; i++) {
+        const struct sim_entry *e = &c->log->entries.items[i];
+        struct event ev;
+
+        rc = event_read(e->event, strlen(e->event), c->s->plan->inv, &pictures, &mem, &ev, err);
+        if (rc == 0)
+            rc = handover_fold_event(f, &ev, e->commands, err);
+        arena_clear(&mem);
+    }
+    event_pictures_clear(&pictures);
+    return rc;
+}
+
+/* F8: the program is of another revision than the log. What its tables would say is asked of an engine of the old one. */
+static bool hand_over(struct sim_controller *c, uint32_t revision, uint32_t from)
+{
+    struct event ev = { .type = EV_HANDOVER, .node = IX_NONE, .cluster = IX_NONE };
+    struct engine *old = NULL;
+    struct handover_fold *f = NULL;
+    struct runner r;
+    struct err err = { 0 };
+    bool good = engine_new(c->s->plan, &old, &err) == 0;
+
+    assert(good);
+    engine_be(old, revision);
+    runner_init(&r, old, &c->log->base, &c->backend.base);
+    good = replay(c, &r, from);
+    event_pictures_clear(&c->log->pictures); /* the new part's first picture is a whole one */
+    if (good && (handover_fold_new(c->s->plan, &f, &err) != 0 || fold_log(c, f, &err) != 0 ||
+                 handover_view(f, old, &err) != 0 || handover_fold_end(f, &ev.u.handover.state, &err) != 0)) {
+        oracle_break(&c->s->oracle, 23, "handover: %s", err.text);
+        good = false;
+    }
+    if (good) {
+        ev.u.handover.run = "r1";
+        ev.u.handover.plan_hash = c->s->plan->hash;
+        ev.u.handover.controller = c->id;
+        ev.u.handover.person = "on-call";
+        ev.u.handover.revision = c->s->revision;
+        ev.u.handover.epoch = c->epoch;
+        sim_ctl_feed(c, &ev);
+    }
+    handover_fold_free(f);
+    runner_clear(&r);
+    engine_free(old);
+    return good;
 }
 
 static void first_event(struct sim_controller *c)
@@ -221,14 +278,14 @@ static void first_event(struct sim_controller *c)
         ev.u.run_start.plan_hash = c->s->plan->hash;
         ev.u.run_start.person = "night";
         ev.u.run_start.controller = c->id;
-        ev.u.run_start.revision = ENGINE_REVISION;
+        ev.u.run_start.revision = c->s->revision;
         ev.u.run_start.epoch = c->epoch;
         ev.u.run_start.approval_expires = c->s->policy.expires != 0 ? c->s->policy.expires : TIME_NEVER;
     } else {
         ev.type = EV_CONTROLLER_START;
         ev.u.controller_start.controller = c->id;
         ev.u.controller_start.person = "on-call";
-        ev.u.controller_start.revision = ENGINE_REVISION;
+        ev.u.controller_start.revision = c->s->revision;
         ev.u.controller_start.epoch = c->epoch;
         ev.u.controller_start.takeover = c->takeover;
     }
@@ -240,7 +297,9 @@ void sim_ctl_surveyed(struct sim *s, uint32_t ctl)
 {
     struct sim_controller *c = &s->ctls[ctl];
     struct err err = { 0 };
+    uint32_t revision, from;
     uint64_t epoch;
+    bool same;
     int rc;
 
     if (is_stale(c, &epoch) && !c->takeover) {
@@ -258,12 +317,18 @@ void sim_ctl_surveyed(struct sim *s, uint32_t ctl)
     (void)rc;
     c->ctl_log = (struct sim_ctl_log){ .base = { .append = ctl_append, .position = ctl_position }, .c = c };
     runner_init(&c->runner, c->engine, &c->ctl_log.base, &c->backend.base);
-    if (sim_kill_point(c, PROBE_killed_in_recovery) || !replay(c)) {
+    engine_be(c->engine, s->revision);
+    revision = sim_log_revision(c->log, &from);
+    same = c->log->entries.n == 0 || revision == s->revision;
+    if (sim_kill_point(c, PROBE_killed_in_recovery) || (same && !replay(c, &c->runner, from))) {
         die(c);
         return;
     }
     c->state = CTL_LIVE;
-    first_event(c);
+    if (same)
+        first_event(c);
+    else
+        (void)hand_over(c, revision, from);
     c->recovering = false;
 }
 

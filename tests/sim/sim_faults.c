@@ -12,8 +12,7 @@ const struct sim_fault_row sim_fault_rows[SIM_FAULTS] = {
     [5] = { "F5", "out of memory", "Nth-failure loops: tests/unit and tests/torture", true },
     [6] = { "F6", "clock of a node jumps", NULL, false },
     [7] = { "F7", "operator's verbs at any moment", NULL, false },
-    [8] = { "F8", "controller upgraded in mid-run",
-            "takeover by another revision has no engine of that revision to run", false },
+    [8] = { "F8", "controller upgraded in mid-run", NULL, false },
     [9] = { "F9", "disk full under the store", NULL, true },
     [10] = { "F10", "store busy", NULL, true },
     [11] = { "F11", "store input/output error", NULL, true },
@@ -362,6 +361,20 @@ static void channel_fault(struct sim *s, uint32_t fault, uint32_t node)
     until_later(s, fault, node, MINUTE_MS, 60 * MINUTE_MS);
 }
 
+/* Its program is replaced by one of another engine revision; until it is at work there is nothing to replace. */
+static bool upgrade(struct sim *s)
+{
+    struct sim_controller *c = &s->ctls[s->primary];
+
+    if (c->state != CTL_LIVE || c->log->entries.n == 0)
+        return false;
+    sim_ctl_kill(s, c->index);
+    s->revision++;
+    sim_put(s, s->now + prng_between(&s->rng_fault, 1, 30) * MINUTE_MS, SIM_Q_CTL_START, c->index, c->life, 0,
+            NULL, 0);
+    return true;
+}
+
 void sim_fault_now(struct sim *s, uint32_t armed)
 {
     struct sim_armed *a = &s->armed[armed];
@@ -376,8 +389,14 @@ void sim_fault_now(struct sim *s, uint32_t armed)
         }
         return;
     }
+    if (f == 8 && !upgrade(s)) {
+        sim_put(s, s->now + MINUTE_MS, SIM_Q_FAULT, armed, 0, 0, NULL, 0);
+        return;
+    }
     a->fired = true;
     fired(s, f);
+    if (f == 8)
+        return;
     if (f == 3)
         sim_ctl_pause(s, s->primary, prng_between(&s->rng_fault, 1, 7200) * SECOND_MS);
     else if (f == 4)

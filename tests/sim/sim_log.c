@@ -23,6 +23,17 @@ bool sim_log_holds(const struct sim_log *l, uint64_t seq, const char *hash)
     return seq <= l->entries.n && strcmp(l->entries.items[seq - 1].hash, hash) == 0;
 }
 
+uint32_t sim_log_revision(const struct sim_log *l, uint32_t *ret_from)
+{
+    uint32_t i = l->entries.n;
+
+    while (i > 0 && l->entries.items[i - 1].revision == 0)
+        i--;
+    if (ret_from != NULL)
+        *ret_from = i == 0 ? 0 : i - 1;
+    return i == 0 ? 0 : l->entries.items[i - 1].revision;
+}
+
 static const char *const evidence_words[OBSERVE_WHATS] = {
     [OBSERVE_CLUSTER] = "cluster",
     [OBSERVE_TIME] = "time",
@@ -198,6 +209,8 @@ static void tell_all(struct sim_log *l, const struct event *ev, const struct com
         l->epoch = ev->u.run_start.epoch;
     if (ev->type == EV_CONTROLLER_START)
         l->epoch = ev->u.controller_start.epoch;
+    if (ev->type == EV_HANDOVER)
+        l->epoch = ev->u.handover.epoch;
     tell_event(l, ev, commands->n > 0);
     tell_nodes(l, e, ev->at);
     tell_waves(l, e, ev->at);
@@ -241,6 +254,10 @@ static int log_append(struct event_log *base, const struct event *ev, const stru
     *entry = (struct sim_entry){ .event = take_text(&event), .commands = take_text(&text), .at = ev->at };
     log_chain(l->entries.n == 1 ? "" : l->entries.items[l->entries.n - 2].hash, entry->event, entry->commands,
               entry->hash);
+    if (ev->type == EV_RUN_START)
+        entry->revision = ev->u.run_start.revision;
+    if (ev->type == EV_HANDOVER)
+        entry->revision = ev->u.handover.revision;
     if (l->s->opt.verbose)
         sim_say(l->s, "store %u #%u %.*s -> %.900s", l->store, l->entries.n,
                 ev->type == EV_OBSERVED ? 130 : 700, entry->event, entry->commands);
@@ -275,6 +292,20 @@ static char *twin(const char *text)
     return copy;
 }
 
+/* An engine for the part of the log that begins at the entry. */
+static struct engine *engine_of_part(struct sim_log *l, uint32_t entry)
+{
+    struct engine *e = NULL;
+    struct err err;
+    int rc = engine_new(l->s->plan, &e, &err);
+
+    assert(rc == 0);
+    (void)rc;
+    engine_be(e, l->entries.items[entry].revision);
+    event_pictures_clear(&l->pictures);
+    return e;
+}
+
 /* What the copy's entries say, told once more for its own store; the oracle does not judge again. */
 static void tell_copy(struct sim_log *l)
 {
@@ -282,11 +313,15 @@ static void tell_copy(struct sim_log *l)
     struct command_list commands = { 0 };
     struct engine *e = NULL;
     struct err err;
-    int rc = engine_new(l->s->plan, &e, &err);
+    int rc = 0;
 
     for (uint32_t i = 0; i < l->entries.n && rc == 0; i++) {
         struct event ev;
 
+        if (l->entries.items[i].revision != 0) {
+            engine_free(e);
+            e = engine_of_part(l, i);
+        }
         rc = event_read(l->entries.items[i].event, strlen(l->entries.items[i].event), l->s->plan->inv,
                         &l->pictures, &mem, &ev, &err);
         command_list_reset(&commands);

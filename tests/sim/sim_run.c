@@ -175,7 +175,10 @@ static void start_again(struct sim *s, const struct sim_item *it)
 {
     struct sim_controller *c = &s->ctls[it->a];
 
-    if (c->state == CTL_OFF && c->life == it->b && c->log != NULL)
+    if (c->state != CTL_OFF || c->life != it->b || c->log == NULL)
+        return;
+    /* Only by takeover from here on, and nobody takes over with the database that was overtaken. */
+    if (it->a == s->primary || sim_log_revision(c->log, NULL) == s->revision)
         sim_ctl_start(s, it->a, (uint32_t)(c->log - s->logs), c->takeover);
 }
 
@@ -387,11 +390,13 @@ static void check_replay(struct sim *s, const struct sim_log *l, const struct en
     struct arena mem = ARENA_INIT;
     struct event_pictures pictures = { 0 };
     char was[SHA256_TEXT], is[SHA256_TEXT];
+    uint32_t from, revision = sim_log_revision(l, &from);
     int rc = engine_new(s->plan, &e, &err);
 
     assert(rc == 0);
+    engine_be(e, revision);
     runner_init(&r, e, NULL, NULL);
-    for (uint32_t i = 0; i < l->entries.n && rc == 0; i++) {
+    for (uint32_t i = from; i < l->entries.n && rc == 0; i++) {
         struct event ev;
 
         rc = event_read(l->entries.items[i].event, strlen(l->entries.items[i].event), s->plan->inv, &pictures,
@@ -453,6 +458,7 @@ static void reset(struct sim *s, const struct sim_options *opt)
     s->now = WORLD_START;
     s->order = s->steps = s->kill_point = 0;
     s->n_armed = s->fired = 0;
+    s->revision = ENGINE_REVISION;
     memset(s->fault_hits, 0, sizeof s->fault_hits);
     s->world_due = TIME_NEVER;
     s->calm_at = WORLD_START + 8 * HOUR_MS;

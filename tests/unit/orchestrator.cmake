@@ -18,7 +18,7 @@ set_tests_properties(test_json_schemas PROPERTIES DEPENDS "test_examples;test_st
 add_library(test_store_bed STATIC ../lib/store_bed.c)
 target_include_directories(test_store_bed PRIVATE "${CMAKE_SOURCE_DIR}")
 target_link_libraries(test_store_bed PRIVATE pw_warnings pw_test_warnings pw_instrument PUBLIC orchestrator_io test_temp_dir)
-foreach(name render_plan store_log)
+foreach(name render_plan store_log store_handover)
     pw_test(test_${name} unit test_${name}.c LIBS test_store_bed)
 endforeach()
 
