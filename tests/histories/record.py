@@ -111,11 +111,27 @@ def take(best, seed, text):
     wanting = [n for n in STORIES if n not in best] + [n for n in STORIES if n in best and len(text) < len(best[n][1])]
     if text.count("\n") // 2 < ENTRIES_MIN or not wanting:
         return
+    if '"type":"handover"' in text:  # a part of it is decided as another revision
+        return
     found = traits(text)
     for name in wanting:
         if tells(found, STORIES[name]):
             best[name] = (seed, text)
             return
+
+
+def project(sim, folder):
+    """What the projections held in between: only the revision that decided it can say (test_takeovers)."""
+    tool = os.path.join(os.path.dirname(sim), "..", "histories", "history_takeover")
+    at = os.path.join(os.path.dirname(os.path.abspath(folder)), "projected", os.path.basename(os.path.abspath(folder)))
+    os.makedirs(at, exist_ok=True)
+    for name in sorted(os.listdir(folder)):
+        with tempfile.NamedTemporaryFile() as log, open(os.path.join(folder, name), "rb") as f:
+            log.write(gzip.decompress(f.read()))
+            log.flush()
+            said = subprocess.run([tool, "project", log.name], stdout=subprocess.PIPE, check=True).stdout
+        with open(os.path.join(at, name), "wb") as f:
+            f.write(gzip.compress(said, 9, mtime=0))
 
 
 def main(sim, folder, seeds):
@@ -146,6 +162,7 @@ def main(sim, folder, seeds):
         with open(os.path.join(folder, name + ".gz"), "wb") as f:
             f.write(gzip.compress(text.encode(), 9, mtime=0))
         print(f"{name}: seed {seed}, {text.count(chr(10)) // 2} entries")
+    project(sim, folder)
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ static void test_at_each_event(void **state)
         at += 5;
     s2d.s2d = true;
     for (at = 0; finishes_after(at, &s2d, "");)
-        at += 5;
+        at += 1;
     for (int p = NODE_CHECKING; p < NODE_PHASES; p++)
         if (phases_hit[p] == 0 && p != NODE_EMPTIED && p != NODE_REMOVING)
             fail_msg("nobody took over while a node was %s", node_phases[p].name);
