@@ -1,6 +1,6 @@
-/* Stands where powershell.exe does in an agent's driver folder: forwards the
- * request on standard input to a persistent pshost (tests/powershell) and
- * brings its answer back. `psrun -File SCRIPT`; psrun.conf beside the program
+/* Stands where powershell.exe does in an agent's driver folder: forwards each
+ * line of standard input, a request, to a persistent pshost (tests/powershell)
+ * and brings its answer back. `psrun -File SCRIPT`; psrun.conf beside the program
  * holds pshost's socket, the world, and the folder of the scripts, a line
  * each. Killed, it leaves: pshost sees the hang-up and ends the script. */
 #include "schema/buf.h"
@@ -53,16 +53,6 @@ static int read_conf(const char *argv0, struct conf *c)
              : fail(path);
     fclose(f);
     return rc;
-}
-
-static int read_all(int fd, struct buf *in)
-{
-    char part[8192];
-    ssize_t n;
-
-    while ((n = read(fd, part, sizeof part)) > 0 && in->len <= INPUT_MAX_BYTES)
-        buf_add(in, part, (size_t)n);
-    return n < 0 || in->failed ? fail("read") : 0;
 }
 
 /* Whose agent asks stands in the request; a request that is none has no node,
@@ -137,21 +127,38 @@ static int copy_answer(FILE *from)
     return 1; /* pshost is gone: no evidence */
 }
 
+static int forward(const struct conf *c, const char *script, const struct buf *in)
+{
+    int fd = connect_to(c->socket), rc = 1;
+    FILE *answer;
+
+    if (fd < 0 || send_request(fd, c, script, in) != 0)
+        return 1;
+    answer = fdopen(fd, "r");
+    if (answer != NULL) {
+        rc = copy_answer(answer);
+        fclose(answer);
+    }
+    return fflush(stdout) == 0 ? rc : 1;
+}
+
 int main(int argc, char **argv)
 {
     struct buf in = BUF_INIT;
     struct conf c;
-    FILE *answer;
-    int fd, rc = 1;
+    char *text = NULL;
+    size_t size = 0;
+    ssize_t n;
+    int rc = 0;
 
-    if (argc < 3 || strcmp(argv[argc - 2], "-File") != 0 || read_conf(argv[0], &c) != 0 ||
-        read_all(STDIN_FILENO, &in) != 0)
+    if (argc < 3 || strcmp(argv[argc - 2], "-File") != 0 || read_conf(argv[0], &c) != 0)
         return 2;
-    fd = connect_to(c.socket);
-    if (fd >= 0 && send_request(fd, &c, argv[argc - 1], &in) == 0) {
-        answer = fdopen(fd, "r");
-        rc = answer == NULL ? 1 : copy_answer(answer);
+    while (rc == 0 && (n = getline(&text, &size, stdin)) > 0) {
+        buf_clear(&in);
+        buf_add(&in, text, (size_t)n);
+        rc = in.len > INPUT_MAX_BYTES || in.failed ? 2 : forward(&c, argv[argc - 1], &in);
     }
+    free(text);
     buf_clear(&in);
     return rc;
 }

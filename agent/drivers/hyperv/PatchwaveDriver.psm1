@@ -188,9 +188,8 @@ function Set-DriverNode {
 }
 
 function Read-Request {
-    param([string]$Action, [bool]$CanWitness)
-    $text = [Console]::In.ReadToEnd() # probe:stdin-file
-    try { $request = ConvertFrom-Json -InputObject $text } catch { Stop-Driver -Code 'bad_request' -Message 'the request is not JSON' }
+    param([string]$Text, [string]$Action, [bool]$CanWitness)
+    try { $request = ConvertFrom-Json -InputObject $Text } catch { Stop-Driver -Code 'bad_request' -Message 'the request is not JSON' }
     foreach ($field in @(@('contract', 'number'), @('action', 'text'), @('mode', 'text'), @('node', 'text'), @('limit_ms', 'number'), @('args', 'object'))) {
         if (-not (Test-Kind -Value (Get-Value -Object $request -Name $field[0]) -Kind $field[1])) {
             Stop-Driver -Code 'bad_request' -Message ('the request has no ' + $field[0])
@@ -206,16 +205,12 @@ function Read-Request {
     $script:DeadlineMs = (Get-NowMs) + $request.limit_ms
 }
 
-# The one door of every action: reads the request, runs the block of its mode, writes one object, never leaves with a code.
-function Invoke-DriverAction {
-    param([string]$Action, [scriptblock]$Run, $Witness = $null)
-    # Under a locked-down language no .NET call works, so this is told before the first one (probe:language-mode).
-    if ([string]$ExecutionContext.SessionState.LanguageMode -ne 'FullLanguage') {
-        return '{"error":{"code":"access","message":"PowerShell runs in a constrained language mode","native":null,"hint":"allow the driver folder in the application control policy"}}'
-    }
+# One request: runs the block of its mode; the answer as text.
+function Invoke-Request {
+    param([string]$Text, [string]$Action, [scriptblock]$Run, $Witness)
     $script:Witnessing = $false
     try {
-        Read-Request -Action $Action -CanWitness ($null -ne $Witness)
+        Read-Request -Text $Text -Action $Action -CanWitness ($null -ne $Witness)
         $block = $Run
         $script:Witnessing = $script:Request.mode -eq 'witness'
         if ($script:Witnessing) { $block = $Witness }
@@ -230,7 +225,26 @@ function Invoke-DriverAction {
         if ($script:Witnessing -and $e.code -ne 'bad_request') { $text = ConvertTo-DriverJson -Value (New-Witness -Word 'cannot_tell' -Evidence $e) }
         if ($null -ne $_.ScriptStackTrace) { [Console]::Error.WriteLine((ConvertTo-QuotedText -Text $_.ScriptStackTrace)) }
     }
-    [Console]::Out.Write($text)
+    $text
+}
+
+# The one door of every action: reads the request, writes one object, never leaves with a code. With -Resident (the action's `resident` in driver.json)
+# it answers line by line until its input ends.
+function Invoke-DriverAction {
+    param([string]$Action, [scriptblock]$Run, $Witness = $null, [bool]$Resident = $false)
+    # Under a locked-down language no .NET call works, so this is told before the first one (probe:language-mode).
+    if ([string]$ExecutionContext.SessionState.LanguageMode -ne 'FullLanguage') {
+        return '{"error":{"code":"access","message":"PowerShell runs in a constrained language mode","native":null,"hint":"allow the driver folder in the application control policy"}}'
+    }
+    if (-not $Resident) {
+        [Console]::Out.Write((Invoke-Request -Text ([Console]::In.ReadToEnd()) -Action $Action -Run $Run -Witness $Witness)) # probe:stdin-file
+        return
+    }
+    $line = [string][Console]::In.ReadLine() # probe:stdin-file
+    while ($null -ne $line) {
+        [Console]::Out.Write((Invoke-Request -Text $line -Action $Action -Run $Run -Witness $Witness) + "`n")
+        $line = [Console]::In.ReadLine()
+    }
 }
 
 function New-Result {

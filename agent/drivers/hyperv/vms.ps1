@@ -90,8 +90,8 @@ function Get-VmFacts {
     $facts
 }
 
-# Big nodes are told in pages of 200, by a cursor that is the id of the last VM told.
-Invoke-DriverAction -Action 'vms' -Run {
+# Big nodes are told in pages of 200, by a cursor that is the id of the last VM told. Kept between looks: each look at a cluster asks every node.
+Invoke-DriverAction -Action 'vms' -Resident $true -Run {
     $cursor = Get-Argument -Name 'cursor' -Kind 'text' -Otherwise ''
     if (-not (Test-VmmsAnswers)) { Stop-Driver -Code 'busy' -Message 'vmms does not answer' -Hint 'the VMs are told again once it runs' }
     $all = @(Get-VM | Sort-Object -Property { $_.Id.ToString() } | Where-Object { $_.Id.ToString() -gt $cursor })
