@@ -258,7 +258,7 @@ enum verdict { VERDICT_WAIT, VERDICT_YES, VERDICT_NO, VERDICT_REBOOT };
 
 static bool boot_is_new(const struct engine_node *n, const struct verify_facts *f)
 {
-    return !n->reboot_due || (f->boot_id != NULL && strcmp(f->boot_id, n->boot_effect_first) != 0);
+    return !n->reboot_due || strcmp(f->boot_id, n->boot_effect_first) != 0;
 }
 
 static enum verdict judge_patched(const struct engine *e, const struct engine_node *n,

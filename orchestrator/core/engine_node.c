@@ -558,7 +558,7 @@ void record_take(struct node_record *r, const struct node_facts *f, time_ms at)
         r->interfaces += hash_text(hash_text(HASH_START, f->interfaces[i].name), f->interfaces[i].state);
     r->bitlocker_state = hash_text(HASH_START, f->bitlocker_os_volume);
     r->attestation = hash_text(HASH_START, f->attestation);
-    FILL(r->boot_id, f->boot_id == NULL ? "" : f->boot_id);
+    FILL(r->boot_id, f->boot_id);
 }
 
 const char *record_differs(const struct node_record *before, const struct node_record *now)

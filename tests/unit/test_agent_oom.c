@@ -3,6 +3,7 @@
  * sanitizer build looks), and the journal it leaves folds. */
 #include "agent/core/agent.h"
 #include "tests/lib/alloc_fault.h"
+#include "tests/lib/alloc_places.h"
 #include "tests/lib/check.h"
 
 #include <stdlib.h>
@@ -159,14 +160,15 @@ static void end(struct world *w)
     }
 }
 
+static const char manifest[] =
+    "{\"name\":\"t\",\"version\":\"1\",\"contract\":1,\"actions\":{\"facts\":{\"argv\":[\"d\"],\"limit_"
+    "ms\":50000},"
+    "\"vms\":{\"argv\":[\"d\"],\"limit_ms\":50000},\"check_empty\":{\"argv\":[\"d\"],\"limit_ms\":50000},"
+    "\"pause\":{\"argv\":[\"d\"],\"limit_ms\":50000},\"stop_vmms\":{\"argv\":[\"d\"],\"limit_ms\":50000}}"
+    "}";
+
 static void test_every_allocation(void **state)
 {
-    static const char manifest[] =
-        "{\"name\":\"t\",\"version\":\"1\",\"contract\":1,\"actions\":{\"facts\":{\"argv\":[\"d\"],\"limit_"
-        "ms\":50000},"
-        "\"vms\":{\"argv\":[\"d\"],\"limit_ms\":50000},\"check_empty\":{\"argv\":[\"d\"],\"limit_ms\":50000},"
-        "\"pause\":{\"argv\":[\"d\"],\"limit_ms\":50000},\"stop_vmms\":{\"argv\":[\"d\"],\"limit_ms\":50000}}"
-        "}";
     struct driver_manifest m;
     struct err err;
     struct agent_config config = { .node = "HV07",
@@ -200,9 +202,35 @@ static void test_every_allocation(void **state)
     driver_manifest_clear(&m);
 }
 
+/* The whole manifest, or none of it. */
+static int tell_manifest(void *arg)
+{
+    struct driver_manifest m;
+    struct err err;
+    int rc = driver_manifest_read("d", manifest, sizeof manifest - 1, &m, &err);
+
+    (void)arg;
+    assert_int_equal(m.n_actions, rc == 0 ? 5 : 0);
+    if (rc == 0)
+        assert_string_equal(driver_manifest_find(&m, "stop_vmms")->argv[0], "d");
+    driver_manifest_clear(&m);
+    return rc;
+}
+
+static void test_manifest(void **state)
+{
+    struct alloc_places p = { .story = tell_manifest };
+
+    (void)state;
+    alloc_places_fail(&p);
+    assert_true(p.told > 20);
+    assert_int_equal(p.survived, 0);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_every_allocation) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_every_allocation),
+                                        cmocka_unit_test(test_manifest) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
