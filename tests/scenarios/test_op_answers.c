@@ -1,0 +1,281 @@
+/* What the engine makes of each record that a node may tell: of the op that is under way, by state and witness, and of
+ * ops that this log never meant (C.3, I19, O17, O35). One row each: what is commanded, and whether the node is unknown. */
+#include "tests/scenarios/scenario.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct fleet_words words = {
+    .seed = 5, .clusters = 1, .nodes = 4, .vms = 2, .node_mib = 65536, .vm_mib_min = 2048, .vm_mib_max = 4096
+};
+#define BUDGET ",\"policy\":{\"failures_per_wave\":4,\"failures_per_run\":4}"
+
+static uint32_t first_of(const struct scenario *s)
+{
+    return s->plan->nodes[s->plan->waves[0].nodes[0]].node;
+}
+
+static const char *first_id(const struct scenario *s)
+{
+    return s->plan->inv->nodes[first_of(s)].id;
+}
+
+static const char *commanded(const struct scenario *s)
+{
+    return s->kept.items[s->kept.n - 1].commands;
+}
+
+static bool commands_it(const struct scenario *s, const char *what, const char *op)
+{
+    char want[200];
+
+    snprintf(want, sizeof want, "{\"type\":\"%s\",\"node\":\"%s\",\"op\":\"%s\"", what, first_id(s), op);
+    return strstr(commanded(s), want) != NULL;
+}
+
+/* --- the op under way --- */
+
+struct told {
+    enum op_state state;
+    enum op_witness witness;
+};
+
+/* The node's install was sent, and nothing was heard of it. */
+static struct scenario *installing(char op[128])
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+
+    scenario_fault(s, NULL, "install", NULL)->silent = true;
+    scenario_start(s);
+    scenario_until(s, first_id(s), NODE_INSTALLING);
+    assert_int_equal(engine_ops_open(s->engine), 1);
+    snprintf(op, 128, "%s", engine_op_open(s->engine, 0).op);
+    assert_non_null(strstr(op, "/install/"));
+    return s;
+}
+
+static void tell(struct scenario *s, const char *op, struct told t)
+{
+    struct event ev = { .type = EV_OP_RESULT, .node = first_of(s), .cluster = IX_NONE };
+
+    ev.u.op_result.record = (struct op_record){ .op = op,
+                                                .action = "install",
+                                                .state = t.state,
+                                                .witness = t.witness,
+                                                .boot_id = "b",
+                                                .accepted = s->now,
+                                                .started = t.state >= OP_RUNNING ? s->now : 0 };
+    check_ok(scenario_event(s, &ev), &s->err);
+}
+
+#define NOT_DONE                          \
+    {                                     \
+        OP_UNKNOWN, WITNESS_SAYS_NOT_DONE \
+    }
+#define NONE                       \
+    {                              \
+        OP_NONE, WITNESS_NOT_ASKED \
+    }
+
+static const struct {
+    const char *name;
+    bool abort; /* said before: the op is cancelled */
+    struct told told[3];
+    uint32_t n;
+    const char *command; /* by the last; NULL: none about the op */
+    bool open, unknown;  /* the op, the node, afterwards */
+} rows[] = {
+    { "accepted", false, { { OP_ACCEPTED, WITNESS_NOT_ASKED } }, 1, NULL, true, false },
+    { "running", false, { { OP_RUNNING, WITNESS_NOT_ASKED } }, 1, NULL, true, false },
+    { "unknown", false, { { OP_UNKNOWN, WITNESS_NOT_ASKED } }, 1, "op_probe", true, true },
+    { "unknown, and again to the probe",
+      false,
+      { { OP_UNKNOWN, WITNESS_NOT_ASKED }, { OP_UNKNOWN, WITNESS_NOT_ASKED } },
+      2,
+      NULL,
+      true,
+      true },
+    { "its witness cannot tell", false, { { OP_UNKNOWN, WITNESS_CANNOT_TELL } }, 1, NULL, true, true },
+    { "its witness sees it run", false, { { OP_UNKNOWN, WITNESS_SAYS_RUNNING } }, 1, NULL, true, false },
+    { "its witness sees it done", false, { { OP_UNKNOWN, WITNESS_SAYS_DONE } }, 1, NULL, false, false },
+    { "refuted once", false, { NOT_DONE }, 1, "op_start", true, false },
+    { "refuted twice", false, { NOT_DONE, NOT_DONE }, 2, NULL, false, false },
+    { "never seen", false, { NONE }, 1, "op_start", true, false },
+    { "seen, then never seen", false, { { OP_RUNNING, WITNESS_NOT_ASKED }, NONE }, 2, NULL, true, true },
+    { "cancelled, never seen", true, { NONE }, 1, NULL, false, false },
+    { "cancelled, refuted", true, { NOT_DONE }, 1, NULL, false, false },
+    { "cancelled, accepted", true, { { OP_ACCEPTED, WITNESS_NOT_ASKED } }, 1, NULL, true, false },
+};
+
+static bool is_open(const struct scenario *s, const char *op)
+{
+    for (uint32_t i = 0; i < engine_ops_open(s->engine); i++)
+        if (strcmp(engine_op_open(s->engine, i).op, op) == 0)
+            return true;
+    return false;
+}
+
+static void test_under_way(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < TABLE_LEN(rows); i++) {
+        char op[128];
+        struct scenario *s = installing(op);
+        static const char *const about[] = { "op_start", "op_probe", "op_cancel", "op_ack" };
+
+        if (rows[i].abort) {
+            check_ok(scenario_verb(s, VERB_ABORT, NULL), &s->err);
+            assert_true(commands_it(s, "op_cancel", op));
+        }
+        for (uint32_t k = 0; k < rows[i].n; k++)
+            tell(s, op, rows[i].told[k]);
+        for (unsigned k = 0; k < TABLE_LEN(about); k++)
+            if (commands_it(s, about[k], op) !=
+                (rows[i].command != NULL && strcmp(rows[i].command, about[k]) == 0))
+                fail_msg("%s: %s", rows[i].name, commanded(s));
+        if (is_open(s, op) != rows[i].open || engine_node(s->engine, first_of(s)).unknown != rows[i].unknown)
+            fail_msg("%s: %s, %s", rows[i].name, is_open(s, op) ? "open" : "closed",
+                     engine_node(s->engine, first_of(s)).unknown ? "unknown" : "known");
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
+/* A node that never saw it however often it is sent: refused in the end, and the node comes home. */
+static void test_never_takes_it(void **state)
+{
+    char op[128];
+    struct scenario *s = installing(op);
+    uint32_t sends = 1;
+
+    (void)state;
+    for (; is_open(s, op) && sends < 20; sends++)
+        tell(s, op, (struct told){ OP_NONE, WITNESS_NOT_ASKED });
+    assert_in_range(sends, 3, 10);
+    scenario_run(s);
+    assert_int_equal(backend_plan_effects(s->world, first_of(s), "install"), 1);
+    scenario_free(s);
+}
+
+/* --- ops of another log --- */
+
+#define VM "00000000-0000-4000-8000-000000000000" /* the first of small_fleet */
+
+static const struct foreign {
+    const char *name, *op; /* of the first node */
+    enum op_state state;
+    enum op_outcome outcome;
+    enum down_cause cause; /* of its one row; CAUSE_CRASH: none */
+    bool unknown, acked, parked;
+} foreigners[] = {
+    { "a pause that was done", "r1/n00-01/7/pause/1", OP_DONE, OUTCOME_OK, CAUSE_CRASH, true, false, false },
+    { "a pause that failed", "r1/n00-01/7/pause/1", OP_DONE, OUTCOME_FAILED, CAUSE_CRASH, true, false,
+      false },
+    { "a pause that runs", "r1/n00-01/7/pause/1", OP_RUNNING, OUTCOME_NONE, CAUSE_CRASH, true, false, false },
+    { "one that it never saw", "r1/n00-01/7/pause/1", OP_NONE, OUTCOME_NONE, CAUSE_CRASH, false, false,
+      false },
+    { "done, of another run", "r9/n00-01/1/pause/1", OP_DONE, OUTCOME_OK, CAUSE_CRASH, false, true, false },
+    { "runs, of another run", "r9/n00-01/1/pause/1", OP_RUNNING, OUTCOME_NONE, CAUSE_CRASH, true, false,
+      false },
+    { "of another node", "r1/other/1/pause/1", OP_DONE, OUTCOME_OK, CAUSE_CRASH, true, false, false },
+    { "of no known action", "r1/n00-01/1/dance/1", OP_DONE, OUTCOME_OK, CAUSE_CRASH, true, false, false },
+    { "a word", "nonsense", OP_DONE, OUTCOME_OK, CAUSE_CRASH, false, false, false },
+    { "a setting, done", "r1/n00-01/1/cluster_setting/9", OP_DONE, OUTCOME_OK, CAUSE_CRASH, false, true,
+      false },
+    { "a setting under way", "r1/n00-01/1/cluster_setting/9", OP_RUNNING, OUTCOME_NONE, CAUSE_CRASH, false,
+      false, false },
+    { "a VM shut down", "r1/n00-01/1/park_vm:" VM "/9", OP_DONE, OUTCOME_OK, CAUSE_SHUT_DOWN, true, false,
+      true },
+    { "a VM saved", "r1/n00-01/1/park_vm:" VM "/9", OP_DONE, OUTCOME_OK, CAUSE_SAVED, true, false, true },
+    { "a VM parked untold", "r1/n00-01/1/park_vm:" VM "/9", OP_DONE, OUTCOME_OK, CAUSE_CRASH, true, false,
+      true },
+    { "parking failed", "r1/n00-01/1/park_vm:" VM "/9", OP_DONE, OUTCOME_FAILED, CAUSE_CRASH, true, false,
+      false },
+    { "parking runs", "r1/n00-01/1/park_vm:" VM "/9", OP_RUNNING, OUTCOME_NONE, CAUSE_CRASH, true, false,
+      false },
+    { "a VM that is back", "r1/n00-01/1/unpark_vm:" VM "/9", OP_DONE, OUTCOME_OK, CAUSE_SHUT_DOWN, true,
+      false, false },
+    { "a VM that nobody knows", "r1/n00-01/1/park_vm:00000000-0000-4000-8000-0000000000ff/9", OP_DONE,
+      OUTCOME_OK, CAUSE_SHUT_DOWN, true, false, false },
+    { "moved", "r1/n00-01/1/move_vm:" VM "/9", OP_DONE, OUTCOME_OK, CAUSE_BLACKOUT, true, false, false },
+};
+
+static void claim_with(struct scenario *s, const struct foreign *f)
+{
+    struct down_row down = { DOWN_VM, VM, f->cause, START_MS + 1000, START_MS + 2000, "seen" };
+    struct op_record rec = { .op = f->op,
+                             .action = "?",
+                             .state = f->state,
+                             .outcome = f->outcome,
+                             .boot_id = "b",
+                             .rows = &down,
+                             .n_rows = f->cause == CAUSE_CRASH ? 0 : 1 };
+    struct event ev = { .type = EV_NODE_CLAIMED, .node = first_of(s), .cluster = IX_NONE };
+
+    assert_string_equal(first_id(s), "n00-01");
+    ev.u.claimed.machine_id = first_id(s);
+    ev.u.claimed.boot_id = "boot";
+    ev.u.claimed.ops = &rec;
+    ev.u.claimed.n_ops = 1;
+    check_ok(scenario_event(s, &ev), &s->err);
+}
+
+static void check_foreign(struct scenario *s, const struct foreign *f)
+{
+    bool unknown = engine_node(s->engine, first_of(s)).unknown;
+    uint32_t vm = fleet_vm_by_id(engine_fleet(s->engine), VM);
+    bool parked = engine_fleet(s->engine)->vms.items[vm].parked;
+
+    if (unknown != f->unknown || commands_it(s, "op_ack", f->op) != f->acked || parked != f->parked)
+        fail_msg("%s: %s%s, %s", f->name, unknown ? "unknown" : "known", parked ? ", parked" : "",
+                 commanded(s));
+}
+
+static void test_foreign(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < TABLE_LEN(foreigners); i++) {
+        struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+
+        scenario_start(s);
+        claim_with(s, &foreigners[i]);
+        check_foreign(s, &foreigners[i]);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
+/* A person has decided: what else that log had done is acknowledged, and is no new doubt. */
+static void test_foreign_settled(void **state)
+{
+    static const struct foreign
+        before = { "", "r1/n00-01/7/pause/1", OP_DONE, OUTCOME_FAILED, CAUSE_CRASH, true, false, false },
+        after = { "", "r1/n00-01/7/move_groups/1", OP_DONE, OUTCOME_OK, CAUSE_CRASH, false, true, false };
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+    struct event ev = { .type = EV_VERB, .node = first_of(s), .cluster = IX_NONE };
+
+    (void)state;
+    ev.u.verb.verb = VERB_DECIDE;
+    ev.u.verb.person = "anna";
+    ev.u.verb.decision = WITNESS_SAYS_NOT_DONE;
+    scenario_start(s);
+    claim_with(s, &before);
+    check_foreign(s, &before);
+    check_ok(scenario_event(s, &ev), &s->err);
+    claim_with(s, &after);
+    check_foreign(s, &after);
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    check_end(s, first_id(s), NODE_DONE);
+    scenario_truth(s);
+    scenario_free(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_under_way),
+                                        cmocka_unit_test(test_never_takes_it), cmocka_unit_test(test_foreign),
+                                        cmocka_unit_test(test_foreign_settled) };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
