@@ -98,7 +98,7 @@ static int verb_promote(struct engine *e, const struct event *ev, struct err *er
 
 static int verb_abort(struct engine *e, const struct event *ev, struct err *err)
 {
-    if (has_ended(e) || e->state < RUN_RUNNING || e->ending == RUN_ABORTED || e->closing)
+    if (has_ended(e) || e->ending == RUN_ABORTED || e->closing)
         return not_now(e, err, "abort",
                        has_ended(e) ? instead_of(e)
                        : e->closing
@@ -113,7 +113,7 @@ static int verb_abort_force(struct engine *e, const struct event *ev, struct err
 {
     struct buf *b;
 
-    if (has_ended(e) || e->state < RUN_RUNNING)
+    if (has_ended(e))
         return not_now(e, err, "abort --force", instead_of(e));
     b = engine_scratch(e);
     buf_printf(b, "closed by force by %s; not put back:",
@@ -209,8 +209,7 @@ static int verb_rollback(struct engine *e, const struct event *ev, struct err *e
 {
     const char *why_not;
 
-    if (e->state < RUN_RUNNING || e->state == RUN_ROLLING_BACK || e->state == RUN_ROLLED_BACK ||
-        e->ending == RUN_ROLLING_BACK)
+    if (e->state == RUN_ROLLING_BACK || e->state == RUN_ROLLED_BACK || e->ending == RUN_ROLLING_BACK)
         return not_now(e, err, "rollback", instead_of(e));
     if (!rollback_allowed(e, &why_not))
         return err_set(err, ERR_STATE, "rollback is not possible: %s", why_not);

@@ -389,7 +389,7 @@ static void check_budget(struct engine *e)
 
 void run_check(struct engine *e)
 {
-    if (e->state == RUN_PLANNED || e->stopped)
+    if (e->stopped)
         return;
     if (e->budget_changed)
         check_budget(e);
