@@ -12,11 +12,10 @@
 
 static void prefer_plan(struct engine *e, const struct engine_node *n, bool set)
 {
-    const struct plan_node *pn = n->plan_ix == IX_NONE ? NULL : &e->plan->nodes[n->plan_ix];
+    const struct plan_node *pn = &e->plan->nodes[n->plan_ix]; /* nothing else is drained */
 
-    for (uint32_t i = 0; pn != NULL && i < pn->n_moves; i++)
-        if (pn->moves[i].vm < e->n_prefer)
-            e->prefer[pn->moves[i].vm] = set && !n->back ? pn->moves[i].to : IX_NONE;
+    for (uint32_t i = 0; i < pn->n_moves; i++)
+        e->prefer[pn->moves[i].vm] = set && !n->back ? pn->moves[i].to : IX_NONE;
 }
 
 static bool prefer_room(struct engine *e)

@@ -96,7 +96,7 @@ static void sampled(struct engine *e, struct gate_run *g)
     }
     next = gate_count(g->gate, &g->tally, g->sample, e->now);
     if (next == GATE_MORE) {
-        engine_timer(e, &g->timer, e->now + (g->gate->interval_ms > 0 ? g->gate->interval_ms : SECOND_MS));
+        engine_timer(e, &g->timer, e->now + g->gate->interval_ms);
         return;
     }
     run_done(e, g,
@@ -330,10 +330,8 @@ void gate_on_observed(struct engine *e, struct ask *a, const struct event *ev)
     ask_end(e, a);
     if (g->done || !g->sampling || g->number != sample)
         return;
-    why = ev->u.observed.ok             ? too_old(g, ev, asked)
-          : ev->u.observed.text == NULL ? "no answer"
-                                        : ev->u.observed.text;
-    if (why != NULL) {
+    why = ev->u.observed.ok ? too_old(g, ev, asked) : ev->u.observed.text;
+    if (why != NULL || !ev->u.observed.ok) {
         unanswered(e, g, e->inv->nodes[node].id, why);
     } else {
         judge_node(e, g, ev, &f);
