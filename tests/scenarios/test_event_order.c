@@ -129,7 +129,7 @@ static void test_stopped(void **state)
     start.u.controller_start.epoch = 2;
     start.u.controller_start.revision++;
     refused(s, &start, ERR_STATE, "takeover goes on");
-    start.u.controller_start.takeover = true; /* of another revision: it may */
+    start.u.controller_start.revision = ENGINE_REVISION;
     check_ok(scenario_event(s, &start), &s->err);
     assert_false(engine_run(s->engine).stopped);
     check_ok(scenario_event(s, &fenced), &s->err);
