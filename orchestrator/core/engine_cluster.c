@@ -58,6 +58,13 @@ static void cluster_again(struct engine *e, struct engine_cluster *c, dur_ms aft
     engine_timer(e, &c->timer, e->now + after);
 }
 
+void cluster_want_later(struct engine *e, struct engine_cluster *c)
+{
+    c->wanted = true;
+    if (c->ask == NULL && c->timer.pos == 0)
+        cluster_again(e, c, CLUSTER_AGAIN_MS);
+}
+
 void cluster_timeout(struct engine *e, struct engine_cluster *c)
 {
     if (c->wanted)
@@ -173,6 +180,17 @@ static void take_view(struct engine *e, struct engine_cluster *c, const struct e
     c->seen_at = asked;
 }
 
+static void count_strangers(const struct engine *e, struct engine_cluster *c)
+{
+    c->strangers = 0;
+    for (uint32_t i = 0; i < e->fleet.vms.n; i++) {
+        const struct fleet_vm *v = &e->fleet.vms.items[i];
+
+        c->strangers +=
+            v->vm.cluster == c->ix && !v->gone && v->vm.busy == VM_BUSY_MIGRATION && e->vms[i].op == NULL;
+    }
+}
+
 static bool waits_for_picture(const struct engine_node *n)
 {
     return (n->phase == NODE_DRAINING && (n->step == DRAIN_PROVE || n->step == DRAIN_MOVES)) ||
@@ -234,6 +252,7 @@ void cluster_on_observed(struct engine *e, struct ask *a, const struct event *ev
     }
     grow_vms(e);
     take_view(e, c, ev, asked);
+    count_strangers(e, c);
     c->fails = 0;
     c->wanted = false;
     c->why[0] = '\0';

@@ -213,6 +213,8 @@ static bool drive_moves(struct engine *e, struct engine_node *n)
     if (pending > 0) {
         node_waits(e, n, "O19: a migration slot");
         node_wake(e, n, MOVE_POLL_MS);
+        if (e->clusters[n->cluster].strangers > 0)
+            cluster_want_later(e, &e->clusters[n->cluster]);
         return false;
     }
     node_step(e, n, DRAIN_PARKS);
@@ -240,6 +242,8 @@ static void move_refused(struct engine *e, struct engine_node *n, struct node_mo
     if (strcmp(end->code, "not_found") == 0) {
         m->state = MOVE_LANDED;
     } else if (!final && strcmp(end->code, "busy") == 0 && tries <= BUSY_TRIES) {
+        e->clusters[n->cluster]
+            .strangers++; /* it may be on its way, and not by this op: until it is seen again */
         m->not_before = e->now + MOVE_AGAIN_MS;
         fleet_promise(&e->fleet, m->vm, m->to);
     } else if (final || tries > e->rollout->policy.moves_per_vm || !retarget(e, n, m, why)) {

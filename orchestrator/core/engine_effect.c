@@ -176,6 +176,7 @@ static void give_up(struct engine *e, struct engine_node *n, const struct op_end
 static void effect_made(struct engine *e, struct engine_node *n, const struct op_end *end)
 {
     n->installed = true;
+    n->proved = false;
     if (!n->back)
         n->patched_by_us = true;
     n->reboot_due = e->rollout->patch.reboot == REBOOT_ALWAYS || end->reboot_required;
@@ -297,6 +298,7 @@ static enum verdict judge_removed(const struct engine *e, const struct engine_no
 static void verified(struct engine *e, struct engine_node *n, const struct verify_facts *f)
 {
     n->verified = true;
+    n->proved = !n->back;
     n->build_now = f->build;
     n->patched_by_us = !n->back;
     e->fleet.nodes[n->ix].patched = !n->back;

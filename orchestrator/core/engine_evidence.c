@@ -212,6 +212,8 @@ void evidence_pump(struct engine *e)
         } else if (move_may_start(e, l->vm, l->to)) {
             l->state = MOVE_FLYING;
             move_start(e, l->vm, l->to, false, true);
+        } else if (e->clusters[e->nodes[l->to].cluster].strangers > 0) {
+            cluster_want_later(e, &e->clusters[e->nodes[l->to].cluster]);
         }
     }
 }

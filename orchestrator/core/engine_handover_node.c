@@ -83,6 +83,7 @@ static void restore_ended(struct engine *e, struct engine_node *n, const struct 
     n->phase = NODE_ENDED;
     n->end = end;
     n->verified = end == NODE_DONE || end == NODE_ROLLED_BACK;
+    n->proved = end == NODE_DONE;
     e->fleet.nodes[n->ix].patched = end == NODE_DONE || end == NODE_COMPLIANT;
     if (e->fleet.nodes[n->ix].patched)
         e->fleet.nodes[n->ix].due = 0;
@@ -129,6 +130,7 @@ static void restore_out(struct engine *e, struct engine_node *n, const struct ha
     n->reboot_due = e->rollout->patch.reboot == REBOOT_ALWAYS || from->rebooted || n->phase == NODE_REBOOTING;
     n->home_end = is_home(n->phase) ? home_end_of(e, from) : NODE_END_NONE;
     n->verified = n->home_end == NODE_DONE || n->home_end == NODE_ROLLED_BACK;
+    n->proved = n->back ? from->patched && !from->effect : n->home_end == NODE_DONE;
     n->failed = !untold(from) && !n->back;
     n->anew = untold(from) && !n->back;
     e->fleet.nodes[n->ix].patched = n->home_end == NODE_DONE;

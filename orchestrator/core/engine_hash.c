@@ -82,7 +82,7 @@ static void add_node(struct sha256 *s, const struct engine_node *n)
                            n->go_home,     n->lost_unknown,  n->foreign_op,   n->foreign_out,
                            n->counted_out, n->in_rollback,   n->reboot_sent,  n->reboot_due,
                            n->suspended,   n->unpark_failed, n->seen,         n->pause_in_doubt,
-                           n->anew };
+                           n->anew,        n->proved };
     const int64_t numbers[] = { n->phase,        n->end,         n->home_end,   n->step,
                                 n->goal,         n->life,        n->attempt,    n->tries,
                                 n->since,        n->out_since,   n->out_until,  n->lost_at,

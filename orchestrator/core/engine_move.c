@@ -12,12 +12,13 @@ static uint32_t slots_of(const struct engine *e, uint32_t cluster)
 bool move_may_start(const struct engine *e, uint32_t vm, uint32_t to)
 {
     const struct fleet_vm *v = &e->fleet.vms.items[vm];
-    uint32_t slots;
+    uint32_t slots, strangers;
 
     if (e->vms[vm].op != NULL || v->at == IX_NONE)
         return false;
     slots = slots_of(e, e->inv->nodes[v->at].cluster);
-    if (e->slots_used[v->at] >= slots || e->slots_used[to] >= slots)
+    strangers = e->clusters[e->inv->nodes[v->at].cluster].strangers; /* where they go nobody says */
+    if (e->slots_used[v->at] + strangers >= slots || e->slots_used[to] + strangers >= slots)
         return false;
     if (!e->nodes[v->at].claimed || !e->nodes[to].claimed)
         return false;

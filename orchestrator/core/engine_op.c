@@ -648,7 +648,7 @@ static void op_stray(struct engine *e, struct engine_node *n, const struct op_re
         op_foreign_state(n, rec, &parts);
     if (claim && n->foreign_settled && rec->state == OP_DONE) /* a mere answer changes nothing (I21) */
         op_ack(e, n->ix, rec->op);
-    if (n->foreign_op || n->foreign_settled)
+    if (n->foreign_op || n->foreign_settled || !claim) /* a claim tells of all there are */
         return;
     n->foreign_op = true;
     e->fleet.nodes[n->ix].out |= OUT_STUCK; /* it may be out: nobody here knows */

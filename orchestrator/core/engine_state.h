@@ -114,6 +114,7 @@ struct engine_node {
     bool vmms_touched, storage_touched, installed, verified, unpark_failed;
     bool failed; /* counted against the budget */
     bool patched_by_us;
+    bool proved;          /* verified as patched, and no removal has begun to change that (I17) */
     bool go_home;         /* to its next safe point */
     bool anew;            /* out when another engine revision took over: untouched, it has another turn */
     bool lost_unknown;    /* out, and unreachable for too long */
@@ -196,7 +197,8 @@ struct engine_cluster {
     } waiters;                         /* gate runs that wait for the picture */
     uint64_t changes, refused_changes; /* so that a refusal is not proved over and over */
     uint32_t csv_bad, fails;
-    uint32_t loads; /* evidence loads on their way (O15) */
+    uint32_t loads;     /* evidence loads on their way (O15) */
+    uint32_t strangers; /* migrations without an op of ours, as seen last: they take slots (I10) */
     bool stretched, witness_bad;
     struct engine_setting settings[CLUSTER_SETTINGS]; /* O18 */
     time_ms settings_at, restore_from;                /* when they were last asked for; 0: not begun */
@@ -396,6 +398,8 @@ void cluster_want(struct engine *e, struct engine_cluster *c);
 void cluster_on_observed(struct engine *e, struct ask *a, const struct event *ev);
 void cluster_ask_failed(struct engine *e, struct engine_cluster *c, const char *why);
 void cluster_dirty(struct engine *e, struct engine_cluster *c);
+/* Not at once: it is waited for something that others do. */
+void cluster_want_later(struct engine *e, struct engine_cluster *c);
 /* Seen lately, and by all who are in reach now. */
 bool cluster_fresh(const struct engine *e, const struct engine_cluster *c);
 bool cluster_clean(const struct engine *e, const struct engine_cluster *c, time_ms after);
