@@ -164,6 +164,8 @@ static void wake(struct sim *s, uint32_t ctl)
 
     SIM_HIT(s, stale_leader_woke);
     c->paused = false;
+    /* the loop's timers come before its sockets */
+    put_item(s, (struct sim_item){ .at = s->now, .kind = SIM_Q_CTL_TIME, .a = ctl, .b = c->life });
     for (uint32_t i = 0; i < n; i++) {
         c->held.items[i].at = s->now;
         put_item(s, c->held.items[i]);

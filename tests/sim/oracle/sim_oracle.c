@@ -150,7 +150,7 @@ void oracle_intent(struct sim_oracle *o, const struct oracle_intent_fact *f)
         oracle_break(o, 12, "%s was decided after the abort", f->op);
 }
 
-void oracle_verb(struct sim_oracle *o, uint32_t store, time_ms at, const char *verb)
+void oracle_verb(struct sim_oracle *o, uint32_t store, time_ms at, const char *verb, uint32_t node)
 {
     struct oracle_store *s = &o->stores[store];
 
@@ -160,6 +160,8 @@ void oracle_verb(struct sim_oracle *o, uint32_t store, time_ms at, const char *v
         s->paused_by_verb = false;
     if (strcmp(verb, "abort") == 0 || strcmp(verb, "abort-force") == 0)
         s->aborted_at = at;
+    if (strcmp(verb, "set-aside") == 0 && node < WORLD_NODES)
+        s->given_up[node] = at;
     if (strcmp(verb, "rollback") == 0) {
         s->aborted_at = 0;
         s->paused_by_verb = false;

@@ -88,7 +88,7 @@ struct oracle_store {
     time_ms aborted_at, stopped_at, wave_over[ORACLE_WAVES], wave_began[ORACLE_WAVES];
     bool passed[ORACLE_WAVES], approved, paused_by_verb, rolled_back;
     enum oracle_end ends[WORLD_NODES];
-    time_ms ended_at[WORLD_NODES];
+    time_ms ended_at[WORLD_NODES], given_up[WORLD_NODES]; /* given up: set aside by a person */
     uint64_t last_seq;
     bool failed;                       /* an append failed: no more commands */
     bool setting_told[WORLD_CLUSTERS]; /* per cluster: said that its settings may not be as they were (O18) */
@@ -137,7 +137,7 @@ struct oracle_intent_fact {
     const char *op, *action, *vm, *to, *node;
 };
 void oracle_intent(struct sim_oracle *o, const struct oracle_intent_fact *f);
-void oracle_verb(struct sim_oracle *o, uint32_t store, time_ms at, const char *verb);
+void oracle_verb(struct sim_oracle *o, uint32_t store, time_ms at, const char *verb, uint32_t node);
 void oracle_run(struct sim_oracle *o, uint32_t store, time_ms at, enum oracle_run run);
 void oracle_wave_over(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave);
 void oracle_wave_began(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave);

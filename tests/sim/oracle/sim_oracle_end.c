@@ -149,6 +149,14 @@ static bool witnessed(const struct sim_oracle *o, const struct oracle_intent *x)
            o->stores[x->store].setting_known[o->w->nodes[x->node].cluster] > x->at;
 }
 
+/* A person closed the run or gave the node up: where nothing is left that could tell, that is how it was decided. */
+static bool given_up(const struct sim_oracle *o, const struct oracle_intent *x)
+{
+    const struct oracle_store *s = &o->stores[x->store];
+
+    return s->aborted_at != 0 || s->given_up[x->node] > x->at;
+}
+
 /* I22: no operation is lost: what was begun is known to some store. */
 static void end_ops(struct sim_oracle *o, const struct oracle_ending *e)
 {
@@ -158,8 +166,8 @@ static void end_ops(struct sim_oracle *o, const struct oracle_ending *e)
         if (x->store != e->store || !x->started)
             continue;
         o->checks[22]++;
-        if (resulted(o, x->op) || witnessed(o, x) || (x->unrecorded && o->stores[e->store].aborted_at != 0))
-            continue; /* or a person closed the run, and nothing is left that could tell */
+        if (resulted(o, x->op) || witnessed(o, x) || (x->unrecorded && given_up(o, x)))
+            continue;
         if (o->stores[e->store].ends[x->node] != ORACLE_END_STUCK &&
             o->stores[e->store].ends[x->node] != ORACLE_END_SET_ASIDE)
             oracle_break(o, 22, "%s was started and its result was never recorded", x->op);
