@@ -180,7 +180,8 @@ static enum admit check_cluster(struct engine *e, struct engine_cluster *c, stru
     if (e->seen[n->ix] != SEEN_UP)
         return wait(e, n, ADMIT_NOT_NODE, "O7: the node is not Up in its cluster");
     if (!cluster_clean(e, c, -1)) {
-        cluster_want(e, c);
+        if (e->now - c->seen_at >= SAMPLE_APART_MS) /* else as fast as it answers */
+            cluster_want(e, c);
         return wait(e, n, ADMIT_NOT_CLUSTER, "O21: storage clean in two samples 30 s apart");
     }
     return ADMIT_YES;
