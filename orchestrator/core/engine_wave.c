@@ -141,6 +141,7 @@ void wave_begin(struct engine *e, uint32_t wave)
 
     e->wave = wave;
     w->started = w->nodes_ended = e->now;
+    e->budget_changed = true; /* somebody may have set aside a node of this wave while another one ran */
     wave_to(e, WAVE_GATE_BEFORE);
     gates_begin(e, wave, false);
 }

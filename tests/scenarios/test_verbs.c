@@ -223,6 +223,25 @@ static void test_set_aside_by_hand(void **state)
     }
 }
 
+/* A node of a later wave, and the budget of that wave is spent before it begins: the run comes to its end and says why (I28). */
+static void test_set_aside_before_its_wave(void **state)
+{
+    struct scenario *s =
+        scenario_new(NULL, "[1,\"100%\"]", ",\"policy\":{\"failures_per_wave\":0,\"failures_per_run\":1}");
+    uint32_t later = s->plan->nodes[s->plan->n_nodes - 1].node;
+    const char *id = s->plan->inv->nodes[later].id;
+
+    (void)state;
+    scenario_start(s);
+    check_ok(scenario_verb(s, VERB_SET_ASIDE, id), &s->err);
+    scenario_run(s);
+    check_run(s, RUN_HALTED);
+    check_end(s, id, NODE_SET_ASIDE);
+    assert_int_equal(scenario_ended(s, NODE_DONE), 1);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 /* A finished run is rolled back by a verb, in reverse order; without proof or waiver it is refused. */
 static void test_rollback_of_an_ended_run(void **state)
 {
@@ -311,6 +330,7 @@ int main(void)
         cmocka_unit_test(test_return_of_a_node_that_never_comes),
         cmocka_unit_test(test_retry),
         cmocka_unit_test(test_set_aside_by_hand),
+        cmocka_unit_test(test_set_aside_before_its_wave),
         cmocka_unit_test(test_rollback_of_an_ended_run),
         cmocka_unit_test(test_rollback_at_each_phase),
         cmocka_unit_test(test_retry_before_the_gate),
