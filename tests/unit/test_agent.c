@@ -393,6 +393,9 @@ static void test_hello_waits_for_identity(void **state)
                    "{\"protocol\":{\"min\":1,\"max\":3},\"controller\":\"" BENCH_CONTROLLER
                    "\",\"program\":\"p\"}");
     assert_string_equal(json_get_str(bench_result(b, id), "boot_id", ""), "B1");
+    assert_string_equal(json_get_str(json_get(bench_result(b, id), "driver"), "name", ""), "bench");
+    assert_string_equal(json_get_str(json_get(bench_result(b, id), "driver"), "version", ""), "1");
+    assert_string_equal(json_get_str(bench_result(b, id), "os", ""), b->config.os);
 }
 
 /* A journal that belongs to another machine serves nobody (F23). */
@@ -562,6 +565,25 @@ static void test_adopted_driver(void **state)
     assert_string_equal(bench_state(b, INSTALL), "running");
     bench_end(b, bench_run(b, "adopted", ""), AGENT_DRIVER_LOST, "");
     assert_string_equal(bench_state(b, INSTALL), "unknown");
+}
+
+/* One whose op has ended by its witness meanwhile is nobody's any more. */
+static void test_driver_outlives_its_op(void **state)
+{
+    struct bench *b = *state;
+
+    start(b, INSTALL, "install", PACKAGE_ARGS);
+    bench_answer(b, bench_run(b, "package_open", ""), "/p");
+    bench_answer(b, bench_run(b, "check_empty", "run"), EMPTY_ANSWER);
+    bench_wait(b, 60000);
+    bench_ask(b, 1, "op.witness", "{\"op\":\"" INSTALL "\",\"session\":\"$S\"}");
+    bench_answer(b, bench_run(b, "install", "witness"), "{\"witness\":\"done\"}");
+    assert_string_equal(bench_state(b, INSTALL), "done");
+    bench_halt(b);
+    bench_boot(b, INSTALL);
+    bench_identify(b);
+    assert_string_equal(bench_state(b, INSTALL), "done");
+    assert_int_equal(bench_count(b, AGENT_REC_DONE, INSTALL), 1);
 }
 
 /* move.accept counts the fresh free memory and what was promised to others. */
@@ -977,6 +999,7 @@ int main(void)
         T(test_claim_needs_journal),
         T(test_driver_not_begun),
         T(test_adopted_driver),
+        T(test_driver_outlives_its_op),
         T(test_move_accept),
         T(test_observe_pages),
         T(test_vms_driver_cursor),
