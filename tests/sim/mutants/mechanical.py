@@ -2,29 +2,36 @@
 """Plants mechanical bugs (a negated condition, a dropped part of one, a boundary off by one, a statement left out, a flipped answer)
 in engine, agent core, journal and runner, and tells which test or seed finds each.
 
-    mechanical.py [--count 200] [--seed 1] [--seeds 600] [--jobs 1] [--only ID] [--table FILE]
+    mechanical.py [--count 200] [--seed 1] [--seeds 600] [--jobs 1] [--only ID] [--table FILE] [--work DIR]
 
 All bugs stand in one build of a copy of the tree, each behind a number that PW_MUTANT switches on; so the copy is built once. A program
-that never comes to a bug's place cannot find it and is not run for it. Exit code 0; the survivors are for a person to judge
-(docs/reliability.md)."""
+that never comes to a bug's place cannot find it and is not run for it. What a program may take is counted in CPU time: a busy machine
+finds nothing. With --work the copy stays, and a later call uses it as it is. Exit code 0; the survivors are for a person to judge
+(docs/mutants.md)."""
 import argparse
 import concurrent.futures
+import json
 import os
 import random
 import re
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-import time
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../../.."))
 FILES = re.compile(r"^(orchestrator/core/(engine\w*|runner|gate|node_sm|wave_sm|ledger|event_read|log_chain)\.c"
                    r"|agent/core/\w+\.c|agent/io/journal\.c)$")
-# Programs that link the cores: the simulator first, then what is quickest.
-PROGRAMS = ["test_agent", "test_claim", "test_journal_fold", "test_agent_journal", "test_methods", "test_driver_proto", "test_gate",
-            "test_event", "test_rollout", "test_failures", "test_crash", "test_unknown", "test_gates", "test_verbs", "test_policy",
-            "test_runner", "test_odd", "test_store_log"]
+# Programs that link the cores, quickest first; between them the simulator, at the end with all its seeds.
+UNITS = ["test_agent", "test_claim", "test_journal_fold", "test_agent_journal", "test_methods", "test_driver_proto", "test_gate",
+         "test_event"]
+SCENARIOS = ["test_rollout", "test_failures", "test_unknown", "test_gates", "test_verbs", "test_policy", "test_runner", "test_odd",
+             "test_settings", "test_verb_moments", "test_store_log", "test_crash"]
+PROGRAMS = UNITS + SCENARIOS
+SIM = "sim_patchwave"
+FEW = 60  # seeds that are asked before the scenarios
 HEAD = ("extern int pw_mutant;\nextern unsigned char *pw_mutant_hit;\n"
         "#define pw_mut(n) (pw_mutant_hit[n] = 1, pw_mutant == (n))\n#line 1\n")
 SWITCH = r"""
@@ -149,7 +156,7 @@ def build(work):
     flags = os.path.join(tree, "cmake/pw_warnings.cmake")
     text = open(flags).read()
     open(flags, "w").write(re.sub(r"-W[\w=-]+", "", text))
-    targets = ["sim_patchwave"] + PROGRAMS
+    targets = [SIM] + PROGRAMS
     # What core may see is checked on the tree itself; the copy's switch stands outside of it.
     subprocess.run(["cmake", "-S", tree, "-B", work + "/build", "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
                     "-DCMAKE_C_FLAGS=-D_GNU_SOURCE -w", "-DCMAKE_C_EXTENSIONS=ON"], check=True, stdout=subprocess.DEVNULL)
@@ -159,10 +166,20 @@ def build(work):
     return bugs
 
 
+def copy(work):
+    table = os.path.join(work, "bugs.json")
+    if os.path.exists(table):
+        return json.load(open(table))
+    bugs = build(work)
+    json.dump(bugs, open(table, "w"))
+    return bugs
+
+
 class Bench:
     def __init__(self, work, seeds):
         self.work, self.seeds, self.reach = work, seeds, {}
-        self.programs = {name: self.find(name) for name in ["sim_patchwave"] + PROGRAMS}
+        self.programs = {name: self.find(name) for name in [SIM] + PROGRAMS}
+        self.steps = [(name, 0) for name in UNITS] + [(SIM, FEW)] + [(name, 0) for name in SCENARIOS] + [(SIM, seeds)]
 
     def find(self, name):
         for folder, _, names in os.walk(self.work + "/build"):
@@ -170,38 +187,49 @@ class Bench:
                 return os.path.join(folder, name)
         sys.exit(f"mechanical.py: no program {name}")
 
-    def run(self, name, number, hits=None, limit=60.0):
+    def run(self, name, number, seeds=0, hits=None, limit=600):
         argv = [self.programs[name]]
-        if name == "sim_patchwave":
-            argv += ["--seeds", f"1..{self.seeds}", "--quiet"]
+        if name == SIM:
+            argv += ["--seeds", f"1..{seeds}", "--quiet"]
         env = {**os.environ, "PW_MUTANT": str(number), "PW_BUILD_DIR": self.work + "/build", "CMOCKA_MESSAGE_OUTPUT": "TAP"}
         if hits:
             env["PW_MUTANT_HITS"] = hits
+        p = subprocess.Popen(argv, cwd=self.work + "/tree", env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, start_new_session=True,
+                             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5)))
         try:
-            p = subprocess.run(argv, cwd=self.work + "/tree", env=env, capture_output=True, timeout=limit, stdin=subprocess.DEVNULL)
+            text = p.communicate(timeout=60 * limit)[0].decode(errors="replace")
         except subprocess.TimeoutExpired:
             return "does not end"
+        finally:
+            try:
+                os.killpg(p.pid, signal.SIGKILL)  # whoever plays for it ends with it
+            except ProcessLookupError:
+                pass
+            p.wait()
         if p.returncode == 0:
             return None
-        text = (p.stdout + p.stderr).decode(errors="replace")
-        line = next((x for x in text.split("\n") if re.match(r"VIOLATION|not ok|.*Assertion", x)), f"exit {p.returncode}")
+        if p.returncode in (-signal.SIGXCPU, -signal.SIGKILL) or "out of CPU time at seed" in text:
+            return "does not end"
+        line = next((x for x in text.split("\n") if re.match(r"VIOLATION|\d+ I\d+ at|not ok|.*Assertion", x)), f"exit {p.returncode}")
         return line[:110]
 
     def calibrate(self):
         """What each program reaches without a bug, and how long it takes."""
         for name in self.programs:
             hits = f"{self.work}/hits-{name}"
-            start = time.monotonic()
-            fault = self.run(name, 0, hits, 900)
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            fault = self.run(name, 0, self.seeds, hits)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
             if fault:
                 sys.exit(f"mechanical.py: {name} fails without a bug: {fault}")
-            self.reach[name] = (open(hits, "rb").read(), time.monotonic() - start)
+            self.reach[name] = (open(hits, "rb").read(), after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
     def judge(self, bug):
         number = bug[0]
-        reached = [n for n in self.programs if self.reach[n][0][number]]
-        for name in reached:
-            found = self.run(name, number, limit=10 + 8 * self.reach[name][1])
+        reached = [(n, s) for n, s in self.steps if self.reach[n][0][number]]
+        for name, seeds in reached:
+            found = self.run(name, number, seeds, limit=int(5 + 8 * self.reach[name][1]))
             if found:
                 return bug, name, found
         return bug, None, "SURVIVES" if reached else "NOT REACHED"
@@ -215,10 +243,11 @@ def main():
     ap.add_argument("--jobs", type=int, default=1)
     ap.add_argument("--only", type=int, action="append", help="this bug only, by its number")
     ap.add_argument("--table", help="write the table there too")
+    ap.add_argument("--work", help="folder for the copy, which stays there")
     args = ap.parse_args()
-    work = tempfile.mkdtemp(prefix="pw-mutants-")
+    work = os.path.abspath(args.work) if args.work else tempfile.mkdtemp(prefix="pw-mutants-")
     try:
-        bugs = build(work)
+        bugs = copy(work)
         bench = Bench(work, args.seeds)
         bench.calibrate()
         chosen = [b for b in bugs if b[0] in args.only] if args.only else random.Random(args.seed).sample(bugs, min(args.count, len(bugs)))
@@ -233,7 +262,8 @@ def main():
         if args.table:
             open(args.table, "w").write("\n".join(rows) + "\n")
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        if not args.work:
+            shutil.rmtree(work, ignore_errors=True)
 
 
 main()
