@@ -22,6 +22,7 @@ struct sim_options {
     uint32_t drop_mask;  /* armed faults left out, by place (shrinker) */
     uint32_t nodes_max, vms_max;
     bool no_verbs, calm_only, verbose, replay;
+    bool mild;           /* no world is a cruel one: seeds of early regressions */
     bool timed;          /* faults at fixed times, as the seeds of the early regressions had them */
     const char *history; /* a file to write the log to; NULL: none */
     int64_t kill_at; /* -1: none; else the controller dies at this kill point and nothing else goes wrong */
@@ -156,8 +157,9 @@ struct sim_agent {
     struct sim_runs runs;
     time_ms boot_at, due;
     bool dying, host_key_changed, auth_refused, slow;
-    uint32_t starts;
-    bool foreign; /* its disk came with another machine */
+    uint32_t starts, duds; /* duds: drivers that will say something and do nothing */
+    bool foreign;          /* its disk came with another machine */
+    bool hears_garbage;    /* what it is told just now is no answer */
 };
 
 struct sim_entry {
@@ -297,7 +299,7 @@ struct sim {
         uint32_t n, cap;
     } heap;
     uint64_t order;
-    time_ms now, world_due, calm_at;
+    time_ms now, world_due, calm_at, echo_until;
     bool calm, over;
     struct plan *plan;
     bool plan_refused;
@@ -317,7 +319,7 @@ struct sim {
     bool link_slow;
     uint32_t revision;   /* of the program that is installed */
     uint64_t kill_point; /* counted */
-    uint32_t operator_tries, held_tries, put_back;
+    uint32_t operator_tries, held_tries, put_back[WORLD_NODES];
     uint32_t probes[SIM_PROBE_COUNT];
     uint64_t steps;
     uint32_t by_kind[SIM_Q_LOCAL + 1];
@@ -336,6 +338,8 @@ void sim_put(struct sim *s, time_ms at, enum sim_kind kind, uint32_t a, uint32_t
 /* Play one seed. True: no invariant was broken. The verdict is in s->oracle. */
 bool sim_play(struct sim *s, const struct sim_options *opt);
 void sim_free(struct sim *s);
+/* The run and each node that has no end, in words. */
+void sim_describe(const struct sim *s, const struct sim_controller *c, struct buf *text);
 void sim_say(const struct sim *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* sim_arm.c */

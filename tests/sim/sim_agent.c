@@ -84,8 +84,8 @@ void sim_agents_init(struct sim *s)
         a->life = 0;
         a->boot_at = s->now - DAY_MS;
         a->due = TIME_NEVER;
-        a->dying = a->host_key_changed = a->auth_refused = a->slow = a->foreign = false;
-        a->starts = 0;
+        a->dying = a->host_key_changed = a->auth_refused = a->slow = a->foreign = a->hears_garbage = false;
+        a->starts = a->duds = 0;
         a->journal.n = 0;
         a->runs.n = 0;
         arena_clear(&a->journal_mem);
@@ -239,6 +239,10 @@ static void tell_oracle(struct sim *s, struct sim_agent *a, const struct agent_r
                         op->controller);
     else if (r->kind == AGENT_REC_START && op != NULL)
         oracle_started(&s->oracle, a->node, sim_store_of(s, op->controller), op->id, op->action);
+    else if (r->kind == AGENT_REC_DONE)
+        oracle_ended(&s->oracle, r->op, a->hears_garbage && strstr(r->body, "\"outcome\":\"ok\"") != NULL);
+    else if (r->kind == AGENT_REC_WITNESS)
+        oracle_refuted(&s->oracle, r->op);
 }
 
 static bool do_append(struct sim *s, struct sim_agent *a, const struct agent_record *r)
@@ -267,10 +271,39 @@ static bool do_append(struct sim *s, struct sim_agent *a, const struct agent_rec
     return true;
 }
 
+static const char *garbage(struct prng *p)
+{
+    static const char *const odd[] = { "",
+                                       "{",
+                                       "{\"result\":{}}{\"result\":{}}",
+                                       "{\"result\":7}",
+                                       "\xff\xfe{}",
+                                       "{\"witness\":\"maybe\"}",
+                                       "{\"error\":{\"code\":\"strange\",\"message\":\"?\"}}" };
+
+    return odd[prng_below(p, sizeof odd / sizeof odd[0])];
+}
+
+/* A driver that says something and does nothing. */
+static void do_dud(struct sim *s, struct sim_agent *a, const struct agent_effect *e)
+{
+    struct buf text = BUF_INIT;
+
+    buf_printf(&text, "!dud%s", garbage(&s->world.rng_cruel));
+    sim_put(s, s->now + SECOND_MS, SIM_Q_AGENT_ANSWER, a->node, e->run, a->life, buf_text(&text), text.len);
+    buf_clear(&text);
+    a->duds--;
+}
+
 static void do_driver(struct sim *s, struct sim_agent *a, const struct agent_effect *e)
 {
-    struct sim_run *r = list_push(&a->runs);
+    struct sim_run *r;
 
+    if (a->duds > 0 && e->effect && !s->calm) {
+        do_dud(s, a, e);
+        return;
+    }
+    r = list_push(&a->runs);
     assert(r != NULL);
     r->handle = world_begin(&s->world, a->node, e->text, e->len);
     r->run = e->run;
@@ -443,22 +476,24 @@ void sim_agent_time(struct sim *s, uint32_t node)
     agent_event(s, &s->agents[node], &ev);
 }
 
-static const char *garble(struct sim *s, const char *text, size_t *len)
+static void stop_hearing(struct sim *s, struct sim_agent *a)
 {
-    static const char *const odd[] = { "",
-                                       "{",
-                                       "{\"result\":{}}{\"result\":{}}",
-                                       "{\"result\":7}",
-                                       "\xff\xfe{}",
-                                       "{\"witness\":\"maybe\"}",
-                                       "{\"error\":{\"code\":\"strange\",\"message\":\"?\"}}" };
-    const char *pick;
+    if (a->hears_garbage)
+        oracle_heard_garbage(&s->oracle);
+    a->hears_garbage = false;
+}
 
+/* In a cruel world the next one or two drivers with an effect do nothing but talk. */
+static const char *garble(struct sim *s, struct sim_agent *a, const char *text, size_t *len)
+{
     if (!sim_chance(s, 25))
         return text;
-    pick = odd[prng_below(&s->rng_fault, sizeof odd / sizeof odd[0])];
-    *len = strlen(pick);
-    return pick;
+    if (s->world.cruel)
+        a->duds = 1 + (uint32_t)prng_below(&s->world.rng_cruel, 2);
+    text = garbage(&s->rng_fault);
+    *len = strlen(text);
+    a->hears_garbage = true;
+    return text;
 }
 
 void sim_agent_driver(struct sim *s, uint32_t node, uint32_t handle, const char *text, size_t len)
@@ -478,7 +513,7 @@ void sim_agent_driver(struct sim *s, uint32_t node, uint32_t handle, const char 
         if (r.life != a->life)
             return;
         ev.run = r.run;
-        ev.text = garble(s, text, &len);
+        ev.text = garble(s, a, text, &len);
         ev.len = len;
         if (r.adopted) {
             ev.end = AGENT_DRIVER_LOST;
@@ -486,6 +521,7 @@ void sim_agent_driver(struct sim *s, uint32_t node, uint32_t handle, const char 
             ev.len = 0;
         }
         agent_event(s, a, &ev);
+        stop_hearing(s, a);
         return;
     }
 }
@@ -498,7 +534,13 @@ void sim_agent_answer(struct sim *s, uint32_t node, uint32_t run, uint32_t life,
 
     if (a->a == NULL || a->life != life)
         return;
-    if (strcmp(text, "!killed") == 0 || strcmp(text, "!notbegun") == 0) {
+    if (strncmp(text, "!dud", 4) == 0) {
+        a->hears_garbage = true;
+        ev.type = AGENT_EV_DRIVER_DONE;
+        ev.end = AGENT_DRIVER_EXITED;
+        ev.text += 4;
+        ev.len -= 4;
+    } else if (strcmp(text, "!killed") == 0 || strcmp(text, "!notbegun") == 0) {
         ev.type = AGENT_EV_DRIVER_DONE;
         ev.end = text[1] == 'k' ? AGENT_DRIVER_KILLED : AGENT_DRIVER_NOT_BEGUN;
         ev.text = "";
@@ -510,4 +552,5 @@ void sim_agent_answer(struct sim *s, uint32_t node, uint32_t run, uint32_t life,
         ev.len = 0;
     }
     agent_event(s, a, &ev);
+    stop_hearing(s, a);
 }

@@ -415,6 +415,7 @@ static void tell_claimed(struct sim_controller *c, uint32_t node, const struct r
     uint32_t n = 0;
 
     l->state = LINK_READY;
+    l->want_claim = false; /* not before: the journal may be lost on its way */
     for (uint32_t i = 0; i < n_more; i++)
         if (more[i].kind == RPC_RESULT)
             read_record(&mem, more[i].result, &list[n++]);
@@ -489,8 +490,8 @@ static void on_claim(struct sim_controller *c, uint32_t node, struct rpc_message
 {
     struct sim_link *l = &c->backend.links[node];
 
-    l->want_claim = false;
     if (m->kind != RPC_RESULT) {
+        l->want_claim = false;
         if (strcmp(m->error_name, "fenced") == 0)
             SIM_HIT(c->s, fenced);
         l->state = LINK_GREETED;

@@ -21,7 +21,7 @@ const struct sim_fault_row sim_fault_rows[SIM_FAULTS] = {
     [14] = { "F14", "connect refused or times out", NULL, false },
     [15] = { "F15", "connection cut in mid-command", NULL, true },
     [16] = { "F16", "half-open connection", NULL, true },
-    [17] = { "F17", "reply twice, late", NULL, true },
+    [17] = { "F17", "requests and replies twice, late", NULL, true },
     [18] = { "F18", "slow channel", NULL, false },
     [19] = { "F19", "partition: node not reachable, cluster sees it", NULL, false },
     [20] = { "F20", "host key changed", NULL, false },
@@ -29,7 +29,7 @@ const struct sim_fault_row sim_fault_rows[SIM_FAULTS] = {
     [22] = { "F22", "agent killed around a journal record", NULL, true },
     [23] = { "F23", "agent's journal lost", NULL, false },
     [24] = { "F24", "two agents on one node", "the journal's lock is the host's: tests/torture", false },
-    [25] = { "F25", "garbage from a driver", NULL, true },
+    [25] = { "F25", "garbage from a driver, without an effect too", NULL, true },
     [26] = { "F26", "driver says done when it is not", NULL, false },
     [27] = { "F27", "journal cannot be written", NULL, true },
     [28] = { "F28", "reboot never returns", NULL, false },
@@ -219,6 +219,7 @@ static void cluster_fault(struct sim *s, uint32_t fault, uint32_t node)
         break;
     case 43:
         w->nodes[node].memory_mib = w->nodes[node].memory_mib * 3 / 4;
+        w->nodes[node].shrunk = true;
         break;
     case 46:
         w->clusters[k].core_owner = world_receives(w, node) ? node : w->clusters[k].core_owner;
@@ -265,6 +266,10 @@ static void node_fault(struct sim *s, uint32_t fault, uint32_t node)
         break;
     case 47:
     case 49:
+        if (s->world.cruel && prng_permille(&s->world.rng_cruel, 700)) {
+            n->patch_breaks_backup = true;
+            break;
+        }
         n->backup_broken = true;
         n->backup_broken_at = s->now;
         until_later(s, fault, node, 5 * MINUTE_MS, 60 * MINUTE_MS);

@@ -44,8 +44,8 @@ static const char *const evidence_words[OBSERVE_WHATS] = {
 /* By the journal, or by the effect's own witness. */
 static bool decided(const struct op_record *r)
 {
-    return r->state == OP_DONE || r->state == OP_NONE || r->witness == WITNESS_SAYS_DONE ||
-           r->witness == WITNESS_SAYS_NOT_DONE;
+    return r->state == OP_DONE || r->witness == WITNESS_SAYS_DONE || r->witness == WITNESS_SAYS_NOT_DONE ||
+           (r->state != OP_NONE && strcmp(r->action, "reboot") == 0); /* the boot is its witness */
 }
 
 static void tell_event(struct sim_log *l, const struct event *ev, bool moved_on)
@@ -63,6 +63,8 @@ static void tell_event(struct sim_log *l, const struct event *ev, bool moved_on)
         SIM_HIT(l->s, found_paused);
     if (ev->type == EV_OP_RESULT && decided(&ev->u.op_result.record))
         oracle_result(o, l->store, ev->u.op_result.record.op, ev->node, moved_on);
+    else if (ev->type == EV_OP_RESULT && ev->u.op_result.record.state == OP_NONE)
+        oracle_never_seen(o, l->store, ev->u.op_result.record.op, ev->node, moved_on);
     if (ev->type == EV_NODE_CLAIMED)
         for (uint32_t i = 0; i < ev->u.claimed.n_ops; i++)
             if (ev->u.claimed.ops[i].state == OP_DONE)
@@ -219,6 +221,8 @@ static void tell_all(struct sim_log *l, const struct event *ev, const struct com
     for (uint32_t i = 0; i < commands->n; i++)
         if (commands->items[i].type == CMD_OP_START)
             tell_intent(l, &commands->items[i], ev->at);
+        else if (commands->items[i].type == CMD_OP_CANCEL)
+            oracle_cancelled(&l->s->oracle, l->store, commands->items[i].op);
     for (uint32_t i = 0; i < commands->n; i++)
         if (commands->items[i].type == CMD_NOTE && commands->items[i].cluster != IX_NONE &&
             strcmp(commands->items[i].rule, "O18") == 0)

@@ -12,6 +12,7 @@
 #include "tests/sim/sim.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +46,7 @@ static int usage(void)
     fprintf(stderr, "sim_patchwave: --seed N | --seeds A..B | --seconds N [--faults LIST] [--calm] "
                     "[--shrink] [--verbose] [--hash]\n"
                     "               [--keep-going] [--quiet] [--replay] [--nodes N] [--vms N] [--drop MASK] "
-                    "[--no-verbs] [--timed]\n"
+                    "[--no-verbs] [--timed] [--mild]\n"
                     "               [--kill N | --kill-points A..B] [--skip FILE] [--campaign FILE] "
                     "[--history FILE]\n");
     return 2;
@@ -126,6 +127,8 @@ static bool flag(struct work *w, const char *name)
         w->opt.timed = true;
     else if (strcmp(name, "--no-verbs") == 0)
         w->opt.no_verbs = true;
+    else if (strcmp(name, "--mild") == 0)
+        w->opt.mild = true;
     else
         return false;
     return true;
@@ -189,6 +192,8 @@ static void again(const struct sim_options *o)
         printf(" --calm");
     if (o->timed)
         printf(" --timed");
+    if (o->mild)
+        printf(" --mild");
     if (o->kill_at >= 0)
         printf(" --kill %" PRId64, o->kill_at);
     if (o->fault_mask != 0) {
@@ -332,8 +337,13 @@ static void campaign(struct work *w)
 }
 
 /* An assertion of the engine's or the agent's broke: a violation of I25 that has no text but the assertion's. */
-static bool after_abort(struct work *w)
+static bool after_abort(struct work *w, int status)
 {
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU) {
+        printf("out of CPU time at seed %" PRIu64 "\n", shared->playing.seed);
+        shared->broken++;
+        return false;
+    }
     printf("VIOLATION seed %" PRIu64 ": an assertion broke (see above)\n", shared->playing.seed);
     again(&shared->playing);
     shared->broken++;
@@ -346,11 +356,12 @@ static void in_children(struct work *w)
 {
     time_t begun = time(NULL);
     long seconds = w->seconds;
+    int status;
 
     do {
         pid_t child = fork();
-        int status = 0;
 
+        status = 0;
         if (child == 0) {
             campaign(w);
             fflush(stdout);
@@ -359,7 +370,7 @@ static void in_children(struct work *w)
         waitpid(child, &status, 0);
         if (seconds > 0)
             w->seconds = seconds - (long)(time(NULL) - begun);
-    } while (!shared->over && after_abort(w) && (seconds == 0 || w->seconds > 0));
+    } while (!shared->over && after_abort(w, status) && (seconds == 0 || w->seconds > 0));
 }
 
 int main(int argc, char **argv)

@@ -52,6 +52,13 @@ static void forget_if_over(struct sim_conn *c)
         c->id = 0;
 }
 
+/* For a while whatever is said, either way, may be heard once more, much later (F17). */
+static void echo(struct sim *s, enum sim_kind kind, uint32_t conn, time_ms at, const char *text, size_t len)
+{
+    if (s->now < s->echo_until && prng_permille(&s->world.rng_cruel, 400))
+        sim_put(s, at + prng_between(&s->world.rng_cruel, 1, 120 * SECOND_MS), kind, conn, 0, 0, text, len);
+}
+
 void sim_to_agent(struct sim *s, uint32_t conn, const char *text, size_t len)
 {
     struct sim_conn *c = conn_find(s, conn);
@@ -68,6 +75,7 @@ void sim_to_agent(struct sim *s, uint32_t conn, const char *text, size_t len)
     at = at > c->last_to_agent ? at : c->last_to_agent;
     c->last_to_agent = at;
     sim_put(s, at, SIM_Q_TO_AGENT, conn, 0, 0, text, len);
+    echo(s, SIM_Q_TO_AGENT, conn, at, text, len);
 }
 
 void sim_to_ctl(struct sim *s, uint32_t conn, const char *text, size_t len)
@@ -86,8 +94,10 @@ void sim_to_ctl(struct sim *s, uint32_t conn, const char *text, size_t len)
     at = at > c->last_to_ctl ? at : c->last_to_ctl;
     c->last_to_ctl = at;
     sim_put(s, at, SIM_Q_TO_CTL, conn, 0, 0, text, len);
+    echo(s, SIM_Q_TO_CTL, conn, at, text, len);
     if (sim_chance(s, 17)) {
         SIM_HIT(s, reply_duplicated);
+        s->echo_until = s->world.cruel ? s->now + 20 * MINUTE_MS : 0;
         sim_put(s, at + prng_between(&s->rng_net, 1, 20000), SIM_Q_TO_CTL, conn, 0, 0, text, len);
     }
 }

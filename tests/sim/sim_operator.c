@@ -7,7 +7,8 @@
 
 void sim_operator_init(struct sim *s)
 {
-    s->operator_tries = s->held_tries = s->put_back = 0;
+    s->operator_tries = s->held_tries = 0;
+    memset(s->put_back, 0, sizeof s->put_back);
     sim_put(s, s->now + 20 * MINUTE_MS, SIM_Q_OPERATOR, 0, 0, 0, NULL, 0);
 }
 
@@ -84,18 +85,29 @@ static bool retry(struct sim *s, struct sim_controller *c)
     return false;
 }
 
-/* After the end: what is still out is put back, once. */
+/* After the end: what is still out is put back, and once more if it was too early. */
 static void put_back(struct sim *s, struct sim_controller *c)
 {
     for (uint32_t i = 0; i < s->plan->n_nodes; i++) {
         uint32_t node = s->plan->nodes[i].node;
 
-        if (engine_node(c->engine, node).end == NODE_STUCK && !(s->put_back >> node & 1u)) {
-            s->put_back |= 1u << node;
+        if (engine_node(c->engine, node).end == NODE_STUCK && s->put_back[node] < 2 &&
+            s->world.nodes[node].power == POWER_ON) {
+            s->put_back[node]++;
             sim_ctl_verb(s, c->index, VERB_RETURN, node, NULL, WITNESS_NOT_ASKED);
             return;
         }
     }
+}
+
+static void give_up(struct sim *s, struct sim_controller *c)
+{
+    struct buf text = BUF_INIT;
+
+    sim_describe(s, c, &text);
+    oracle_endless(&s->oracle, buf_text(&text));
+    buf_clear(&text);
+    sim_ctl_verb(s, c->index, VERB_ABORT, IX_NONE, NULL, WITNESS_NOT_ASKED);
 }
 
 static void calm_step(struct sim *s)
@@ -136,7 +148,7 @@ static void calm_step(struct sim *s)
     else if (s->operator_tries % 6 == 5 && decide(s, c))
         return;
     else if (s->operator_tries == 60)
-        sim_ctl_verb(s, c->index, VERB_ABORT, IX_NONE, NULL, WITNESS_NOT_ASKED);
+        give_up(s, c);
     else if (s->operator_tries == 90)
         sim_ctl_verb(s, c->index, VERB_ABORT_FORCE, IX_NONE, NULL, WITNESS_NOT_ASKED);
 }
@@ -157,10 +169,26 @@ static void fault_step(struct sim *s)
         decide(s, c);
 }
 
+/* I28: a run that does not hold has a moment at which it looks again. */
+static void ask_awake(struct sim *s)
+{
+    const struct sim_controller *c = &s->ctls[s->primary];
+    struct buf text = BUF_INIT;
+
+    if (c->state != CTL_LIVE || c->paused || engine_run(c->engine).state == RUN_HOLDING ||
+        engine_run(c->engine).stopped || engine_at_rest(c->engine) ||
+        engine_deadline(c->engine) != TIME_NEVER)
+        return;
+    sim_describe(s, c, &text);
+    oracle_asleep(&s->oracle, s->now - c->log->entries.items[c->log->entries.n - 1].at, buf_text(&text));
+    buf_clear(&text);
+}
+
 void sim_operator_step(struct sim *s)
 {
     dur_ms next = 10 * MINUTE_MS;
 
+    ask_awake(s);
     if (s->calm)
         calm_step(s);
     else

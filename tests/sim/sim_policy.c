@@ -155,8 +155,9 @@ static void write_gates(struct sim *s, struct json_writer *j, struct prng *p)
 
     jw_array(j, "gates");
     add_gate(s, j, "cluster_health", "cluster", false, soak, prng_permille(p, 300) ? "rollback" : "halt");
-    if (prng_permille(p, 400))
-        add_gate(s, j, "backup_agent", "backup", true, soak, prng_permille(p, 600) ? "rollback" : "halt");
+    if (prng_permille(p, s->world.cruel ? 800 : 400))
+        add_gate(s, j, "backup_agent", "backup", true, soak,
+                 prng_permille(p, s->world.cruel ? 900 : 600) ? "rollback" : "halt");
     if (prng_permille(p, 200))
         add_gate(s, j, "time_sync", "time", true, soak, prng_permille(p, 500) ? "rollback" : "halt");
     jw_array_end(j);
@@ -200,7 +201,7 @@ static void write_waivers(struct sim *s, struct json_writer *j, struct prng *p)
     for (uint32_t i = 0; i < s->world.n_clusters; i++)
         if (s->world.clusters[i].waive_none)
             write_waiver(j, "reserve_none", s->world.clusters[i].id);
-    if (prng_permille(p, 600))
+    if (prng_permille(p, s->world.cruel ? 900 : 600))
         write_waiver(j, "rollback_unproved", NULL);
     s->policy.back_outside_window = prng_permille(p, 500);
     if (s->policy.back_outside_window)
@@ -238,7 +239,8 @@ static void write_spans(struct sim *s, struct json_writer *j, struct prng *p)
 
 static void write_policy(struct sim *s, struct json_writer *j, struct prng *p)
 {
-    static const char *const backs[] = { "wave", "run", "none" };
+    static const char *const backs[] = { "wave", "run", "none" }, *const cruel_backs[] = { "wave", "run",
+                                                                                           "run" };
     struct oracle_policy *q = &s->policy;
 
     q->failures_wave = (uint32_t)prng_below(p, 3);
@@ -247,6 +249,12 @@ static void write_policy(struct sim *s, struct json_writer *j, struct prng *p)
     q->moves_per_vm = 3 + (uint32_t)prng_below(p, 2);
     q->moves_back = 3;
     q->attempts = 1 + (uint32_t)prng_below(p, 2);
+    if (s->world.cruel) {
+        q->moves_per_vm = 1 + (uint32_t)prng_below(&s->world.rng_cruel, 3);
+        q->failures_wave += (uint32_t)prng_below(&s->world.rng_cruel, 3);
+        q->failures_run += q->failures_wave;
+        q->max_out_fleet = 2 + (uint32_t)prng_below(&s->world.rng_cruel, 4);
+    }
     q->fresh_ms = 2 * MINUTE_MS;
     q->slack_ms = 60 * SECOND_MS;
     jw_object(j, "policy");
@@ -256,7 +264,7 @@ static void write_policy(struct sim *s, struct json_writer *j, struct prng *p)
     jw_int(j, "moves_per_vm", q->moves_per_vm);
     jw_int(j, "rollback_moves_per_vm", q->moves_back);
     jw_int(j, "attempts_max", q->attempts);
-    jw_str(j, "rollback", backs[prng_below(p, 3)]);
+    jw_str(j, "rollback", (s->world.cruel ? cruel_backs : backs)[prng_below(p, 3)]);
     q->rehearse = prng_permille(p, 80);
     jw_bool(j, "rehearse", q->rehearse);
     jw_object_end(j);

@@ -293,6 +293,7 @@ static void begin_calm(struct sim *s)
     sim_say(s, "---- calm");
     find_primary(s);
     s->calm = true;
+    s->echo_until = 0;
     s->partition = 0;
     s->delay_extra_ms = 0;
     for (uint32_t i = 0; i < s->world.n_nodes; i++) {
@@ -339,18 +340,33 @@ static void step(struct sim *s)
 
 /* ---- the last questions ---- */
 
+void sim_describe(const struct sim *s, const struct sim_controller *c, struct buf *text)
+{
+    struct run_view v = engine_run(c->engine);
+
+    buf_printf(text, "%s, %s", run_states[v.state].name, v.hold_reason);
+    for (uint32_t i = 0; i < s->plan->n_nodes; i++) {
+        struct node_view n = engine_node(c->engine, s->plan->nodes[i].node);
+
+        if (n.end == NODE_END_NONE)
+            buf_printf(text, "; %s %s%s%s waits for \"%s\" (%s)", s->world.nodes[s->plan->nodes[i].node].id,
+                       node_phases[n.phase].name, n.unknown ? " unknown" : "", n.claimed ? "" : " unclaimed",
+                       n.waits_for, n.reason);
+    }
+}
+
 static void ask_end(struct sim *s)
 {
     struct sim_controller *c = &s->ctls[s->primary];
     struct oracle_ending e = { .store = c->log->store, .state = "no controller lives" };
     struct buf text = BUF_INIT;
 
-    if (c->state == CTL_LIVE) {
-        struct run_view v = engine_run(c->engine);
+    for (uint32_t i = 0; i < s->world.n_nodes; i++)
+        e.put_back |= s->put_back[i] > 1 ? 1u << i : 0;
 
+    if (c->state == CTL_LIVE) {
         e.at_rest = at_rest(s);
-        e.explained = e.at_rest || v.hold_reason[0] != '\0';
-        buf_printf(&text, "%s, %s", run_states[v.state].name, v.hold_reason);
+        e.explained = e.at_rest || engine_run(c->engine).hold_reason[0] != '\0';
         for (uint32_t i = 0; i < s->plan->n_nodes; i++) {
             struct node_view n = engine_node(c->engine, s->plan->nodes[i].node);
 
@@ -358,11 +374,8 @@ static void ask_end(struct sim *s)
             for (uint32_t k = 0; k < s->world.n_vms; k++)
                 if (strstr(n.reason, s->world.vms[k].id) != NULL)
                     e.reported_down |= (uint64_t)1 << k;
-            if (n.end == NODE_END_NONE)
-                buf_printf(&text, "; %s %s%s%s waits for \"%s\" (%s)",
-                           s->world.nodes[s->plan->nodes[i].node].id, node_phases[n.phase].name,
-                           n.unknown ? " unknown" : "", n.claimed ? "" : " unclaimed", n.waits_for, n.reason);
         }
+        sim_describe(s, c, &text);
         e.state = buf_text(&text);
     }
     oracle_end(&s->oracle, &e);
@@ -449,7 +462,9 @@ static void finish(struct sim *s)
 
 static void reset(struct sim *s, const struct sim_options *opt)
 {
-    struct world_shape shape = { .nodes_max = opt->nodes_max, .vms_max = opt->vms_max };
+    struct world_shape shape = { .nodes_max = opt->nodes_max,
+                                 .vms_max = opt->vms_max,
+                                 .mild = opt->mild || opt->timed };
 
     s->opt = *opt;
     s->world.hooks = (struct world_hooks){ on_answer, on_node_down, on_node_up, on_truth, s };
@@ -463,6 +478,7 @@ static void reset(struct sim *s, const struct sim_options *opt)
     s->revision = ENGINE_REVISION;
     memset(s->fault_hits, 0, sizeof s->fault_hits);
     s->world_due = TIME_NEVER;
+    s->echo_until = 0;
     s->calm_at = WORLD_START + 8 * HOUR_MS;
     s->calm = s->over = s->plan_refused = false;
     s->next_conn = s->n_ids = s->primary = s->partition = s->delay_extra_ms = 0;

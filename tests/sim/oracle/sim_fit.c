@@ -98,6 +98,27 @@ bool oracle_fits(const struct sim_world *w, uint32_t node, uint32_t also_out)
     return node_fits(w, node, also_out, false);
 }
 
+bool oracle_fits_together(const struct sim_world *w, uint32_t node)
+{
+    struct fit f = { .w = w };
+    uint32_t k = w->nodes[node].cluster, out = 1u << node;
+
+    for (uint32_t i = 0; i < w->n_nodes; i++)
+        if (w->nodes[i].cluster == k && w->nodes[i].out_since != 0 && w->nodes[i].power == POWER_ON)
+            out |= 1u << i;
+    if (out == 1u << node)
+        return true;
+    open_nodes(&f, k, out);
+    for (uint32_t i = 0; i < w->n_vms; i++) {
+        const struct world_vm *v = &w->vms[i];
+
+        if (world_vm_live(v) && (out >> v->node & 1u) && v->clustered && !v->dda &&
+            v->state != GUEST_MIGRATING)
+            add_vm(&f, i);
+    }
+    return place(&f, 0);
+}
+
 bool oracle_survives_one_more(const struct sim_world *w, uint32_t cluster, bool must_restart_only)
 {
     for (uint32_t i = 0; i < w->n_nodes; i++)

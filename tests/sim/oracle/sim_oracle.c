@@ -111,6 +111,32 @@ static void check_drain_intent(struct sim_oracle *o, const struct oracle_intent 
         oracle_break(o, 14, "drain of %s was decided in a freeze", o->w->nodes[x->node].id);
 }
 
+static bool of_one_line(const struct oracle_intent *a, const struct oracle_intent *b)
+{
+    bool moves = strcmp(a->action, "move_vm") == 0, moved = strcmp(b->action, "move_vm") == 0;
+
+    if (a->store != b->store || strcmp(b->action, "cluster_setting") == 0)
+        return false;
+    return moves ? moved && a->vm == b->vm : moved ? b->node == a->node && !b->load : b->node == a->node;
+}
+
+/* I19: no step and no further attempt before the last one has an outcome; what its node never saw keeps its id. */
+static void check_one_by_one(struct sim_oracle *o, const struct oracle_intent *x)
+{
+    if (strcmp(x->action, "cluster_setting") == 0)
+        return;
+    o->checks[19]++;
+    for (uint32_t i = 0; i < o->intents.n; i++) {
+        const struct oracle_intent *p = &o->intents.items[i];
+
+        if (p->outcome || p == x || !of_one_line(x, p))
+            continue;
+        if (p->resulted && (p->cancelled || p->sent >= 5 || p->too_late))
+            continue; /* never seen, and given up */
+        oracle_break(o, 19, "%s is decided while %s has no outcome", x->op, p->op);
+    }
+}
+
 void oracle_intent(struct sim_oracle *o, const struct oracle_intent_fact *f)
 {
     struct oracle_store *s = &o->stores[f->store];
@@ -121,6 +147,7 @@ void oracle_intent(struct sim_oracle *o, const struct oracle_intent_fact *f)
     if (op_id_parse(f->op, &parts, NULL) != 0)
         oracle_break(o, 19, "op id %s has no form", f->op);
     if (x != NULL) { /* started once more under its own id: only after a witness's not_done */
+        x->sent++;
         x->at = f->at;
         x->run = s->run;
         return;
@@ -138,6 +165,13 @@ void oracle_intent(struct sim_oracle *o, const struct oracle_intent_fact *f)
     x->life = parts.life;
     x->run = s->run;
     x->back = s->run == ORACLE_RUN_BACK;
+    x->sent = 1;
+    x->first_at = f->at;
+    x->load = x->node != WORLD_NONE && o->w->nodes[x->node].out_since == 0;
+    o->checks[24]++;
+    if (strcmp(parts.step, f->action) != 0)
+        oracle_break(o, 24, "%s is sent as %s", f->op, f->action);
+    check_one_by_one(o, x);
     o->checks[19]++;
     if (parts.attempt > o->policy.attempts + 1 && strcmp(f->action, "install") == 0)
         oracle_break(o, 19, "%s is attempt %u, allowed are %u", f->op, parts.attempt, o->policy.attempts);
@@ -213,6 +247,14 @@ void oracle_gate_answer(struct sim_oracle *o, uint32_t store, time_ms at, uint32
     oracle_check_pass(o, store, at, wave, &o->policy.gates[gate]);
 }
 
+/* Nobody waits for what was going on there any more. */
+static void give_up_node(struct sim_oracle *o, uint32_t store, uint32_t node)
+{
+    for (uint32_t i = 0; i < o->intents.n; i++)
+        if (o->intents.items[i].store == store && o->intents.items[i].node == node)
+            o->intents.items[i].outcome = true;
+}
+
 void oracle_node_end(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t node, enum oracle_end end)
 {
     struct oracle_store *s = &o->stores[store];
@@ -221,6 +263,8 @@ void oracle_node_end(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t 
         return;
     s->ends[node] = end;
     s->ended_at[node] = at;
+    if (end == ORACLE_END_STUCK)
+        give_up_node(o, store, node);
     if (end == ORACLE_END_DONE)
         oracle_check_done(o, node);
 }
@@ -248,7 +292,28 @@ void oracle_result(struct sim_oracle *o, uint32_t store, const char *op, uint32_
                          op);
         return;
     }
-    x->resulted = true;
+    x->resulted = x->outcome = true;
+}
+
+void oracle_never_seen(struct sim_oracle *o, uint32_t store, const char *op, uint32_t node, bool moved_on)
+{
+    struct oracle_intent *x = oracle_find(o, store, op);
+    bool had = x != NULL && x->outcome;
+
+    oracle_result(o, store, op, node, moved_on);
+    if (x == NULL)
+        return;
+    x->too_late = o->w->now - x->first_at > o->policy.fresh_ms;
+    x->outcome = had || (strcmp(x->action, "reboot") == 0 &&
+                         x->applied > 0); /* the boot tells, not the lost journal */
+}
+
+void oracle_cancelled(struct sim_oracle *o, uint32_t store, const char *op)
+{
+    struct oracle_intent *x = oracle_find(o, store, op);
+
+    if (x != NULL)
+        x->cancelled = true;
 }
 
 void oracle_store_failed(struct sim_oracle *o, uint32_t store)
@@ -308,6 +373,27 @@ void oracle_claimed(struct sim_oracle *o, uint32_t node, int64_t epoch, const ch
                      o->w->nodes[node].id);
     c->epoch = epoch;
     copy(c->controller, sizeof c->controller, controller);
+}
+
+void oracle_heard_garbage(struct sim_oracle *o)
+{
+    o->checks[26]++;
+}
+
+void oracle_ended(struct sim_oracle *o, const char *op, bool by_garbage)
+{
+    if (by_garbage)
+        oracle_break(o, 26, "%s succeeded by an answer that is none", op);
+    for (uint32_t i = 0; i < o->intents.n; i++)
+        if (strcmp(o->intents.items[i].op, op) == 0)
+            o->intents.items[i].ended = true;
+}
+
+void oracle_refuted(struct sim_oracle *o, const char *op)
+{
+    for (uint32_t i = 0; i < o->intents.n; i++)
+        if (strcmp(o->intents.items[i].op, op) == 0)
+            o->intents.items[i].refuted = true;
 }
 
 void oracle_journal_lost(struct sim_oracle *o, uint32_t node)

@@ -66,8 +66,15 @@ struct oracle_intent {
     uint32_t node, vm, to, life;
     enum oracle_run run; /* the run's state as stored with it */
     bool resulted, accepted, started, back;
-    bool unrecorded;  /* the journal that knew of it is lost */
-    uint32_t applied; /* effects that took hold */
+    bool outcome;          /* it has one: by journal, witness or person; or nobody waits for one any more */
+    bool cancelled;        /* the store ordered that it be called off */
+    bool too_late;         /* never seen by its node, and by now decided on an old picture */
+    time_ms first_at;      /* when it was decided */
+    bool ended, refuted;   /* the agent's journal: DONE; its witness: not_done, since the last START */
+    bool load, drained;    /* a move off a node in service; one off a node that is out */
+    bool unrecorded;       /* the journal that knew of it is lost */
+    uint32_t sent, starts; /* how often */
+    uint32_t applied;      /* effects that took hold */
 };
 struct oracle_intents LIST_OF(struct oracle_intent);
 
@@ -149,6 +156,9 @@ void oracle_evidence(struct sim_oracle *o, uint32_t store, time_ms at, const cha
                      uint32_t cluster, time_ms taken);
 /* An op's result was recorded; `moved_on`: it changed more than the log. */
 void oracle_result(struct sim_oracle *o, uint32_t store, const char *op, uint32_t node, bool moved_on);
+/* The node says that it never saw the op. */
+void oracle_never_seen(struct sim_oracle *o, uint32_t store, const char *op, uint32_t node, bool moved_on);
+void oracle_cancelled(struct sim_oracle *o, uint32_t store, const char *op);
 void oracle_store_failed(struct sim_oracle *o, uint32_t store);
 void oracle_store_recovered(struct sim_oracle *o, uint32_t store);
 /* A store was copied, perhaps as it was earlier: between the two its entries are told once more, for `to`. They were judged
@@ -163,6 +173,10 @@ void oracle_claimed(struct sim_oracle *o, uint32_t node, int64_t epoch, const ch
 void oracle_accepted(struct sim_oracle *o, uint32_t node, uint32_t store, const char *op, const char *action,
                      int64_t epoch, const char *controller);
 void oracle_started(struct sim_oracle *o, uint32_t node, uint32_t store, const char *op, const char *action);
+/* DONE; `by_garbage`: as a success, by what is no answer. */
+void oracle_ended(struct sim_oracle *o, const char *op, bool by_garbage);
+void oracle_heard_garbage(struct sim_oracle *o);           /* and lives */
+void oracle_refuted(struct sim_oracle *o, const char *op); /* its witness: not_done */
 void oracle_journal_lost(struct sim_oracle *o, uint32_t node);
 
 /* Wired to the world's on_truth. */
@@ -173,6 +187,11 @@ void oracle_step(struct sim_oracle *o);
 /* A note of O18 about this cluster. */
 void oracle_setting_told(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t cluster, bool warning);
 
+/* A controller lives and is not paused; nothing was written for `quiet_ms`, and no moment is set at which it would look again. */
+void oracle_asleep(struct sim_oracle *o, dur_ms quiet_ms, const char *state);
+/* Hours of calm, and the run does not come to its end. */
+void oracle_endless(struct sim_oracle *o, const char *state);
+
 /* At the end, after the calm. */
 struct oracle_ending {
     uint32_t store;
@@ -180,11 +199,14 @@ struct oracle_ending {
     const char *state;
     bool reported_stuck[WORLD_NODES];
     uint64_t reported_down; /* bit per VM: the run's own words name it */
+    uint32_t put_back;      /* bit per node: in the calm a person had it put back, twice */
 };
 void oracle_end(struct sim_oracle *o, const struct oracle_ending *e);
 
 /* sim_fit.c: can the VMs on `node` be placed on nodes that are in service? */
 bool oracle_fits(const struct sim_world *w, uint32_t node, uint32_t also_out);
+/* With what the other nodes that are out still have to give away. */
+bool oracle_fits_together(const struct sim_world *w, uint32_t node);
 /* I3 for the state as it is: for each further node, do its VMs fit? */
 bool oracle_survives_one_more(const struct sim_world *w, uint32_t cluster, bool must_restart_only);
 /* The aggregate form, with `node` out too. */

@@ -113,6 +113,9 @@ static void check_fit(struct sim_oracle *o, uint32_t node)
         return;
     if (!oracle_fits(o->w, node, 0))
         oracle_break(o, 2, "the VMs of %s fit nowhere", o->w->nodes[node].id);
+    else if (!oracle_fits_together(o->w, node))
+        oracle_break(o, 2, "the VMs of %s and of the other nodes that are out fit nowhere together",
+                     o->w->nodes[node].id);
     o->checks[3]++;
     if (is(c->reserve, "full") && !c->waive_none && !oracle_room_for_one_more(o->w, node))
         oracle_break(o, 3, "with %s out %s has no room for one more loss", o->w->nodes[node].id, c->id);
@@ -227,6 +230,29 @@ static void check_empty(struct sim_oracle *o, uint32_t node, const char *action)
     }
 }
 
+/* I19: the same op once more only when its witness said that it did not happen. */
+static void check_once(struct sim_oracle *o, uint32_t node, struct oracle_intent *x)
+{
+    bool again = x->starts++ > 0 && !x->unrecorded;
+
+    o->checks[19]++;
+    if (again && (x->ended || !x->refuted))
+        oracle_break(o, 19, "%s starts %s once more, %s", o->w->nodes[node].id, x->op,
+                     x->ended ? "and it has ended" : "and nothing says that it did not happen");
+    x->refuted = false;
+}
+
+/* I29: it comes back whole: disks in, vmms running. */
+static void check_whole(struct sim_oracle *o, uint32_t node)
+{
+    const struct world_node *n = &o->w->nodes[node];
+
+    o->checks[29]++;
+    if (n->storage_out || !n->vmms)
+        oracle_break(o, 29, "%s is resumed with its %s", n->id,
+                     n->storage_out ? "disks in maintenance" : "vmms stopped");
+}
+
 void oracle_started(struct sim_oracle *o, uint32_t node, uint32_t store, const char *op, const char *action)
 {
     struct oracle_intent *x = oracle_find(o, store, op);
@@ -241,6 +267,9 @@ void oracle_started(struct sim_oracle *o, uint32_t node, uint32_t store, const c
     if (!x->accepted)
         oracle_break(o, 18, "%s started %s without ACCEPT", w->nodes[node].id, op);
     x->started = true;
+    check_once(o, node, x);
+    if (is(action, "resume"))
+        check_whole(o, node);
     o->checks[16]++;
     if (!is(w->nodes[node].machine, w->nodes[node].machine_plan))
         oracle_break(o, 16, "%s started %s and is another machine than planned", w->nodes[node].id, op);

@@ -101,6 +101,20 @@ static void end_nodes(struct sim_oracle *o, const struct oracle_ending *e)
     }
 }
 
+/* I29: nothing kept it, a person said that it be put back, and it is out as before. */
+static void end_put_back(struct sim_oracle *o, const struct oracle_ending *e)
+{
+    for (uint32_t i = 0; i < o->w->n_nodes; i++) {
+        const struct world_node *n = &o->w->nodes[i];
+
+        if (!(e->put_back >> i & 1u) || o->policy.wave_of[i] == WORLD_NONE || n->shrunk)
+            continue;
+        o->checks[29]++;
+        if (n->paused && n->paused_ours)
+            oracle_break(o, 29, "%s was to be put back in all calm, and is still out", n->id);
+    }
+}
+
 static void end_vms(struct sim_oracle *o, const struct oracle_ending *e)
 {
     for (uint32_t i = 0; i < o->w->n_vms; i++) {
@@ -174,6 +188,20 @@ static void end_ops(struct sim_oracle *o, const struct oracle_ending *e)
     }
 }
 
+void oracle_asleep(struct sim_oracle *o, dur_ms quiet_ms, const char *state)
+{
+    o->checks[28]++;
+    if (quiet_ms > 30 * MINUTE_MS)
+        oracle_break(o, 28, "for %lld minutes nothing goes on, and nothing will (%s)",
+                     (long long)(quiet_ms / MINUTE_MS), state);
+}
+
+void oracle_endless(struct sim_oracle *o, const char *state)
+{
+    o->checks[27]++;
+    oracle_break(o, 27, "hours of calm, and the run does not end: %s", state);
+}
+
 void oracle_end(struct sim_oracle *o, const struct oracle_ending *e)
 {
     o->checks[28]++;
@@ -183,6 +211,7 @@ void oracle_end(struct sim_oracle *o, const struct oracle_ending *e)
     if (!e->at_rest)
         oracle_break(o, 27, "the run has not ended: %s", e->state);
     end_nodes(o, e);
+    end_put_back(o, e);
     end_settings(o, e);
     end_vms(o, e);
     end_ops(o, e);

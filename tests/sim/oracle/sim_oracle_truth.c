@@ -22,16 +22,35 @@ static void truth_move_begin(struct sim_oracle *o, const struct world_truth *t)
                      o->w->nodes[t->to].id);
 }
 
+/* Drain moves of the VM of which that store knows. */
+static uint32_t drains_known(const struct sim_oracle *o, const struct world_truth *t, struct oracle_intent *x)
+{
+    uint32_t n = 0;
+
+    if (x == NULL || x->back)
+        return 0;
+    x->drained = o->w->nodes[t->node].out_since != 0;
+    for (uint32_t i = 0; i < o->intents.n; i++) {
+        const struct oracle_intent *y = &o->intents.items[i];
+
+        n += y->drained && y->store == x->store && y->vm == t->vm;
+    }
+    return n;
+}
+
 /* Drain moves count apart from evidence loads (onto a node in service from one in service). */
-static void truth_move_end(struct sim_oracle *o, const struct world_truth *t, const struct oracle_intent *x)
+static void truth_move_end(struct sim_oracle *o, const struct world_truth *t, struct oracle_intent *x)
 {
     struct world_vm *v = &o->w->vms[t->vm];
     bool drains = o->w->nodes[t->node].out_since != 0;
     uint32_t *n = x != NULL && x->back ? &v->moves_back : drains ? &v->moves : &v->loads;
+    uint32_t known = drains_known(o, t, x);
 
     ++*n;
     o->checks[10]++;
-    if (v->moves > o->policy.moves_per_vm || v->moves_back > o->policy.moves_back + o->policy.moves_per_vm ||
+    if (known > o->policy.moves_per_vm && !o->policy.rehearse)
+        oracle_break(o, 10, "%s was moved %u times, allowed are %u", v->id, known, o->policy.moves_per_vm);
+    if (v->moves_back > o->policy.moves_back + o->policy.moves_per_vm ||
         v->loads > o->w->n_nodes) /* loads: at most one a node's return */
         oracle_break(o, 10, "%s was moved %u times (back %u, as load %u)", v->id, v->moves, v->moves_back,
                      v->loads);

@@ -192,6 +192,12 @@ static void patch_at_boot(struct world_node *n)
         n->boots_twice = false;
         return; /* servicing wants another one */
     }
+    if (n->pending_in && n->patch_breaks_backup) { /* the patch itself does it: only the way back helps */
+        n->backup_broken = true;
+        n->backup_broken_at = n->boot_at;
+    } else if (n->pending_out && n->patch_breaks_backup) {
+        n->backup_broken = n->patch_breaks_backup = false;
+    }
     if (n->pending_in && n->loses_patch) { /* rolled back while booting */
         n->loses_patch = false;
         n->has_package = false;
@@ -362,7 +368,8 @@ void world_heal(struct sim_world *w)
         struct world_node *n = &w->nodes[i];
 
         n->never_returns = n->install_fails = n->install_odd = n->refuse_pause = n->leaves_group = false;
-        n->loses_patch = n->boots_twice = n->vmms_sticks = n->lies = n->path_lost = false;
+        n->patch_breaks_backup = n->loses_patch = n->boots_twice = n->vmms_sticks = n->lies = n->path_lost =
+            false;
         n->boot_extra_ms = 0;
         n->backup_broken = false;
         n->clock_error_ms = 0;

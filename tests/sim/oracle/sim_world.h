@@ -61,12 +61,12 @@ struct world_node {
     int64_t clock_error_ms;
     bool backup_broken, compliant_at_start, path_lost;
     time_ms backup_broken_at, clock_bad_at, corrupt_at;
-    bool staged, staged_corrupt;
-    time_ms out_since; /* by our doing; 0: in service */
+    bool staged, staged_corrupt, shrunk; /* shrunk: it will never again be as it was */
+    time_ms out_since;                   /* by our doing; 0: in service */
     time_ms exo_at;
     /* faults to come */
     bool never_returns, loses_patch, boots_twice, install_fails, install_odd, refuse_pause, leaves_group,
-        vmms_sticks, not_removable, lies;
+        vmms_sticks, not_removable, lies, patch_breaks_backup;
     dur_ms boot_extra_ms;
 };
 
@@ -145,12 +145,15 @@ struct sim_world {
     uint32_t n_effects; /* slots in use at the most */
     struct world_hooks hooks;
     bool removable;
+    bool cruel;            /* one seed in two */
+    struct prng rng_cruel; /* all chance of that, so that the other seeds' worlds stay as they were */
     struct buf scratch;
     time_ms next_cache;
 };
 
 struct world_shape {
     uint32_t nodes_max, vms_max; /* 0: as the seed says */
+    bool mild;                   /* no seed is cruel */
 };
 void world_make(struct sim_world *w, uint64_t seed, const struct world_shape *shape);
 void world_clear(struct sim_world *w);

@@ -149,6 +149,33 @@ static void make_memory(struct sim_world *w, uint32_t c, uint32_t first, uint32_
     }
 }
 
+/* Where the rules alone keep things apart: caps that would allow more, memory for just so many out, or for any number. */
+static void make_cruel(struct sim_world *w, uint32_t c, uint32_t first, uint32_t n)
+{
+    struct world_cluster *k = &w->clusters[c];
+    struct prng *p = &w->rng_cruel;
+    int64_t used = 0, each, most = 0;
+
+    if (n < 3)
+        return;
+    k->max_out = k->s2d ? 2 : n < 4 ? 1 : n > 5 && prng_permille(p, 500) ? 3 : 2;
+    k->waive_none = k->waive_none || prng_permille(p, 400);
+    for (uint32_t i = 0; i < w->n_vms; i++)
+        if (w->nodes[w->vms[i].node].cluster == c) {
+            used += w->vms[i].memory_mib;
+            most = w->vms[i].memory_mib > most ? w->vms[i].memory_mib : most;
+        }
+    each = used / (n > k->max_out ? n - k->max_out : 1);
+    each = prng_permille(p, 400) ? each * 4 + 2 * most : each * prng_between(p, 1000, 1400) / 1000 + most;
+    for (uint32_t i = first; i < first + n; i++) {
+        int64_t here = 0;
+
+        for (uint32_t v = 0; v < w->n_vms; v++)
+            here += w->vms[v].node == i ? w->vms[v].memory_mib : 0;
+        w->nodes[i].memory_mib = w->nodes[i].reserve_mib + (each > here ? each : here) + 1024;
+    }
+}
+
 void world_make(struct sim_world *w, uint64_t seed, const struct world_shape *shape)
 {
     struct world_hooks hooks = w->hooks;
@@ -159,6 +186,8 @@ void world_make(struct sim_world *w, uint64_t seed, const struct world_shape *sh
     w->hooks = hooks;
     w->scratch = scratch;
     prng_init(&w->rng, seed ^ 0x77d5a1);
+    prng_init(&w->rng_cruel, seed ^ 0xc12e1);
+    w->cruel = !shape->mild && prng_permille(&w->rng_cruel, 500);
     w->now = WORLD_START;
     w->removable = !prng_permille(&w->rng, 300);
     nodes = 3 + least_of(w, 6, 2); /* small worlds are the most: they are quick and find the most */
@@ -169,6 +198,8 @@ void world_make(struct sim_world *w, uint64_t seed, const struct world_shape *sh
         vms = shape->vms_max;
     w->n_nodes = nodes;
     w->n_clusters = nodes >= 6 ? 1 + below(w, 3) : nodes >= 4 ? 1 + below(w, 2) : 1;
+    if (w->cruel && nodes < 7 && prng_permille(&w->rng_cruel, 700))
+        w->n_clusters = 1;
     for (uint32_t c = 0; c < w->n_clusters; c++) {
         uint32_t n = c + 1 == w->n_clusters ? nodes - first[c] : nodes / w->n_clusters;
 
@@ -181,6 +212,8 @@ void world_make(struct sim_world *w, uint64_t seed, const struct world_shape *sh
     make_pairs(w);
     for (uint32_t c = 0; c < w->n_clusters; c++)
         make_memory(w, c, first[c], first[c + 1] - first[c]);
+    for (uint32_t c = 0; c < w->n_clusters && w->cruel; c++)
+        make_cruel(w, c, first[c], first[c + 1] - first[c]);
 }
 
 void world_clear(struct sim_world *w)
