@@ -398,6 +398,40 @@ static void test_hello_waits_for_identity(void **state)
     assert_string_equal(json_get_str(bench_result(b, id), "os", ""), b->config.os);
 }
 
+/* Facts without a machine or a boot identify nobody. */
+static void test_half_an_identity(void **state)
+{
+    struct bench *b = *state;
+    const char *const halves[][2] = { { "", "B1" }, { "M1", "" } };
+    int64_t id;
+
+    for (int i = 0; i < 2; i++) {
+        bench_halt(b);
+        b->machine = halves[i][0];
+        b->boot = halves[i][1];
+        bench_boot(b, NULL);
+        bench_connect(b, 2);
+        id = bench_ask(b, 2, "hello",
+                       "{\"protocol\":{\"min\":1,\"max\":1},\"controller\":\"" BENCH_CONTROLLER
+                       "\",\"program\":\"p\"}");
+        bench_identify(b);
+        assert_non_null(bench_error(b, id));
+    }
+}
+
+/* Of two connections of one claim the last that claimed hears what ends. */
+static void test_last_claim_hears(void **state)
+{
+    struct bench *b = *state;
+
+    start(b, PAUSE, "pause", "{}");
+    bench_connect(b, 2);
+    bench_claim(b, 2, BENCH_CONTROLLER, 1);
+    bench_answer(b, bench_run(b, "pause", "run"), OK_ANSWER);
+    assert_non_null(bench_done(b, PAUSE));
+    assert_int_equal(b->sent_to[b->n_sent - 1], 2);
+}
+
 /* A journal that belongs to another machine serves nobody (F23). */
 static void test_foreign_journal(void **state)
 {
@@ -413,6 +447,7 @@ static void test_foreign_journal(void **state)
                    "{\"protocol\":{\"min\":1,\"max\":1},\"controller\":\"" BENCH_CONTROLLER
                    "\",\"program\":\"p\"}");
     assert_string_equal(bench_error(b, id), "refused");
+    assert_non_null(bench_result(b, bench_ask(b, 2, "ping", "{}"))); /* it lives, and says so */
     assert_int_equal(bench_count(b, AGENT_REC_BOOT, ""), 1);
 }
 
@@ -610,6 +645,10 @@ static void test_move_accept(void **state)
     id = bench_ask(b, 1, "move.accept", ask); /* the same VM again: one promise */
     bench_identify(b);
     bench_answer(b, bench_run(b, "vms", "run"), vms);
+    assert_non_null(bench_result(b, id));
+    id = bench_ask(b, 1, "move.accept", ask);
+    bench_identify(b);
+    bench_answer(b, bench_run(b, "vms", "run"), "{\"result\":{\"vms\":[]}}"); /* no cursor: that was all */
     assert_non_null(bench_result(b, id));
 }
 
@@ -988,6 +1027,8 @@ int main(void)
         T(test_leave_goes_on),
         T(test_reboot_waits_for_boot),
         T(test_hello_waits_for_identity),
+        T(test_half_an_identity),
+        T(test_last_claim_hears),
         T(test_foreign_journal),
         T(test_no_common_version),
         T(test_fenced_after_takeover),
