@@ -28,6 +28,8 @@ int os_group_dir(const char *path, const char *group, bool write, struct err *er
 /* A folder inside such a one: as its parent is. Already there is well. */
 int os_sub_dir(const char *path, struct err *err);
 bool os_is_private(const char *path); /* others may pass through it at most */
+/* Whether anybody but the system's administrators, and this account, may change what lies there; true when that cannot be told. */
+bool os_others_may_write(const char *path);
 /* Make names in the folder durable. */
 int os_sync_dir(const char *path, struct err *err);
 int os_sync_stream(FILE *f, struct err *err); /* flushed before */
@@ -57,6 +59,8 @@ void os_lock_drop(struct os_lock *lock);
 
 /* Does somebody listen there? ERR_CONNECT. */
 int os_socket_answers(const char *path, struct err *err);
+/* Who may use it, in the system's own words; nothing where a folder's rights decide. */
+void os_socket_access(const char *path, struct buf *out);
 
 /* When a process started, in the system's own unit; 0 when there is none. The
  * pair of id and start names one process for ever (within a boot). */
@@ -87,6 +91,8 @@ struct os_service {
     void (*stop)(void); /* asks `run` to end; from any thread */
 };
 bool os_service_run(const struct os_service *what, int *ret_exit);
+/* How the service stands in the books of the service manager; nothing where that is the package's affair. */
+void os_service_describe(struct buf *out);
 void os_tell_people(const char *text); /* where an administrator looks: system log, event log */
 /* End this process at once, as if the power were cut (tests). */
 void os_crash(void);

@@ -1,23 +1,17 @@
-/* os.h on Windows. Folders are closed by explicit security descriptors
- * (SYSTEM and Administrators, and the SSH account's SID where it has business:
- * O9, O27); durability is FlushFileBuffers. Processes are in os_win_process.c. */
-#include "agent/io/os.h"
+/* os.h on Windows: files, time, the relay; durability is FlushFileBuffers.
+ * Rights are in os_win_access.c, processes in os_win_process.c. */
+#include "agent/io/os_win.h"
 
 #include <windows.h>
 
-#include <aclapi.h>
 #include <bcrypt.h>
 #include <fcntl.h>
 #include <io.h>
-#include <sddl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define PATH_CHARS 4096
-#define SDDL_CLOSED "D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)"
-
-static int fail(struct err *err, const char *what, const char *path)
+int os_win_fail(struct err *err, const char *what, const char *path)
 {
     static const struct {
         DWORD windows;
@@ -35,8 +29,7 @@ static int fail(struct err *err, const char *what, const char *path)
     return err_set(err, ERR_IO, "%s %s: error %lu", what, path, last);
 }
 
-/* UTF-8 to UTF-16, with the prefix that lifts the length limit of full paths. */
-static const wchar_t *wide(const char *path, wchar_t out[PATH_CHARS])
+const wchar_t *os_win_path(const char *path, wchar_t out[OS_WIN_PATH])
 {
     bool full = path[0] != '\0' && path[1] == ':' && (path[2] == '\\' || path[2] == '/');
     int at = 0;
@@ -46,7 +39,7 @@ static const wchar_t *wide(const char *path, wchar_t out[PATH_CHARS])
         memcpy(out, L"\\\\?\\", 4 * sizeof out[0]);
         at = 4;
     }
-    if (MultiByteToWideChar(CP_UTF8, 0, path, -1, out + at, PATH_CHARS - at) == 0)
+    if (MultiByteToWideChar(CP_UTF8, 0, path, -1, out + at, OS_WIN_PATH - at) == 0)
         out[0] = L'\0';
     for (wchar_t *c = out + at; full && *c != L'\0'; c++)
         if (*c == L'/')
@@ -97,69 +90,6 @@ void os_private_files(void)
     /* the folders' descriptors are inherited */
 }
 
-static int make_dir(const char *path, const char *sddl, struct err *err)
-{
-    wchar_t w[PATH_CHARS];
-    SECURITY_ATTRIBUTES sa = { .nLength = sizeof sa };
-    int rc = 0;
-
-    if (!ConvertStringSecurityDescriptorToSecurityDescriptorA(sddl, SDDL_REVISION_1, &sa.lpSecurityDescriptor,
-                                                              NULL))
-        return fail(err, "security descriptor for", path);
-    if (!CreateDirectoryW(wide(path, w), &sa) && GetLastError() != ERROR_ALREADY_EXISTS)
-        rc = fail(err, "make folder", path);
-    else if (!SetFileSecurityW(wide(path, w), DACL_SECURITY_INFORMATION, sa.lpSecurityDescriptor))
-        rc = fail(err, "protect folder", path);
-    LocalFree(sa.lpSecurityDescriptor);
-    return rc;
-}
-
-int os_private_dir(const char *path, struct err *err)
-{
-    return make_dir(path, SDDL_CLOSED, err);
-}
-
-int os_group_dir(const char *path, const char *group, bool write, struct err *err)
-{
-    char sddl[512];
-
-    if (group == NULL)
-        return os_private_dir(path, err);
-    /* pass: traverse this folder only; write: create and write files, inherited, no delete of others' */
-    snprintf(sddl, sizeof sddl,
-             write ? SDDL_CLOSED "(A;OICI;0x1301bf;;;%s)" : SDDL_CLOSED "(A;;0x1200a0;;;%s)", group);
-    return make_dir(path, sddl, err);
-}
-
-int os_sub_dir(const char *path, struct err *err)
-{
-    wchar_t w[PATH_CHARS];
-
-    return CreateDirectoryW(wide(path, w), NULL) || GetLastError() == ERROR_ALREADY_EXISTS
-               ? 0
-               : fail(err, "make folder", path);
-}
-
-bool os_is_private(const char *path)
-{
-    wchar_t w[PATH_CHARS], *sddl = NULL;
-    PSECURITY_DESCRIPTOR sd = NULL;
-    bool closed = false;
-
-    wide(path, w);
-    if (GetNamedSecurityInfoW(w, SE_FILE_OBJECT, DACL_SECURITY_INFORMATION, NULL, NULL, NULL, NULL, &sd) !=
-        ERROR_SUCCESS)
-        return false;
-    if (ConvertSecurityDescriptorToStringSecurityDescriptorW(sd, SDDL_REVISION_1, DACL_SECURITY_INFORMATION,
-                                                             &sddl, NULL)) {
-        closed = wcsstr(sddl, L";;;WD)") == NULL && wcsstr(sddl, L";;;BU)") == NULL &&
-                 wcsstr(sddl, L";;;AU)") == NULL;
-        LocalFree(sddl);
-    }
-    LocalFree(sd);
-    return closed;
-}
-
 int os_sync_dir(const char *path, struct err *err)
 {
     (void)path; /* NTFS journals names itself; MOVEFILE_WRITE_THROUGH waits for it */
@@ -169,32 +99,32 @@ int os_sync_dir(const char *path, struct err *err)
 
 int os_sync_stream(FILE *f, struct err *err)
 {
-    return _commit(_fileno(f)) == 0 ? 0 : fail(err, "sync", "a file");
+    return _commit(_fileno(f)) == 0 ? 0 : os_win_fail(err, "sync", "a file");
 }
 
 int os_free_bytes(const char *path, int64_t *ret_bytes, struct err *err)
 {
-    wchar_t w[PATH_CHARS];
+    wchar_t w[OS_WIN_PATH];
     ULARGE_INTEGER avail;
 
-    if (!GetDiskFreeSpaceExW(wide(path, w), &avail, NULL, NULL))
-        return fail(err, "free space of", path);
+    if (!GetDiskFreeSpaceExW(os_win_path(path, w), &avail, NULL, NULL))
+        return os_win_fail(err, "free space of", path);
     *ret_bytes = (int64_t)avail.QuadPart;
     return 0;
 }
 
 int os_read_file(const char *path, size_t max, struct buf *out, struct err *err)
 {
-    wchar_t w[PATH_CHARS];
+    wchar_t w[OS_WIN_PATH];
     HANDLE h =
-        CreateFileW(wide(path, w), GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
-                    OPEN_EXISTING, 0, NULL);
+        CreateFileW(os_win_path(path, w), GENERIC_READ,
+                    FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL, OPEN_EXISTING, 0, NULL);
     char block[16384];
     DWORD n = 0;
     int rc = 0;
 
     if (h == INVALID_HANDLE_VALUE)
-        return fail(err, "open", path);
+        return os_win_fail(err, "open", path);
     while (rc == 0 && ReadFile(h, block, sizeof block, &n, NULL) && n > 0) {
         if (out->len + n > max)
             rc = err_set(err, ERR_CAPACITY, "%s is larger than %llu bytes", path, (unsigned long long)max);
@@ -207,28 +137,29 @@ int os_read_file(const char *path, size_t max, struct buf *out, struct err *err)
 
 int os_rename(const char *from, const char *to, struct err *err)
 {
-    wchar_t a[PATH_CHARS], b[PATH_CHARS];
+    wchar_t a[OS_WIN_PATH], b[OS_WIN_PATH];
 
-    if (MoveFileExW(wide(from, a), wide(to, b), MOVEFILE_REPLACE_EXISTING | MOVEFILE_WRITE_THROUGH))
+    if (MoveFileExW(os_win_path(from, a), os_win_path(to, b),
+                    MOVEFILE_REPLACE_EXISTING | MOVEFILE_WRITE_THROUGH))
         return 0;
-    return fail(err, "rename", from);
+    return os_win_fail(err, "rename", from);
 }
 
 int os_write_file(const char *path, const void *data, size_t len, struct err *err)
 {
-    wchar_t w[PATH_CHARS];
-    char part[PATH_CHARS];
+    wchar_t w[OS_WIN_PATH];
+    char part[OS_WIN_PATH];
     HANDLE h;
     DWORD n = 0;
     int rc = 0;
 
     if (snprintf(part, sizeof part, "%s.new", path) >= (int)sizeof part)
         return err_set(err, ERR_INVALID, "path too long: %s", path);
-    h = CreateFileW(wide(part, w), GENERIC_WRITE, 0, NULL, CREATE_ALWAYS, 0, NULL);
+    h = CreateFileW(os_win_path(part, w), GENERIC_WRITE, 0, NULL, CREATE_ALWAYS, 0, NULL);
     if (h == INVALID_HANDLE_VALUE)
-        return fail(err, "create", part);
+        return os_win_fail(err, "create", part);
     if (!WriteFile(h, data, (DWORD)len, &n, NULL) || n != len || !FlushFileBuffers(h))
-        rc = fail(err, "write", part);
+        rc = os_win_fail(err, "write", part);
     CloseHandle(h);
     if (rc == 0)
         rc = os_rename(part, path, err);
@@ -239,16 +170,16 @@ int os_write_file(const char *path, const void *data, size_t len, struct err *er
 
 bool os_exists(const char *path)
 {
-    wchar_t w[PATH_CHARS];
+    wchar_t w[OS_WIN_PATH];
 
-    return GetFileAttributesW(wide(path, w)) != INVALID_FILE_ATTRIBUTES;
+    return GetFileAttributesW(os_win_path(path, w)) != INVALID_FILE_ATTRIBUTES;
 }
 
 void os_remove(const char *path)
 {
-    wchar_t w[PATH_CHARS];
+    wchar_t w[OS_WIN_PATH];
 
-    if (!DeleteFileW(wide(path, w)))
+    if (!DeleteFileW(os_win_path(path, w)))
         (void)RemoveDirectoryW(w);
 }
 
@@ -259,20 +190,20 @@ bool os_disk_is_full(int system_error)
 
 int64_t os_file_bytes(const char *path)
 {
-    wchar_t w[PATH_CHARS];
+    wchar_t w[OS_WIN_PATH];
     WIN32_FILE_ATTRIBUTE_DATA a;
 
-    if (!GetFileAttributesExW(wide(path, w), GetFileExInfoStandard, &a))
+    if (!GetFileAttributesExW(os_win_path(path, w), GetFileExInfoStandard, &a))
         return -1;
     return (int64_t)((uint64_t)a.nFileSizeHigh << 32 | a.nFileSizeLow);
 }
 
 void os_empty_file(const char *path)
 {
-    wchar_t w[PATH_CHARS];
+    wchar_t w[OS_WIN_PATH];
     HANDLE h =
-        CreateFileW(wide(path, w), GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
-                    NULL, TRUNCATE_EXISTING, 0, NULL);
+        CreateFileW(os_win_path(path, w), GENERIC_WRITE,
+                    FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL, TRUNCATE_EXISTING, 0, NULL);
 
     if (h != INVALID_HANDLE_VALUE)
         CloseHandle(h);
@@ -286,15 +217,15 @@ bool os_is_absolute(const char *path)
 /* The lock is a byte far beyond the text, so that others can read who holds it. */
 int os_lock_take(const char *path, struct os_lock *ret_lock, struct err *err)
 {
-    wchar_t w[PATH_CHARS];
-    HANDLE h = CreateFileW(wide(path, w), GENERIC_READ | GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE,
-                           NULL, OPEN_ALWAYS, 0, NULL);
+    wchar_t w[OS_WIN_PATH];
+    HANDLE h = CreateFileW(os_win_path(path, w), GENERIC_READ | GENERIC_WRITE,
+                           FILE_SHARE_READ | FILE_SHARE_WRITE, NULL, OPEN_ALWAYS, 0, NULL);
     OVERLAPPED far_byte = { .Offset = 1u << 30 };
     char text[32] = { 0 };
     DWORD n = 0;
 
     if (h == INVALID_HANDLE_VALUE)
-        return fail(err, "open", path);
+        return os_win_fail(err, "open", path);
     if (!LockFileEx(h, LOCKFILE_EXCLUSIVE_LOCK | LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, &far_byte)) {
         (void)ReadFile(h, text, sizeof text - 1, &n, NULL);
         CloseHandle(h);
@@ -302,7 +233,7 @@ int os_lock_take(const char *path, struct os_lock *ret_lock, struct err *err)
     }
     snprintf(text, sizeof text, "%lu\n", GetCurrentProcessId());
     if (!SetEndOfFile(h) || !WriteFile(h, text, (DWORD)strlen(text), &n, NULL)) {
-        int rc = fail(err, "write", path);
+        int rc = os_win_fail(err, "write", path);
 
         CloseHandle(h);
         return rc;
@@ -318,10 +249,10 @@ void os_lock_drop(struct os_lock *lock)
 
 static HANDLE connect_to(const char *path, struct err *err)
 {
-    wchar_t w[PATH_CHARS];
+    wchar_t w[OS_WIN_PATH];
     HANDLE h;
 
-    wide(path, w);
+    os_win_path(path, w);
     for (int i = 0; i < 50; i++) { /* all instances may be taken for a moment */
         h = CreateFileW(w, GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_EXISTING, FILE_FLAG_OVERLAPPED, NULL);
         if (h != INVALID_HANDLE_VALUE || GetLastError() != ERROR_PIPE_BUSY)
@@ -407,7 +338,7 @@ int os_relay(const char *socket_path, struct err *err)
     threads[0] = CreateThread(NULL, 0, copy_all, &in, 0, NULL);
     threads[1] = CreateThread(NULL, 0, copy_all, &out, 0, NULL);
     if (threads[0] == NULL || threads[1] == NULL)
-        return fail(err, "relay", socket_path);
+        return os_win_fail(err, "relay", socket_path);
     (void)WaitForMultipleObjects(2, threads, FALSE, INFINITE);
     ExitProcess(0);
 }

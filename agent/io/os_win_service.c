@@ -19,17 +19,21 @@ static int fail(struct err *err, const char *what)
                    GetLastError());
 }
 
-/* "PROGRAM" serve --config "FILE" */
+/* "PROGRAM" serve --config "FILE": the service starts in another folder, so FILE is made full. */
 static int write_command(const char *config, wchar_t out[COMMAND_CHARS], struct err *err)
 {
-    wchar_t program[COMMAND_CHARS / 2], file[COMMAND_CHARS / 4];
+    wchar_t program[COMMAND_CHARS / 2], file[COMMAND_CHARS / 4], full[COMMAND_CHARS / 4];
+    DWORD n;
 
     if (GetModuleFileNameW(NULL, program, COMMAND_CHARS / 2) == 0)
         return fail(err, "own path");
     if (MultiByteToWideChar(CP_UTF8, 0, config == NULL ? os_default_config() : config, -1, file,
                             COMMAND_CHARS / 4) == 0)
         return fail(err, "configuration's path");
-    swprintf(out, COMMAND_CHARS, L"\"%ls\" serve --config \"%ls\"", program, file);
+    n = GetFullPathNameW(file, COMMAND_CHARS / 4, full, NULL);
+    if (n == 0 || n >= COMMAND_CHARS / 4)
+        return fail(err, "configuration's full path");
+    swprintf(out, COMMAND_CHARS, L"\"%ls\" serve --config \"%ls\"", program, full);
     return 0;
 }
 
@@ -95,6 +99,71 @@ int os_service_install(const char *config, struct err *err)
     }
     CloseServiceHandle(manager);
     return rc;
+}
+
+/* One of ChangeServiceConfig2W's parts, as it is stored; NULL when the system does not tell. */
+static const void *stored(SC_HANDLE service, DWORD part, void *room, DWORD size)
+{
+    DWORD n = 0;
+
+    return QueryServiceConfig2W(service, part, room, size, &n) ? room : NULL;
+}
+
+static void tell_recovery(SC_HANDLE service, struct buf *out)
+{
+    union {
+        SERVICE_FAILURE_ACTIONSW actions;
+        SERVICE_FAILURE_ACTIONS_FLAG flag;
+        SERVICE_PRESHUTDOWN_INFO preshutdown;
+        SERVICE_DELAYED_AUTO_START_INFO delayed;
+        char room[1024];
+    } u;
+    const SERVICE_FAILURE_ACTIONSW *a = stored(service, SERVICE_CONFIG_FAILURE_ACTIONS, &u, sizeof u);
+
+    buf_str(out, a == NULL ? "; recovery not told" : a->cActions == 0 ? "; no recovery" : "; recovery");
+    for (DWORD i = 0; a != NULL && i < a->cActions; i++)
+        buf_printf(out, " %s after %lu ms,",
+                   a->lpsaActions[i].Type == SC_ACTION_RESTART ? "restart" : "something else",
+                   a->lpsaActions[i].Delay);
+    if (stored(service, SERVICE_CONFIG_FAILURE_ACTIONS_FLAG, &u, sizeof u) != NULL)
+        buf_str(out, u.flag.fFailureActionsOnNonCrashFailures ? " for bad exits too" : " for crashes only");
+    if (stored(service, SERVICE_CONFIG_PRESHUTDOWN_INFO, &u, sizeof u) != NULL)
+        buf_printf(out, "; preshutdown %lu ms", u.preshutdown.dwPreshutdownTimeout);
+    if (stored(service, SERVICE_CONFIG_DELAYED_AUTO_START_INFO, &u, sizeof u) != NULL)
+        buf_str(out, u.delayed.fDelayedAutostart ? "; delayed" : "; not delayed");
+}
+
+void os_service_describe(struct buf *out)
+{
+    SC_HANDLE manager = OpenSCManagerW(NULL, NULL, SC_MANAGER_CONNECT), service = NULL;
+    union {
+        QUERY_SERVICE_CONFIGW config;
+        char room[8192]; /* the most that it may need */
+    } u;
+    HKEY key = NULL;
+    DWORD n = 0;
+
+    if (manager != NULL)
+        service = OpenServiceW(manager, NAME, SERVICE_QUERY_CONFIG);
+    if (service == NULL || !QueryServiceConfigW(service, &u.config, sizeof u, &n)) {
+        buf_printf(out, "no service: error %lu", GetLastError());
+    } else {
+        buf_printf(out, "start %lu; account %ls; %s", u.config.dwStartType,
+                   u.config.lpServiceStartName == NULL ? L"-" : u.config.lpServiceStartName,
+                   u.config.lpDependencies == NULL || u.config.lpDependencies[0] == L'\0'
+                       ? "depends on nothing"
+                       : "HAS DEPENDENCIES");
+        tell_recovery(service, out);
+        buf_str(out, RegOpenKeyExW(HKEY_LOCAL_MACHINE, EVENT_KEY, 0, KEY_READ, &key) == ERROR_SUCCESS
+                         ? "; event source there"
+                         : "; NO EVENT SOURCE");
+    }
+    if (key != NULL)
+        RegCloseKey(key);
+    if (service != NULL)
+        CloseServiceHandle(service);
+    if (manager != NULL)
+        CloseServiceHandle(manager);
 }
 
 int os_service_uninstall(struct err *err)

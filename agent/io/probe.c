@@ -3,6 +3,7 @@
 #include "agent/io/driver.h"
 #include "agent/io/journal.h"
 #include "agent/io/os.h"
+#include "agent/io/sntp.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -111,6 +112,39 @@ static void look_service(struct probe *p)
         there ? SEEN_GOOD : SEEN_BAD);
 }
 
+/* The scripts run as the service, whatever they hold. */
+static void look_driver_folder(struct probe *p)
+{
+    struct buf file = BUF_INIT;
+    bool open;
+
+    buf_printf(&file, "%s/driver.json", p->set->driver);
+    open = os_others_may_write(p->set->driver) || os_others_may_write(buf_text(&file));
+    row(p, "driver-folder", "only administrators, and the service's account, may write there",
+        open ? "others may, or it cannot be told" : "so it is", "every action", open ? SEEN_BAD : SEEN_GOOD);
+    buf_clear(&file);
+}
+
+/* What only a real service manager and real accounts can show. */
+static void look_system(struct probe *p)
+{
+    struct buf text = BUF_INIT;
+
+    os_service_describe(&text);
+    if (text.len > 0)
+        row(p, "service-config",
+            "start 2; account LocalSystem; depends on nothing; recovery restart after 2000, 2000, 10000 ms, "
+            "for bad "
+            "exits too; preshutdown 180000 ms; not delayed; event source there",
+            buf_text(&text), "coming back after a crash and after a restart", SEEN_JUDGE);
+    buf_reset(&text);
+    os_socket_access(p->set->socket, &text);
+    if (text.len > 0)
+        row(p, "pipe-access", "SY, BA and the SID of socket_group with 0x12019b; nobody else",
+            buf_text(&text), "relay", SEEN_JUDGE);
+    buf_clear(&text);
+}
+
 static void look_actions(struct probe *p)
 {
     static const char *const wanted[] = { "facts",   "vms",       "check_empty", "verify",    "gate_facts",
@@ -213,6 +247,68 @@ static void look_driver(struct probe *p, const char *action, const char *args, c
     buf_clear(&text);
 }
 
+static void on_time(void *owner, uint32_t query, const char *text, const struct err *why)
+{
+    struct probe *p = owner;
+
+    (void)query;
+    buf_reset(&p->answer);
+    buf_str(&p->answer, why != NULL ? why->text : text);
+    p->ended = true;
+}
+
+static int ask_time(struct probe *p, const char *server, struct err *err)
+{
+    struct buf args = BUF_INIT;
+    struct json_writer w;
+    struct sntp *s = NULL;
+    uv_loop_t loop;
+    int rc;
+
+    jw_init(&w, &args);
+    jw_object(&w, NULL);
+    jw_array(&w, "servers");
+    jw_str(&w, NULL, server);
+    jw_array_end(&w);
+    jw_object_end(&w);
+    p->ended = false;
+    uv_loop_init(&loop);
+    rc = sntp_new(&loop, p, on_time, &s, err);
+    if (rc == 0)
+        sntp_query(s, buf_text(&args), 0, 1);
+    while (rc == 0 && !p->ended)
+        uv_run(&loop, UV_RUN_ONCE);
+    sntp_free(s);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    uv_loop_close(&loop);
+    buf_clear(&args);
+    return rc;
+}
+
+/* The gate time_sync asks the source that the facts name: a domain controller, which need not answer everybody. */
+static void look_time(struct probe *p)
+{
+    struct driver_answer a = { 0 };
+    struct buf source = BUF_INIT, text = BUF_INIT;
+    struct err why = { 0 };
+    int rc = run_driver(p, "facts", "{}", &why);
+
+    if (rc == 0) {
+        driver_answer_read(DRIVER_RUN, buf_text(&p->answer), p->answer.len, &a);
+        buf_str(&source, json_get_str(a.result, "time_source", ""));
+        driver_answer_clear(&a);
+    }
+    if (rc == 0 && source.len > 0)
+        rc = ask_time(p, buf_text(&source), &why);
+    buf_str(&text, rc != 0           ? why.text
+                   : source.len == 0 ? "the facts name no time source"
+                                     : buf_text(&p->answer));
+    row(p, "time-answer", "the time source that the facts name answers SNTP: ok true", buf_text(&text),
+        "gate time_sync", SEEN_JUDGE);
+    buf_clear(&source);
+    buf_clear(&text);
+}
+
 /* The driver's own facts (probe.json): people judge, the report goes home. */
 static void copy_rows(struct probe *p, const json *rows)
 {
@@ -264,9 +360,9 @@ static int read_manifest(struct probe *p, struct err *err)
 int probe_run(const struct agent_settings *settings, const char *version, struct buf *out, uint32_t *ret_bad,
               struct err *err)
 {
-    static void (*const looks[])(struct probe *) = { look_state_folder, look_free_space, look_clocks,
-                                                     look_processes,    look_journal,    look_service,
-                                                     look_actions };
+    static void (*const looks[])(struct probe *) = { look_state_folder, look_free_space,    look_clocks,
+                                                     look_processes,    look_journal,       look_service,
+                                                     look_system,       look_driver_folder, look_actions };
     struct probe p = { .set = settings };
     int rc = read_manifest(&p, err);
 
@@ -282,6 +378,7 @@ int probe_run(const struct agent_settings *settings, const char *version, struct
         looks[i](&p);
     look_driver(&p, "facts", "{}", "machine_id");
     look_driver(&p, "check_empty", "{\"form\":\"vmms\",\"parked\":[]}", "empty");
+    look_time(&p);
     look_driver_probe(&p);
     jw_array_end(&p.w);
     jw_object_end(&p.w);

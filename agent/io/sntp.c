@@ -3,14 +3,16 @@
 #include "agent/io/os.h"
 #include "schema/json.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct sntp_server {
     struct sntp_job *job;
-    char name[96];
+    char name[300]; /* a name of DNS has up to 253 characters */
     struct sockaddr_storage to;
-    bool bad_address, over;
+    bool no_server, over, looking;
+    uv_getaddrinfo_t lookup;
     uv_udp_t udp;
     uv_timer_t timer;
     uint8_t packet[SNTP_PACKET], nonce[8];
@@ -108,15 +110,20 @@ static void report(struct sntp_job *j)
     buf_clear(&text);
 }
 
-static void on_closed(uv_handle_t *h)
+/* One of the job's handles, or a lookup, has come to its end; with the last the job has. */
+static void let_go(struct sntp_job *j)
 {
-    struct sntp_server *v = h->data;
-    struct sntp_job *j = v->job;
-
     if (--j->open_handles > 0)
         return;
     report(j);
     job_free(j);
+}
+
+static void on_closed(uv_handle_t *h)
+{
+    struct sntp_server *v = h->data;
+
+    let_go(v->job);
 }
 
 static void server_over(struct sntp_server *v)
@@ -124,6 +131,8 @@ static void server_over(struct sntp_server *v)
     if (v->over)
         return;
     v->over = true;
+    if (v->looking) /* one that is being asked already ends by itself */
+        (void)uv_cancel((uv_req_t *)&v->lookup);
     uv_close((uv_handle_t *)&v->udp, on_closed);
     uv_close((uv_handle_t *)&v->timer, on_closed);
 }
@@ -188,7 +197,7 @@ static void ask(struct sntp_server *v)
     v->waiting = false;
     if (v->over)
         return;
-    if (v->asked >= v->job->samples || v->bad_address || os_random(v->nonce, sizeof v->nonce, NULL) != 0) {
+    if (v->asked >= v->job->samples || v->no_server || os_random(v->nonce, sizeof v->nonce, NULL) != 0) {
         server_over(v);
         return;
     }
@@ -200,41 +209,90 @@ static void ask(struct sntp_server *v)
     uv_timer_start(&v->timer, on_timeout, (uint64_t)v->job->timeout_ms, 0);
 }
 
-/* "10.0.0.7:123", "10.0.0.7", "[fd00::7]:123". */
-static bool read_address(const char *text, struct sockaddr_storage *to)
+/* "dc1.example:123", "10.0.0.7:123", "10.0.0.7", "[fd00::7]:123": host and port. */
+static bool split_name(const char *text, char host[sizeof((struct sntp_server *)0)->name], long *ret_port)
 {
-    char host[80];
     const char *end = text[0] == '[' ? strchr(text, ']') : strchr(text, ':');
     const char *from = text[0] == '[' ? text + 1 : text;
     size_t n = end == NULL ? strlen(from) : (size_t)(end - from);
     const char *colon = end == NULL ? NULL : strchr(end, ':');
-    long port = colon == NULL ? 123 : strtol(colon + 1, NULL, 10);
 
-    if (n == 0 || n >= sizeof host || port < 1 || port > 65535)
+    *ret_port = colon == NULL ? 123 : strtol(colon + 1, NULL, 10);
+    if (n == 0 || n >= sizeof((struct sntp_server *)0)->name || *ret_port < 1 || *ret_port > 65535)
         return false;
     memcpy(host, from, n);
     host[n] = '\0';
-    if (text[0] == '[')
-        return uv_ip6_addr(host, (int)port, (struct sockaddr_in6 *)to) == 0;
-    return uv_ip4_addr(host, (int)port, (struct sockaddr_in *)to) == 0;
+    return true;
+}
+
+static void give_up(struct sntp_server *v, const char *why)
+{
+    snprintf(v->last.why, sizeof v->last.why, "%s", why);
+    v->no_server = true;
+}
+
+/* The first question comes from the loop. */
+static void connect_server(struct sntp_server *v)
+{
+    if (uv_udp_connect(&v->udp, (struct sockaddr *)&v->to) != 0 ||
+        uv_udp_recv_start(&v->udp, on_alloc, on_reply) != 0)
+        give_up(v, "bad_address");
+    uv_timer_start(&v->timer, on_timeout, 0, 0);
+}
+
+static void on_lookup(uv_getaddrinfo_t *rq, int status, struct addrinfo *found)
+{
+    struct sntp_server *v = rq->data;
+
+    v->looking = false;
+    if (!v->over && status == 0 && found != NULL && found->ai_addrlen <= sizeof v->to) {
+        memcpy(&v->to, found->ai_addr, found->ai_addrlen);
+        connect_server(v);
+    } else if (!v->over) {
+        give_up(v, "no_address");
+        uv_timer_start(&v->timer, on_timeout, 0, 0);
+    }
+    uv_freeaddrinfo(found);
+    let_go(v->job);
+}
+
+/* A domain member's time source is a name: of its addresses the first of IPv4 is asked. */
+static void look_up(struct sntp_server *v, const char *host, long port)
+{
+    const struct addrinfo hints = { .ai_family = AF_INET, .ai_socktype = SOCK_DGRAM };
+    char service[8];
+
+    snprintf(service, sizeof service, "%ld", port);
+    v->lookup.data = v;
+    if (uv_getaddrinfo(v->job->sntp->loop, &v->lookup, on_lookup, host, service, &hints) == 0) {
+        v->job->open_handles++;
+        v->looking = true;
+        return;
+    }
+    give_up(v, "no_address");
+    uv_timer_start(&v->timer, on_timeout, 0, 0);
 }
 
 static void server_begin(struct sntp_job *j, struct sntp_server *v, const char *name)
 {
-    size_t n = strlen(name);
+    char host[sizeof v->name];
+    long port = 0;
 
     v->job = j;
-    memcpy(v->name, name, n < sizeof v->name ? n : sizeof v->name - 1);
+    snprintf(v->name, sizeof v->name, "%s", name);
     uv_udp_init(j->sntp->loop, &v->udp);
     uv_timer_init(j->sntp->loop, &v->timer);
     v->udp.data = v->timer.data = v;
     j->open_handles += 2;
-    v->bad_address = !read_address(v->name, &v->to) ||
-                     uv_udp_connect(&v->udp, (struct sockaddr *)&v->to) != 0 ||
-                     uv_udp_recv_start(&v->udp, on_alloc, on_reply) != 0;
-    if (v->bad_address)
-        memcpy(v->last.why, "bad_address", sizeof "bad_address");
-    uv_timer_start(&v->timer, on_timeout, 0, 0); /* the first question, from the loop */
+    if (!split_name(v->name, host, &port)) {
+        give_up(v, "bad_address");
+        uv_timer_start(&v->timer, on_timeout, 0, 0);
+    } else if (uv_ip4_addr(host, (int)port, (struct sockaddr_in *)&v->to) == 0 ||
+               uv_ip6_addr(host, (int)port, (struct sockaddr_in6 *)&v->to) == 0) {
+        connect_server(v);
+    } else {
+        look_up(v, host, port);
+    }
 }
 
 void sntp_query(struct sntp *s, const char *args, int64_t error_ms, uint32_t query)

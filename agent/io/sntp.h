@@ -15,7 +15,7 @@ typedef void (*sntp_done)(void *owner, uint32_t query, const char *text, const s
 int sntp_new(uv_loop_t *loop, void *owner, sntp_done done, struct sntp **ret_sntp, struct err *err);
 /* Ends all queries without callbacks; the loop must run once more. */
 void sntp_free(struct sntp *s);
-/* `args`: {"servers":["ip:port"],"samples":4,"timeout_ms":1000}, checked before. `error_ms`
+/* `args`: {"servers":["name:port"],"samples":4,"timeout_ms":1000}, checked before; names or addresses. `error_ms`
  * is added to the node's own readings (a lab's clock error). `done` comes later,
  * never from inside. */
 void sntp_query(struct sntp *s, const char *args, int64_t error_ms, uint32_t query);

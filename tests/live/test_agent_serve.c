@@ -708,10 +708,18 @@ static void test_probe(void **state)
         assert_string_equal(json_get_str(probe_row(d, "facts"), "observed", ""), "\"M1\"");
         assert_int_equal(json_get_bool(probe_row(d, "service"), "ok", false), up);
         assert_true(json_get_bool(probe_row(d, "journal"), "ok", false));
+        assert_string_equal(json_get_str(probe_row(d, "time-answer"), "observed", ""),
+                            "the facts name no time source");
+        /* in the second round others may write what the service would run */
+        assert_int_equal(json_get_bool(probe_row(d, "driver-folder"), "ok", false), up);
         json_free(d);
         buf_clear(&out);
-        if (up)
+        if (up) {
             ap_kill(p, SIGTERM);
+            snprintf(program, sizeof program, "%s/driver", p->dir);
+            assert_int_equal(chmod(program, 0775), 0);
+            snprintf(program, sizeof program, "%s", ap_program("agent/patchwave-agent"));
+        }
     }
 }
 

@@ -159,11 +159,30 @@ static void test_answers(void **state)
 static void test_bad_addresses(void **state)
 {
     struct agent_process *p = *state;
-    struct json_doc *d = observe(p, "\"time.example:123\",\"127.0.0.1:0\",\"\"");
+    struct json_doc *d = observe(p, "\"127.0.0.1:0\",\"\",\":123\"");
 
     for (const json *s = server(d); s != NULL; s = json_next(s))
         assert_string_equal(json_get_str(s, "why", ""), "bad_address");
     json_free(d);
+}
+
+/* The time source of a domain member is the name of its domain controller. */
+static void test_names(void **state)
+{
+    struct agent_process *p = *state;
+    int port;
+    pid_t pid = serve(HONEST, &port);
+    char names[128];
+    struct json_doc *d;
+
+    snprintf(names, sizeof names, "\"localhost:%d\",\"no-such-dc.invalid:123\"", port);
+    d = observe(p, names);
+    assert_true(json_get_bool(server(d), "ok", false));
+    assert_int_equal(json_get_int(server(d), "samples", 0), 2);
+    assert_string_equal(json_get_str(json_next(server(d)), "why", ""), "no_address");
+    json_free(d);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
 }
 
 /* A node clock that is ahead sees an honest server behind (lab only). */
@@ -232,8 +251,8 @@ static void test_chronyd(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { T(test_answers), T(test_bad_addresses), T(test_clock_error),
-                                        T(test_chronyd) };
+    const struct CMUnitTest tests[] = { T(test_answers), T(test_bad_addresses), T(test_names),
+                                        T(test_clock_error), T(test_chronyd) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* The Windows listener (os_listen.h) with its own process as the peer. Wine keeps no word of whether a pipe rejects peers of
  * other machines, so the import through which libuv and the agent make pipes is taken here and each call is looked at. Prints a
- * line per finding, `ok` or `not ok`; suite.py counts them. */
+ * line per finding, `ok` or `not ok`; suite.py counts them. With a name as its argument it gives every byte back there until it is ended. */
 #include "agent/io/os_listen.h"
 
 #include <windows.h>
@@ -71,15 +71,16 @@ static void free_handle(uv_handle_t *h)
 
 static void give_room(uv_handle_t *h, size_t suggested, uv_buf_t *ret)
 {
-    static char block[64];
+    char *block = malloc(suggested);
 
-    (void)h, (void)suggested;
-    *ret = uv_buf_init(block, sizeof block);
+    (void)h;
+    *ret = uv_buf_init(block, block == NULL ? 0 : (unsigned)suggested);
 }
 
 static void on_sent(uv_write_t *w, int status)
 {
     (void)status;
+    free(w->data);
     free(w);
 }
 
@@ -88,16 +89,22 @@ static void send_back(uv_stream_t *s, char *bytes, unsigned n)
     uv_write_t *w = malloc(sizeof *w);
     uv_buf_t back = uv_buf_init(bytes, n);
 
-    if (w != NULL && uv_write(w, s, &back, 1, on_sent) != 0)
+    if (w != NULL)
+        w->data = bytes;
+    if (w == NULL || uv_write(w, s, &back, 1, on_sent) != 0) {
+        free(bytes);
         free(w);
+    }
 }
 
 static void on_bytes(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 {
+    if (n > 0)
+        send_back(s, b->base, (unsigned)n);
+    else
+        free(b->base);
     if (n < 0)
         uv_close((uv_handle_t *)s, free_handle);
-    else if (n > 0)
-        send_back(s, b->base, (unsigned)n);
 }
 
 static void on_peer(void *owner)
@@ -205,12 +212,24 @@ static void test_no_room(void)
     found("and the name is kept: the next peer is served", serve_one());
 }
 
-int main(void)
+static int echo(const char *name)
+{
+    struct err err = { 0 };
+
+    if (os_listen(&loop, name, NULL, us, &listener, &err) != 0)
+        return printf("%s\n", err.text);
+    printf("echo\n");
+    return uv_run(&loop, UV_RUN_DEFAULT);
+}
+
+int main(int argc, char **argv)
 {
     struct err err = { 0 };
 
     (void)setvbuf(stdout, NULL, _IONBF, 0);
     uv_loop_init(&loop);
+    if (argc > 1)
+        return echo(argv[1]);
     found("it listens", os_listen(&loop, NAME, SID, us, &listener, &err) == 0);
     if (listener == NULL)
         return 1;

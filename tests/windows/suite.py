@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 import wine_prefix
@@ -46,7 +47,8 @@ def make_node():
     os.makedirs(PW + "/driver")
     shutil.copy(BUILD + "/agent/patchwave-agent.exe", PW)
     shutil.copy(BUILD + "/tests/lib/toy-driver.exe", PW + "/driver")
-    shutil.copy(BUILD + "/tests/windows/pipe-listener.exe", PW)
+    for program in ("pipe-listener", "service-calls", "journal-on-disk"):
+        shutil.copy(f"{BUILD}/tests/windows/{program}.exe", PW)
     world("machine_id", "M1")
     world("boot_id", "B1")
     actions = {a: {"argv": ["toy-driver.exe", "C:\\pw\\world"], "limit_ms": 60000}
@@ -143,6 +145,8 @@ def test_service():
     case("it starts by itself and not late, as LocalSystem, and depends on nothing (O28)",
          rows.get("Start") == ["0x2"] and rows.get("ObjectName") == ["LocalSystem"] and rows.get("DelayedAutostart", ["0x0"]) == ["0x0"]
          and not rows.get("DependOnService"), rows)
+    code, out, err = wine("reg", "query", EVENTS)
+    case("the event log has its source, whose message is the text itself", code == 0 and b"EventCreate.exe" in out and b"TypesSupported" in out, out)
     code, out, err = wine("net", "start", "patchwave-agent")
     client, hello = connect()
     case("the service answers hello through relay", hello["os"] == "windows" and hello["machine_id"] == "M1", hello)
@@ -151,7 +155,39 @@ def test_service():
     code, out, err = wine(EXE, "probe", "--json", "--config", CONFIG)
     rows = {r["id"]: r["ok"] for r in json.loads(out)["rows"]}
     case("probe sees service, journal and driver", rows["service"] and rows["journal"] and rows["facts"], rows)
+    told = {r["id"]: r["observed"] for r in json.loads(out)["rows"]}
+    case("and tells how the service stands in the books, and who may use the pipe",
+         told["service-config"].startswith("start 2; account LocalSystem; depends on nothing") and "event source there" in told["service-config"]
+         and told["pipe-access"].startswith("D:"), told)
     return client
+
+
+EVENTS = "HKLM\\System\\CurrentControlSet\\Services\\EventLog\\Application\\patchwave-agent"
+
+
+def test_program():
+    """The .exe itself: libraries that are not Windows' own would have to be brought along, and its manifest decides how it reads names."""
+    text = subprocess.run(["x86_64-w64-mingw32-objdump", "-p", BUILD + "/agent/patchwave-agent.exe"], capture_output=True, text=True, check=True).stdout
+    needs = sorted(line.split(":")[1].strip().lower() for line in text.splitlines() if "DLL Name:" in line)
+    known = {"advapi32.dll", "bcrypt.dll", "dbghelp.dll", "iphlpapi.dll", "kernel32.dll", "msvcrt.dll", "ole32.dll", "psapi.dll", "shell32.dll", "user32.dll", "userenv.dll", "ws2_32.dll"}
+    case("the program needs libraries of Windows only: libuv, cJSON and SQLite are in it", needs and set(needs) <= known, needs)
+    body = open(BUILD + "/agent/patchwave-agent.exe", "rb").read()
+    case("its manifest asks for UTF-8 and long paths", b"<activeCodePage" in body and b">UTF-8<" in body and b"<longPathAware" in body and b">true<" in body)
+    config = json.load(open(PW + "/agent.json"))
+    os.makedirs(PW + "/\u8a2d\u5b9a")
+    json.dump(config, open(PW + "/\u8a2d\u5b9a/agent.json", "w"))
+    code, out, err = wine(EXE, "probe", "--json", "--config", "C:\\pw\\\u8a2d\u5b9a\\agent.json")
+    case("a configuration whose folder has a Japanese name is read", out.startswith(b"{") and json.loads(out)["node"] == "HV07", (code, out[:200], err))
+
+
+def findings(program, what, last):
+    """The lines of a program of tests/windows that looks at calls, each as a case."""
+    code, out, err = wine(f"C:\\pw\\{program}.exe")
+    lines = out.decode(errors="replace").splitlines()
+    for line in lines:
+        if " - " in line:
+            case(f"{what}: " + line.split(" - ", 1)[1], line.startswith("ok"), out)
+    case(f"{what}: the looks came to their end", code == 0 and lines[-1:] == ["ok - " + last], (code, out, err))
 
 
 def await_stop():
@@ -165,12 +201,7 @@ def await_stop():
 
 def test_pipe():
     """Local peers only, under a descriptor from the start, alone on its name: pipe_listener.c looks at every instance made."""
-    code, out, err = wine("C:\\pw\\pipe-listener.exe")
-    lines = out.decode().splitlines()
-    for line in lines:
-        if " - " in line:
-            case("pipe: " + line.split(" - ", 1)[1], line.startswith("ok"), out)
-    case("pipe: the listener's test came to its end", code == 0 and lines[-1:] == ["ok - nor to a peer"], (code, out, err))
+    findings("pipe-listener", "pipe", "nor to a peer")
 
 
 def test_stop_and_start(client):
@@ -339,6 +370,39 @@ def test_receive(client):
     case("the forced command allows nothing else", code == 126, code)
 
 
+def relay_bytes(ssh, keys):
+    """A mebibyte of every byte there is, both ways at once through sshd and the relay, to a service that gives it back."""
+    name = f"\\\\.\\pipe\\pw-echo-{os.path.basename(NODE)}"
+    json.dump({**json.load(open(PW + "/agent.json")), "socket": name}, open(PW + "/echo.json", "w"))
+    force = open(keys + "/force.sh").read()
+    open(keys + "/force.sh", "w").write(force.replace(CONFIG, "C:\\pw\\echo.json"))
+    echo = subprocess.Popen([wine_prefix.WINE, "C:\\pw\\pipe-listener.exe", name], env={**ENV, "WINEPREFIX": NODE}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    session = None
+    try:
+        ready = echo.stdout.readline()
+        body = b"\x1a\r\n\x00" + os.urandom(1 << 20) + b"\r\n\x1a"
+        session = subprocess.Popen(ssh, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        writer = threading.Thread(target=lambda: (session.stdin.write(body), session.stdin.flush()), daemon=True)
+        writer.start()
+        back = b""
+        while len(back) < len(body):
+            part = session.stdout.read1(65536)
+            if not part:
+                break
+            back += part
+        case("relay over a real sshd brings a mebibyte of any bytes there and back, unchanged", back == body, (ready, len(back), len(body)))
+        session.stdin.close()
+        case("and ends when its input does", session.wait(timeout=60) == 0)
+    finally:
+        for p in (session, echo):
+            if p is not None and p.poll() is None:
+                p.kill()
+                p.wait()
+        for pid in wine_prefix.processes(NODE, "pipe-listener.exe"):
+            os.kill(pid, signal.SIGKILL)
+        open(keys + "/force.sh", "w").write(force)
+
+
 def test_sshd():
     keys = NODE + "/keys"
     os.mkdir(keys, 0o700)
@@ -389,6 +453,7 @@ def test_sshd():
         case("to its end, once, told to the next session", record["outcome"] == "ok" and effects(op) == 1, record)
         client.end()
         world("behave.json", "{}")
+        relay_bytes(ssh, keys)
         body = bytes(range(256)) * 2000 + b"\x1a\r\n\x00"
         line = json.dumps({"name": "kb2.msu", "size_bytes": len(body), "sha256": hashlib.sha256(body).hexdigest()}).encode() + b"\n"
         done = subprocess.run([*ssh[:-1], "receive"], input=line + body, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=120,
@@ -464,6 +529,9 @@ def main():
         wine_prefix.make_template()
         make_node()
         wine_prefix.boot(NODE)
+        test_program()
+        findings("service-calls", "service", "all was looked at")
+        findings("journal-on-disk", "journal", "all was looked at")
         test_pipe()
         client = test_service()
         client = test_stop_and_start(client)
@@ -481,6 +549,7 @@ def main():
         case("the service stops in order after all that", await_stop(), service_pid())
         code, out, err = wine(EXE, "uninstall")
         case("uninstall removes it", code == 0, err)
+        case("and its event source", wine("reg", "query", EVENTS)[0] != 0)
     finally:
         run("wineserver", "-k", "-w")
         shutil.rmtree(NODE, ignore_errors=True)
