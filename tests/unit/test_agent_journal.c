@@ -95,6 +95,19 @@ static void test_read_back(void **state)
     assert_true(journal_fold_find(&w->fold, OP)->acked);
 }
 
+/* With the same schema an open op bars nobody: it is what a restart is for. */
+static void test_open_op_outlives_a_restart(void **state)
+{
+    struct world *w = *state;
+    struct err err;
+
+    tell(w, 4);
+    close_it(w);
+    check_ok(open_it(w, "1", &err), &err);
+    assert_int_equal(w->fold.n_ops, 1);
+    assert_int_equal(journal_fold_find(&w->fold, OP)->starts, 1);
+}
+
 static int direct(const struct world *w, const char *sql)
 {
     sqlite3 *db = NULL;
@@ -156,6 +169,35 @@ static void test_pages(void **state)
         buf_clear(&out);
     }
     assert_int_equal(seen, TABLE_LEN(story));
+}
+
+/* However little room there is: one record, and where the next is. */
+static void test_pages_are_bounded(void **state)
+{
+    struct world *w = *state;
+    struct buf out = BUF_INIT;
+    struct json_doc *d = NULL;
+    struct err err;
+
+    tell(w, TABLE_LEN(story));
+    check_ok(journal_page(w->j, 0, 100, 1, &out, &err), &err);
+    check_ok(json_parse("page", buf_text(&out), out.len, &d, &err), &err);
+    assert_int_equal(json_count(json_get(json_root(d), "records")), 1);
+    assert_true(json_get_int(json_root(d), "next", -1) > 0);
+    json_free(d);
+    buf_clear(&out);
+}
+
+static void test_database_of_another_program(void **state)
+{
+    struct world *w = *state;
+    struct err err;
+
+    close_it(w);
+    assert_int_equal(unlink(w->path), 0);
+    assert_int_equal(direct(w, "CREATE TABLE theirs(x)"), SQLITE_OK);
+    assert_int_equal(open_it(w, "1", &err), ERR_CORRUPT);
+    assert_int_equal(direct(w, "SELECT * FROM record"), SQLITE_ERROR); /* and left as it is */
 }
 
 static void test_newer_schema(void **state)
@@ -234,9 +276,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_read_back),
+        T(test_open_op_outlives_a_restart),
         T(test_append_only),
         T(test_forget),
         T(test_pages),
+        T(test_pages_are_bounded),
+        T(test_database_of_another_program),
         T(test_newer_schema),
         T(test_migration_waits),
         T(test_migration_is_whole),

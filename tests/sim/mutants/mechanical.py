@@ -28,7 +28,7 @@ FILES = re.compile(r"^(orchestrator/core/(engine\w*|runner|gate|node_sm|wave_sm|
 UNITS = ["test_agent", "test_claim", "test_journal_fold", "test_agent_journal", "test_methods", "test_driver_proto", "test_gate",
          "test_event"]
 SCENARIOS = ["test_rollout", "test_failures", "test_unknown", "test_gates", "test_verbs", "test_policy", "test_runner", "test_odd",
-             "test_settings", "test_verb_moments", "test_store_log", "test_crash"]
+             "test_settings", "test_verb_moments", "test_event_order", "test_store_log", "test_crash"]
 PROGRAMS = UNITS + SCENARIOS
 SIM = "sim_patchwave"
 FEW = 60  # seeds that are asked before the scenarios
