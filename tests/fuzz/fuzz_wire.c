@@ -1,6 +1,7 @@
 /* Lines from a controller into the agent's core: whatever comes, no crash, no
  * driver is started without its START in the journal, and the journal it leaves
- * folds again. The first byte of the input says how much of the greeting was said. */
+ * folds again. A digit in front says how much of the greeting was said: 0 nothing,
+ * 1 hello; else all of it. */
 #include "tests/fuzz/fuzz.h"
 
 #include "agent/core/agent.h"
@@ -11,6 +12,8 @@
 
 #define SESSION "00000000000000000000000000000001"
 #define CONTROLLER "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+enum greeted { NOTHING, HELLO, CLAIM };
 
 static const char manifest_text[] =
     "{\"name\":\"f\",\"version\":\"1\",\"contract\":1,\"actions\":{\"facts\":{\"argv\":[\"d\"],\"limit_ms\":"
@@ -80,16 +83,28 @@ static void answer(struct host *h, uint32_t run, const char *text, size_t len)
     free(copy);
 }
 
-static void begin(struct host *h, const struct driver_manifest *m)
+/* The greeting is the same each time: read once. */
+static const struct rpc_message *greeting(enum greeted word)
+{
+    static const char *const texts[] = {
+        [HELLO] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"hello\",\"params\":{\"protocol\":{\"min\":1,"
+                  "\"max\":1},"
+                  "\"controller\":\"" CONTROLLER "\",\"program\":\"f\"}}",
+        [CLAIM] =
+            "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"claim\",\"params\":{\"run\":\"r1\",\"controller\":"
+            "\"" CONTROLLER "\",\"epoch\":1,\"log\":{\"seq\":1,\"hash\":\"h\"},\"session\":\"" SESSION "\"}}"
+    };
+    static struct rpc_message said[sizeof texts / sizeof *texts];
+
+    if (said[word].doc == NULL)
+        assert(rpc_parse(texts[word], strlen(texts[word]), &said[word], NULL) == 0);
+    return &said[word];
+}
+
+static void begin(struct host *h, const struct driver_manifest *m, enum greeted greeted)
 {
     static const char facts[] = "{\"result\":{\"machine_id\":\"M\",\"boot_id\":\"B\",\"os\":{\"build\":1,"
                                 "\"ubr\":1},\"memory_mib\":9}}";
-    static const char hello[] =
-        "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"hello\",\"params\":{\"protocol\":{\"min\":1,\"max\":1},"
-        "\"controller\":\"" CONTROLLER "\",\"program\":\"f\"}}";
-    static const char claim[] =
-        "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"claim\",\"params\":{\"run\":\"r1\",\"controller\":"
-        "\"" CONTROLLER "\",\"epoch\":1,\"log\":{\"seq\":1,\"hash\":\"h\"},\"session\":\"" SESSION "\"}}";
     struct agent_config c = { .node = "HV07",
                               .version = "1",
                               .os = "linux",
@@ -107,8 +122,8 @@ static void begin(struct host *h, const struct driver_manifest *m)
     agent_effects_clear(&list);
     answer(h, 1, facts, sizeof facts - 1);
     feed(h, (struct agent_event){ .type = AGENT_EV_OPEN, .conn = 1, .text = SESSION });
-    send_line(h, hello, sizeof hello - 1);
-    send_line(h, claim, sizeof claim - 1);
+    for (enum greeted word = HELLO; word <= greeted; word++)
+        feed(h, (struct agent_event){ .type = AGENT_EV_REQUEST, .conn = 1, .msg = greeting(word) });
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -121,7 +136,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (manifest.name == NULL)
         assert(driver_manifest_read("f", manifest_text, sizeof manifest_text - 1, &manifest, &e) == 0);
-    begin(&h, &manifest);
+    if (size > 0 && (*at == '0' || *at == '1'))
+        begin(&h, &manifest, *at++ == '0' ? NOTHING : HELLO);
+    else
+        begin(&h, &manifest, CLAIM);
     while (at < end) { /* lines; one that begins with < is a driver's answer to the next run */
         const char *newline = memchr(at, '\n', (size_t)(end - at));
         size_t len = newline == NULL ? (size_t)(end - at) : (size_t)(newline - at);

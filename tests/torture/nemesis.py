@@ -150,7 +150,6 @@ def disk_full(play, f, _):
         return False
     play.filled = f
     yield f.rng.choice([0.2, 1, 2.5])
-    play.filled = None
     play.bed.free_disk()
 
 
@@ -173,9 +172,10 @@ def operator_verb(play, f, node):
 
 def takeover(play, f, _):
     """A copy of the database goes on while the one it was made of sleeps, and wakes."""
-    if play.took_over or not play.alive():
-        return False
+    if play.copies or not play.alive():
+        return False  # one copy each run: of two, the older would be the second to take over
     copy = f"{os.path.dirname(play.bed.db)}/copy.db"
+    play.copies += 1
     if play.patchwave("backup", copy).returncode != 0:
         return False
     yield f.rng.choice([0, 0.3, 2])

@@ -81,6 +81,7 @@ class Play:
         self.ctl = self.overtaken = self.filled = None
         self.kill_at, self.lasting, self.lab_faults, self.lab_hits = [], [], {}, set()
         self.took_over = self.is_calm = self.killed = False
+        self.copies = 0
         self.next_words, self.restart_at, self.restart_db, self.armed = None, None, None, None
         self.verdict.drawn, self.verdict.nodes = [str(f) for f in faults], nodes
         self.nemesis = Nemesis(self, faults)
@@ -184,11 +185,10 @@ class Play:
         self.tell(f"exit {code}; the run is {state} {reason} {verb}")
         if code == -signal.SIGKILL and self.armed is not None and not self.killed:
             self.strike(self.armed)
-        elif code == 4 and self.filled is not None:
-            self.strike(self.filled)
-            self.filled = None
         elif code == 4 and self.disk_was_full():
-            pass
+            if self.filled is not None:  # it may tell of it when there is room again
+                self.strike(self.filled)
+            self.filled = None
         elif code < 0 and not self.killed and code not in (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP):
             raise Wrong(f"I26 the controller died of signal {-code}: {self.bed.log()[-600:]}")
         elif code in (1, 2, 3, 7) or code == 15 or (code == 4 and not self.disk_was_full()):
