@@ -114,7 +114,7 @@ static bool node_excused(void *arg, const char *id)
     uint32_t node = inventory_node(e->inv, id);
     enum node_end end = node == IX_NONE ? NODE_END_NONE : e->nodes[node].end;
 
-    return end == NODE_SET_ASIDE || end == NODE_STUCK || end == NODE_NOT_STARTED;
+    return end == NODE_SET_ASIDE || end == NODE_STUCK || end == NODE_NOT_STARTED || end == NODE_ROLLED_BACK;
 }
 
 static bool vm_excused(void *arg, const char *id)

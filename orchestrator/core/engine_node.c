@@ -505,6 +505,14 @@ enum node_end back_end(const struct engine_node *n)
     return NODE_DONE;
 }
 
+/* Of a life whose turn never came: what the lives before it came to. After a rehearsal's second the patch is off. */
+enum node_end unbegun_end(const struct engine_node *n)
+{
+    if (n->back)
+        return back_end(n);
+    return n->rehearsal == 2 ? NODE_ROLLED_BACK : NODE_NOT_STARTED;
+}
+
 void node_give_up(struct engine *e, struct engine_node *n, enum node_end end, const char *text)
 {
     if (!n->back)
@@ -518,7 +526,7 @@ void node_safe_point(struct engine *e, struct engine_node *n)
     if (n->phase == NODE_ENDED || n->phase == NODE_PENDING)
         return;
     if (!node_in_flight(n)) {
-        node_end(e, n, n->back ? back_end(n) : NODE_NOT_STARTED,
+        node_end(e, n, unbegun_end(n),
                  e->end_text[0] == '\0' ? "stopped before its turn" : SAY(e, "%s", e->end_text));
         return;
     }

@@ -335,7 +335,7 @@ static void give_up(struct engine *e, struct engine_cluster *c)
         if (!node_ready(n))
             continue;
         if (!n->back)
-            node_end(e, n, NODE_NOT_STARTED, c->refusal);
+            node_end(e, n, unbegun_end(n), c->refusal);
         else /* patched as before; but one that others took out of service or whose storage is not whole is not vouched
                 for (I17) */
             node_end(e, n,

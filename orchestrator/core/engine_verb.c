@@ -131,7 +131,8 @@ static int verb_retry(struct engine *e, const struct event *ev, struct err *err)
 {
     struct engine_node *n = &e->nodes[ev->node];
     struct engine_wave *w = n->wave == IX_NONE ? NULL : &e->waves[n->wave];
-    bool ended = n->end == NODE_SET_ASIDE || n->end == NODE_RETURNED || n->end == NODE_NOT_STARTED;
+    bool ended = n->end == NODE_SET_ASIDE || n->end == NODE_RETURNED || n->end == NODE_NOT_STARTED ||
+                 (n->end == NODE_ROLLED_BACK && n->rehearse);
 
     if (n->refused && n->phase != NODE_ENDED && !has_ended(e)) {
         claim_again(e, n);

@@ -269,8 +269,7 @@ static void quiet_node(struct engine *e, struct engine_node *n)
     if (node_in_flight(n))
         still_out(e, n);
     else if (n->phase != NODE_ENDED && n->wave != IX_NONE)
-        node_end(e, n, NODE_NOT_STARTED,
-                 e->end_text[0] == '\0' ? "the run ended" : SAY(e, "%s", e->end_text));
+        node_end(e, n, unbegun_end(n), e->end_text[0] == '\0' ? "the run ended" : SAY(e, "%s", e->end_text));
     timer_stop(&e->timers, &n->link);
 }
 

@@ -161,6 +161,28 @@ static void test_rehearsal_refused(void **state)
     scenario_free(s);
 }
 
+/* Aborted between the second life and the third: the node was serviced and is as it was before, which is no `not started`. */
+static void test_rehearsal_aborted_before_its_third_life(void **state)
+{
+    struct scenario *s = scenario_new(NULL, NULL, ",\"policy\":{\"rehearse\":true}");
+    uint32_t first = s->plan->nodes[s->plan->waves[0].nodes[0]].node;
+
+    (void)state;
+    scenario_start(s);
+    while (engine_node(s->engine, first).life < 3)
+        assert_true(scenario_step(s));
+    check_ok(scenario_verb(s, VERB_ABORT, NULL), &s->err);
+    scenario_run(s);
+    check_run(s, RUN_ABORTED);
+    assert_int_equal(backend_plan_effects(s->world, first, "uninstall"), 1);
+    assert_int_equal(backend_plan_effects(s->world, first, "install"), 1);
+    assert_string_equal(node_end_names[engine_node(s->engine, first).end], node_end_names[NODE_ROLLED_BACK]);
+    assert_int_equal(scenario_ended(s, NODE_NOT_STARTED), 7);
+    scenario_truth(s);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 /* A crash in each of the three lives. */
 static void test_rehearsal_crash(void **state)
 {
@@ -320,6 +342,7 @@ int main(void)
         cmocka_unit_test(test_freeze),
         cmocka_unit_test(test_rehearsal),
         cmocka_unit_test(test_rehearsal_refused),
+        cmocka_unit_test(test_rehearsal_aborted_before_its_third_life),
         cmocka_unit_test(test_rehearsal_crash),
         cmocka_unit_test(test_deviations),
         cmocka_unit_test(test_caps),
