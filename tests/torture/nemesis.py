@@ -172,8 +172,8 @@ def operator_verb(play, f, node):
 
 def takeover(play, f, _):
     """A copy of the database goes on while the one it was made of sleeps, and wakes."""
-    if play.copies or not play.alive():
-        return False  # one copy each run: of two, the older would be the second to take over
+    if play.copies or not play.alive() or not play.bed.begun():
+        return False  # one copy each run: of two, the older would be the second to take over; one without a run takes none over
     copy = f"{os.path.dirname(play.bed.db)}/copy.db"
     play.copies += 1
     if play.patchwave("backup", copy).returncode != 0:
