@@ -117,6 +117,9 @@ static int call_send(struct agent_client *c, const char *method, const char *par
 
     if (!c->up)
         return err_set(err, ERR_LOST, "%s: %s: not connected", node, method);
+    call = list_push(&c->calls); /* first: what has gone out must be in it */
+    if (call == NULL)
+        return err_set(err, ERR_NOMEM, "%s: %s", node, method);
     rpc_write_request(&line, c->next_id, method, params);
     if (line.failed)
         rc = err_set(err, ERR_NOMEM, "%s: %s", node, method);
@@ -127,11 +130,10 @@ static int call_send(struct agent_client *c, const char *method, const char *par
         rc = err->code == ERR_STATE ? err_set(err, ERR_LOST, "%s: %s: the relay is ending", node, method)
                                     : err_wrap(err, "%s: %s", node, method);
     buf_clear(&line);
-    if (rc != 0)
+    if (rc != 0) {
+        c->calls.n--;
         return rc;
-    call = list_push(&c->calls);
-    if (call == NULL)
-        return err_set(err, ERR_NOMEM, "%s: %s", node, method); /* its answer will be dropped */
+    }
     call->id = c->next_id++;
     call->deadline_ms = loop_now_ms(c->loop) + limit_ms;
     (void)strncat(call->method, method, sizeof call->method - 1);

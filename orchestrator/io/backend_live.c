@@ -28,6 +28,24 @@ struct live_late *live_late_new(struct backend_live *b, enum event_type type, ui
     return late;
 }
 
+const char *live_late_str(struct live_late *late, const char *text)
+{
+    const char *copy = arena_str(&late->arena, text);
+
+    late->lacking |= copy == NULL;
+    return copy;
+}
+
+int live_call(struct live_node *n, const char *method, struct buf *params, dur_ms limit_ms,
+              agent_reply_fn *fn, void *arg, struct err *err)
+{
+    int rc = params->failed ? err_set(err, ERR_NOMEM, "%s: %s", n->target.node, method)
+                            : agent_client_call(n->client, method, buf_text(params), limit_ms, fn, arg, err);
+
+    buf_clear(params);
+    return rc;
+}
+
 static void late_drop(struct live_late *late)
 {
     arena_clear(&late->arena);
@@ -44,7 +62,8 @@ static void on_late(void *arg)
         b->late_first = late->next;
         if (b->late_first == NULL)
             b->late_last = &b->late_first;
-        live_emit(b, &late->ev);
+        if (!late->lacking)
+            live_emit(b, &late->ev);
         late_drop(late);
     }
 }

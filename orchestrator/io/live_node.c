@@ -84,7 +84,9 @@ static void on_claimed(void *arg, const struct rpc_message *reply, const struct 
     ops = ARENA_ARRAY(&a, struct op_record, json_count(list) + 1);
     for (const json *v = json_first(list); v != NULL && rc == 0 && ops != NULL; v = json_next(v))
         rc = live_record_read(reply->doc, v, &a, &ops[n_ops++], &err);
-    if (rc != 0 || ops == NULL)
+    if (ops == NULL)
+        rc = err_set(&err, ERR_NOMEM, "%s: claim", n->target.node);
+    if (rc != 0)
         agent_client_drop(n->client, &err);
     else
         live_claimed(n, ops, n_ops);
@@ -111,9 +113,8 @@ static void send_claim(struct live_node *n)
     jw_bool(&w, "takeover", b->takeover);
     jw_str(&w, "session", n->session);
     jw_object_end(&w);
-    if (agent_client_call(n->client, "claim", buf_text(&text), LIVE_CALL_MS, on_claimed, n, &err) != 0)
+    if (live_call(n, "claim", &text, LIVE_CALL_MS, on_claimed, n, &err) != 0)
         loop_timer_start(&n->greet_again, GREET_AGAIN_MS);
-    buf_clear(&text);
 }
 
 static void on_claim_limit(void *arg)
@@ -156,13 +157,16 @@ static int check_hello(struct live_node *n, const json *r, struct err *err)
     return 0;
 }
 
-static void keep_hello(struct live_node *n, const json *r)
+static int keep_hello(struct live_node *n, const json *r, struct err *err)
 {
     arena_clear(&n->hello_arena);
     snprintf(n->session, sizeof n->session, "%s", json_get_str(r, "session", ""));
     n->machine_id = arena_str(&n->hello_arena, json_get_str(r, "machine_id", ""));
     n->boot_id = arena_str(&n->hello_arena, json_get_str(r, "boot_id", ""));
     n->agent = arena_str(&n->hello_arena, json_get_str(r, "agent", ""));
+    if (n->machine_id == NULL || n->boot_id == NULL || n->agent == NULL)
+        return err_set(err, ERR_NOMEM, "%s: hello", n->target.node);
+    return 0;
 }
 
 /* A node that was out of reach in the survey tells only now that it has seen a log that is not in this database: a stale
@@ -215,7 +219,10 @@ static void on_hello(void *arg, const struct rpc_message *reply, const struct er
             live_refused(n, why->code, why->text);
         return;
     }
-    keep_hello(n, reply->result);
+    if (keep_hello(n, reply->result, &err) != 0) {
+        agent_client_drop(n->client, &err);
+        return;
+    }
     n->talk = TALK_GREETED;
     log = json_get(reply->result, "log");
     h = (struct live_hello){ .epoch = (uint64_t)json_get_int(reply->result, "epoch", 0),
@@ -243,9 +250,8 @@ static void send_hello(struct live_node *n)
     jw_str(&w, "controller", n->greeted_as);
     jw_str(&w, "program", "patchwave " PATCHWAVE_VERSION);
     jw_object_end(&w);
-    if (agent_client_call(n->client, "hello", buf_text(&text), LIVE_CALL_MS, on_hello, n, &err) != 0)
+    if (live_call(n, "hello", &text, LIVE_CALL_MS, on_hello, n, &err) != 0)
         loop_timer_start(&n->greet_again, GREET_AGAIN_MS);
-    buf_clear(&text);
 }
 
 /* --- the connection --- */

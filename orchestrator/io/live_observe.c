@@ -60,11 +60,22 @@ struct live_part {
     uint32_t n_pages;
 };
 
+static const char out_of_memory[] = "out of memory in the controller";
+
 static void look_fail(struct live_look *k, const struct err *why)
 {
+    const char *text = k->failed ? NULL : arena_str(&k->arena, why->text);
+
     if (!k->failed)
-        k->ev.u.observed.text = arena_str(&k->arena, why->text);
+        k->ev.u.observed.text = text != NULL ? text : out_of_memory;
     k->failed = true;
+}
+
+static void look_free(struct live_look *k)
+{
+    arena_clear(&k->arena);
+    free(k->args);
+    free(k);
 }
 
 static void look_end(struct live_look *k)
@@ -73,9 +84,7 @@ static void look_end(struct live_look *k)
     if (k->ev.u.observed.taken == 0)
         k->ev.u.observed.taken = fleet_now(&k->b->setup.clock);
     live_emit(k->b, &k->ev);
-    arena_clear(&k->arena);
-    free(k->args);
-    free(k);
+    look_free(k);
 }
 
 static void part_end(struct live_part *p)
@@ -228,9 +237,7 @@ static void part_send(struct live_part *p, const char *cursor)
         jw_str(&w, "cursor", cursor);
     }
     jw_object_end(&w);
-    rc = agent_client_call(p->n->client, p->q == ASK_FACTS ? "facts" : "observe", buf_text(&text),
-                           k->limit_ms, on_answer, p, &err);
-    buf_clear(&text);
+    rc = live_call(p->n, p->q == ASK_FACTS ? "facts" : "observe", &text, k->limit_ms, on_answer, p, &err);
     if (rc != 0)
         part_failed(p, &err);
 }
@@ -294,7 +301,7 @@ static void late_failure(struct backend_live *b, const struct command *c, const 
     late->ev.cluster = c->cluster;
     late->ev.u.observed.ask = c->ask;
     late->ev.u.observed.what = c->what;
-    late->ev.u.observed.text = arena_str(&late->arena, text);
+    late->ev.u.observed.text = live_late_str(late, text);
     late->ev.u.observed.taken = fleet_now(&b->setup.clock);
 }
 
@@ -319,13 +326,16 @@ void live_observe(struct backend_live *b, const struct command *c)
         return;
     }
     k = calloc(1, sizeof *k);
+    if (k != NULL && c->args != NULL && (k->args = strdup(c->args)) == NULL) {
+        free(k);
+        k = NULL;
+    }
     if (k == NULL) {
-        late_failure(b, c, "out of memory in the controller");
+        late_failure(b, c, out_of_memory);
         return;
     }
     k->b = b;
     k->limit_ms = real > LIVE_DRIVER_MIN_MS ? real : LIVE_DRIVER_MIN_MS;
-    k->args = c->args != NULL ? strdup(c->args) : NULL;
     k->ev = live_event(EV_OBSERVED, c->node);
     k->ev.cluster = c->cluster;
     k->ev.u.observed.ask = c->ask;
@@ -335,6 +345,8 @@ void live_observe(struct backend_live *b, const struct command *c)
         look_cluster(k, c);
     else
         part_add(k, &b->nodes[c->node], single_question[c->what]);
-    if (--k->waiting == 0)
-        look_end(k);
+    if (--k->waiting > 0)
+        return;
+    late_failure(b, c, k->ev.u.observed.text); /* not one could be asked; no event comes from inside submit */
+    look_free(k);
 }

@@ -53,20 +53,20 @@ static void emit_refused(struct live_node *n, const char *op, const struct err *
     emit_record(n, &r);
 }
 
-static void call(struct live_op *o, const char *method, const char *params, agent_reply_fn *fn)
+static void call(struct live_op *o, const char *method, struct buf *params, agent_reply_fn *fn)
 {
     struct err err = { 0 };
 
-    /* Not connected: NODE_LOST has told or will tell. */
-    if (agent_client_call(o->n->client, method, params, LIVE_CALL_MS, fn, o, &err) != 0)
+    /* Not connected: NODE_LOST has told or will tell. No memory: the engine's deadline asks again. */
+    if (live_call(o->n, method, params, LIVE_CALL_MS, fn, o, &err) != 0)
         op_free(o);
 }
 
-static void call_with_driver(struct live_op *o, const char *method, const char *params, agent_reply_fn *fn)
+static void call_with_driver(struct live_op *o, const char *method, struct buf *params, agent_reply_fn *fn)
 {
     struct err err = { 0 };
 
-    if (agent_client_call(o->n->client, method, params, 4 * LIVE_CALL_MS, fn, o, &err) != 0)
+    if (live_call(o->n, method, params, 4 * LIVE_CALL_MS, fn, o, &err) != 0)
         op_free(o);
 }
 
@@ -147,8 +147,7 @@ static void ask_witness(struct live_op *o)
 
     begin_params(&w, &text, o->n, o->op);
     jw_object_end(&w);
-    call_with_driver(o, "op.witness", buf_text(&text), on_witness);
-    buf_clear(&text);
+    call_with_driver(o, "op.witness", &text, on_witness);
 }
 
 static void on_status(void *arg, const struct rpc_message *reply, const struct err *why)
@@ -175,8 +174,7 @@ static void ask_status(struct live_op *o)
     jw_object(&w, NULL);
     jw_str(&w, "op", o->op);
     jw_object_end(&w);
-    call(o, "op.status", buf_text(&text), on_status);
-    buf_clear(&text);
+    call(o, "op.status", &text, on_status);
 }
 
 void live_op_probe(struct backend_live *b, const struct command *c)
@@ -211,11 +209,31 @@ static void on_started(void *arg, const struct rpc_message *reply, const struct 
     op_free(o);
 }
 
+/* Nothing has been sent, so nothing has changed. */
+static void late_refusal(struct live_node *n, const char *op, const char *text)
+{
+    struct live_late *late = live_late_new(n->b, EV_OP_RESULT, n->ix);
+
+    if (late == NULL)
+        return;
+    late->ev.u.op_result.record = (struct op_record){ .op = live_late_str(late, op),
+                                                      .state = OP_DONE,
+                                                      .outcome = OUTCOME_REFUSED,
+                                                      .error_code = "refused",
+                                                      .error_text = live_late_str(late, text) };
+}
+
 static void send_start(struct live_op *o)
 {
+    struct err err = { 0 };
+
     if (o->reboots)
         agent_client_expect(o->n->client, REBOOT_KNOCK_MS);
-    call(o, "op.start", o->start_params, on_started);
+    if (agent_client_call(o->n->client, "op.start", o->start_params, LIVE_CALL_MS, on_started, o, &err) == 0)
+        return;
+    if (err.code != ERR_LOST) /* of which NODE_LOST tells */
+        late_refusal(o->n, o->op, err.text);
+    op_free(o);
 }
 
 static void on_receiver(void *arg, const struct rpc_message *reply, const struct err *why)
@@ -235,19 +253,6 @@ static void on_receiver(void *arg, const struct rpc_message *reply, const struct
     op_free(o);
 }
 
-static void late_refusal(struct backend_live *b, const struct command *c, const char *text)
-{
-    struct live_late *late = live_late_new(b, EV_OP_RESULT, c->node);
-
-    if (late == NULL)
-        return;
-    late->ev.u.op_result.record = (struct op_record){ .op = arena_str(&late->arena, c->op),
-                                                      .state = OP_DONE,
-                                                      .outcome = OUTCOME_REFUSED,
-                                                      .error_code = "refused",
-                                                      .error_text = arena_str(&late->arena, text) };
-}
-
 static void ask_receiver(struct backend_live *b, const struct command *c, struct live_op *o)
 {
     struct live_node *to = &b->nodes[c->receiver];
@@ -264,13 +269,11 @@ static void ask_receiver(struct backend_live *b, const struct command *c, struct
         jw_int(&w, "memory_mib", (int64_t)c->memory_mib);
         jw_str(&w, "from", b->setup.plan->inv->nodes[c->node].id);
         jw_object_end(&w);
-        rc = agent_client_call(to->client, "move.accept", buf_text(&text), 4 * LIVE_CALL_MS, on_receiver, o,
-                               &err);
+        rc = live_call(to, "move.accept", &text, 4 * LIVE_CALL_MS, on_receiver, o, &err);
     }
     json_free(args);
-    buf_clear(&text);
     if (rc != 0) {
-        late_refusal(b, c, err.text);
+        late_refusal(o->n, o->op, err.text);
         op_free(o);
     }
 }
@@ -297,6 +300,7 @@ static char *start_params(struct backend_live *b, const struct command *c)
     if (json_parse("args", c->args, strlen(c->args), &doc, &err) != 0)
         return NULL;
     json_write(&args, json_root(doc), true);
+    text.failed = args.failed; /* half of them would be other arguments */
     sha256_text(buf_text(&args), args.len, digest);
     begin_params(&w, &text, &b->nodes[c->node], c->op);
     jw_str(&w, "action", c->action);
@@ -324,7 +328,7 @@ void live_op_start(struct backend_live *b, const struct command *c)
         return; /* NODE_LOST is on its way */
     o = op_new(n, c->op);
     if (o == NULL || (o->start_params = start_params(b, c)) == NULL) {
-        late_refusal(b, c, "out of memory in the controller, or arguments that are not JSON");
+        late_refusal(n, c->op, "out of memory in the controller, or arguments that are not JSON");
         if (o != NULL)
             op_free(o);
         return;
@@ -362,8 +366,7 @@ void live_op_cancel(struct backend_live *b, const struct command *c)
         return;
     begin_params(&w, &text, n, c->op);
     jw_object_end(&w);
-    call(o, "op.cancel", buf_text(&text), on_cancelled);
-    buf_clear(&text);
+    call(o, "op.cancel", &text, on_cancelled);
 }
 
 static void on_acked(void *arg, const struct rpc_message *reply, const struct err *why)
@@ -389,8 +392,7 @@ void live_op_ack(struct backend_live *b, const struct command *c)
     jw_array_end(&w);
     jw_str(&w, "session", n->session);
     jw_object_end(&w);
-    call(o, "op.ack", buf_text(&text), on_acked);
-    buf_clear(&text);
+    call(o, "op.ack", &text, on_acked);
 }
 
 void live_op_notified(struct live_node *n, const struct rpc_message *msg)

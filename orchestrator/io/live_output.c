@@ -52,10 +52,8 @@ void backend_live_output(struct backend_live *b, uint32_t node, const char *op, 
     jw_int(&w, "offset", (int64_t)offset);
     jw_int(&w, "max_bytes", OUTPUT_BYTES_MAX);
     jw_object_end(&w);
-    if (agent_client_call(b->nodes[node].client, "op.output", buf_text(&text), LIVE_CALL_MS, on_output, o,
-                          &err) != 0) {
+    if (live_call(&b->nodes[node], "op.output", &text, LIVE_CALL_MS, on_output, o, &err) != 0) {
         on_done(arg, NULL, 0, &err);
         free(o);
     }
-    buf_clear(&text);
 }

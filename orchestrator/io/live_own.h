@@ -47,6 +47,7 @@ struct live_node {
 struct live_late {
     struct arena arena;
     struct event ev;
+    bool lacking; /* a string of it could not be kept: it is not told, the engine's deadline covers it */
     struct live_late *next;
 };
 
@@ -91,6 +92,11 @@ void live_emit(struct backend_live *b, struct event *ev);
 /* The same in the loop's next turn, for what is found out inside submit. Makes the
  * event in its own arena; NULL when out of memory (the engine's deadline covers it). */
 struct live_late *live_late_new(struct backend_live *b, enum event_type type, uint32_t node);
+/* A copy that the event may keep. */
+const char *live_late_str(struct live_late *late, const char *text);
+/* A call to the node's agent; empties `params`. As agent_client_call, and ERR_NOMEM when `params` are not whole. */
+int live_call(struct live_node *n, const char *method, struct buf *params, dur_ms limit_ms,
+              agent_reply_fn *fn, void *arg, struct err *err);
 struct event live_event(enum event_type type, uint32_t node);
 
 /* What a node said of itself. */

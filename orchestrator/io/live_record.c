@@ -56,40 +56,48 @@ static int read_down_rows(const struct json_doc *d, const json *list, struct are
     return rc;
 }
 
-static void read_fault(const json *v, struct arena *a, struct op_record *r)
+/* False without memory. */
+static bool read_fault(const json *v, struct arena *a, struct op_record *r)
 {
     if (!json_is_object(v))
-        return;
+        return true;
     r->error_code = arena_str(a, json_get_str(v, "code", "failed"));
     r->error_text = arena_str(a, json_get_str(v, "message", ""));
     r->error_native =
         arena_str(a, json_get_str(v, "native", NULL) == NULL ? "" : json_get_str(v, "native", ""));
     r->error_hint = arena_str(a, json_get_str(v, "hint", NULL) == NULL ? "" : json_get_str(v, "hint", ""));
+    return r->error_code != NULL && r->error_text != NULL && r->error_native != NULL && r->error_hint != NULL;
 }
 
-static void read_result(const json *v, struct arena *a, struct op_record *r)
+static bool read_result(const json *v, struct arena *a, struct op_record *r)
 {
     struct buf text = BUF_INIT;
 
     if (!json_is_object(v))
-        return;
+        return true;
     r->already = json_get_bool(v, "already", false);
     r->reboot_required = json_get_bool(v, "reboot_required", false);
     r->exit_code = json_get_int(v, "exit", 0);
     r->blackout_ms = json_get_int(v, "blackout_ms", 0);
     json_write(&text, v, true);
-    r->text = arena_str(a, buf_text(&text));
+    r->text = text.failed ? NULL : arena_str(a, buf_text(&text));
     buf_clear(&text);
+    return r->text != NULL;
 }
 
 int live_record_read(const struct json_doc *d, const json *v, struct arena *a, struct op_record *ret,
                      struct err *err)
 {
     struct op_record r = { 0 };
+    struct err unseen;
+    bool whole;
     uint32_t state = 0, outcome = 0;
     const char *op = NULL;
-    int rc = json_want_str(d, v, "op", JSON_REQUIRED, &op, err);
+    int rc;
 
+    if (err == NULL)
+        err = &unseen;
+    rc = json_want_str(d, v, "op", JSON_REQUIRED, &op, err);
     if (rc == 0)
         rc = want_word(d, v, "state", op_state_names, OP_UNKNOWN + 1, OP_NONE, &state, err);
     if (rc == 0)
@@ -104,13 +112,14 @@ int live_record_read(const struct json_doc *d, const json *v, struct arena *a, s
     r.action = arena_str(a, json_get_str(v, "action", ""));
     r.state = (enum op_state)state;
     r.outcome = (enum op_outcome)outcome;
-    read_fault(json_get(v, "error"), a, &r);
-    read_result(json_get(v, "result"), a, &r);
+    whole = read_fault(json_get(v, "error"), a, &r) && read_result(json_get(v, "result"), a, &r);
     r.accepted = json_get_int(v, "accepted_ms", 0);
     r.started = json_get_int(v, "started_ms", 0);
     r.ended = json_get_int(v, "ended_ms", 0);
     r.boot_id = arena_str(a, json_get_str(v, "boot_id", ""));
     r.output_tail = arena_str(a, json_get_str(v, "output_tail", ""));
+    if (!whole || r.op == NULL || r.action == NULL || r.boot_id == NULL || r.output_tail == NULL)
+        return err_set(err, ERR_NOMEM, "read a record");
     *ret = r;
     return 0;
 }

@@ -54,7 +54,7 @@ static void late_staged(struct live_node *n, const char *failure)
     struct live_late *late = live_late_new(n->b, EV_STAGED, n->ix);
 
     if (late != NULL)
-        late->ev.u.staged.text = arena_str(&late->arena, failure);
+        late->ev.u.staged.text = live_late_str(late, failure);
 }
 
 static int stage_file(struct live_node *n, struct err *err)

@@ -119,9 +119,8 @@ static void ask_next(struct live_takeover *t)
     jw_object(&w, NULL);
     jw_str(&w, "op", t->ids.items[t->asked++]);
     jw_object_end(&w);
-    if (agent_client_call(t->n->client, "op.status", buf_text(&text), LIVE_CALL_MS, on_status, t, &err) != 0)
-        takeover_free(t); /* not connected: on_down tells */
-    buf_clear(&text);
+    if (live_call(t->n, "op.status", &text, LIVE_CALL_MS, on_status, t, &err) != 0)
+        fail(t, &err);
 }
 
 /* ---- the journal ---- */
@@ -193,9 +192,8 @@ static void read_journal(struct live_takeover *t, int64_t from)
     jw_int(&w, "from", from);
     jw_int(&w, "max", PAGE_RECORDS);
     jw_object_end(&w);
-    if (agent_client_call(t->n->client, "journal.read", buf_text(&text), LIVE_CALL_MS, on_page, t, &err) != 0)
-        takeover_free(t); /* not connected: on_down tells */
-    buf_clear(&text);
+    if (live_call(t->n, "journal.read", &text, LIVE_CALL_MS, on_page, t, &err) != 0)
+        fail(t, &err);
 }
 
 /* ---- for live_node.c and live_op.c ---- */

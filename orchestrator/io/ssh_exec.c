@@ -439,8 +439,10 @@ int ssh_exec_send(struct ssh_exec *x, const void *data, size_t len, struct err *
                        ssh_exec_unsent(x));
     }
     buf_add(&x->out, data, len);
-    if (x->out.failed)
+    if (x->out.failed) { /* nothing was added: what waits is whole, and the next line may fit */
+        x->out.failed = false;
         return err_set(err, ERR_NOMEM, "%s: send", x->command);
+    }
     if (ssh_exec_unsent(x) > x->config.send_max_bytes / 2)
         x->was_full = true;
     ssh_session_wake(x->session);
