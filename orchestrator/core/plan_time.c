@@ -182,8 +182,21 @@ static uint64_t least_reserve(const struct inventory *inv, const struct cluster 
     return best == UINT64_MAX ? slack : best;
 }
 
+static uint64_t used_on(const struct inventory *inv, const struct cluster *c, uint32_t node)
+{
+    uint64_t used = 0;
+
+    for (uint32_t i = 0; i < c->n_vms; i++) {
+        const struct vm *v = &inv->vms[c->vms[i]];
+
+        if (v->home == node && v->state != VM_OFF && v->state != VM_SAVED && v->clustered)
+            used += v->startup_mib;
+    }
+    return used;
+}
+
 /* Memory that may be out at once: all of it, without what VMs take, without
- * the reserve where it must hold. */
+ * the reserve where it must hold. What a node holds above its own needs no room while it stays there. */
 static uint64_t out_capacity(const struct planner *pl, uint32_t cluster)
 {
     const struct cluster *c = &pl->inv->clusters[cluster];
@@ -191,12 +204,11 @@ static uint64_t out_capacity(const struct planner *pl, uint32_t cluster)
         c->reserve == RESERVE_FULL && pl->r->policy.reserve_min == RESERVE_FULL && pl->r->n_waivers == 0;
     uint64_t all = 0, used = 0, slack;
 
-    for (uint32_t i = 0; i < c->n_nodes; i++)
-        all += capacity_of(pl->inv, c->nodes[i]);
-    for (uint32_t i = 0; i < c->n_vms; i++) {
-        const struct vm *v = &pl->inv->vms[c->vms[i]];
+    for (uint32_t i = 0; i < c->n_nodes; i++) {
+        uint64_t capacity = capacity_of(pl->inv, c->nodes[i]), there = used_on(pl->inv, c, c->nodes[i]);
 
-        used += v->state == VM_OFF || v->state == VM_SAVED || !v->clustered ? 0 : v->startup_mib;
+        all += capacity;
+        used += there < capacity ? there : capacity;
     }
     slack = all > used ? all - used : 0;
     return full ? slack - least_reserve(pl->inv, c, slack) : slack;

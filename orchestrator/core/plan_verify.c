@@ -186,7 +186,9 @@ static void check_totals(struct book *b)
         took += x->took.p50 + x->gates_ms;
         bound += x->lower_bound_ms + x->gates_ms;
         if (!ordered(x->took) || x->lower_bound_ms > x->took.p50)
-            book_fault(b, "O36", "the times of wave %u are not in order", w + 1);
+            book_fault(b, "O36", "the times of wave %u are not in order: %lld, %lld, %lld ms, at least %lld",
+                       w + 1, (long long)x->took.p5, (long long)x->took.p50, (long long)x->took.p95,
+                       (long long)x->lower_bound_ms);
     }
     if (took != b->p->took.p50 || bound != b->p->took_bound_ms)
         book_fault(b, "O36", "the plan's time is not the sum of its waves'");

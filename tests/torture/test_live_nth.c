@@ -111,6 +111,7 @@ static struct site {
     struct plan plan;
     struct plan_node node;
     uint64_t seq; /* of the log that the owner pretends to keep */
+    uint64_t epoch;
     unsigned stories;
 } site;
 
@@ -183,16 +184,16 @@ static int site_close(void **state)
 
 /* ---- the owner ---- */
 
-enum stage { CLAIM, LOOK, STAGE, START, PROBE, OVER };
+enum stage { CLAIM, LOOK, STAGE, START, PROBE, ACK, OVER };
 
 static struct owner {
     struct backend_live *live;
     enum stage at;
-    bool surveyed, claimed, closed;
+    bool takes_over, surveyed, claimed, closed;
     uint64_t epoch_max;
     unsigned losses, failures, attempt, looks;
     int64_t heard_ms;
-    char op[64], controller[33];
+    char run[32], op[64], controller[33];
 } owner;
 
 static struct log_position position(void *arg)
@@ -220,7 +221,7 @@ static void submit(enum command_type type)
 
 static void name_attempt(void)
 {
-    (void)snprintf(owner.op, sizeof owner.op, "r%u/HV07/1/pause/%u", site.stories, ++owner.attempt);
+    (void)snprintf(owner.op, sizeof owner.op, "%s/HV07/1/pause/%u", owner.run, ++owner.attempt);
 }
 
 /* Ask for what is not known yet. */
@@ -228,10 +229,12 @@ static void go(void)
 {
     static const enum command_type wants[] = {
         [CLAIM] = CMD_CLAIM,    [LOOK] = CMD_OBSERVE,   [STAGE] = CMD_STAGE,
-        [START] = CMD_OP_START, [PROBE] = CMD_OP_PROBE, [OVER] = CMD_OP_ACK
+        [START] = CMD_OP_START, [PROBE] = CMD_OP_PROBE, [ACK] = CMD_OP_ACK
     };
 
     submit(wants[owner.at]);
+    if (owner.at == ACK) /* of which nothing is told; what is asked behind it is answered behind it */
+        submit(CMD_OBSERVE);
 }
 
 static void go_to(enum stage next)
@@ -266,10 +269,10 @@ static void check_said(const char *text)
 
 static void take_record(const struct op_record *r)
 {
-    if (strcmp(r->op, owner.op) != 0 || owner.at < START)
+    if (strcmp(r->op, owner.op) != 0 || owner.at < START || owner.at >= ACK)
         return;
     if (r->state == OP_DONE && r->outcome == OUTCOME_OK) {
-        go_to(OVER);
+        go_to(ACK);
     } else if (r->state == OP_DONE) { /* refused: nothing has happened, so it is begun under another id */
         check_said(r->error_text);
         assert_int_equal(r->outcome, OUTCOME_REFUSED);
@@ -278,6 +281,16 @@ static void take_record(const struct op_record *r)
     } else if (r->state == OP_NONE || r->witness == WITNESS_SAYS_NOT_DONE) {
         go_to(START);
     }
+}
+
+static void check_handed_over(const struct op_record *ops, uint32_t n_ops)
+{
+    uint32_t told = 0;
+
+    for (uint32_t i = 0; i < n_ops; i++)
+        told += strcmp(ops[i].op, owner.op) == 0 && ops[i].state == OP_DONE && ops[i].outcome == OUTCOME_OK;
+    assert_int_equal(told, 1);
+    owner.at = OVER;
 }
 
 /* Where it stands after a claim: what may have been begun is asked about first. */
@@ -290,7 +303,9 @@ static void on_claimed(const struct event *ev)
     assert_string_equal(ev->u.claimed.boot_id, "B1");
     for (uint32_t i = 0; i < ev->u.claimed.n_ops; i++)
         take_record(&ev->u.claimed.ops[i]);
-    if (owner.at == was && was != OVER)
+    if (owner.takes_over) /* what the log lacks is in the node's journal, acknowledged or not, and is told */
+        check_handed_over(ev->u.claimed.ops, ev->u.claimed.n_ops);
+    else if (owner.at == was && was != OVER)
         go_to(was == CLAIM ? LOOK : was == START ? PROBE : was);
 }
 
@@ -309,7 +324,9 @@ static void on_observed(const struct event *ev)
         check_said(ev->u.observed.text);
     else
         assert_true(ev->u.observed.empty.empty);
-    if (owner.at == LOOK && owner.claimed) /* else again when it is */
+    if (owner.at == ACK && ev->u.observed.ok)
+        owner.at = OVER;
+    else if (owner.at == LOOK && owner.claimed) /* else again when it is */
         go_to(ev->u.observed.ok ? STAGE : LOOK);
 }
 
@@ -396,11 +413,12 @@ static void lead(void)
 {
     const int64_t limit = loop_now_ms(site.w->loop) + STORY_MS;
 
-    backend_live_identity(owner.live, "r", owner.controller, 0, false);
+    (void)snprintf(owner.controller, sizeof owner.controller, "%032x", (unsigned)++site.epoch);
+    backend_live_identity(owner.live, owner.run, owner.controller, 0, owner.takes_over);
     backend_live_survey(owner.live, 20000, on_surveyed);
     assert_true(turn_until(&owner.surveyed));
-    backend_live_identity(owner.live, "r", owner.controller, site.stories, false);
-    assert_true(owner.epoch_max < site.stories);
+    assert_true(owner.epoch_max < site.epoch);
+    backend_live_identity(owner.live, owner.run, owner.controller, site.epoch, owner.takes_over);
     go();
     while (owner.at != OVER) {
         loop_turn(site.w->loop, 20);
@@ -408,7 +426,6 @@ static void lead(void)
         if (loop_now_ms(site.w->loop) > limit)
             fail_msg("no end: stage %d after %u losses", owner.at, owner.losses);
     }
-    ssh_world_turn(site.w, 30); /* the acknowledgement goes out */
     backend_live_close(owner.live, on_closed, NULL);
     assert_true(turn_until(&owner.closed));
 }
@@ -432,7 +449,7 @@ static void judge(void)
     char op[64];
 
     for (unsigned i = 1; i <= owner.attempt; i++) {
-        (void)snprintf(op, sizeof op, "r%u/HV07/1/pause/%u", site.stories, i);
+        (void)snprintf(op, sizeof op, "%s/HV07/1/pause/%u", owner.run, i);
         happened += ap_effects(&site.agent, op);
     }
     assert_int_equal(happened, 1);
@@ -445,8 +462,7 @@ static void judge(void)
         assert_int_equal(owner.losses, 0); /* no loss, only slower */
 }
 
-/* The whole story with this fault at the n-th place; false: there is no n-th. */
-static bool story(enum fault fault, unsigned n)
+static void begin(enum fault fault, unsigned n)
 {
     const struct ssh_hostkey pin = site.sshd.hostkey;
     const struct live_setup setup = { .plan = &site.plan,
@@ -455,22 +471,45 @@ static bool story(enum fault fault, unsigned n)
                                       .package_path = site.package,
                                       .position = position,
                                       .on_event = on_event };
-    const unsigned files = open_files();
 
-    site.stories++;
-    (void)unlink(site.there);
-    memset(&owner, 0, sizeof owner);
     memset(&nth, 0, sizeof nth);
     nth.fault = fault;
     nth.at = n;
-    (void)snprintf(owner.controller, sizeof owner.controller, "%032x", site.stories);
-    name_attempt();
     nth.watching = true;
     open_backend(&setup);
     lead();
     nth.watching = false;
+}
+
+/* The whole story with this fault at the n-th place; false: there is no n-th. */
+static bool story(enum fault fault, unsigned n)
+{
+    const unsigned files = open_files();
+
+    (void)unlink(site.there);
+    memset(&owner, 0, sizeof owner);
+    (void)snprintf(owner.run, sizeof owner.run, "r%u", ++site.stories);
+    name_attempt();
+    begin(fault, n);
     judge();
     assert_int_equal(open_files(), files);
+    return nth.hit;
+}
+
+/* A whole story without a fault, and then another controller takes over with one. */
+static bool takeover(enum fault fault, unsigned n)
+{
+    struct owner first;
+
+    (void)story(NOTHING, 0);
+    first = owner;
+    memset(&owner, 0, sizeof owner);
+    memcpy(owner.run, first.run, sizeof owner.run);
+    memcpy(owner.op, first.op, sizeof owner.op);
+    owner.attempt = first.attempt;
+    owner.takes_over = true;
+    begin(fault, n);
+    judge();
     return nth.hit;
 }
 
@@ -482,11 +521,12 @@ static unsigned stride(unsigned usual)
 }
 
 /* N = 1, 1 + step, ... until it passes. */
-static void each(const char *what, enum fault fault, unsigned step)
+static void each(const char *what, bool (*tell)(enum fault fault, unsigned n), enum fault fault,
+                 unsigned step)
 {
     unsigned n = 1, tried = 0;
 
-    while (story(fault, n)) {
+    while (tell(fault, n)) {
         n += step;
         tried++;
     }
@@ -507,29 +547,29 @@ static void test_without_a_fault(void **state)
 static void test_send_fails(void **state)
 {
     (void)state;
-    each("send: reset", SEND_RESET, stride(3));
-    each("send: half of it, then reset", SEND_HALF, stride(3));
+    each("send: reset", story, SEND_RESET, stride(3));
+    each("send: half of it, then reset", story, SEND_HALF, stride(3));
 }
 
 static void test_send_is_slow(void **state)
 {
     (void)state;
-    each("send: no room just now", SEND_LATER, stride(7));
+    each("send: no room just now", story, SEND_LATER, stride(7));
     assert_true(story(SEND_BITS, 1));
 }
 
 static void test_receive_fails(void **state)
 {
     (void)state;
-    each("receive: reset", RECV_RESET, stride(13));
-    each("receive: end", RECV_END, stride(13));
+    each("receive: reset", story, RECV_RESET, stride(13));
+    each("receive: end", story, RECV_END, stride(13));
     assert_true(story(RECV_BITS, 1));
 }
 
 static void test_memory_fails(void **state)
 {
     (void)state;
-    each("memory", NO_MEMORY, stride(4));
+    each("memory", story, NO_MEMORY, stride(4));
 }
 
 /* A test that failed half-way leaves its loop as it is: let its message be seen. */
@@ -542,13 +582,20 @@ static int story_end(void **state)
     return 0;
 }
 
+static void test_takeover(void **state)
+{
+    (void)state;
+    each("takeover, send: reset", takeover, SEND_RESET, stride(4));
+    each("takeover, memory", takeover, NO_MEMORY, stride(7));
+}
+
 #define STORY(name) cmocka_unit_test_setup_teardown(name, ssh_world_begin, story_end)
 
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         STORY(test_without_a_fault), STORY(test_send_fails),   STORY(test_send_is_slow),
-        STORY(test_receive_fails),   STORY(test_memory_fails),
+        STORY(test_receive_fails),   STORY(test_memory_fails), STORY(test_takeover),
     };
 
     if (argc > 1)

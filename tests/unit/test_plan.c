@@ -97,6 +97,41 @@ static void test_moves_meet_the_bound(void **state)
     assert_true(moves <= bound + bound / 100);
 }
 
+/* A node may hold more than it has (so it was found): what its VMs take too much of is no room that others lack, and
+ * the bound on a wave's time must not count it. */
+static void test_bound_with_an_overfull_node(void **state)
+{
+    static const unsigned vms[][2] = { { 0, 10 }, { 0, 14 }, { 1, 11 }, { 1, 15 },
+                                       { 2, 16 }, { 3, 56 }, { 3, 66 }, { 3, 17 } };
+    struct buf text = BUF_INIT;
+    struct plan *p;
+
+    (void)state;
+    buf_str(
+        &text,
+        "{\"version\":1,\"name\":\"f\",\"clusters\":[{\"id\":\"c\",\"storage\":\"s2d\",\"witness\":\"disk\","
+        "\"optimisation_off\":true}],\"nodes\":[");
+    for (unsigned i = 0; i < 4; i++)
+        buf_printf(&text,
+                   "%s{\"id\":\"n%u\",\"cluster\":\"c\",\"memory_mib\":%d,\"host_reserve_mib\":0,"
+                   "\"build\":\"26100.4061\"}",
+                   i == 0 ? "" : ",", i, i == 1 ? 200 : 100);
+    buf_str(&text, "],\"vms\":[");
+    for (unsigned i = 0; i < TABLE_LEN(vms); i++)
+        buf_printf(
+            &text,
+            "%s{\"id\":\"00000000-0000-4000-8000-%012x\",\"node\":\"n%u\",\"memory\":{\"assigned_mib\":%u}}",
+            i == 0 ? "" : ",", i, vms[i][0], vms[i][1]);
+    buf_str(&text, "]}");
+    p = plan_it(inventory_of(buf_text(&text)), small_rollout("[1,\"100%\"]", ""));
+    assert_true(p->n_waves > 0);
+    check_verified(p);
+    for (uint32_t w = 0; w < p->n_waves; w++)
+        assert_true(p->waves[w].lower_bound_ms <= p->waves[w].took.p50);
+    plan_free(p);
+    buf_clear(&text);
+}
+
 /* Where more than one may be out, batches grow, and cost no move. */
 static void test_growing_batches(void **state)
 {
@@ -505,6 +540,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_72_nodes),
         cmocka_unit_test(test_moves_meet_the_bound),
+        cmocka_unit_test(test_bound_with_an_overfull_node),
         cmocka_unit_test(test_growing_batches),
         cmocka_unit_test(test_s2d_is_serial),
         cmocka_unit_test(test_waiver_for_a_small_cluster),
