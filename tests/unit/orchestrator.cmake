@@ -27,4 +27,5 @@ pw_test(test_event unit test_event.c ../lib/small_fleet.c LIBS orchestrator_core
 pw_test(test_event_pictures unit test_event_pictures.c ../lib/small_fleet.c ../lib/alloc_fault.c LIBS orchestrator_core)
 target_link_options(test_event_pictures PRIVATE -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc)
 pw_test(test_gate unit test_gate.c LIBS orchestrator_core)
+pw_test(test_ledger unit test_ledger.c LIBS orchestrator_core)
 pw_test(test_gate_judge unit test_gate_judge.c LIBS orchestrator_core)
