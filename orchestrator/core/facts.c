@@ -26,7 +26,7 @@ static struct named_state *read_states(struct fields *f, const json *o, const ch
     struct named_state *items = fields_items(f, list, sizeof *items, ret_n);
     uint32_t n = 0;
 
-    for (const json *v = json_first(list); n < *ret_n && f->rc == 0; v = json_next(v), n++) {
+    for (const json *v = json_first(list); n < *ret_n; v = json_next(v), n++) {
         items[n].name = fields_str(f, v, "name", JSON_REQUIRED);
         items[n].state = fields_str(f, v, "state", JSON_REQUIRED);
     }
@@ -266,7 +266,7 @@ int facts_read_empty(const struct json_doc *d, const json *v, struct arena *a, s
 
     x.empty = fields_bool(&f, v, "empty", JSON_REQUIRED, false);
     x.left = fields_items(&f, list, sizeof *x.left, &x.n_left);
-    for (const json *o = json_first(list); n < x.n_left && f.rc == 0; o = json_next(o), n++) {
+    for (const json *o = json_first(list); n < x.n_left; o = json_next(o), n++) {
         x.left[n].kind = fields_str(&f, o, "kind", JSON_REQUIRED);
         x.left[n].id = fields_str(&f, o, "id", JSON_REQUIRED);
         x.left[n].name = fields_nullable(&f, o, "name");

@@ -121,7 +121,7 @@ static void read_failed(struct fields *f, const json *v, struct cluster_view *c)
     const char **ids = fields_items(f, list, sizeof *ids, &c->n_resources_failed);
     uint32_t n = 0;
 
-    for (const json *o = json_first(list); n < c->n_resources_failed && f->rc == 0; o = json_next(o), n++)
+    for (const json *o = json_first(list); n < c->n_resources_failed; o = json_next(o), n++)
         ids[n] = fields_str(f, o, "id", JSON_REQUIRED);
     c->resources_failed = ids;
 }
@@ -143,7 +143,7 @@ static void read_busy(struct fields *f, const json *v, struct cluster_view *c)
     uint32_t n = 0;
     struct view_busy *items = fields_items(f, list, sizeof *items, &c->n_busy);
 
-    for (const json *o = json_first(list); n < c->n_busy && f->rc == 0; o = json_next(o), n++) {
+    for (const json *o = json_first(list); n < c->n_busy; o = json_next(o), n++) {
         items[n].kind = fields_str(f, o, "kind", JSON_REQUIRED);
         items[n].text = fields_nullable(f, o, "text");
     }

@@ -9,7 +9,7 @@ static void read_agents(struct fields *f, const json *v, struct backup_facts *b)
     uint32_t n = 0;
 
     b->agents = fields_items(f, list, sizeof *b->agents, &b->n_agents);
-    for (const json *o = json_first(list); n < b->n_agents && f->rc == 0; o = json_next(o), n++) {
+    for (const json *o = json_first(list); n < b->n_agents; o = json_next(o), n++) {
         b->agents[n].product = fields_str(f, o, "product", JSON_REQUIRED);
         b->agents[n].service = fields_str(f, o, "service", JSON_REQUIRED);
         b->agents[n].state = fields_str(f, o, "state", JSON_REQUIRED);
@@ -23,7 +23,7 @@ static void read_writers(struct fields *f, const json *v, struct backup_facts *b
     uint32_t n = 0;
 
     b->writers = fields_items(f, list, sizeof *b->writers, &b->n_writers);
-    for (const json *o = json_first(list); n < b->n_writers && f->rc == 0; o = json_next(o), n++) {
+    for (const json *o = json_first(list); n < b->n_writers; o = json_next(o), n++) {
         b->writers[n].id = fields_str(f, o, "id", JSON_REQUIRED);
         b->writers[n].stable = fields_bool(f, o, "stable", JSON_REQUIRED, false);
     }
@@ -35,7 +35,7 @@ static void read_events(struct fields *f, const json *v, struct backup_facts *b)
     uint32_t n = 0;
 
     b->events = fields_items(f, list, sizeof *b->events, &b->n_events);
-    for (const json *o = json_first(list); n < b->n_events && f->rc == 0; o = json_next(o), n++) {
+    for (const json *o = json_first(list); n < b->n_events; o = json_next(o), n++) {
         b->events[n].at = fields_int(f, o, "at_ms", JSON_REQUIRED, INT64_MIN, INT64_MAX, 0);
         b->events[n].service = fields_str(f, o, "service", JSON_REQUIRED);
         b->events[n].depends_on = fields_nullable(f, o, "depends_on");
@@ -121,7 +121,7 @@ int facts_read_heartbeat(const struct json_doc *d, const json *v, struct arena *
     uint32_t n = 0;
 
     h.vms = fields_items(&f, list, sizeof *h.vms, &h.n_vms);
-    for (const json *o = json_first(list); n < h.n_vms && f.rc == 0; o = json_next(o), n++) {
+    for (const json *o = json_first(list); n < h.n_vms; o = json_next(o), n++) {
         h.vms[n].id = fields_str(&f, o, "id", JSON_REQUIRED);
         h.vms[n].name = fields_str(&f, o, "name", JSON_REQUIRED);
         vm_read_beat(&f, o, &h.vms[n].state, &h.vms[n].heartbeat);
@@ -158,7 +158,7 @@ int facts_read_time(const struct json_doc *d, const json *v, struct arena *a, st
     uint32_t n = 0;
 
     t.servers = fields_items(&f, list, sizeof *t.servers, &t.n_servers);
-    for (const json *o = json_first(list); n < t.n_servers && f.rc == 0; o = json_next(o), n++) {
+    for (const json *o = json_first(list); n < t.n_servers; o = json_next(o), n++) {
         struct time_source *s = &t.servers[n];
 
         s->server = fields_str(&f, o, "server", JSON_REQUIRED);

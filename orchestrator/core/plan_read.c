@@ -78,7 +78,7 @@ static void read_parks(struct fields *f, const json *o, const struct inventory *
     uint32_t n = 0;
 
     x->parks = fields_items(f, list, sizeof *x->parks, &x->n_parks);
-    for (const json *v = json_first(list); n < x->n_parks && f->rc == 0; v = json_next(v)) {
+    for (const json *v = json_first(list); n < x->n_parks; v = json_next(v)) {
         struct plan_park *p = &x->parks[n++];
 
         fields_known(f, v, known);

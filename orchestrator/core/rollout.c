@@ -193,7 +193,7 @@ static void read_gates(struct fields *f, const json *root, struct rollout *r)
     uint32_t n = 0, count;
 
     r->gates = fields_items(f, list, sizeof *r->gates, &count);
-    for (const json *v = json_first(list); n < count && f->rc == 0; v = json_next(v), n++) {
+    for (const json *v = json_first(list); n < count; v = json_next(v), n++) {
         read_gate(f, v, &r->gates[n]);
         for (uint32_t i = 0; i < n && f->rc == 0; i++)
             if (strcmp(r->gates[i].name, r->gates[n].name) == 0)
@@ -209,7 +209,7 @@ static struct span *read_spans(struct fields *f, const json *root, const char *k
     struct span *spans = fields_items(f, list, sizeof *spans, ret_n);
     uint32_t n = 0;
 
-    for (const json *v = json_first(list); spans != NULL && v != NULL && f->rc == 0; v = json_next(v), n++) {
+    for (const json *v = json_first(list); spans != NULL && v != NULL; v = json_next(v), n++) {
         fields_known(f, v, known);
         spans[n].from = fields_time(f, v, "from", JSON_REQUIRED, 0);
         spans[n].to = fields_time(f, v, "to", JSON_REQUIRED, 0);
@@ -231,7 +231,7 @@ static void read_consents(struct fields *f, const json *root, struct rollout *r)
     uint32_t n = 0;
 
     r->consents = fields_items(f, list, sizeof *r->consents, &r->n_consents);
-    for (const json *v = json_first(list); n < r->n_consents && f->rc == 0; v = json_next(v)) {
+    for (const json *v = json_first(list); n < r->n_consents; v = json_next(v)) {
         struct consent *c = &r->consents[n++];
 
         fields_known(f, v, known);
@@ -280,7 +280,7 @@ static void read_waivers(struct fields *f, const json *root, struct rollout *r)
     uint32_t n = 0;
 
     r->waivers = fields_items(f, list, sizeof *r->waivers, &r->n_waivers);
-    for (const json *v = json_first(list); n < r->n_waivers && f->rc == 0; v = json_next(v))
+    for (const json *v = json_first(list); n < r->n_waivers; v = json_next(v))
         read_waiver(f, v, &r->waivers[n++]);
 }
 
