@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -174,6 +175,7 @@ static int lock_dir(const char *dir, int *ret_fd, struct err *err)
 
 static void begin_handles(struct daemon *d)
 {
+    (void)signal(SIGPIPE, SIG_IGN); /* a driver that was killed does not wait for its answer */
     uv_loop_init(&d->loop);
     uv_timer_init(&d->loop, &d->next);
     uv_timer_init(&d->loop, &d->save);

@@ -235,7 +235,8 @@ int lab_keeper_start(const char *dir, const char *node, const char *agent, pid_t
         prctl(PR_SET_PDEATHSIG, SIGTERM);
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
-        setpgid(0, 0); /* a Ctrl-C at the daemon is its own affair */
+        (void)signal(SIGPIPE, SIG_DFL); /* the daemon's own affair as well */
+        setpgid(0, 0);                  /* a Ctrl-C at the daemon is its own affair */
         if (getppid() == parent)
             execl("/proc/self/exe", "hvlab", "keep", "--dir", dir, "--node", node, "--agent", agent,
                   (char *)NULL);

@@ -75,6 +75,21 @@ say $? "no agent and no driver is told where they are"
 ! strings "$bin/hvlab-driver" 2> /dev/null | grep -q admin.token
 say $? "the driver program does not know the token's name"
 
+# Nobody who hangs up before the answer ends the world.
+python3 - "$lab/driver.sock" << 'PY'
+import socket, sys
+for _ in range(20):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(sys.argv[1])
+    s.shutdown(socket.SHUT_RD)
+    s.sendall(b'{"jsonrpc":"2.0","id":1,"method":"truth"}\n')
+    s.close()
+PY
+kill -0 "$pid" && boot_of HV06 | grep -q .
+say $? "the daemon outlives drivers that ask and hang up"
+grep -q '^SigIgn:.*[02468ace]...$' "/proc/$(pgrep -f "hvlab keep .*--node HV07 ")/status"
+say $? "its nodes' keepers do not inherit its deafness to broken pipes"
+
 # A killed driver cancels nothing.
 empty HV06 HV05 HV07 HV08 | grep -q '"stopped"'
 say $? "HV06 is emptied and its vmms stopped"
@@ -93,8 +108,9 @@ boot=$(boot_of HV06)
 before=$(pgrep -f "sshd.*nodes/HV06/sshd_config" | head -1)
 ask HV06 reboot "{\"boot_id\":\"$boot\",\"parked\":[]}" > /dev/null
 say $((! $?)) "the driver that asked for the reboot gets no answer"
-for _ in $(seq 400); do pgrep -f "nodes/HV06/" > /dev/null || break; sleep 0.01; done
-! pgrep -f "nodes/HV06/" > /dev/null
+gone=
+for _ in $(seq 400); do pgrep -f "nodes/HV06/" > /dev/null || { gone=yes && break; }; sleep 0.01; done
+[ "$gone" ]
 say $? "sshd and agent of HV06 are gone"
 for _ in $(seq 3000); do pgrep -f "nodes/HV06/sshd_config" > /dev/null && break; sleep 0.02; done
 "$bin/hvlab" wait --dir "$lab"
