@@ -89,7 +89,7 @@ enum agent_effect_type {
     AGENT_DO_DRIVER_START, /* start `action`; `text` is its standard input -> DRIVER_DONE */
     AGENT_DO_DRIVER_KILL, /* end `run` with its process group -> DRIVER_DONE (KILLED, or as it ended before) */
     AGENT_DO_PACKAGE_OPEN, /* private copy of `name`/`sha256` in the folder of package `with`, hashed again -> ANSWER: path */
-    AGENT_DO_PACKAGE_PLACE, /* make the folder store_dir/sha256 -> ANSWER: any text */
+    AGENT_DO_PACKAGE_PLACE, /* make the folder store_dir/sha256 with room for `size_bytes` (O32) -> ANSWER: any text */
     AGENT_DO_PACKAGE_ADOPT, /* take what fetch_package brought into the store, hashed -> ANSWER: path */
     AGENT_DO_SNTP,          /* ask the servers in `text` (args of time_sync); `offset_ms` is the lab
                              * world's clock error, to be added to the node's own readings -> ANSWER: JSON */
@@ -111,7 +111,7 @@ struct agent_effect {
     bool effect;        /* DRIVER_START in mode run of an effect: keep its output and its process id */
     bool leave;         /* DRIVER_START: it must be able to outlive the agent */
     const char *sha256, *name, *with; /* with: the digest of the package that it is installed with (O9) */
-    int64_t offset, max, offset_ms;
+    int64_t offset, max, offset_ms, size_bytes;
     struct agent_record record; /* APPEND */
 };
 

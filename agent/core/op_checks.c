@@ -95,6 +95,7 @@ static bool check_package(struct agent *a, struct agent_live *l, const json *arg
     e->sha256 = agent_emit_copy(a, json_get_str(package, "sha256", ""));
     e->name = agent_emit_copy(a, json_get_str(package, "name", ""));
     e->with = agent_emit_copy(a, json_get_str(target, "sha256", ""));
+    e->size_bytes = json_get_int(args, "size_bytes", 0);
     return true;
 }
 

@@ -153,6 +153,7 @@ struct package_job {
     struct host *host;
     uint32_t run;
     enum agent_effect_type type;
+    int64_t size_bytes;
     char sha256[SHA256_TEXT], with[SHA256_TEXT], name[PACKAGE_NAME_MAX], path[PACKAGE_PATH_MAX];
     int rc;
     struct err why;
@@ -167,7 +168,7 @@ static void package_work(uv_work_t *w)
     if (j->type == AGENT_DO_PACKAGE_ADOPT)
         j->rc = package_adopt(state_dir, j->sha256, j->name, j->path, &j->why);
     else if (j->type == AGENT_DO_PACKAGE_PLACE)
-        j->rc = package_store_path(state_dir, j->sha256, j->name, j->path, &j->why);
+        j->rc = package_place(state_dir, j->sha256, j->name, j->size_bytes, j->path, &j->why);
     else
         j->rc = package_open(state_dir, j->with, j->sha256, j->name, j->path, &j->why);
 }
@@ -196,6 +197,7 @@ static void do_package(struct host *h, const struct agent_effect *e)
     j->host = h;
     j->run = e->run;
     j->type = e->type;
+    j->size_bytes = e->size_bytes;
     if (strlen(e->sha256) < sizeof j->sha256)
         memcpy(j->sha256, e->sha256, strlen(e->sha256));
     if (e->with != NULL && strlen(e->with) < sizeof j->with)

@@ -8,6 +8,8 @@
 #include <string.h>
 
 #define BLOCK_BYTES 65536
+#define FREE_TIMES 3 /* O32 */
+#define SIZE_MAX_BYTES ((int64_t)1 << 40)
 
 bool package_name_ok(const char *name)
 {
@@ -46,6 +48,40 @@ int package_store_path(const char *state_dir, const char *sha256, const char *na
                        char out[PACKAGE_PATH_MAX], struct err *err)
 {
     return place(state_dir, "packages", true, sha256, name, "", out, err);
+}
+
+static double mib(int64_t bytes)
+{
+    return (double)bytes / 1048576;
+}
+
+int package_check_room(const char *folder, int64_t size_bytes, int64_t held_bytes, struct err *err)
+{
+    int64_t avail = 0;
+    int rc;
+
+    if (size_bytes < 0 || size_bytes > SIZE_MAX_BYTES)
+        return err_set(err, ERR_INVALID, "a package of %lld bytes", (long long)size_bytes);
+    rc = os_free_bytes(folder, &avail, err);
+    if (rc == 0 && avail + held_bytes < FREE_TIMES * size_bytes)
+        rc = err_set(
+            err, ERR_FULL,
+            "too little room in %s: %.1f MiB are free, %.1f MiB are wanted, three times the package (O32)",
+            folder, mib(avail), mib(FREE_TIMES * size_bytes - held_bytes));
+    return rc;
+}
+
+int package_place(const char *state_dir, const char *sha256, const char *name, int64_t size_bytes,
+                  char out[PACKAGE_PATH_MAX], struct err *err)
+{
+    char folder[PACKAGE_PATH_MAX];
+    int rc = package_store_path(state_dir, sha256, name, out, err);
+
+    if (rc != 0 || os_exists(out))
+        return rc;
+    snprintf(folder, sizeof folder, "%s", out);
+    *strrchr(folder, '/') = '\0';
+    return package_check_room(folder, size_bytes, 0, err);
 }
 
 static int open_file(const char *path, const char *mode, FILE **ret, struct err *err)

@@ -21,6 +21,9 @@ bool package_digest_ok(const char *sha256);
 /* Where in the store; makes the folders. ERR_INVALID, ERR_IO. */
 int package_store_path(const char *state_dir, const char *sha256, const char *name,
                        char out[PACKAGE_PATH_MAX], struct err *err);
+/* Is there room in `folder` for a package of which `held_bytes` are there already: three times its size free (O32),
+ * for the private copy and what servicing unpacks? ERR_FULL, ERR_INVALID (no size of a package), ERR_IO. */
+int package_check_room(const char *folder, int64_t size_bytes, int64_t held_bytes, struct err *err);
 /* Add a whole file to `*state`. */
 int package_hash_file(const char *path, struct sha256 *state, int64_t *ret_bytes, struct err *err);
 
@@ -33,6 +36,9 @@ int package_check(const char *path, const char *sha256, struct err *err);
  * ERR_FULL, ERR_IO. */
 int package_open(const char *state_dir, const char *with, const char *sha256, const char *name,
                  char out[PACKAGE_PATH_MAX], struct err *err);
+/* Where fetch_package is to put it: package_store_path(), and room for it unless it is there (package_check_room()). */
+int package_place(const char *state_dir, const char *sha256, const char *name, int64_t size_bytes,
+                  char out[PACKAGE_PATH_MAX], struct err *err);
 /* Believe what fetch_package brought, if its digest is right. */
 int package_adopt(const char *state_dir, const char *sha256, const char *name, char out[PACKAGE_PATH_MAX],
                   struct err *err);

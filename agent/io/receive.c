@@ -10,7 +10,6 @@
 
 #define REQUEST_BYTES 4096
 #define BLOCK_BYTES 65536
-#define FREE_TIMES 3 /* O32 */
 
 struct receive {
     FILE *in, *out;
@@ -98,17 +97,6 @@ static int take_up(struct receive *r, struct err *err)
     if (os_exists(r->part))
         rc = package_hash_file(r->part, &r->state, &bytes, err);
     r->held_bytes = bytes;
-    return rc;
-}
-
-static int check_space(const struct receive *r, struct err *err)
-{
-    int64_t avail = 0;
-    int rc = os_free_bytes(r->folder, &avail, err);
-
-    if (rc == 0 && avail + r->held_bytes < FREE_TIMES * r->size_bytes)
-        rc = err_set(err, ERR_FULL, "free are %lld bytes, wanted are %d times the package's %lld",
-                     (long long)avail, FREE_TIMES, (long long)r->size_bytes);
     return rc;
 }
 
@@ -213,7 +201,7 @@ static int receive_rest(struct receive *r, struct err *err)
     int rc = take_up(r, err);
 
     if (rc == 0)
-        rc = check_space(r, err);
+        rc = package_check_room(r->folder, r->size_bytes, r->held_bytes, err);
     if (rc != 0)
         return rc;
     answer_offset(r);

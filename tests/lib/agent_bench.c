@@ -116,9 +116,12 @@ static void keep_run(struct bench *b, const struct agent_effect *e)
     bool driver = e->type == AGENT_DO_DRIVER_START;
 
     assert_true(b->n_runs <= TABLE_LEN(b->runs));
-    *r = (struct bench_run){
-        .run = e->run, .type = e->type, .effect = e->effect, .leave = e->leave, .offset_ms = e->offset_ms
-    };
+    *r = (struct bench_run){ .run = e->run,
+                             .type = e->type,
+                             .effect = e->effect,
+                             .leave = e->leave,
+                             .offset_ms = e->offset_ms,
+                             .size_bytes = e->size_bytes };
     snprintf(r->action, sizeof r->action, "%s", driver ? e->action : names[e->type]);
     snprintf(r->op, sizeof r->op, "%s", e->op == NULL ? "" : e->op);
     snprintf(r->mode, sizeof r->mode, "%s",

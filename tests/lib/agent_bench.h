@@ -21,7 +21,7 @@ struct bench_run { /* what was asked of the host and is not answered yet */
     bool effect, leave, killed;
     char action[32], op[128], mode[16], name[64], with[80];
     char *text;
-    int64_t offset_ms;
+    int64_t offset_ms, size_bytes;
 };
 
 struct bench {

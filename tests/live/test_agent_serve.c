@@ -10,6 +10,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -678,6 +679,35 @@ static void test_checkpoint_beside(void **state)
     json_free(d);
 }
 
+/* No fetch begins without three times the package free (O32); a node that has it needs no room. */
+static void test_fetch_needs_room(void **state)
+{
+    static const char digest[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    struct agent_process *p = *state;
+    char args[512], path[512];
+    struct statvfs disk;
+    struct json_doc *d;
+
+    ap_serve(p);
+    ap_connect(p);
+    assert_int_equal(statvfs(p->state_dir, &disk), 0);
+    snprintf(args, sizeof args,
+             "{\"source\":\"//share\",\"name\":\"kb.msu\",\"sha256\":\"%s\",\"size_bytes\":%llu}", digest,
+             (unsigned long long)disk.f_bavail * disk.f_frsize / 2);
+    json_free(ap_start(p, "r1/HV07/1/fetch_package/1", "fetch_package", args, 30000));
+    d = ap_note(p, "op.done", "r1/HV07/1/fetch_package/1");
+    assert_string_equal(ap_str(d, NULL, "outcome"), "refused");
+    assert_string_equal(ap_str(d, "error", "code"), "full");
+    assert_int_equal(ap_effects(p, "r1/HV07/1/fetch_package/1"), 0);
+    json_free(d);
+    snprintf(path, sizeof path, "%s/packages/%s/kb.msu", p->state_dir, digest);
+    write_text_file(path, "there already");
+    json_free(ap_start(p, "r1/HV07/1/fetch_package/2", "fetch_package", args, 30000));
+    d = ap_note(p, "op.done", "r1/HV07/1/fetch_package/2");
+    assert_int_equal(ap_effects(p, "r1/HV07/1/fetch_package/2"), 1);
+    json_free(d);
+}
+
 static const json *probe_row(const struct json_doc *report, const char *id)
 {
     for (const json *r = json_first(json_get(json_root(report), "rows")); r != NULL; r = json_next(r))
@@ -747,6 +777,7 @@ int main(void)
         T(test_peer_that_never_reads),
         T(test_altered_package),
         T(test_checkpoint_beside),
+        T(test_fetch_needs_room),
         T(test_probe),
     };
 

@@ -781,6 +781,10 @@ static void test_fetch_package(void **state)
     const char *args =
         "{\"source\":\"//share\",\"name\":\"kb.msu\",\"sha256\":\"" DIGEST "\",\"size_bytes\":9}";
 
+    start(b, "r1/HV07/1/fetch_package/5", "fetch_package", args);
+    assert_int_equal(bench_run(b, "package_place", "")->size_bytes, 9);
+    bench_refuse(b, bench_run(b, "package_place", ""), ERR_FULL, "too little room");
+    assert_string_equal(json_get_str(bench_done(b, "r1/HV07/1/fetch_package/5"), "outcome", ""), "refused");
     start(b, "r1/HV07/1/fetch_package/1", "fetch_package", args);
     bench_answer(b, bench_run(b, "package_place", ""), "");
     assert_non_null(strstr(bench_run(b, "fetch_package", "run")->text, "\"to\":\"/store/" DIGEST "\""));
