@@ -3,10 +3,10 @@
 # end and start, which is what a reboot costs here). The real controller takes a lab of N nodes through "12, then 24, then all", each step through real
 # sshd, relay, agent, journal and driver process: pause, move groups, empty, stop vmms, install, look, verify, start vmms, facts, resume, look. Three of a cluster at once. One JSON line per run: wall, CPU and
 # memory of `patchwave run` alone (measure.py), per step, and the parts of a step's time (run_parts.py).
-#   bench_staged.sh [--nodes 72] [--runs 3] [--speed 600] [--build build/release]
+#   bench_staged.sh [--nodes 72] [--runs 3] [--speed N] [--build build/release]
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-nodes=72 runs=3 speed=600 reboots= build=$here/../../build/release
+nodes=72 runs=3 speed= reboots= build=$here/../../build/release
 while (($#)); do
     case $1 in
     --nodes) nodes=$2; shift 2 ;;
@@ -17,6 +17,8 @@ while (($#)); do
     *) echo "bench_staged.sh: unknown option $1" >&2; exit 2 ;;
     esac
 done
+# A look may take ten minutes of fleet time; a fleet that is asked all at once shares two cores here.
+: "${speed:=$((nodes <= 72 ? 600 : 30000 / nodes))}"
 build=$(cd "$build" && pwd)
 patchwave=$build/orchestrator/patchwave hvlab=$build/examples/lab/hvlab
 dir=$(mktemp -d) lab_pid=
