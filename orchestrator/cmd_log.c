@@ -28,6 +28,23 @@ static const char log_sql[] =
 
 static const char raw_sql[] = "SELECT seq, at AS when_at, kind, event, commands, hash FROM log WHERE seq = ?";
 
+/* An empty answer may come of a word that is none: the words that would not be are told. */
+static int print_nothing(const struct cli *c, struct store *s, struct rows *nothing, struct err *err)
+{
+    struct buf text = BUF_INIT;
+    struct rows kinds = { 0 };
+    int rc = store_ask(s, &kinds, err,
+                       "SELECT group_concat(kind, ', ') FROM (SELECT DISTINCT kind FROM log ORDER BY 1)", "");
+
+    if (rc == 0) {
+        buf_printf(&text, "no such entry; kinds in this log: %s", rows_text(&kinds, 0, 0));
+        cli_print_rows(c, nothing, buf_text(&text));
+    }
+    rows_clear(&kinds);
+    buf_clear(&text);
+    return rc;
+}
+
 static int list(const struct cli *c, struct store *s, const char *run, struct err *err)
 {
     struct rows r = { 0 };
@@ -35,18 +52,25 @@ static int list(const struct cli *c, struct store *s, const char *run, struct er
                        cli_text(c, "op"), options_number(&c->args, "after", 0),
                        options_number(&c->args, "limit", 1000000));
 
-    if (rc == 0)
+    if (rc == 0 && r.n == 0 && cli_text(c, "kind") != NULL)
+        rc = print_nothing(c, s, &r, err);
+    else if (rc == 0)
         cli_print_rows(c, &r, "no such entry");
+    rows_clear(&r);
     return rc;
 }
 
 static int one(const struct cli *c, struct store *s, struct err *err)
 {
     struct rows r = { 0 };
-    int rc = store_ask(s, &r, err, raw_sql, "i", options_number(&c->args, "seq", 0));
+    int64_t seq = options_number(&c->args, "seq", 0);
+    int rc = store_ask(s, &r, err, raw_sql, "i", seq);
 
+    if (rc == 0 && r.n == 0)
+        rc = err_set(err, ERR_NOT_FOUND, "the log has no entry %lld", (long long)seq);
     if (rc == 0)
-        cli_print_rows(c, &r, "no such entry");
+        cli_print_rows(c, &r, "");
+    rows_clear(&r);
     return rc;
 }
 

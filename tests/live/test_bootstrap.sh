@@ -3,9 +3,7 @@
 # in a copy of this machine's root (an overlay in namespaces of its own), so that accounts and /etc there are nobody's. systemd is
 # played by tests/live/systemctl-stand-in: a container has none. Prints TAP.
 set -u
-build=${PW_BUILD_DIR:-build/debug}
-[[ $build = /* ]] || build=$PWD/$build
-root=$PWD
+source tests/lib/cli_bed.sh
 
 if [[ ${1:-} != inside ]]; then
     made=$(mktemp -d "${TMPDIR:-/tmp}/patchwave-boot-XXXXXX")
@@ -29,28 +27,13 @@ if [[ ${1:-} != inside ]]; then
     exit
 fi
 
-patchwave=$build/orchestrator/patchwave
 address=127.9.8.7 port=40122
-n=0 bad=0
-report() { # OK TITLE [DETAIL]
-    n=$((n + 1))
-    if [[ $1 == 0 ]]; then echo "ok $n - $2"; else bad=$((bad + 1)); echo "not ok $n - $2"; sed 's/^/#   /' <<<"${3:-}" | tail -40; fi
-}
-check() { # TITLE CODE PATTERN COMMAND...
-    local title=$1 code=$2 pattern=$3 out got
-    shift 3
-    out=$("$@" 2>&1); got=$?
-    [[ $got == "$code" ]] && grep -qE -- "$pattern" <<<"$out"
-    report $? "$title" "exit code $got, wanted $code; wanted text: $pattern"$'\n'"$out"
-}
-p() { "$patchwave" "$@" </dev/null; }
-
 work=/root/work
 mkdir -p "$work" /root/.ssh /run/sshd /run/stand-in
 chmod 0700 /root/.ssh
 cd "$work" || exit 1
 export PATCHWAVE_DB=$work/patchwave.db HOME=/root
-unset SUDO_USER SSH_AUTH_SOCK
+unset SSH_AUTH_SOCK
 
 # the machine that is to become a node: Debian's own sshd_config, on an address of ours
 install -m 0755 "$root/tests/live/systemctl-stand-in" /usr/bin/systemctl
@@ -171,5 +154,4 @@ check 'a look that failed is no success' 7 'HV07 is NOT set up' windows
 printf 'ok    cut off' >/home/winadmin/answer
 check 'nor is a session that was cut' 7 'HV07 is NOT set up' windows
 
-echo "1..$n"
-exit $((bad > 0))
+bed_end

@@ -1,47 +1,16 @@
 #!/usr/bin/env bash
 # A run on a small lab (real controller, sshd, agents), talked to, stopped, killed and gone on with. Prints TAP.
 set -u
-build=${PW_BUILD_DIR:-build/debug}
-[[ $build = /* ]] || build=$PWD/$build
-patchwave=$build/orchestrator/patchwave hvlab=$build/examples/lab/hvlab
-root=$PWD
-work=$(mktemp -d "${TMPDIR:-/tmp}/patchwave-run-XXXXXX")
-lab_pid=
-finish() {
-    local pid
-    for pid in $(cat "$work"/*.pid 2>/dev/null); do kill -9 "$pid" 2>/dev/null; done
-    if [[ -n $lab_pid ]]; then kill "$lab_pid" 2>/dev/null; wait "$lab_pid" 2>/dev/null; fi
-    rm -rf "$work"
-}
-trap finish EXIT
-cd "$work" || exit 1
-export PATCHWAVE_DB=$work/patchwave.db
-unset SUDO_USER
-n=0 bad=0
-
-report() { # OK TITLE [DETAIL]
-    n=$((n + 1))
-    if [[ $1 == 0 ]]; then echo "ok $n - $2"; else bad=$((bad + 1)); echo "not ok $n - $2"; sed 's/^/#   /' <<<"${3:-}" | tail -30; fi
-}
-check() { # TITLE CODE PATTERN COMMAND...
-    local title=$1 code=$2 pattern=$3 out got
-    shift 3
-    out=$("$@" 2>&1); got=$?
-    [[ $got == "$code" ]] && grep -qE -- "$pattern" <<<"$out"
-    report $? "$title" "exit code $got, wanted $code; wanted text: $pattern"$'\n'"$out"
-}
-p() { "$patchwave" "$@" </dev/null; }
-ask() { sqlite3 -readonly "$PATCHWAVE_DB" "$1" 2>/dev/null; }
+source tests/lib/cli_bed.sh
+bed_open run
 # until SECONDS CONDITION...: bounded; the condition is a command.
 until_true() { local i limit=$(($1 * 10)); shift; for ((i = 0; i < limit; i++)); do "$@" >/dev/null 2>&1 && return 0; sleep 0.1; done; return 1; }
 some() { [[ $(ask "$1") -gt 0 ]]; }
 gone() { ! kill -0 "$1" 2>/dev/null; }
 writer() { p --json db path | python3 -c 'import json, sys; print(json.load(sys.stdin)["writer_pid"])'; }
 
-"$hvlab" make --dir lab --nodes 4 --seed 3 --speed 240 --agent "$build/agent/patchwave-agent" >/dev/null || exit 1
-"$hvlab" serve --dir lab --processes >lab.log 2>&1 &
-lab_pid=$!
-check 'the lab comes up' 0 '' "$hvlab" wait --dir lab
+bed_lab --nodes 4 --seed 3
+bed_lab_serve
 
 # first contact
 p init >/dev/null
@@ -171,5 +140,4 @@ code=$?
 report $((code == 15 ? 0 : 1)) 'and stops as soon as a node answers' "exit code $code: $(tail -5 late.log)"
 check 'because it is a stale copy' 0 'stale copy' cat late.log
 
-echo "1..$n"
-exit $((bad > 0))
+bed_end

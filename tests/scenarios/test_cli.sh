@@ -1,34 +1,9 @@
 #!/usr/bin/env bash
 # The command line as people use it: exact exit codes, and what is said when something is wrong. Prints TAP.
 set -u
-build=${PW_BUILD_DIR:-build/debug}
-patchwave=$PWD/$build/orchestrator/patchwave
-[[ $build = /* ]] && patchwave=$build/orchestrator/patchwave
-root=$PWD
-work=$(mktemp -d "${TMPDIR:-/tmp}/patchwave-cli-XXXXXX")
-trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
-cd "$work" || exit 1
-export PATCHWAVE_DB=$work/patchwave.db TZ=UTC
-unset SUDO_USER
-n=0 bad=0
-
-# check TITLE CODE PATTERN COMMAND...: the exit code is CODE, and what is said matches the extended regex PATTERN.
-check() {
-    local title=$1 code=$2 pattern=$3 out got
-    shift 3
-    out=$("$@" 2>&1 </dev/null)
-    got=$?
-    n=$((n + 1))
-    if [[ $got == "$code" ]] && grep -qE -- "$pattern" <<<"$out"; then
-        echo "ok $n - $title"
-    else
-        bad=$((bad + 1))
-        echo "not ok $n - $title"
-        echo "#   exit code $got, wanted $code; wanted text: $pattern"
-        sed 's/^/#   /' <<<"$out" | head -20
-    fi
-}
-p() { "$patchwave" "$@"; }
+source tests/lib/cli_bed.sh
+bed_open cli
+export TZ=UTC
 
 # usage
 check 'no command is wrong usage' 2 '^usage: patchwave COMMAND' p
@@ -230,6 +205,8 @@ check 'it is listed' 0 'save' p consent list
 # the log
 check 'the log tells what was done' 0 'approval' p log
 check 'one entry' 0 '"hash": "[0-9a-f]{64}"' p --json log --seq 1
+check 'an entry that is not there' 3 'the log has no entry 99999' p log --seq 99999
+check 'a kind that is none, with those that are' 0 'no such entry; kinds in this log: .*inventory, .*plan' p log --kind verbs
 check 'an entry of no run has no whole picture' 3 'is no event of a run' p log --seq 1 --whole
 check 'the chain is whole' 0 'file and chain are whole' p db check
 check 'rebuilding changes nothing' 0 'equal to what was there' p db rebuild
@@ -239,7 +216,7 @@ check 'and does not overwrite' 3 'is there already' p backup copy.db
 # a disk that is full, and one that cannot be written
 mkdir disk
 if mount -t tmpfs tmpfs disk -o size=2m 2>/dev/null; then
-    trap 'umount "$work/disk" 2>/dev/null; chmod -R u+w "$work"; rm -rf "$work"' EXIT
+    trap 'umount "$work/disk" 2>/dev/null; bed_finish' EXIT
     cp patchwave.db disk/
     entries=$(sqlite3 patchwave.db 'SELECT count(*) FROM log')
     dd if=/dev/zero of=disk/filler bs=4k 2>/dev/null
@@ -261,5 +238,4 @@ check 'what was changed by hand is put right' 0 'DIFFERED from the log and were 
 sqlite3 patchwave.db "UPDATE log SET event = replace(event, 'CHG-1', 'CHG-9') WHERE kind = 'approval'"
 check 'an altered log is found' 7 'was altered' p db check
 
-echo "1..$n"
-exit $((bad > 0))
+bed_end
