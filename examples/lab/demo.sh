@@ -60,6 +60,11 @@ for program in "$patchwave" "$hvlab" "$build/agent/patchwave-agent"; do
     [[ -x $program ]] || die "$program is not there"
 done
 
+known=$("$hvlab" fault list)
+for fault in "${faults[@]}"; do
+    grep -q "^${fault%@*} " <<<"$known" || die "there is no fault \"${fault%@*}\"; \`$hvlab fault list\` shows them"
+done
+
 mkdir -p "$out"; out=$(cd "$out" && pwd)
 rm -f "$out"/patchwave.db* "$out"/plan.json "$out"/report.json "$out"/report.md
 lab=$out/lab; rm -rf "$lab"
@@ -75,7 +80,7 @@ trap 'exit 130' INT TERM
 # The lab.
 begin=$(ms)
 "$hvlab" make --dir "$lab" --nodes "$nodes" --seed "$seed" --speed "$speed" --fleet "$fleet" ${removable:+--removable} \
-    --agent "$build/agent/patchwave-agent"
+    --agent "$build/agent/patchwave-agent" || die "no lab was made"
 "$hvlab" serve --dir "$lab" --processes >"$out/lab.log" 2>&1 &
 lab_pid=$!
 "$hvlab" wait --dir "$lab" >/dev/null || die "the lab did not come up; see $out/lab.log"
@@ -119,9 +124,10 @@ for fault in "${faults[@]}"; do
         subject=$("$patchwave" plan show kb5061977 --json | python3 -c '
 import json, sys
 wave = int(sys.argv[1])
-print(next(n["node"] for n in json.load(sys.stdin)["nodes"] if n.get("wave") == wave))' "${BASH_REMATCH[1]}")
+print(next((n["node"] for n in json.load(sys.stdin)["nodes"] if n.get("wave") == wave), ""))' "${BASH_REMATCH[1]}")
+        [[ -n $subject ]] || die "the plan has no wave ${BASH_REMATCH[1]}"
     fi
-    "$hvlab" fault --dir "$lab" add "$name" "$subject"
+    "$hvlab" fault --dir "$lab" add "$name" "$subject" || die "the fault cannot be set"
     say "fault: $name on $subject"
 done
 

@@ -196,14 +196,14 @@ static int absolute(const char *path, char *out, size_t size, struct err *err)
                                                 : err_set(err, ERR_INVALID, "%s: the path is too long", path);
 }
 
-static int number(const char *text, int64_t lo, int64_t hi, int64_t *ret, struct err *err)
+static int number(const char *name, const char *text, int64_t lo, int64_t hi, int64_t *ret, struct err *err)
 {
     char *end;
     long long v = strtoll(text, &end, 10);
 
     if (*text == 0 || *end != 0 || v < lo || v > hi)
-        return err_set(err, ERR_INVALID, "`%s` is not a number from %lld to %lld", text, (long long)lo,
-                       (long long)hi);
+        return err_set(err, ERR_INVALID, "%s: \"%s\" is not a number from %lld to %lld", name, text,
+                       (long long)lo, (long long)hi);
     *ret = v;
     return 0;
 }
@@ -215,14 +215,16 @@ static int set_option(struct options *o, const char *name, const char *value, st
     if (strcmp(name, "--agent") == 0)
         return absolute(value, o->agent, sizeof o->agent, err);
     if (strcmp(name, "--nodes") == 0)
-        return number(value, 1, 1000, &o->nodes, err);
+        return number(name, value, 1, 1000, &o->nodes, err);
     if (strcmp(name, "--seed") == 0)
-        return number(value, 0, INT64_MAX, &o->seed, err);
+        return number(name, value, 0, INT64_MAX, &o->seed, err);
     if (strcmp(name, "--speed") == 0)
-        return number(value, 1, 100000, &o->speed, err);
+        return number(name, value, 1, 100000, &o->speed, err);
     if (strcmp(name, "--port") == 0)
-        return number(value, 1, 65534, &o->port, err);
-    if (strcmp(name, "--fleet") == 0 && (strcmp(value, "default") == 0 || strcmp(value, "mixed") == 0))
+        return number(name, value, 1, 65534, &o->port, err);
+    if (strcmp(name, "--fleet") == 0 && strcmp(value, "default") != 0 && strcmp(value, "mixed") != 0)
+        return err_set(err, ERR_INVALID, "--fleet is default or mixed, not \"%s\"", value);
+    if (strcmp(name, "--fleet") == 0)
         o->fleet = value;
     else if (strcmp(name, "--net") == 0)
         o->net = value;
