@@ -88,7 +88,9 @@ static int tell(const struct cli *c, const struct verb_ask *a, struct err *err)
         verb_answer_say(c, c->args.command->name, &answer);
     buf_clear(&params);
     buf_clear(&answer);
-    return rc == 0 ? 0 : err_wrap(err, "%s", c->args.command->name);
+    if (rc == 0 || strncmp(err->text, c->args.command->name, strlen(c->args.command->name)) == 0)
+        return rc; /* the engine's refusals name the verb */
+    return err_wrap(err, "%s", c->args.command->name);
 }
 
 static int run_plain(struct cli *c, int *ret_exit, struct err *err)

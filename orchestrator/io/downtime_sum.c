@@ -129,12 +129,11 @@ int downtime_sum(struct store *s, const char *run, enum downtime_by by, time_ms 
         rc = sum_by(s, run, BY_RUN, now, &all, err);
     if (rc == 0) {
         judge(&d, &vms, goal_ppm);
-        if (all.n > 0) {
+        if (all.n > 0)
             d.all = all.items[0];
-            d.all.key = "all";
-            d.all.name = "all";
-            d.all.longest_vm = d.all.longest_vm == NULL ? NULL : arena_str(&d.arena, d.all.longest_vm);
-        }
+        d.all.key = "all";
+        d.all.name = "all";
+        d.all.longest_vm = d.all.longest_vm == NULL ? NULL : arena_str(&d.arena, d.all.longest_vm);
         *ret = d;
     } else {
         downtime_sums_clear(&d);

@@ -7,9 +7,13 @@
 
 const struct section report_sections[SECTIONS] = {
     { "waves", "Waves", NULL,
-      "SELECT wave, state, nodes, failures, took_p50 AS predicted_ms, coalesce(ended, CASE WHEN started IS "
-      "NULL THEN NULL ELSE ?2 END) - started AS took_ms FROM waves "
-      "WHERE run = ?1 ORDER BY wave",
+      /* what was predicted of a wave is its nodes, from the first one out to the last one back */
+      "SELECT w.wave, w.state, w.nodes, w.failures, w.took_p50 AS predicted_ms, max(coalesce(n.out_until, "
+      "CASE "
+      "WHEN n.out_since IS NULL THEN NULL ELSE ?2 END)) - min(n.out_since) AS took_ms, coalesce(w.ended, "
+      "CASE "
+      "WHEN w.started IS NULL THEN NULL ELSE ?2 END) - w.started AS with_gates_ms FROM waves w LEFT JOIN "
+      "run_nodes n ON n.run = w.run AND n.wave = w.wave WHERE w.run = ?1 GROUP BY w.wave ORDER BY w.wave",
       NULL },
     { "exceptions", "Nodes that did not end done or compliant", "None.",
       "SELECT node, wave, CASE ending WHEN '' THEN phase ELSE ending END AS state, reason, build_now AS "

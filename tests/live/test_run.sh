@@ -3,6 +3,7 @@
 set -u
 source tests/lib/cli_bed.sh
 bed_open run
+export PATCHWAVE=$patchwave
 # until SECONDS CONDITION...: bounded; the condition is a command.
 until_true() { local i limit=$(($1 * 10)); shift; for ((i = 0; i < limit; i++)); do "$@" >/dev/null 2>&1 && return 0; sleep 0.1; done; return 1; }
 some() { [[ $(ask "$1") -gt 0 ]]; }
@@ -113,6 +114,20 @@ check 'replay decides the same' 0 'every command is the same again' p replay
 check 'rebuild gives the same tables' 0 'equal to what was there' p db rebuild
 check 'what a step said is fetched from its node' 0 '.' p log --node HV01 --op "$(ask "SELECT op FROM steps WHERE action = 'install' AND node = 'HV01'")"
 check 'the sums stand side by side' 0 'VM-down +predicted +node-out +vmms-down' p downtime
+
+cp patchwave.db none.db && sqlite3 none.db 'DELETE FROM downtime'
+check 'a run in which nothing was lost yet has sums, too' 0 '^all +0 ms +0 ms +0 ms +0 ms +0$' p --db none.db downtime
+check 'so has its report' 0 'VM-down 0 ms' p --db none.db report
+check 'a wave is told as it was predicted: its nodes, and its gates apart' 0 '^2 waves$' python3 - <<'T'
+import json, os, sqlite3, subprocess
+waves = json.loads(subprocess.run([os.environ["PATCHWAVE"], "--json", "report"], capture_output=True, check=True).stdout)["waves"]
+rows = sqlite3.connect("file:patchwave.db?mode=ro", uri=True).execute(
+    "SELECT n.wave, d.end_at - d.start_at FROM downtime d JOIN run_nodes n ON n.node = d.node WHERE d.subject = 'node' AND d.cause = 'node_out'").fetchall()
+for w in waves:
+    longest = max(took for wave, took in rows if wave == w["wave"])
+    assert longest <= w["took_ms"] < w["with_gates_ms"], (longest, w)
+print(len(waves), "waves")
+T
 
 # the database is lost; the copy made while nodes were out goes on
 servicings() { "$hvlab" truth --dir lab --json | python3 -c 'import json, sys; print([n["servicings"] for n in json.load(sys.stdin)["nodes"]])'; }
