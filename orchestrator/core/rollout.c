@@ -139,6 +139,7 @@ static const struct gate gate_defaults[GATE_TYPES] = {
     [GATE_MANUAL] = { .scope = SCOPE_WAVE, .when = GATE_AFTER },
 };
 
+_Static_assert(GATE_TYPES == 5, "the refusal below names them all");
 static enum gate_type read_gate_type(struct fields *f, const json *o)
 {
     const char *text = fields_str(f, o, "type", JSON_REQUIRED);
@@ -149,7 +150,9 @@ static enum gate_type read_gate_type(struct fields *f, const json *o)
         if (strcmp(gate_type_names[i], text) == 0)
             return (enum gate_type)i;
     f->rc = json_fault(f->doc, json_get(o, "type"), f->err,
-                       "the gate type `%s` is not built into this program", text);
+                       "the gate type `%s` is not built into this program, which knows %s, %s, %s, %s and %s",
+                       text, gate_type_names[0], gate_type_names[1], gate_type_names[2], gate_type_names[3],
+                       gate_type_names[4]);
     return GATE_MANUAL;
 }
 

@@ -89,7 +89,8 @@ static void test_faults(void **state)
         { AT("\"gates\":[],\"waves\":[]"), "r.json:2:20: must name at least one wave (at /waves)" },
         { AT("\"waves\":[1]"), "r.json:1:1: the member `gates` is missing" },
         { AT("\"waves\":[1],\"gates\":[{\"type\":\"performance\"}]"),
-          "r.json:2:30: the gate type `performance` is not built into this program (at /gates/0/type)" },
+          "r.json:2:30: the gate type `performance` is not built into this program, which knows time_sync, "
+          "backup_agent, cluster_health, vm_heartbeat and manual (at /gates/0/type)" },
         { AT("\"waves\":[1],\"gates\":[{\"type\":\"manual\"},{\"type\":\"manual\"}]"),
           "r.json:2:40: two gates have the same name (at /gates/1)" },
         { AT("\"waves\":[1],\"gates\":[{\"type\":\"manual\",\"soak\":\"5\"}]"),
