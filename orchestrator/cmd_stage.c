@@ -184,6 +184,7 @@ static int stage_all(struct stage *st, const struct package_files *package, stru
         .checkpoint_paths = package->checkpoints,
         .stage_bytes_s = (uint64_t)options_number(&st->c->args, "mib-per-second", 0) << 20,
         .stage_link_bytes_s = (uint64_t)options_number(&st->c->args, "link-mib-per-second", 0) << 20,
+        .stage_source = cli_text(st->c, "from"),
         .stage_give_up_ms = options_number(&st->c->args, "give-up", GIVE_UP_MS),
         .stage_parallel = (uint32_t)options_number(&st->c->args, "parallel", 0),
         .position = no_position,
@@ -240,14 +241,25 @@ static void say_end(struct stage *st, int *ret_exit)
         *ret_exit = EXIT_EXCEPTIONS;
 }
 
+/* Nothing of what a node pulls goes through this program. */
+static int check_caps(const struct cli *c, struct err *err)
+{
+    if (cli_text(c, "from") != NULL &&
+        (cli_text(c, "mib-per-second") != NULL || cli_text(c, "link-mib-per-second") != NULL))
+        return err_set(err, ERR_INVALID, "caps hold for what is sent; with --from only --parallel does");
+    return 0;
+}
+
 static int run_stage(struct cli *c, int *ret_exit, struct err *err)
 {
     struct stage st = { .c = c };
     struct store *s = NULL;
     struct arena a = ARENA_INIT;
     struct package_files package;
-    int rc = store_open(c->db, STORE_READ, &s, err);
+    int rc = check_caps(c, err);
 
+    if (rc == 0)
+        rc = store_open(c->db, STORE_READ, &s, err);
     if (rc == 0)
         rc = store_load_plan(s, cli_operand(c, 0), &st.plan, err);
     if (rc == 0)
@@ -276,6 +288,8 @@ static int run_stage(struct cli *c, int *ret_exit, struct err *err)
 }
 
 static const struct option stage_options[] = {
+    { "from", 0, OPTION_TEXT, "SOURCE",
+      "each node pulls from this share or URL (a folder) instead of being sent to" },
     { "mib-per-second", 0, OPTION_NUMBER, "N", "cap over all nodes (default: none)" },
     { "link-mib-per-second", 0, OPTION_NUMBER, "N", "cap of each node's link (default: none)" },
     { "give-up", 0, OPTION_DURATION, "TIME", "a node that takes nothing so long has failed (default 2m)" },

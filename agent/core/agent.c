@@ -117,13 +117,23 @@ static AGENT_ON_RUN(on_identity)
 }
 
 static const on_run handlers[AGENT_RUN_KINDS] = {
-    [AGENT_RUN_IDENTITY] = on_identity,       [AGENT_RUN_FACTS] = agent_on_read,
-    [AGENT_RUN_OBSERVE] = agent_on_read,      [AGENT_RUN_TIME_FACTS] = agent_on_time_facts,
-    [AGENT_RUN_SNTP] = agent_on_sntp,         [AGENT_RUN_ROOM_FACTS] = agent_on_room_facts,
-    [AGENT_RUN_ROOM_VMS] = agent_on_room_vms, [AGENT_RUN_PACKAGE] = agent_on_package,
-    [AGENT_RUN_CHECK_FACTS] = agent_on_check, [AGENT_RUN_CHECK_EMPTY] = agent_on_check,
-    [AGENT_RUN_ACTION] = agent_on_action,     [AGENT_RUN_ADOPT] = agent_on_adopt,
-    [AGENT_RUN_DOUBT] = agent_on_doubt,       [AGENT_RUN_WITNESS] = agent_on_witness,
+    [AGENT_RUN_IDENTITY] = on_identity,
+    [AGENT_RUN_FACTS] = agent_on_read,
+    [AGENT_RUN_OBSERVE] = agent_on_read,
+    [AGENT_RUN_TIME_FACTS] = agent_on_time_facts,
+    [AGENT_RUN_SNTP] = agent_on_sntp,
+    [AGENT_RUN_ROOM_FACTS] = agent_on_room_facts,
+    [AGENT_RUN_ROOM_VMS] = agent_on_room_vms,
+    [AGENT_RUN_PACKAGE] = agent_on_package,
+    [AGENT_RUN_CHECK_FACTS] = agent_on_check,
+    [AGENT_RUN_CHECK_EMPTY] = agent_on_check,
+    [AGENT_RUN_ACTION] = agent_on_action,
+    [AGENT_RUN_ADOPT] = agent_on_adopt,
+    [AGENT_RUN_DOUBT] = agent_on_doubt,
+    [AGENT_RUN_WITNESS] = agent_on_witness,
+    [AGENT_RUN_FETCH_PLACE] = agent_on_fetch_place,
+    [AGENT_RUN_FETCH] = agent_on_fetch,
+    [AGENT_RUN_FETCH_ADOPT] = agent_on_fetch_adopt,
 };
 
 static const char *const end_texts[] = {

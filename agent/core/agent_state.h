@@ -42,9 +42,12 @@ enum agent_run_kind {
     AGENT_RUN_CHECK_FACTS,
     AGENT_RUN_CHECK_EMPTY,
     AGENT_RUN_ACTION,
-    AGENT_RUN_ADOPT,   /* what fetch_package brought */
-    AGENT_RUN_DOUBT,   /* the agent's own witness after a kill */
-    AGENT_RUN_WITNESS, /* op.witness */
+    AGENT_RUN_ADOPT,       /* what fetch_package brought */
+    AGENT_RUN_DOUBT,       /* the agent's own witness after a kill */
+    AGENT_RUN_WITNESS,     /* op.witness */
+    AGENT_RUN_FETCH_PLACE, /* package.fetch: room in the store, the driver, the digest */
+    AGENT_RUN_FETCH,
+    AGENT_RUN_FETCH_ADOPT,
     AGENT_RUN_KINDS
 };
 
@@ -61,7 +64,7 @@ struct agent_run {
     int64_t request;
     char op[ID_TEXT_MAX];
     char what[AGENT_ACTION_MAX];
-    char *args; /* time_sync's args while facts are read; vms' cursor is not kept */
+    char *args; /* time_sync's args while facts are read, package.fetch's; vms' cursor is not kept */
     char vm[64];
     int64_t need_mib, free_mib;
 };
@@ -211,7 +214,13 @@ struct agent_run *agent_action_run(const struct agent *a, const char *op);
 /* Begin the next check, or START when none is left. */
 void agent_checks_next(struct agent *a, struct agent_live *l);
 
-/* method_op.c, method_read.c, method_move.c: handlers; 0, or the error to answer */
+bool agent_is_digest(const char *s); /* 64 hex digits */
+
+/* method_read.c: a driver's refusal as an error of the wire, its code in the data */
+void agent_reply_driver_error(struct agent *a, const struct agent_run *run,
+                              const struct driver_answer *answer);
+
+/* method_op.c, method_read.c, method_move.c, method_fetch.c: handlers; 0, or the error to answer */
 #define AGENT_HANDLER(name) int name(struct agent *a, const struct agent_request *rq, struct err *err)
 AGENT_HANDLER(agent_do_ping);
 AGENT_HANDLER(agent_do_hello);
@@ -226,6 +235,7 @@ AGENT_HANDLER(agent_do_op_cancel);
 AGENT_HANDLER(agent_do_op_ack);
 AGENT_HANDLER(agent_do_op_output);
 AGENT_HANDLER(agent_do_journal_read);
+AGENT_HANDLER(agent_do_package_fetch);
 #define AGENT_ON_RUN(name)                                                          \
     void name(struct agent *a, struct agent_run *run, const struct agent_event *ev, \
               struct driver_answer *answer)
@@ -240,5 +250,8 @@ AGENT_ON_RUN(agent_on_time_facts);
 AGENT_ON_RUN(agent_on_sntp);
 AGENT_ON_RUN(agent_on_room_facts);
 AGENT_ON_RUN(agent_on_room_vms);
+AGENT_ON_RUN(agent_on_fetch_place);
+AGENT_ON_RUN(agent_on_fetch);
+AGENT_ON_RUN(agent_on_fetch_adopt);
 
 #endif

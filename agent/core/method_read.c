@@ -262,9 +262,8 @@ AGENT_HANDLER(agent_do_observe)
     return err_set(err, ERR_INVALID, "`%.64s` cannot be observed", what);
 }
 
-/* A driver's refusal as an error of the wire: its code in the data. */
-static void reply_driver_error(struct agent *a, const struct agent_run *run,
-                               const struct driver_answer *answer)
+void agent_reply_driver_error(struct agent *a, const struct agent_run *run,
+                              const struct driver_answer *answer)
 {
     struct err e = { 0 };
     struct buf data = BUF_INIT;
@@ -294,7 +293,7 @@ AGENT_ON_RUN(agent_on_read)
     if (run->conn == 0)
         return;
     if (answer->kind != DRIVER_RESULT) {
-        reply_driver_error(a, run, answer);
+        agent_reply_driver_error(a, run, answer);
     } else if (run->kind == AGENT_RUN_FACTS) {
         size_t len;
         const char *text = json_raw(answer->result, ev->text, &len);
@@ -315,7 +314,7 @@ AGENT_ON_RUN(agent_on_time_facts)
     if (run->conn == 0)
         return;
     if (answer->kind != DRIVER_RESULT) {
-        reply_driver_error(a, run, answer);
+        agent_reply_driver_error(a, run, answer);
         return;
     }
     sntp = agent_run_new(a, AGENT_RUN_SNTP, "");

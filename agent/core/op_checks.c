@@ -50,7 +50,7 @@ static void start_check(struct agent *a, struct agent_live *l, enum agent_run_ki
     json_free(args);
 }
 
-static bool is_digest(const char *s)
+bool agent_is_digest(const char *s)
 {
     return strlen(s) == 2 * SHA256_BYTES && strspn(s, "0123456789abcdef") == 2 * SHA256_BYTES;
 }
@@ -75,7 +75,7 @@ static bool check_package(struct agent *a, struct agent_live *l, const json *arg
     struct agent_effect *e;
 
     (void)precondition;
-    if (fetches && !is_digest(json_get_str(args, "sha256", ""))) {
+    if (fetches && !agent_is_digest(json_get_str(args, "sha256", ""))) {
         agent_op_refuse(a, l->op, "invalid", "`sha256` is no digest"); /* it names a folder */
         return true;
     }

@@ -38,6 +38,7 @@ struct live_node {
     bool taken_over;                /* it has been, by this process */
     struct loop_timer claim_limit, greet_again;
     struct payload *payload;
+    bool fetching;       /* the node itself is at it */
     uint32_t stage_file; /* 0: the target; then its checkpoint packages */
     time_ms stage_begun;
     uint32_t stage_percent;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define STAGE_PARALLEL 8
+#define FETCH_LIMIT_MS (6 * HOUR_MS) /* real; the driver's own limit is what ends a fetch */
 
 static void stage_next(struct backend_live *b);
 
@@ -57,6 +58,59 @@ static void late_staged(struct live_node *n, const char *failure)
         late->ev.u.staged.text = live_late_str(late, failure);
 }
 
+static void on_fetched(void *arg, const struct rpc_message *reply, const struct err *why)
+{
+    struct live_node *n = arg;
+    struct err copy;
+
+    (void)reply;
+    n->fetching = false;
+    if (n->b->closing)
+        return;
+    if (why != NULL) {
+        copy = *why;
+        (void)err_wrap(&copy, "fetch on %s", n->target.node);
+    }
+    on_stage_end(n, false, why != NULL ? &copy : NULL);
+}
+
+/* `source` is a folder: of a share (UNC), or of a web server. */
+static void write_fetch(struct buf *out, const char *source, const char *name, const char *sha256,
+                        uint64_t size)
+{
+    struct buf from = BUF_INIT;
+    struct json_writer w;
+    size_t len = strlen(source);
+    bool ends = len > 0 && (source[len - 1] == '/' || source[len - 1] == '\\');
+
+    buf_printf(&from, "%s%s%s", source, ends ? "" : strchr(source, '\\') != NULL ? "\\" : "/", name);
+    jw_init(&w, out);
+    jw_object(&w, NULL);
+    jw_str(&w, "source", buf_text(&from));
+    jw_str(&w, "name", name);
+    jw_str(&w, "sha256", sha256);
+    jw_int(&w, "size_bytes", (int64_t)size);
+    jw_object_end(&w);
+    buf_clear(&from);
+}
+
+static int fetch_file(struct live_node *n, const struct patch *p, const struct checkpoint *c, struct err *err)
+{
+    struct buf params = BUF_INIT;
+    int rc;
+
+    if (n->talk < TALK_GREETED && n->last_down.code != ERR_OK)
+        return err_set(err, n->last_down.code, "%s", n->last_down.text);
+    if (n->talk < TALK_GREETED)
+        return err_set(err, ERR_CONNECT, "%s does not answer", n->target.node);
+    write_fetch(&params, n->b->setup.stage_source, c == NULL ? p->file : c->file,
+                c == NULL ? p->sha256 : c->sha256, c == NULL ? p->size_bytes : c->size_bytes);
+    rc = agent_client_call(n->client, "package.fetch", buf_text(&params), FETCH_LIMIT_MS, on_fetched, n, err);
+    n->fetching = rc == 0;
+    buf_clear(&params);
+    return rc;
+}
+
 static int stage_file(struct live_node *n, struct err *err)
 {
     struct backend_live *b = n->b;
@@ -75,6 +129,8 @@ static int stage_file(struct live_node *n, struct err *err)
                                      .on_end = on_stage_end,
                                      .arg = n };
 
+    if (b->setup.stage_source != NULL)
+        return fetch_file(n, p, c, err);
     return payload_start(&config, &n->payload, err);
 }
 
@@ -114,7 +170,7 @@ void live_stage_submit(struct backend_live *b, const struct command *c)
         late_staged(n, "there is no package file to stage");
         return;
     }
-    if (n->client == NULL || n->payload != NULL)
+    if (n->client == NULL || n->payload != NULL || n->fetching)
         return; /* under way already */
     s = calloc(1, sizeof *s);
     if (s == NULL) {

@@ -43,7 +43,7 @@ class Agent:
         for name, text in (("machine_id", "M1"), ("boot_id", "B1"), ("behave.json", '{"pause":{"progress":true,"delay_ms":400}}')):
             open(f"{self.dir}/world/{name}", "w").write(text)
         actions = {a: {"argv": [BUILD + "/tests/lib/toy-driver", self.dir + "/world"], "limit_ms": 60000}
-                   for a in ("facts", "vms", "check_empty", "gate_facts", "verify", "pause", "stop_vmms", "resume")}
+                   for a in ("facts", "vms", "check_empty", "gate_facts", "verify", "pause", "stop_vmms", "resume", "fetch_package")}
         json.dump({"name": "toy", "version": "1", "contract": 1, "actions": actions}, open(self.dir + "/driver/driver.json", "w"))
         self.config = {"node": "HV07", "state_dir": self.dir + "/state", "socket": self.dir + "/sock", "driver": self.dir + "/driver", "lab": True}
         json.dump(self.config, open(self.dir + "/agent.json", "w"))
@@ -116,6 +116,11 @@ agent.call("op.status", op="r1/HV07/1/none/1")
 agent.call("op.status", op=PAUSE)
 agent.call("op.witness", op=PAUSE, session=agent.session)
 agent.call("op.output", op=PAUSE, offset=0, max_bytes=100)
+package = {"source": "//share/kb.msu", "name": "kb.msu", "sha256": hashlib.sha256(b"the patch").hexdigest(), "size_bytes": 9}
+agent.call("package.fetch", **package)
+os.makedirs(f"{agent.dir}/state/packages/{package['sha256']}", exist_ok=True)
+open(f"{agent.dir}/state/packages/{package['sha256']}/kb.msu", "w").write("the patch")
+case("package.fetch: believed by its digest", [] if agent.call("package.fetch", **package) == {"fetched": True} else ["it was not"])
 agent.call("op.ack", ops=[PAUSE], session=agent.session)
 agent.call("move.accept", op="r1/HV06/1/move_vm:00000000-0000-4000-8000-000000000009/1", vm="00000000-0000-4000-8000-000000000009",
            memory_mib=1024, **{"from": "HV06"}, session=agent.session)

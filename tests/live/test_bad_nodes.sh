@@ -38,6 +38,21 @@ took=$(($(date +%s%3N) - begin))
 report $((took >= 2500 ? 0 : 1)) 'six MiB at two a second cannot take less than 2.5 s' "took $took ms"
 report $(($(staged) == 6 ? 0 : 1)) 'the package is at every node under its digest' "$(find lab/nodes -name '*.msu')"
 
+# pulled by the nodes themselves, from a folder that they reach; what lies there is believed by its digest only (O32)
+forget() { rm -rf lab/nodes/*/state/packages/*; }
+mkdir share
+forget
+cp windows11.0-kb5061977-x64.msu share/
+check 'stage --from has each node pull' 0 '6 of 6 nodes have the package' p stage old --from "$work/share"
+report $(($(staged) == 6 ? 0 : 1)) 'the package is at every node under its digest' "$(find lab/nodes -name '*.msu')"
+forget
+head -c 1048576 /dev/urandom >share/windows11.0-kb5061977-x64.msu
+check 'another file of that name is not taken' 10 'HV01 +FAILED: fetch on HV01: .*digest' p stage old --from "$work/share/"
+check 'nor is none' 10 '^0 of 6 nodes have the package' p stage old --from "$work/nowhere"
+check 'caps are of what is sent' 3 'with --from only --parallel does' p stage old --from "$work/share" --mib-per-second 1
+forget
+p stage old >/dev/null
+
 # a node whose disk is too small (O32): refused before a byte is carried, and told why
 sha=$(sha256sum windows11.0-kb5061977-x64.msu | cut -d' ' -f1)
 store=lab/nodes/HV02/state/packages

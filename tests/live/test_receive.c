@@ -206,7 +206,8 @@ static void test_no_space(void **state)
     }
     assert_int_equal(receive(w, request(w, SIZE), 0, SIZE, &out), 1);
     assert_int_equal(strncmp(buf_text(&out), "{\"error\":{\"name\":\"full\"", 23), 0);
-    assert_non_null(strstr(buf_text(&out), ": 8.0 MiB are free, 8.6 MiB are wanted, three times the package"));
+    assert_non_null(
+        strstr(buf_text(&out), ": 8.0 MiB are free, 8.6 MiB are wanted, three times the package"));
     assert_int_equal(umount(dir), 0);
     buf_clear(&out);
 }

@@ -807,6 +807,41 @@ static void test_fetch_package(void **state)
     assert_string_equal(json_get_str(bench_done(b, "r1/HV07/1/fetch_package/4"), "outcome", ""), "refused");
 }
 
+/* package.fetch: no claim, one at a time, room first, believed by digest only. */
+static void test_package_fetch(void **state)
+{
+    static const char params[] =
+        "{\"source\":\"//share/kb.msu\",\"name\":\"kb.msu\",\"sha256\":\"" DIGEST "\",\"size_bytes\":9}";
+    struct bench *b = *state;
+    int64_t first = bench_ask(b, 1, "package.fetch", params), second;
+
+    second = bench_ask(b, 1, "package.fetch", params);
+    assert_string_equal(bench_error(b, second), "locked");
+    assert_int_equal(bench_run(b, "package_place", "")->size_bytes, 9);
+    bench_refuse(b, bench_run(b, "package_place", ""), ERR_FULL, "too little room");
+    assert_string_equal(bench_error(b, first), "full");
+
+    first = bench_ask(b, 1, "package.fetch", params);
+    bench_answer(b, bench_run(b, "package_place", ""), "");
+    assert_non_null(strstr(bench_run(b, "fetch_package", "run")->text, "\"to\":\"/store/" DIGEST "\""));
+    assert_false(bench_run(b, "fetch_package", "run")->effect); /* no op, no journal */
+    bench_answer(b, bench_run(b, "fetch_package", "run"),
+                 "{\"error\":{\"code\":\"failed\",\"message\":\"no such share\"}}");
+    assert_string_equal(bench_error(b, first), "refused");
+
+    first = bench_ask(b, 1, "package.fetch", params);
+    bench_answer(b, bench_run(b, "package_place", ""), "");
+    bench_answer(b, bench_run(b, "fetch_package", "run"), "{\"result\":{\"path\":\"p\"}}");
+    bench_refuse(b, bench_run(b, "package_adopt", ""), ERR_CORRUPT, "another digest");
+    assert_string_equal(bench_error(b, first), "corrupt");
+
+    first = bench_ask(b, 1, "package.fetch", params);
+    bench_answer(b, bench_run(b, "package_place", ""), "");
+    bench_answer(b, bench_run(b, "fetch_package", "run"), "{\"result\":{\"path\":\"p\"}}");
+    bench_answer(b, bench_run(b, "package_adopt", ""), "/store/kb.msu");
+    assert_true(json_get_bool(bench_result(b, first), "fetched", false));
+}
+
 /* What the agent's own witness says after a kill. */
 static void test_doubt(void **state)
 {
@@ -1053,6 +1088,7 @@ int main(void)
         T(test_ack),
         T(test_progress),
         T(test_fetch_package),
+        T(test_package_fetch),
         T(test_doubt),
         T(test_deadline_in_checks),
         T(test_every_append_fails_once),
