@@ -131,6 +131,7 @@ static const on_run handlers[AGENT_RUN_KINDS] = {
     [AGENT_RUN_ADOPT] = agent_on_adopt,
     [AGENT_RUN_DOUBT] = agent_on_doubt,
     [AGENT_RUN_WITNESS] = agent_on_witness,
+    [AGENT_RUN_FETCH_HELD] = agent_on_fetch_held,
     [AGENT_RUN_FETCH_PLACE] = agent_on_fetch_place,
     [AGENT_RUN_FETCH] = agent_on_fetch,
     [AGENT_RUN_FETCH_ADOPT] = agent_on_fetch_adopt,

@@ -45,7 +45,8 @@ enum agent_run_kind {
     AGENT_RUN_ADOPT,       /* what fetch_package brought */
     AGENT_RUN_DOUBT,       /* the agent's own witness after a kill */
     AGENT_RUN_WITNESS,     /* op.witness */
-    AGENT_RUN_FETCH_PLACE, /* package.fetch: room in the store, the driver, the digest */
+    AGENT_RUN_FETCH_HELD,  /* package.fetch: has it been here all along? */
+    AGENT_RUN_FETCH_PLACE, /* room in the store, the driver, the digest */
     AGENT_RUN_FETCH,
     AGENT_RUN_FETCH_ADOPT,
     AGENT_RUN_KINDS
@@ -250,6 +251,7 @@ AGENT_ON_RUN(agent_on_time_facts);
 AGENT_ON_RUN(agent_on_sntp);
 AGENT_ON_RUN(agent_on_room_facts);
 AGENT_ON_RUN(agent_on_room_vms);
+AGENT_ON_RUN(agent_on_fetch_held);
 AGENT_ON_RUN(agent_on_fetch_place);
 AGENT_ON_RUN(agent_on_fetch);
 AGENT_ON_RUN(agent_on_fetch_adopt);

@@ -6,8 +6,7 @@
 
 static bool is_fetch(const struct agent_run *run)
 {
-    return run->kind == AGENT_RUN_FETCH_PLACE || run->kind == AGENT_RUN_FETCH ||
-           run->kind == AGENT_RUN_FETCH_ADOPT;
+    return run->kind >= AGENT_RUN_FETCH_HELD && run->kind <= AGENT_RUN_FETCH_ADOPT;
 }
 
 static bool fetch_goes_on(const struct agent *a)
@@ -97,15 +96,40 @@ AGENT_HANDLER(agent_do_package_fetch)
     rc = write_args(a, rq, &args, err);
     if (rc == 0 && fetch_goes_on(a))
         rc = err_set(err, ERR_LOCKED, "a package is being fetched already");
-    run = rc == 0 ? agent_run_new(a, AGENT_RUN_FETCH_PLACE, "") : NULL;
+    run = rc == 0 ? agent_run_new(a, AGENT_RUN_FETCH_HELD, "") : NULL;
     if (run != NULL) {
         run->conn = rq->conn->id;
         run->request = rq->id;
         run->args = agent_text_copy(a, buf_text(&args));
-        ask_store(a, run, AGENT_DO_PACKAGE_PLACE);
+        ask_store(a, run, AGENT_DO_PACKAGE_ADOPT);
     }
     buf_clear(&args);
     return rc;
+}
+
+static void reply_fetched(struct agent *a, const struct agent_run *run)
+{
+    struct buf result = BUF_INIT;
+
+    buf_str(&result, "{\"fetched\":true}");
+    agent_reply(a, run->conn, run->request, &result);
+}
+
+/* What the store holds is not put at stake by whatever lies at the source. */
+AGENT_ON_RUN(agent_on_fetch_held)
+{
+    struct agent_run *next;
+
+    (void)answer;
+    if (run->conn == 0)
+        return; /* nobody waits, nothing has begun */
+    if (ev->err == NULL) {
+        reply_fetched(a, run);
+        return;
+    }
+    next = next_part(a, run, AGENT_RUN_FETCH_PLACE, "");
+    if (next != NULL)
+        ask_store(a, next, AGENT_DO_PACKAGE_PLACE);
 }
 
 AGENT_ON_RUN(agent_on_fetch_place)
@@ -118,7 +142,7 @@ AGENT_ON_RUN(agent_on_fetch_place)
 
     (void)answer;
     if (run->conn == 0)
-        return; /* nobody waits, nothing has begun */
+        return;
     if (ev->err != NULL) {
         agent_reply_error(a, run->conn, run->request, ev->err, NULL);
         return;
@@ -146,15 +170,11 @@ AGENT_ON_RUN(agent_on_fetch)
 
 AGENT_ON_RUN(agent_on_fetch_adopt)
 {
-    struct buf result = BUF_INIT;
-
     (void)answer;
     if (run->conn == 0)
         return;
-    if (ev->err != NULL) {
+    if (ev->err == NULL)
+        reply_fetched(a, run);
+    else
         agent_reply_error(a, run->conn, run->request, ev->err, NULL);
-        return;
-    }
-    buf_str(&result, "{\"fetched\":true}");
-    agent_reply(a, run->conn, run->request, &result);
 }

@@ -86,8 +86,8 @@ static int send_all(int fd, const struct buf *b)
 /* The file is here, not in the world: the copying is the driver's. */
 static int copy_file(const char *from, const char *to)
 {
-    int in = open(from, O_RDONLY | O_CLOEXEC), out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600),
-        rc = 0;
+    int in = open(from, O_RDONLY | O_CLOEXEC), rc = 0;
+    int out = in < 0 ? -1 : open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     char part[65536];
     ssize_t n = 0;
 

@@ -807,7 +807,7 @@ static void test_fetch_package(void **state)
     assert_string_equal(json_get_str(bench_done(b, "r1/HV07/1/fetch_package/4"), "outcome", ""), "refused");
 }
 
-/* package.fetch: no claim, one at a time, room first, believed by digest only. */
+/* package.fetch: no claim, one at a time, what is held stays, room first, believed by digest only. */
 static void test_package_fetch(void **state)
 {
     static const char params[] =
@@ -817,11 +817,13 @@ static void test_package_fetch(void **state)
 
     second = bench_ask(b, 1, "package.fetch", params);
     assert_string_equal(bench_error(b, second), "locked");
+    bench_refuse(b, bench_run(b, "package_adopt", ""), ERR_NOT_FOUND, "not there");
     assert_int_equal(bench_run(b, "package_place", "")->size_bytes, 9);
     bench_refuse(b, bench_run(b, "package_place", ""), ERR_FULL, "too little room");
     assert_string_equal(bench_error(b, first), "full");
 
     first = bench_ask(b, 1, "package.fetch", params);
+    bench_refuse(b, bench_run(b, "package_adopt", ""), ERR_NOT_FOUND, "not there");
     bench_answer(b, bench_run(b, "package_place", ""), "");
     assert_non_null(strstr(bench_run(b, "fetch_package", "run")->text, "\"to\":\"/store/" DIGEST "\""));
     assert_false(bench_run(b, "fetch_package", "run")->effect); /* no op, no journal */
@@ -830,16 +832,23 @@ static void test_package_fetch(void **state)
     assert_string_equal(bench_error(b, first), "refused");
 
     first = bench_ask(b, 1, "package.fetch", params);
+    bench_refuse(b, bench_run(b, "package_adopt", ""), ERR_NOT_FOUND, "not there");
     bench_answer(b, bench_run(b, "package_place", ""), "");
     bench_answer(b, bench_run(b, "fetch_package", "run"), "{\"result\":{\"path\":\"p\"}}");
     bench_refuse(b, bench_run(b, "package_adopt", ""), ERR_CORRUPT, "another digest");
     assert_string_equal(bench_error(b, first), "corrupt");
 
     first = bench_ask(b, 1, "package.fetch", params);
+    bench_refuse(b, bench_run(b, "package_adopt", ""), ERR_NOT_FOUND, "not there");
     bench_answer(b, bench_run(b, "package_place", ""), "");
     bench_answer(b, bench_run(b, "fetch_package", "run"), "{\"result\":{\"path\":\"p\"}}");
     bench_answer(b, bench_run(b, "package_adopt", ""), "/store/kb.msu");
     assert_true(json_get_bool(bench_result(b, first), "fetched", false));
+
+    first = bench_ask(b, 1, "package.fetch", params); /* held already: nobody is asked for it */
+    bench_answer(b, bench_run(b, "package_adopt", ""), "/store/kb.msu");
+    assert_true(json_get_bool(bench_result(b, first), "fetched", false));
+    assert_false(bench_has_run(b, "fetch_package", "run"));
 }
 
 /* What the agent's own witness says after a kill. */
