@@ -43,10 +43,11 @@ forget() { rm -rf lab/nodes/*/state/packages/*; }
 mkdir share
 forget
 cp windows11.0-kb5061977-x64.msu share/
-check 'stage --from has each node pull' 0 '6 of 6 nodes have the package' p stage old --from "$work/share"
-report $(($(staged) == 6 ? 0 : 1)) 'the package is at every node under its digest' "$(find lab/nodes -name '*.msu')"
+check 'stage --from has each node pull; it takes an agent of this version to ask' 10 '^5 of 6 nodes have the package' p stage old --from "$work/share"
+check 'which is said of the one that is not' 10 'HV03 +FAILED: .*bring the older of the two up to date' p stage old --from "$work/share"
+report $(($(staged) == 5 ? 0 : 1)) 'the package is at every other node under its digest' "$(find lab/nodes -name '*.msu')"
 head -c 1048576 /dev/urandom >share/windows11.0-kb5061977-x64.msu
-check 'what a node holds is not put at stake by what lies there now' 0 '6 of 6 nodes have the package' p stage old --from "$work/share"
+check 'what a node holds is not put at stake by what lies there now' 10 '^5 of 6 nodes have the package' p stage old --from "$work/share"
 forget
 check 'another file of that name is not taken' 10 'HV01 +FAILED: fetch on HV01: .*digest' p stage old --from "$work/share/"
 check 'nor is none' 10 '^0 of 6 nodes have the package' p stage old --from "$work/nowhere"
