@@ -441,11 +441,41 @@ static bool has_another_turn(struct engine *e, struct engine_node *n)
     return true;
 }
 
+/* With a consent to be parked, running when it was planned, now down on the node, and no journal tells by whom. */
+static bool perhaps_parked(const struct engine *e, const struct engine_node *n, uint32_t vm)
+{
+    const struct fleet_vm *v = &e->fleet.vms.items[vm];
+
+    return v->at == n->ix && !v->gone && !v->parked && e->inv->vms[vm].state == VM_RUNNING &&
+           (v->vm.state == VM_OFF || v->vm.state == VM_SAVED) &&
+           rollout_consent(e->rollout, v->vm.id) != NULL;
+}
+
+/* After a takeover it may have been the overtaken log: it is named, and people decide (I9). */
+static const char *with_parked(struct engine *e, const struct engine_node *n, const char *text)
+{
+    const struct cluster *c = &e->inv->clusters[n->cluster];
+    struct buf *b = engine_scratch(e);
+    bool found = false;
+
+    buf_str(b, text);
+    for (uint32_t i = 0; i < c->n_vms; i++) {
+        if (!perhaps_parked(e, n, c->vms[i]))
+            continue;
+        buf_printf(b, "%s %s", found ? "" : "; down, and perhaps parked by the overtaken run:",
+                   e->inv->vms[c->vms[i]].id);
+        found = true;
+    }
+    return engine_said(e);
+}
+
 void node_end(struct engine *e, struct engine_node *n, enum node_end end, const char *text)
 {
     char why[sizeof n->reason];
 
     FILL(why, text);
+    if (e->taken_over)
+        FILL(why, with_parked(e, n, why));
     if (rehearsal_goes_on(e, n, end))
         return;
     if (end == NODE_DONE && n->back && !n->proved)
