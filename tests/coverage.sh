@@ -11,6 +11,11 @@ ctest --test-dir build/coverage -L '^(unit|scenarios)$' -j "$(nproc)" > build/co
     tail -n 20 build/coverage/tests.log >&2
     exit 1
 }
+for file in tests/sim/regressions/*.txt; do
+    read -r options < "$file"
+    # shellcheck disable=SC2086
+    build/coverage/tests/sim/sim_patchwave $options --no-fork --quiet > build/coverage/sim.log
+done
 build/coverage/tests/sim/sim_patchwave --seeds "1..$seeds" --no-fork --quiet > build/coverage/sim.log
 gcovr -r . --object-directory build/coverage -f '(orchestrator|agent)/core/.*' --exclude-unreachable-branches \
     --exclude-lines-by-pattern '\s*assert\(.*' -s -b

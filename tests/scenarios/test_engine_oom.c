@@ -2,93 +2,14 @@
  * failing (tests/lib/alloc_places.h): the engine says that memory ran out, or
  * it decides what it decided, to the end. Events are read and written so too. */
 #include "tests/lib/alloc_places.h"
-#include "tests/scenarios/scenario.h"
+#include "tests/scenarios/recorded.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-struct recorded {
-    struct scenario *s; /* its plan, its commands */
-    struct arena texts;
-    struct event *events; /* whole, independent of each other */
-    char hash[SHA256_TEXT];
-};
-
-static void stand_alone(struct recorded *r, const struct event *ev, struct event *ret)
-{
-    struct buf text = BUF_INIT;
-
-    event_write(&text, ev, r->s->plan->inv, NULL);
-    check_ok(event_read(text.data, text.len, r->s->plan->inv, NULL, &r->texts, ret, &r->s->err), &r->s->err);
-    buf_clear(&text);
-}
-
-static void check_same(const struct recorded *r, const struct event *is, const struct event *want)
-{
-    struct buf a = BUF_INIT, b = BUF_INIT;
-
-    event_write(&a, is, r->s->plan->inv, NULL);
-    event_write(&b, want, r->s->plan->inv, NULL);
-    assert_string_equal(buf_text(&a), buf_text(&b));
-    buf_clear(&a);
-    buf_clear(&b);
-}
-
-static void record(struct scenario *s, struct recorded *r)
-{
-    struct event_pictures pictures = { 0 };
-
-    memset(r, 0, sizeof *r);
-    r->s = s;
-    r->events = ARENA_ARRAY(&r->texts, struct event, s->kept.n);
-    assert_non_null(r->events);
-    for (uint32_t i = 0; i < s->kept.n; i++) {
-        struct arena a = ARENA_INIT;
-        struct event ev;
-
-        check_ok(event_read(s->kept.items[i].event, strlen(s->kept.items[i].event), s->plan->inv, &pictures,
-                            &a, &ev, &s->err),
-                 &s->err);
-        stand_alone(r, &ev, &r->events[i]);
-        arena_clear(&a);
-    }
-    event_pictures_clear(&pictures);
-    engine_hash(s->engine, r->hash);
-}
-
-static int decide(struct recorded *r, struct runner *runner)
-{
-    char hash[SHA256_TEXT];
-    struct err err;
-
-    for (uint32_t i = 0; i < r->s->kept.n; i++) {
-        int rc = runner_replay(runner, &r->events[i], r->s->kept.items[i].commands, &err);
-
-        if (rc != 0 && rc != ERR_NOMEM)
-            fail_msg("event %u: %s", i, err.text);
-        if (rc != 0)
-            return rc;
-    }
-    engine_hash(runner->engine, hash);
-    assert_string_equal(hash, r->hash);
-    return 0;
-}
-
 static int tell_run(void *arg)
 {
-    struct recorded *r = arg;
-    struct runner runner;
-    struct engine *e;
-    struct err err;
-    int rc = engine_new(r->s->plan, &e, &err);
-
-    if (rc != 0)
-        return rc;
-    runner_init(&runner, e, NULL, NULL);
-    rc = decide(r, &runner);
-    runner_clear(&runner);
-    engine_free(e);
-    return rc;
+    return recorded_decide(arg);
 }
 
 /* The first of each kind, and the first three pictures: the later ones are told as changes. */
@@ -118,7 +39,7 @@ static int tell_log(void *arg)
                         &pictures, &a, &ev, NULL);
         alloc_places_rest();
         if (rc == 0)
-            check_same(r, &ev, &r->events[i]);
+            recorded_same(r, &ev, &r->events[i]);
         alloc_places_go_on();
         arena_clear(&a);
     }
@@ -264,13 +185,13 @@ static void fail_each(struct scenario *s)
     struct recorded r;
     struct alloc_places run = { .story = tell_run, .arg = &r }, log = { .story = tell_log, .arg = &r };
 
-    record(s, &r);
+    recorded_make(s, &r);
     alloc_places_fail(&run);
     alloc_places_fail(&log);
     print_message("# %u events: %u allocations of the engine and %u of the reader failed\n", s->kept.n,
                   run.told, log.told);
     assert_true(run.told >= 200 && log.told >= 100);
-    arena_clear(&r.texts);
+    recorded_clear(&r);
     scenario_free(s);
 }
 
