@@ -161,12 +161,13 @@ static void keep_facts(struct engine *e, struct engine_node *n, const struct nod
     e->fleet.nodes[n->ix].facts = NULL;
     arena_clear(&n->facts_arena);
     switches = ARENA_ARRAY(&n->facts_arena, const char *, f->n_switches);
-    for (uint32_t i = 0; switches != NULL && i < f->n_switches; i++)
+    e->nomem |= switches == NULL;
+    for (uint32_t i = 0; switches != NULL && i < f->n_switches; i++) {
         switches[i] = arena_str(&n->facts_arena, f->switches[i]);
-    if (switches == NULL || (f->n_switches > 0 && switches[f->n_switches - 1] == NULL)) {
-        e->nomem = true;
-        return;
+        e->nomem |= switches[i] == NULL;
     }
+    if (e->nomem)
+        return;
     if (f->memory_mib > 0) { /* capacity as it is now, not as it was planned with (I2) */
         e->fleet.nodes[n->ix].memory_mib = f->memory_mib;
         e->fleet.nodes[n->ix].host_reserve_mib = f->host_reserve_mib;

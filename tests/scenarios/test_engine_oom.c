@@ -61,6 +61,8 @@ static int tell_log(void *arg)
     "{\"name\":\"backup\",\"type\":\"backup_agent\",\"when\":\"after\",\"samples\":1,"                \
     "\"soak\":\"0s\",\"on_fail\":\"rollback\"}]"
 
+static const char *const switches[] = { "vSwitch1", "vSwitch2" };
+
 static struct inventory *fleet(bool s2d, const char *more)
 {
     struct fleet_words words = { .seed = 5,
@@ -80,6 +82,10 @@ static struct inventory *fleet(bool s2d, const char *more)
     inv = inventory_of(buf_text(&text));
     for (uint32_t i = 0; i < inv->n_nodes; i++)
         inv->nodes[i].time_source = "dc1";
+    for (uint32_t i = 0; i < inv->n_vms; i++) {
+        inv->vms[i].switches = switches;
+        inv->vms[i].n_switches = 1;
+    }
     buf_clear(&text);
     return inv;
 }
@@ -87,6 +93,15 @@ static struct inventory *fleet(bool s2d, const char *more)
 static uint32_t first_of(const struct scenario *s)
 {
     return s->plan->nodes[s->plan->waves[0].nodes[0]].node;
+}
+
+static void two_switches(struct scenario *s, struct plan_answer *a)
+{
+    (void)s;
+    if (a->cause != CMD_OBSERVE || a->ev->u.observed.what != OBSERVE_FACTS)
+        return;
+    a->ev->u.observed.facts.switches = switches;
+    a->ev->u.observed.facts.n_switches = 2;
 }
 
 /* A VM is parked with a checkpoint; three controllers die. */
@@ -97,6 +112,7 @@ static struct scenario *parked_and_crashed(void)
                      "\",\"node\":\"n00-01\",\"local_disk\":true,\"memory\":{\"assigned_mib\":1000}}"),
         "[1,\"100%\"]", CONSENT GATES ",\"policy\":{\"bitlocker_suspend\":true}");
 
+    s->meddle = two_switches; /* the copy of the first failed, and nobody saw it */
     scenario_start(s);
     for (uint32_t n = 1; scenario_step(s); n++)
         if (n == 60 || n == 150 || n == 220)
