@@ -25,7 +25,9 @@ struct sim_options {
     bool mild;           /* no world is a cruel one: seeds of early regressions */
     bool timed;          /* faults at fixed times, as the seeds of the early regressions had them */
     const char *history; /* a file to write the log to; NULL: none */
-    int64_t kill_at; /* -1: none; else the controller dies at this kill point and nothing else goes wrong */
+    int64_t kill_at;    /* -1: none; else the controller dies at this kill point and nothing else goes wrong */
+    int64_t kill_again; /* -1: none; else once more, so many points after that: 0 is the first of the recovery */
+    bool with_faults;   /* what the seed has armed goes wrong all the same */
 };
 
 /* ---- queue ---- */
@@ -78,6 +80,15 @@ struct sim_armed {
     time_ms at;
     uint32_t nth, seen; /* by_chance */
     bool fired, left_out;
+};
+
+/* Where a controller can die, around an event. */
+enum sim_kill_place {
+    KILL_BEFORE_APPEND,
+    KILL_AFTER_APPEND,
+    KILL_AFTER_SUBMIT,
+    KILL_IN_RECOVERY,
+    SIM_KILL_PLACES
 };
 
 /* Named situations that a campaign has to meet (probes). */
@@ -259,6 +270,7 @@ struct sim_controller {
     enum sim_ctl_state state;
     bool dying, takeover, paused, recovering, refused_stale;
     time_ms paused_until, due;
+    enum event_type event; /* under way */
     char id[33];
     uint64_t epoch;
     struct sim_log *log;
@@ -320,6 +332,7 @@ struct sim {
     uint32_t revision;   /* of the program that is installed */
     uint64_t kill_point; /* counted */
     uint32_t operator_tries, held_tries, put_back[WORLD_NODES];
+    uint32_t killed[SIM_KILL_PLACES][EVENT_TYPES + 1]; /* at which events it died; EVENT_TYPES: before the first one */
     uint32_t probes[SIM_PROBE_COUNT];
     uint64_t steps;
     uint32_t by_kind[SIM_Q_LOCAL + 1];
@@ -397,7 +410,7 @@ void sim_ctl_pause(struct sim *s, uint32_t ctl, dur_ms d);
 bool sim_ctl_hold_item(struct sim *s, struct sim_item *it);
 uint32_t sim_store_of(const struct sim *s, const char *controller);
 /* A kill point: does the controller die here? */
-bool sim_kill_point(struct sim_controller *c, enum sim_probe where);
+bool sim_kill_point(struct sim_controller *c, enum sim_kill_place place, enum event_type ev);
 
 /* sim_backend.c, sim_backend_ask.c */
 void sim_backend_init(struct sim_controller *c);

@@ -106,7 +106,7 @@ void sim_faults_arm(struct sim *s)
 
     prng_init(&p, s->opt.seed ^ 0xfa017);
     s->n_armed = s->fired = 0;
-    if (s->opt.calm_only || s->opt.kill_at >= 0)
+    if (s->opt.calm_only || (s->opt.kill_at >= 0 && !s->opt.with_faults))
         return;
     if (s->opt.timed)
         arm_by_time(s, &p);

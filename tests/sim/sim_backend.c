@@ -769,7 +769,7 @@ static void backend_submit(struct backend *base, const struct command *cmd)
         break;
     }
     if (b->c->state == CTL_LIVE || b->c->recovering)
-        sim_kill_point(b->c, PROBE_killed_between_submits);
+        sim_kill_point(b->c, KILL_AFTER_SUBMIT, b->c->event);
 }
 
 void sim_backend_staged(struct sim_controller *c, uint32_t node)

@@ -27,19 +27,32 @@ static void remember_id(struct sim *s, const char *controller, uint32_t store)
     id->store = store;
 }
 
-bool sim_kill_point(struct sim_controller *c, enum sim_probe where)
+static bool meant(const struct sim *s, int64_t point)
 {
+    if (s->opt.kill_at < 0)
+        return false;
+    return point == s->opt.kill_at || (s->opt.kill_again >= 0 && point == s->opt.kill_at + 1 + s->opt.kill_again);
+}
+
+bool sim_kill_point(struct sim_controller *c, enum sim_kill_place place, enum event_type ev)
+{
+    static const enum sim_probe probes[SIM_KILL_PLACES] = { [KILL_BEFORE_APPEND] = PROBE_killed_before_append,
+                                                            [KILL_AFTER_APPEND] = PROBE_killed_after_append,
+                                                            [KILL_AFTER_SUBMIT] = PROBE_killed_between_submits,
+                                                            [KILL_IN_RECOVERY] = PROBE_killed_in_recovery };
     struct sim *s = c->s;
-    bool dies = (int64_t)s->kill_point++ == s->opt.kill_at;
+    bool dies;
 
     if (c->dying)
         return true;
+    dies = meant(s, (int64_t)s->kill_point++);
     if (!dies && !s->calm)
         dies = sim_chance(s, c->recovering ? 2 : 1);
     if (!dies)
         return false;
     c->dying = true;
-    s->probes[where]++;
+    s->probes[probes[place]]++;
+    s->killed[place][ev]++;
     SIM_HIT(s, controller_killed);
     return true;
 }
@@ -52,7 +65,8 @@ static int ctl_append(struct event_log *base, const struct event *ev, const stru
     struct sim_controller *c = l->c;
     int rc;
 
-    if (sim_kill_point(c, PROBE_killed_before_append))
+    c->event = ev->type;
+    if (sim_kill_point(c, KILL_BEFORE_APPEND, ev->type))
         return err_set(err, ERR_IO, "killed");
     if (sim_chance(c->s, 9) || sim_chance(c->s, 10) || sim_chance(c->s, 11)) {
         SIM_HIT(c->s, store_failed);
@@ -60,7 +74,7 @@ static int ctl_append(struct event_log *base, const struct event *ev, const stru
     }
     rc = c->log->base.append(&c->log->base, ev, commands, engine, err);
     if (rc == 0)
-        sim_kill_point(c, PROBE_killed_after_append);
+        sim_kill_point(c, KILL_AFTER_APPEND, ev->type);
     return rc;
 }
 
@@ -141,7 +155,7 @@ void sim_ctl_feed(struct sim_controller *c, struct event *ev)
     if (rc != 0)
         sim_say(c->s, "controller %u: %s refused: %s", c->index, event_type_name(ev->type), err.text);
     if (!c->dying)
-        sim_kill_point(c, PROBE_killed_between_submits);
+        sim_kill_point(c, KILL_AFTER_SUBMIT, ev->type);
     if (c->dying)
         die(c);
     else
@@ -320,7 +334,7 @@ void sim_ctl_surveyed(struct sim *s, uint32_t ctl)
     engine_be(c->engine, s->revision);
     revision = sim_log_revision(c->log, &from);
     same = c->log->entries.n == 0 || revision == s->revision;
-    if (sim_kill_point(c, PROBE_killed_in_recovery) || (same && !replay(c, &c->runner, from))) {
+    if (sim_kill_point(c, KILL_IN_RECOVERY, EVENT_TYPES) || (same && !replay(c, &c->runner, from))) {
         die(c);
         return;
     }

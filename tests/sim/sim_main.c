@@ -6,7 +6,8 @@
  *   ... --faults 1,22  only these     --calm  none        --keep-going
  *   ... --shrink  make a failing seed smaller             --verbose
  *   ... --history FILE  record the log (tests/histories)
- *   ... --hash    print each seed's log hash              --kill-points A..B
+ *   ... --hash    print each seed's log hash
+ *   ... --kill-points A..B  the controller dies there      --twice  and again in each of the first places of its recovery
  *   ... --campaign FILE  goes on where FILE says, and keeps there what it met
  */
 #include "tests/sim/sim.h"
@@ -27,7 +28,8 @@ struct work {
     uint64_t from, to;
     long seconds;
     bool shrink, hash, keep_going, quiet, no_fork;
-    uint64_t kill_from, kill_to; /* kill points per seed; 0,0: none */
+    uint64_t kill_from, kill_to, kill_every; /* kill points per seed; 0,0: none */
+    bool twice;
     uint64_t broken;
     struct seeds LIST_OF(uint64_t) skip;
 };
@@ -37,6 +39,7 @@ static struct sim sim;
 static struct shared {
     struct sim_totals totals;
     struct sim_options playing;
+    uint64_t killed[SIM_KILL_PLACES][EVENT_TYPES + 1];
     uint64_t broken;
     bool over;
 } * shared;
@@ -47,7 +50,9 @@ static int usage(void)
                     "[--shrink] [--verbose] [--hash]\n"
                     "               [--keep-going] [--quiet] [--replay] [--nodes N] [--vms N] [--drop MASK] "
                     "[--no-verbs] [--timed] [--mild]\n"
-                    "               [--kill N | --kill-points A..B] [--skip FILE] [--campaign FILE] "
+                    "               [--kill N [--again N] | --kill-points A..B [--every N] [--twice]] "
+                    "[--with-faults]\n"
+                    "               [--skip FILE] [--campaign FILE] "
                     "[--history FILE]\n");
     return 2;
 }
@@ -129,6 +134,10 @@ static bool flag(struct work *w, const char *name)
         w->opt.no_verbs = true;
     else if (strcmp(name, "--mild") == 0)
         w->opt.mild = true;
+    else if (strcmp(name, "--with-faults") == 0)
+        w->opt.with_faults = true;
+    else if (strcmp(name, "--twice") == 0)
+        w->twice = true;
     else
         return false;
     return true;
@@ -152,6 +161,10 @@ static bool valued(struct work *w, const char *name, const char *value)
         w->opt.drop_mask = (uint32_t)strtoul(value, NULL, 10);
     else if (strcmp(name, "--kill") == 0)
         w->opt.kill_at = strtoll(value, NULL, 10);
+    else if (strcmp(name, "--again") == 0)
+        w->opt.kill_again = strtoll(value, NULL, 10);
+    else if (strcmp(name, "--every") == 0)
+        return (w->kill_every = strtoull(value, NULL, 10)) > 0;
     else if (strcmp(name, "--campaign") == 0)
         w->state = value;
     else if (strcmp(name, "--skip") == 0)
@@ -196,6 +209,10 @@ static void again(const struct sim_options *o)
         printf(" --mild");
     if (o->kill_at >= 0)
         printf(" --kill %" PRId64, o->kill_at);
+    if (o->kill_again >= 0)
+        printf(" --again %" PRId64, o->kill_again);
+    if (o->with_faults)
+        printf(" --with-faults");
     if (o->fault_mask != 0) {
         const char *sep = " --faults ";
 
@@ -274,6 +291,38 @@ static void one(struct work *w, const struct sim_options *o)
         shrink(*o);
 }
 
+/* The survey's end, around the start's append and submit, and around the first event after it. */
+#define AGAIN 7
+
+static bool killed(struct work *w, const struct sim_options *o)
+{
+    shared->playing.kill_at = o->kill_at;
+    shared->playing.kill_again = o->kill_again;
+    one(w, o);
+    for (int p = 0; p < SIM_KILL_PLACES; p++)
+        for (int e = 0; e <= EVENT_TYPES; e++)
+            shared->killed[p][e] += sim.killed[p][e];
+    return sim.kill_point > (uint64_t)o->kill_at;
+}
+
+static void print_killed(void)
+{
+    static const char *const places[SIM_KILL_PLACES] = { "before append", "after append", "after submit",
+                                                         "in recovery" };
+
+    for (int p = 0; p < SIM_KILL_PLACES; p++) {
+        uint64_t all = 0;
+
+        for (int e = 0; e <= EVENT_TYPES; e++)
+            all += shared->killed[p][e];
+        printf("died %s: %" PRIu64, places[p], all);
+        for (int e = 0; e < EVENT_TYPES; e++)
+            if (shared->killed[p][e] > 0)
+                printf(" %s:%" PRIu64, event_type_name((enum event_type)e), shared->killed[p][e]);
+        printf("\n");
+    }
+}
+
 static void seed(struct work *w, uint64_t n)
 {
     struct sim_options o = w->opt;
@@ -283,12 +332,15 @@ static void seed(struct work *w, uint64_t n)
         one(w, &o);
         return;
     }
-    for (uint64_t k = w->kill_from; k <= w->kill_to && (w->broken == 0 || w->keep_going); k++) {
+    for (uint64_t k = w->kill_from; k <= w->kill_to && (w->broken == 0 || w->keep_going); k += w->kill_every) {
         o.kill_at = (int64_t)k;
-        shared->playing.kill_at = o.kill_at;
-        one(w, &o);
-        if (sim.kill_point <= k) /* this run had no such point any more */
+        if (!killed(w, &o)) /* this run had no such point any more */
             break;
+        for (int64_t again = 0; w->twice && again < AGAIN && (w->broken == 0 || w->keep_going); again++) {
+            o.kill_again = again;
+            (void)killed(w, &o);
+        }
+        o.kill_again = -1;
     }
 }
 
@@ -375,7 +427,7 @@ static void in_children(struct work *w)
 
 int main(int argc, char **argv)
 {
-    struct work w = { .opt = { .kill_at = -1 }, .from = 1, .to = 1 };
+    struct work w = { .opt = { .kill_at = -1, .kill_again = -1 }, .from = 1, .to = 1, .kill_every = 1 };
 
     if (!options(argc, argv, &w))
         return usage();
@@ -392,6 +444,8 @@ int main(int argc, char **argv)
         in_children(&w);
     if (!w.quiet && !w.hash)
         sim_totals_print(&shared->totals);
+    if (w.kill_to > 0)
+        print_killed();
     if (w.opt.fault_mask == 0 && !w.opt.calm_only && !sim_totals_judge(&shared->totals))
         shared->broken++;
     sim_free(&sim);

@@ -485,6 +485,7 @@ static void reset(struct sim *s, const struct sim_options *opt)
     memset(s->conns, 0, sizeof s->conns);
     memset(s->by_kind, 0, sizeof s->by_kind);
     memset(s->probes, 0, sizeof s->probes);
+    memset(s->killed, 0, sizeof s->killed);
     s->n_logs = 1;
     for (uint32_t i = 0; i < SIM_CONTROLLERS; i++) {
         s->ctls[i].log = NULL;
