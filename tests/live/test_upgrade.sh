@@ -61,7 +61,7 @@ report $? 'one node is done, the next is out' "$(p status)"
 kill -9 "$pid"
 until_true 10 gone "$pid"
 old=$(ask "SELECT max(seq) FROM log")
-cp patchwave.db before.db
+p backup before.db >/dev/null
 
 # only a takeover
 both="decided by engine revision $revision, this program is revision $((revision + 1)): only .patchwave takeover. goes on"
@@ -70,16 +70,18 @@ check 'so is a verb' 6 "$both" q pause
 check 'so is replay' 6 "$both" q replay
 check 'status and report read it' 0 'running' q status
 check 'a takeover names who answers for it' 3 'ticket' q takeover
-rows=$(ask "SELECT node, phase, ending FROM run_nodes")
+shown="SELECT node, phase, ending, reason, out_since FROM run_nodes ORDER BY node"
+rows=$(ask "$shown")
 check 'a rebuild leaves what the old revision showed' 0 'equal to what was there' q db rebuild
-report $([[ $(ask "SELECT node, phase, ending FROM run_nodes") == "$rows" ]]; echo $?) 'and no row of it is gone' "$(ask 'SELECT * FROM run_nodes')"
+report $([[ $(ask "$shown") == "$rows" ]]; echo $?) 'and no row of it is gone' "$(ask 'SELECT * FROM run_nodes')"
 
 q takeover --ticket CHG-8 --on-hold exit >takeover.log 2>&1
 report $? 'the takeover leads it to its end' "$(tail -30 takeover.log)"
 check 'first it says whose it was' 0 "was decided by engine revision $revision; from here on revision $((revision + 1)) decides" head -n 1 takeover.log
 check 'and what was in flight' 0 '^was in flight: HV0[1-4] is ' head -n 3 takeover.log
 report $(($(ask "SELECT count(*) FROM run_nodes WHERE ending = 'done'") == 4 ? 0 : 1)) 'all four nodes are done' "$(q status)"
-check 'each was serviced once, says the lab' 0 '^\[1, 1, 1, 1\]$' bash -c "'$hvlab' truth --dir lab --json | python3 -c 'import json, sys; print([n[\"servicings\"] for n in json.load(sys.stdin)[\"nodes\"]])'"
+check 'each was serviced as often as the one that was done before, says the lab' 0 '^1$' bash -c "'$hvlab' truth --dir lab --json | python3 -c 'import json, sys; print(len({n[\"servicings\"] for n in json.load(sys.stdin)[\"nodes\"]}))'"
+report $(($(ask "SELECT count(*) FROM steps WHERE action = 'install' AND outcome = 'ok'") == 4 ? 0 : 1)) 'and installed once' "$(ask 'SELECT op, outcome FROM steps WHERE action = "install"')"
 check 'the log says who took over, and by which ticket' 0 'CHG-8' q --json log --kind handover
 
 # one chain, two parts
