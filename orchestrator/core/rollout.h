@@ -127,8 +127,8 @@ void rollout_free(struct rollout *r);
 void rollout_write(struct json_writer *w, const char *key, const struct rollout *r);
 /* The member "checkpoints", where there are any; with their paths where they have one. */
 void rollout_write_checkpoints(struct json_writer *w, const struct patch *p);
-/* `cluster` NULL: a waiver that needs no cluster. One that names no cluster
- * never covers one that must be named (O23). */
+/* `cluster` NULL: by any waiver of that kind. One that names no cluster covers
+ * all, except of a kind that must name its cluster (O23): that covers none. */
 bool rollout_waives(const struct rollout *r, const char *what, const char *cluster);
 /* By VM id; NULL when there is none. Sorted inside, so asking is cheap. */
 const struct consent *rollout_consent(const struct rollout *r, const char *vm);

@@ -1,7 +1,21 @@
 /* Questions to a finished rollout. */
 #include "orchestrator/core/rollout.h"
 
+#include "orchestrator/core/rollout_names.h"
+
 #include <string.h>
+
+static bool covers(const struct waiver *w, const char *cluster)
+{
+    if (cluster == NULL)
+        return true;
+    if (w->cluster != NULL)
+        return strcmp(w->cluster, cluster) == 0;
+    for (unsigned i = 0; i < sizeof waiver_kinds / sizeof *waiver_kinds; i++)
+        if (strcmp(waiver_kinds[i].what, w->what) == 0)
+            return !waiver_kinds[i].names_cluster;
+    return false;
+}
 
 bool rollout_waives(const struct rollout *r, const char *what, const char *cluster)
 {
@@ -10,7 +24,7 @@ bool rollout_waives(const struct rollout *r, const char *what, const char *clust
 
         if (strcmp(w->what, what) != 0)
             continue;
-        if (cluster == NULL || (w->cluster != NULL && strcmp(w->cluster, cluster) == 0))
+        if (covers(w, cluster))
             return true;
     }
     return false;

@@ -174,7 +174,7 @@ static void test_defaults(void **state)
     rollout_free(r);
 }
 
-/* A waiver that must name its cluster covers that one only. */
+/* A waiver that must name its cluster covers that one only; one of a kind that need not, and does not, covers every cluster. */
 static void test_waivers(void **state)
 {
     struct rollout *r =
@@ -187,8 +187,14 @@ static void test_waivers(void **state)
     assert_false(rollout_waives(r, "reserve_none", "b"));
     assert_false(rollout_waives(r, "reserve_protected", "a"));
     assert_true(rollout_waives(r, "rollback_unproved", NULL));
-    assert_false(rollout_waives(r, "rollback_unproved", "a"));
+    assert_true(rollout_waives(r, "rollback_unproved", "a"));
     assert_false(rollout_waives(r, "rollback_outside_window", NULL));
+    rollout_free(r);
+    r = rollout_of(
+        HEAD "\"waves\":[1],\"gates\":[],\"waivers\":[{\"what\":\"rollback_outside_window\",\"cluster\":"
+             "\"a\",\"person\":\"p\",\"ticket\":\"t\"}]}");
+    assert_true(rollout_waives(r, "rollback_outside_window", "a"));
+    assert_false(rollout_waives(r, "rollback_outside_window", "b"));
     rollout_free(r);
 }
 
