@@ -83,7 +83,7 @@ static void test_nodes_of_the_run(void **state)
 {
     static const enum event_type types[] = { EV_NODE_CLAIMED, EV_NODE_REFUSED, EV_NODE_LOST, EV_OBSERVED,
                                              EV_OP_RESULT,    EV_STAGED,       EV_VERB };
-    static const uint32_t nodes[] = { 4, 99 };
+    static const uint32_t nodes[] = { 4, 8, 99 };
     struct scenario *s = scenario_new(&words, NULL, ",\"scope\":{\"clusters\":[\"c00\"]}");
 
     (void)state;

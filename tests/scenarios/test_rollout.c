@@ -133,6 +133,18 @@ static struct inventory *with_pinned_vm(void)
     "\"owner\",\"ticket\":\"CHG2\","                                                                      \
     "\"checkpoint\":false,\"expires\":\"2026-01-01T00:00:00Z\"}]"
 
+/* Since when the VM is down, as the node is told when it is to start it again; 0: it is not told. */
+static int64_t told_since_when(const struct scenario *s)
+{
+    for (uint32_t i = 0; i < s->kept.n; i++) {
+        const char *since = strstr(s->kept.items[i].commands, "\"down_since_ms\":");
+
+        if (since != NULL && strstr(s->kept.items[i].commands, "\"unpark_vm\"") != NULL)
+            return strtoll(since + strlen("\"down_since_ms\":"), NULL, 10);
+    }
+    return 0;
+}
+
 /* A VM that cannot move is parked with its owner's consent, comes back, and its minutes stand in the ledger (O4, I9). */
 static void test_parked_with_consent(void **state)
 {
@@ -150,6 +162,7 @@ static void test_parked_with_consent(void **state)
     assert_int_equal(backend_plan_effects(s->world, home, "park_vm"), 1);
     assert_int_equal(backend_plan_effects(s->world, home, "unpark_vm"), 1);
     assert_true(ledger_sum(engine_ledger(s->engine), &ask, s->now) > 10 * MINUTE_MS);
+    assert_true(told_since_when(s) > START_MS);
     scenario_truth(s);
     scenario_replays(s);
     scenario_free(s);
