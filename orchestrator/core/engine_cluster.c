@@ -75,9 +75,9 @@ void cluster_timeout(struct engine *e, struct engine_cluster *c)
 /* O24: a group with automatic failback follows its node home; that is no stranger's hand. */
 static bool failed_back(const struct engine *e, uint32_t vm, uint32_t node)
 {
-    const struct engine_node *n = node == IX_NONE ? NULL : &e->nodes[node];
+    const struct engine_node *n = &e->nodes[node];
 
-    if (n == NULL || !e->fleet.vms.items[vm].vm.auto_failback)
+    if (!e->fleet.vms.items[vm].vm.auto_failback)
         return false;
     return n->phase == NODE_RESUMING || n->phase == NODE_SETTLING ||
            (n->out_until != 0 && e->now - n->out_until <= FAILBACK_MS);
@@ -87,7 +87,7 @@ static bool failed_back(const struct engine *e, uint32_t vm, uint32_t node)
 static void on_changed(void *arg, enum fleet_change what, uint32_t vm, uint32_t node)
 {
     struct engine *e = arg;
-    uint32_t cluster = node == IX_NONE ? e->fleet.vms.items[vm].vm.cluster : e->inv->nodes[node].cluster;
+    uint32_t cluster = e->inv->nodes[node].cluster;
     struct engine_cluster *c = &e->clusters[cluster];
 
     if (what == CHANGE_FOREIGN_MOVE && failed_back(e, vm, node)) {

@@ -4,9 +4,8 @@
 static uint32_t slots_of(const struct engine *e, uint32_t cluster)
 {
     uint32_t seen = e->clusters[cluster].slots, declared = e->inv->clusters[cluster].migrations_parallel;
-    uint32_t slots = seen != 0 ? seen : declared;
 
-    return slots == 0 ? 1 : slots;
+    return seen != 0 ? seen : declared;
 }
 
 bool move_may_start(const struct engine *e, uint32_t vm, uint32_t to)

@@ -76,9 +76,9 @@ static enum admit check_caps(struct engine *e, struct engine_cluster *c, struct 
 {
     uint32_t cap = e->inv->clusters[c->ix].max_out, fleet = e->rollout->policy.max_out_fleet;
 
-    if (c->out >= (cap == 0 ? 1 : cap))
+    if (c->out >= cap)
         return wait(e, n, ADMIT_NOT_CLUSTER, SAY(e, "C9: %u nodes of the cluster are out", c->out));
-    if (fleet != 0 && e->out_all >= fleet)
+    if (e->out_all >= fleet)
         return wait(e, n, ADMIT_NOT_CLUSTER, SAY(e, "C9: %u nodes of the fleet are out", e->out_all));
     return ADMIT_YES;
 }
@@ -100,7 +100,7 @@ static dur_ms life_p95(const struct engine *e, const struct engine_node *n)
         if (e->fleet.vms.items[vm].at == n->ix && !e->fleet.vms.items[vm].gone)
             moves += predict_move(p, &e->fleet, vm).p95;
     }
-    return life + moves / (slots == 0 ? 1 : slots);
+    return life + moves / slots;
 }
 
 /* I14: for the P95 of the node's whole life. */
