@@ -261,6 +261,12 @@ static void test_rollback_of_an_ended_run(void **state)
     check_run(s, RUN_FINISHED);
     check_ok(scenario_verb(s, VERB_ROLLBACK, NULL), &s->err);
     check_run(s, RUN_ROLLING_BACK);
+    check_ok(scenario_verb(s, VERB_PAUSE, NULL), &s->err);
+    check_run(s, RUN_HOLDING);
+    assert_int_equal(scenario_verb(s, VERB_ROLLBACK, NULL), ERR_STATE); /* held, and under way all the same */
+    assert_non_null(strstr(s->err.text, "resume leads on"));
+    check_ok(scenario_verb(s, VERB_RESUME, NULL), &s->err);
+    check_run(s, RUN_ROLLING_BACK);
     scenario_run(s);
     check_run(s, RUN_ROLLED_BACK);
     assert_int_equal(scenario_ended(s, NODE_ROLLED_BACK), 8);
