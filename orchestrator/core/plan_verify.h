@@ -14,7 +14,7 @@ struct book {
     const struct rollout *r;
     struct buf *out;
     uint32_t faults;
-    bool no_memory; /* something could not be looked at: then nothing is proved */
+    bool no_memory;         /* something could not be looked at: then nothing is proved */
     uint32_t *at;           /* per VM: its node */
     bool *down;             /* per VM: off as found, or parked */
     uint32_t *moved;        /* per VM: live moves, without late evidence */
