@@ -389,7 +389,7 @@ static void put_projections(struct cut *c, const char *text)
 static int keep_entry(struct event_log *l, const struct event *ev, const struct command_list *commands,
                       const struct engine *e, struct err *err)
 {
-    struct cut *c = (struct cut *)((char *)l - offsetof(struct cut, log));
+    struct cut *c = (struct cut *)(void *)((char *)l - offsetof(struct cut, log));
     struct buf event = BUF_INIT, text = BUF_INIT;
     struct entry *k = list_push(&c->kept);
 
