@@ -7,15 +7,13 @@
 
 #include "orchestrator/io/backend_live.h"
 #include "tests/lib/agent_process.h"
-#include "tests/lib/alloc_fault.h"
 #include "tests/lib/small_fleet.h"
+#include "tests/torture/fault_socket.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -25,81 +23,6 @@
 #define LOOKS_MAX 30
 #define FAILURES_MAX 10
 #define STORY_MS 60000 /* a bound, not a measure */
-
-ssize_t __real_send(int fd, const void *data, size_t len, int flags);
-ssize_t __wrap_send(int fd, const void *data, size_t len, int flags);
-ssize_t __real_recv(int fd, void *data, size_t len, int flags);
-ssize_t __wrap_recv(int fd, void *data, size_t len, int flags);
-
-/* ---- what fails ---- */
-
-enum fault {
-    NOTHING,
-    SEND_RESET, /* the connection is gone */
-    SEND_HALF,  /* half of it goes out, then the connection is gone */
-    SEND_LATER, /* no room just now */
-    SEND_BITS,  /* from the n-th on, 7 bytes at a time */
-    RECV_RESET,
-    RECV_END,
-    RECV_BITS,
-    NO_MEMORY
-};
-
-static struct {
-    enum fault fault;
-    unsigned at, sends, recvs, allocs; /* how many there were */
-    bool watching, hit, broken;        /* broken: that connection sends nothing more */
-    int broken_fd;
-} nth;
-
-static bool strikes(enum fault low, enum fault high, unsigned count)
-{
-    if (!nth.watching || nth.fault < low || nth.fault > high)
-        return false;
-    if (nth.fault == SEND_BITS || nth.fault == RECV_BITS)
-        nth.hit |= count >= nth.at;
-    else
-        nth.hit |= count == nth.at;
-    return nth.fault == SEND_BITS || nth.fault == RECV_BITS ? count >= nth.at : count == nth.at;
-}
-
-static ssize_t fails(int code)
-{
-    errno = code;
-    return -1;
-}
-
-ssize_t __wrap_send(int fd, const void *data, size_t len, int flags)
-{
-    if (nth.broken && fd == nth.broken_fd) {
-        nth.broken = false;
-        return fails(ECONNRESET);
-    }
-    if (!nth.watching || !strikes(SEND_RESET, SEND_BITS, ++nth.sends))
-        return __real_send(fd, data, len, flags);
-    if (nth.fault == SEND_BITS)
-        return __real_send(fd, data, len < 7 ? len : 7, flags);
-    if (nth.fault == SEND_HALF) {
-        nth.broken = true;
-        nth.broken_fd = fd;
-        return __real_send(fd, data, (len + 1) / 2, flags);
-    }
-    return fails(nth.fault == SEND_LATER ? EAGAIN : ECONNRESET);
-}
-
-ssize_t __wrap_recv(int fd, void *data, size_t len, int flags)
-{
-    if (!nth.watching || !strikes(RECV_RESET, RECV_BITS, ++nth.recvs))
-        return __real_recv(fd, data, len, flags);
-    if (nth.fault == RECV_BITS)
-        return __real_recv(fd, data, len < 7 ? len : 7, flags);
-    return nth.fault == RECV_END ? 0 : fails(ECONNRESET);
-}
-
-static bool memory_fails(void)
-{
-    return nth.watching && strikes(NO_MEMORY, NO_MEMORY, ++nth.allocs);
-}
 
 /* ---- the site ---- */
 
@@ -163,7 +86,7 @@ static int site_open(void **state)
                    ap_program("agent/patchwave-agent"), site.agent.config);
     sshd_start(&site.w->bed, &site.sshd, &(struct sshd_setup){ .command = site.command });
     plan_make();
-    alloc_fault_ask(memory_fails);
+    fault_socket_init();
     (void)unsetenv("SSH_AUTH_SOCK");
     return 0;
 }
