@@ -41,6 +41,7 @@ struct live {
     char controller[33];
     uint64_t epoch;
     time_ms last_at, last_deadline;
+    bool starting; /* a run that holds may be led on at once: it is not over yet */
     int exit_code;
     int signum;     /* that stopped us; 0: none */
     struct err err; /* ERR_OK: none */
@@ -96,7 +97,7 @@ static void check_end(struct live *l)
 {
     struct run_view v = engine_run(l->ses->engine);
 
-    if (!l->ses->runner.ended || v.fenced)
+    if (!l->ses->runner.ended || v.fenced || l->starting)
         return;
     if (has_ended(v.state))
         live_end(l, (int)exit_of_run(v.state, session_exceptions(l->ses)));
@@ -338,7 +339,7 @@ static void feed_start(struct live *l)
         l->o->on_started(l->o->arg, l->ses->run);
 }
 
-/* `resume` also leads out of an operator's pause, and of a stop. */
+/* `resume` also leads out of an operator's pause, and of a stop; and it asks a gate again that had no answer. */
 static void feed_resume(struct live *l)
 {
     struct event ev = { .type = EV_VERB, .node = IX_NONE, .cluster = IX_NONE };
@@ -346,7 +347,7 @@ static void feed_resume(struct live *l)
     struct err err = { 0 };
 
     if (!l->o->resume || l->ses->handover != NULL || v.state != RUN_HOLDING ||
-        strcmp(v.hold_verb, "resume") != 0 || l->phase != LIVE_RUNNING)
+        (strcmp(v.hold_verb, "resume") != 0 && !engine_hold_asks(v.hold_reason)) || l->phase != LIVE_RUNNING)
         return;
     ev.u.verb.verb = VERB_RESUME;
     ev.u.verb.person = l->o->person;
@@ -386,8 +387,12 @@ static void on_surveyed(void *arg, const struct live_survey *s)
     backend_live_identity(l->backend, l->ses->run, l->controller, l->epoch, l->o->takeover);
     l->ses->runner.backend = backend_live_backend(l->backend);
     l->ses->runner.log = kill_point_wrap(&l->kill, l->ses->runner.log, l->ses->plan->inv);
+    l->starting = true;
     feed_start(l);
     feed_resume(l);
+    l->starting = false;
+    if (l->phase == LIVE_RUNNING)
+        check_end(l);
 }
 
 static int draw_controller_id(struct live *l, struct err *err)
@@ -509,8 +514,10 @@ int run_live(struct run_session *s, const struct run_live_options *o, int *ret_e
     live_screen_init(&l.screen, o->json);
     rc = open_all(&l, err);
     if (rc == 0) {
-        if (o->resume) /* what was before is not news */
+        if (o->resume) { /* what was before is not news, but where it stands */
             progress_look(l.progress, s->engine, 0, NULL, &l.lines);
+            progress_tell_run(l.progress);
+        }
         /* Who speaks is said with the first hello; the epoch is what the survey finds. */
         backend_live_identity(l.backend, s->run, l.controller, 0, o->takeover);
         backend_live_survey(l.backend, SURVEY_LIMIT_MS, on_surveyed);

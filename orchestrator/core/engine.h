@@ -84,6 +84,8 @@ struct op_view {
 };
 
 struct run_view engine_run(const struct engine *e);
+/* Of a hold_reason: is it a gate without an answer, which `resume` asks again? */
+bool engine_hold_asks(const char *hold_reason);
 bool engine_at_rest(const struct engine *e); /* of run_view, cheaply */
 struct node_view engine_node(const struct engine *e, uint32_t node);
 struct wave_view engine_wave(const struct engine *e, uint32_t wave);

@@ -50,6 +50,11 @@ enum hold hold_by_text(const char *text)
     return HOLD_OPERATOR;
 }
 
+bool engine_hold_asks(const char *hold_reason)
+{
+    return hold_by_text(hold_reason) == HOLD_GATE;
+}
+
 void run_hold(struct engine *e, enum hold why, const char *text)
 {
     if (e->state != RUN_RUNNING && e->state != RUN_ROLLING_BACK)

@@ -1,6 +1,7 @@
 #include "orchestrator/io/progress_lines.h"
 
 #include "orchestrator/io/render_escape.h"
+#include "orchestrator/io/render_hold.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -153,12 +154,19 @@ static void look_run(struct progress *p, const struct engine *e, time_ms now, st
     if (v.state == RUN_HOLDING) {
         buf_str(out, ": ");
         escape_terminal(out, v.hold_reason);
-        buf_printf(out, " (goes on with: patchwave %s)\n", v.hold_verb);
+        buf_str(out, " (");
+        render_hold_way(out, v.hold_reason, v.hold_verb);
+        buf_str(out, ")\n");
     } else {
         reasoned(out, v.end_text);
     }
     p->begun = true;
     p->run = v.state;
+}
+
+void progress_tell_run(struct progress *p)
+{
+    p->begun = false;
 }
 
 static void look_notes(const struct progress *p, const struct command_list *l, time_ms now, struct buf *out)

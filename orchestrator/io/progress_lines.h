@@ -13,4 +13,7 @@ void progress_free(struct progress *p);
 void progress_look(struct progress *p, const struct engine *e, time_ms now,
                    const struct command_list *commands, struct buf *out);
 
+/* The next look tells the run's state although it has not changed. */
+void progress_tell_run(struct progress *p);
+
 #endif

@@ -2,6 +2,7 @@
 
 #include "orchestrator/io/downtime_sum.h"
 #include "orchestrator/io/render_escape.h"
+#include "orchestrator/io/render_hold.h"
 #include "orchestrator/io/render_rows.h"
 #include "orchestrator/io/report_sections.h"
 
@@ -116,9 +117,11 @@ static void put_story(struct buf *out, const struct report *r)
     buf_str(out, ". ");
     if (rows_text(h, 0, H_HOLD)[0] == '\0')
         put_gates_answers(out, &r->rows[SECTION_GATES]);
-    if (rows_text(h, 0, H_HOLD)[0] != '\0')
-        buf_printf(out, "It holds: %s; `patchwave %s` leads on. ", rows_text(h, 0, H_HOLD),
-                   rows_text(h, 0, H_VERB));
+    if (rows_text(h, 0, H_HOLD)[0] != '\0') {
+        buf_printf(out, "It holds: %s; ", rows_text(h, 0, H_HOLD));
+        render_hold_way(out, rows_text(h, 0, H_HOLD), rows_text(h, 0, H_VERB));
+        buf_str(out, ". ");
+    }
     buf_printf(out, "Of %s nodes: %s", rows_text(h, 0, H_NODES), rows_text(h, 0, H_ENDS));
     if (rows_int(h, 0, H_REFUSED) > 0)
         buf_printf(out, "; %s were left out of the plan", rows_text(h, 0, H_REFUSED));

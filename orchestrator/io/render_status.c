@@ -2,6 +2,7 @@
 
 #include "orchestrator/io/downtime_sum.h"
 #include "orchestrator/io/render_escape.h"
+#include "orchestrator/io/render_hold.h"
 #include "orchestrator/io/render_rows.h"
 
 #include <string.h>
@@ -130,7 +131,9 @@ static void put_head(struct buf *out, const struct rows *run, const struct statu
     if (rows_text(run, 0, R_HOLD)[0] != '\0') {
         buf_str(out, "  HOLDS: ");
         escape_terminal(out, rows_text(run, 0, R_HOLD));
-        buf_printf(out, "\n  goes on with: patchwave %s\n", rows_text(run, 0, R_VERB));
+        buf_str(out, "\n  ");
+        render_hold_way(out, rows_text(run, 0, R_HOLD), rows_text(run, 0, R_VERB));
+        buf_char(out, '\n');
     }
     if (!at_rest(run) && look->writer_pid == 0)
         buf_printf(out, "  no controller is running%s%s: `patchwave resume` goes on\n",

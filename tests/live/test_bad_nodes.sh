@@ -107,4 +107,21 @@ check 'the node is refused by both fingerprints, and the way on is told' 0 \
     "HOST KEY HAS CHANGED: pinned ${pinned}, shown ${shown//+/\\+} .*enroll --replace-key HV05" cat changed.log
 check 'enroll --replace-key names both' 0 "HV05 +replaced .*${shown//+/\\+}.*before ${pinned}" p enroll HV05 --replace-key
 
+# a gate that could not tell: the way on is told, and `resume` asks it again
+"$hvlab" fault --dir lab add backup-silent HV01
+cat >silent.json <<'T'
+{"version": 1, "name": "silent", "patch": "KB5061977", "scope": {"nodes": ["HV01"]}, "waves": [1],
+ "gates": [{"type": "backup_agent", "when": "after", "samples": 2, "interval": "2m", "soak": "4m", "max_age": "20m"}],
+ "policy": {"planner_may_approve": true, "unreachable": "60m", "fresh": "30m", "timeout_factor": 20}}
+T
+p plan silent.json >/dev/null
+p approve silent --ticket CHG-1 >/dev/null
+again='`patchwave resume` asks again; `patchwave promote --accept-unknown --ticket NUMBER` leads on'
+check 'a run whose gate cannot tell holds, and says both ways on' 11 "holding: .*$again" p run silent --on-hold exit
+check 'so does its status' 0 "$again" p status
+check 'promote alone is not enough' 6 'promote needs --accept-unknown .* or resume to ask again' p promote
+check 'asked again while nothing can be learned it holds again, and says so' 11 'running.*UNKNOWN.*holding' sh -c '"$1" resume --on-hold exit | tr "\n" " "; exit 11' - "$patchwave"
+"$hvlab" fault --dir lab remove backup-silent HV01
+check 'asked again with an answer it goes on to its end' 0 'gate backup_agent after wave 1: pass' p resume --on-hold exit
+
 bed_end

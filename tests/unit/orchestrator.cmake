@@ -4,7 +4,7 @@
 add_library(test_temp_dir STATIC ../lib/temp_dir.c)
 target_include_directories(test_temp_dir PRIVATE "${CMAKE_SOURCE_DIR}")
 target_link_libraries(test_temp_dir PRIVATE pw_warnings pw_platform PUBLIC pw::cmocka)
-foreach(name json_splice render_escape zone_time)
+foreach(name json_splice render_escape render_hold zone_time)
     pw_test(test_${name} unit test_${name}.c LIBS orchestrator_io)
 endforeach()
 foreach(name control_socket store store_migrate)
