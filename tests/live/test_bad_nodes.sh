@@ -120,7 +120,7 @@ again='`patchwave resume` asks again; `patchwave promote --accept-unknown --tick
 check 'a run whose gate cannot tell holds, and says both ways on' 11 "holding: .*$again" p run silent --on-hold exit
 check 'so does its status' 0 "$again" p status
 check 'promote alone is not enough' 6 'promote needs --accept-unknown .* or resume to ask again' p promote
-check 'asked again while nothing can be learned it holds again, and says so' 11 'running.*UNKNOWN.*holding' sh -c '"$1" resume --on-hold exit | tr "\n" " "; exit 11' - "$patchwave"
+check 'asked again while nothing can be learned it holds again, and says so' 11 'running.*UNKNOWN.*holding' bash -o pipefail -c '"$1" resume --on-hold exit | tr "\\n" " "' - "$patchwave"
 "$hvlab" fault --dir lab remove backup-silent HV01
 check 'asked again with an answer it goes on to its end' 0 'gate backup_agent after wave 1: pass' p resume --on-hold exit
 
