@@ -24,6 +24,11 @@ void cluster_dirty(struct engine *e, struct engine_cluster *c)
     c->dirty = true;
 }
 
+static void cluster_again(struct engine *e, struct engine_cluster *c, dur_ms after)
+{
+    engine_timer(e, &c->timer, e->now + after);
+}
+
 /* A node that can speak for its cluster: claimed, in service; the lowest id. */
 static uint32_t cluster_voice(const struct engine *e, const struct engine_cluster *c)
 {
@@ -51,11 +56,8 @@ void cluster_want(struct engine *e, struct engine_cluster *c)
     voice = cluster_voice(e, c);
     if (voice != IX_NONE)
         c->ask = ask_new(e, OBSERVE_CLUSTER, voice, c->ix, "{}");
-}
-
-static void cluster_again(struct engine *e, struct engine_cluster *c, dur_ms after)
-{
-    engine_timer(e, &c->timer, e->now + after);
+    else if (c->waiters.n > 0 && c->timer.pos == 0)
+        cluster_again(e, c, CLUSTER_AGAIN_MS);
 }
 
 void cluster_want_later(struct engine *e, struct engine_cluster *c)
@@ -65,10 +67,23 @@ void cluster_want_later(struct engine *e, struct engine_cluster *c)
         cluster_again(e, c, CLUSTER_AGAIN_MS);
 }
 
+/* Gates that wait for the picture hear that there is none: unknown, and the run holds by it (I13, I28). */
+static void nobody_speaks(struct engine *e, struct engine_cluster *c)
+{
+    struct event ev = { .at = e->now, .type = EV_OBSERVED, .node = IX_NONE, .cluster = c->ix };
+
+    ev.u.observed.what = OBSERVE_CLUSTER;
+    ev.u.observed.text = "no node of the cluster can be asked";
+    ev.u.observed.taken = e->now;
+    gate_on_cluster(e, c, &ev, e->now);
+}
+
 void cluster_timeout(struct engine *e, struct engine_cluster *c)
 {
     if (c->wanted)
         cluster_want(e, c);
+    if (c->ask == NULL && c->waiters.n > 0 && cluster_voice(e, c) == IX_NONE)
+        nobody_speaks(e, c);
     cluster_dirty(e, c);
 }
 
