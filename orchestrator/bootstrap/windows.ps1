@@ -31,6 +31,12 @@ function Test-Closed {
     @('SY', 'BA') -contains $rules.Owner -and $rules.All.Count -gt 0 -and $others.Count -eq 0
 }
 
+# Members by their SIDs. The command fails for a whole group when an account in it is gone: then the group tells nothing.
+function Get-MemberSids {
+    param([string]$Group)
+    try { Get-LocalGroupMember -Group $Group | ForEach-Object { $_.SID.Value } } catch { $null = $_ }
+}
+
 '1  the agent and its driver (only SYSTEM and administrators may write below Program Files)'
 if (Get-Service -Name 'patchwave-agent' -ErrorAction SilentlyContinue) {
     $open = @(& $agent journal --open --config (Join-Path -Path $data -ChildPath 'agent.json'))
@@ -49,8 +55,7 @@ if (-not (Get-LocalUser -Name '@USER@' -ErrorAction SilentlyContinue)) {
 $sid = (Get-LocalUser -Name '@USER@').SID.Value
 # Who may log on through sshd as it is shipped. Where the group is missing, the looks below tell whether that matters.
 if (Get-LocalGroup -Name 'OpenSSH Users' -ErrorAction SilentlyContinue) {
-    $members = @(Get-LocalGroupMember -Group 'OpenSSH Users' -ErrorAction SilentlyContinue | ForEach-Object { $_.SID.Value })
-    if ($members -notcontains $sid) { Add-LocalGroupMember -Group 'OpenSSH Users' -Member '@USER@' }
+    if (@(Get-MemberSids -Group 'OpenSSH Users') -notcontains $sid) { Add-LocalGroupMember -Group 'OpenSSH Users' -Member '@USER@' }
 }
 
 '3  the configuration of the agent, in a folder that the account may read; state and pipe are opened to it by its SID'
@@ -130,7 +135,7 @@ function Show-Look {
 
 # (probe:user-rights) Everybody whom a right may name and mean this account: itself, its groups, and the kinds of log-on it falls under.
 $identities = @($sid, '@USER@', 'S-1-1-0', 'S-1-5-2', 'S-1-5-11', 'S-1-5-113', 'S-1-5-32-545')
-$groups = @(Get-LocalGroup | Where-Object { @(Get-LocalGroupMember -Group $_.Name -ErrorAction SilentlyContinue | ForEach-Object { $_.SID.Value }) -contains $sid })
+$groups = @(Get-LocalGroup | Where-Object { @(Get-MemberSids -Group $_.Name) -contains $sid })
 $identities += @($groups | ForEach-Object { $_.SID.Value; $_.Name })
 $rights = Join-Path -Path $data -ChildPath 'rights.inf'
 secedit.exe /export /areas USER_RIGHTS /cfg $rights /quiet

@@ -1633,6 +1633,25 @@ def _():
     check(s.see().get("log") is None, "probe changed something")
 
 
+@case("patchwave-agent probe: the report to send home has the agent's own looks and every row of the driver, and nothing is changed by it")
+def _():
+    rows = {p["id"] for p in json.loads((DRIVER / "probe.json").read_text())["probes"]}
+    with tempfile.TemporaryDirectory() as d:
+        s = Stage()
+        s.sync()
+        subprocess.run([HERE / "mkdriver.sh", d + "/hyperv", BUILD_DIR / "tests/powershell/psrun", Stage.host.path, "mini:w"], check=True)
+        pathlib.Path(d + "/agent.json").write_text(json.dumps({"node": "HV01", "state_dir": d + "/state", "socket": d + "/agent.sock", "driver": d + "/hyperv"}))
+        os.mkdir(d + "/state", 0o700)
+        r = subprocess.run([BUILD_DIR / "agent/patchwave-agent", "probe", "--json", "--config", d + "/agent.json"], capture_output=True, text=True, timeout=300)
+        report = json.loads(r.stdout)
+        seen = {row["id"]: row for row in report["rows"]}
+        check(rows <= set(seen) and {"state-folder", "driver-folder", "driver-actions", "facts", "time-answer", "service"} <= set(seen), sorted(rows - set(seen)))
+        check(seen["driver-actions"]["ok"] and seen["facts"]["observed"] == json.dumps(s.node()["machine_id"]), seen["facts"])
+        check(not seen["service"]["ok"] and r.returncode == 1, "no service runs here, and that is told")
+        check(json.loads(seen["vss-writers"]["observed"])[1] == 1 and "127.1.0.250:123" in seen["time-answer"]["observed"], seen["time-answer"])
+        check(s.see().get("log") is None, "probe changed something")
+
+
 @case("every command and parameter that the scripts bound in these cases is one that the static check saw")
 def _():
     bound = {tuple(l.split("\t")) for l in Stage.host.ask("USED")["O"].splitlines() if l}

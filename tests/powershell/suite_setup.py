@@ -199,6 +199,13 @@ def _():
     check(m.service("patchwave-agent")["absent"], "no service")
 
 
+@case("a group with an account that is gone, which no command can list, ends nothing")
+def _():
+    m = Machine()
+    m.node()["local_groups"].append({"name": "Backup Operators", "sid": "S-1-5-32-551", "members": [], "broken": True})
+    m.complete()
+
+
 @case("each look that fails is named, and the set-up is not called complete")
 def _():
     allow = SHIPPED.replace('administrators "openssh users"', "administrators")

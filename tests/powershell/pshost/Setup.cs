@@ -53,6 +53,8 @@ namespace Pshost
         [Handles("Get-LocalGroupMember")]
         static IEnumerable<object> GetLocalGroupMember(Call c)
         {
+            if (Group(c)?.B("broken") == true)
+                throw new InvalidOperationException("Failed to compare two elements in the array.");
             foreach (string sid in Group(c)?.Texts("members") ?? Array.Empty<string>())
                 yield return Surface.Make("LocalPrincipal", ("Name", sid), ("SID", Sid(sid)));
         }
