@@ -9,6 +9,7 @@ pw_test(test_journal_spoiled unit test_journal_spoiled.c LIBS agent_core test_js
 pw_test(test_method_read unit test_method_read.c LIBS test_agent_bench)
 pw_test(test_agent_conn unit test_agent_conn.c LIBS test_agent_bench)
 pw_test(test_method_move unit test_method_move.c LIBS test_agent_bench)
+pw_test(test_driver_manifest unit test_driver_manifest.c LIBS agent_core test_json_spoil)
 pw_test(test_op_life unit test_op_life.c LIBS test_agent_bench)
 pw_test(test_methods unit test_methods.c LIBS test_agent_bench)
 pw_test(test_agent_oom unit test_agent_oom.c LIBS agent_core test_alloc_places)
