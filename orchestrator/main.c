@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+
+#define OPEN_FILES_MAX 65536
 
 static const struct option global_options[] = {
     { "db", 0, OPTION_TEXT, "FILE", "the database (else $PATCHWAVE_DB, else ./patchwave.db)" },
@@ -85,6 +88,17 @@ static bool wants_json(int argc, char **argv)
     return false;
 }
 
+/* Each node is an open file; what a process may have at first is usually a thousand. */
+static void allow_open_files(void)
+{
+    struct rlimit r;
+
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur >= OPEN_FILES_MAX)
+        return;
+    r.rlim_cur = r.rlim_max < OPEN_FILES_MAX ? r.rlim_max : OPEN_FILES_MAX;
+    (void)setrlimit(RLIMIT_NOFILE, &r); /* as it was is enough for many fleets */
+}
+
 int main(int argc, char **argv)
 {
     static struct command_spec table[COMMANDS + 1];
@@ -93,6 +107,7 @@ int main(int argc, char **argv)
     int exit_code = 0;
 
     setlocale(LC_CTYPE, "C.UTF-8");
+    allow_open_files();
     table_of_commands(table);
     if (options_parse(argc, argv, table, global_options, &c.args, &err) != 0) {
         c.json = wants_json(argc, argv);

@@ -94,6 +94,10 @@ check 'it was set aside, with its address' 0 'set_aside' p status
 report $(($(ask "SELECT count(*) FROM run_nodes WHERE run = (SELECT id FROM runs ORDER BY started DESC LIMIT 1) AND node = 'HV04' AND ending = 'set_aside' AND reason LIKE 'unreachable: connect to HV04 (127.%:9): Connection refused%'") == 1 ? 0 : 1)) 'the reason names address and port' "$(p status)"
 check 'stage says which node did not get the package' 10 'HV04 +FAILED: .*refused' p stage away --give-up 3s
 
+# each node is an open file, and what a process may open at first is little
+p inventory import lab/inventory.json >/dev/null
+check 'more nodes than open files allowed at first' 0 'HV06 +known' bash -c 'ulimit -Sn 14; exec "$1" enroll --all' - "$patchwave"
+
 # a host key that has changed; HV03's agent is of this version again
 sed -i "s|command=\"[^ ]*|command=\"$build/agent/patchwave-agent|" lab/nodes/HV03/authorized_keys
 p inventory import lab/inventory.json >/dev/null
