@@ -128,4 +128,17 @@ check 'asked again while nothing can be learned it holds again, and says so' 11 
 "$hvlab" fault --dir lab remove backup-silent HV01
 check 'asked again with an answer it goes on to its end' 0 'gate backup_agent after wave 1: pass' p resume --on-hold exit
 
+# a run at rest that was paused: `resume --on-hold exit` leads out of the pause instead of leaving because of it
+cat >paused.json <<'T'
+{"version": 1, "name": "paused", "patch": "KB5061977", "scope": {"nodes": ["HV02"]}, "waves": [1], "gates": [{"type": "manual", "when": "before"}],
+ "policy": {"planner_may_approve": true, "unreachable": "60m", "fresh": "30m", "timeout_factor": 20}}
+T
+p plan paused.json >/dev/null
+p approve paused --ticket CHG-1 >/dev/null
+check 'a manual gate holds, and leads on by promote' 11 'holding: a manual gate waits.*`patchwave promote` leads on' p run paused --on-hold exit
+check 'resumed, it says where it stands' 11 'holding: a manual gate waits' p resume --on-hold exit
+p promote >/dev/null
+p pause --reason lunch >/dev/null
+check 'paused at rest, it is led out by resume' 0 'holding: paused by an operator.*`patchwave resume` leads on' p resume --on-hold exit
+
 bed_end
