@@ -74,8 +74,10 @@ static void load(struct history *h, const char *path)
     struct json_doc *doc = NULL;
     struct err err = { 0 };
 
-    if (text == NULL)
-        must(err_set(&err, ERR_NOT_FOUND, "no history in %s", path), &err);
+    if (text == NULL) {
+        printf("no history in %s\n", path);
+        exit(1);
+    }
     must(json_parse("plan", text, strlen(text), &doc, &err), &err);
     must(plan_read(doc, &h->plan, &err), &err);
     json_free(doc);

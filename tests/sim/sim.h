@@ -25,9 +25,10 @@ struct sim_options {
     bool mild;           /* no world is a cruel one: seeds of early regressions */
     bool timed;          /* faults at fixed times, as the seeds of the early regressions had them */
     const char *history; /* a file to write the log to; NULL: none */
-    int64_t kill_at;    /* -1: none; else the controller dies at this kill point and nothing else goes wrong */
-    int64_t kill_again; /* -1: none; else once more, so many points after that: 0 is the first of the recovery */
-    bool with_faults;   /* what the seed has armed goes wrong all the same */
+    int64_t kill_at; /* -1: none; else the controller dies at this kill point and nothing else goes wrong */
+    int64_t
+        kill_again; /* -1: none; else once more, so many points after that: 0 is the first of the recovery */
+    bool with_faults; /* what the seed has armed goes wrong all the same */
 };
 
 /* ---- queue ---- */
@@ -332,7 +333,8 @@ struct sim {
     uint32_t revision;   /* of the program that is installed */
     uint64_t kill_point; /* counted */
     uint32_t operator_tries, held_tries, put_back[WORLD_NODES];
-    uint32_t killed[SIM_KILL_PLACES][EVENT_TYPES + 1]; /* at which events it died; EVENT_TYPES: before the first one */
+    uint32_t killed[SIM_KILL_PLACES]
+                   [EVENT_TYPES + 1]; /* at which events it died; EVENT_TYPES: before the first one */
     uint32_t probes[SIM_PROBE_COUNT];
     uint64_t steps;
     uint32_t by_kind[SIM_Q_LOCAL + 1];

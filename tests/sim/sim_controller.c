@@ -31,14 +31,16 @@ static bool meant(const struct sim *s, int64_t point)
 {
     if (s->opt.kill_at < 0)
         return false;
-    return point == s->opt.kill_at || (s->opt.kill_again >= 0 && point == s->opt.kill_at + 1 + s->opt.kill_again);
+    return point == s->opt.kill_at ||
+           (s->opt.kill_again >= 0 && point == s->opt.kill_at + 1 + s->opt.kill_again);
 }
 
 bool sim_kill_point(struct sim_controller *c, enum sim_kill_place place, enum event_type ev)
 {
     static const enum sim_probe probes[SIM_KILL_PLACES] = { [KILL_BEFORE_APPEND] = PROBE_killed_before_append,
                                                             [KILL_AFTER_APPEND] = PROBE_killed_after_append,
-                                                            [KILL_AFTER_SUBMIT] = PROBE_killed_between_submits,
+                                                            [KILL_AFTER_SUBMIT] =
+                                                                PROBE_killed_between_submits,
                                                             [KILL_IN_RECOVERY] = PROBE_killed_in_recovery };
     struct sim *s = c->s;
     bool dies;

@@ -332,7 +332,8 @@ static void seed(struct work *w, uint64_t n)
         one(w, &o);
         return;
     }
-    for (uint64_t k = w->kill_from; k <= w->kill_to && (w->broken == 0 || w->keep_going); k += w->kill_every) {
+    for (uint64_t k = w->kill_from; k <= w->kill_to && (w->broken == 0 || w->keep_going);
+         k += w->kill_every) {
         o.kill_at = (int64_t)k;
         if (!killed(w, &o)) /* this run had no such point any more */
             break;
