@@ -42,6 +42,8 @@ static int check_op(const struct engine *e, const struct handover *h, const stru
         return misfit(err, "an operation of no node");
     if (of_vm(op->action) != (op->vm[0] != '\0') || (of_vm(op->action) && !knows_vm(e, h, op->vm)))
         return misfit(err, "an operation of no VM");
+    if (op->limit_ms == TIME_NEVER || op->sent == TIME_NEVER)
+        return misfit(err, "an operation without a time");
     if (op->action == ACT_MOVE_VM && !in_scope(e, op->receiver))
         return misfit(err, "a move to nowhere");
     for (const struct handover_op *o = h->ops; o < op; o++)

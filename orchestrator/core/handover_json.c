@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#define TIME_MAX_SUM ((int64_t)1 << 53)
+
 enum part_kind {
     PART_TIME,
     PART_U64,
@@ -265,6 +267,16 @@ static uint32_t read_word(struct fields *f, const json *o, const struct part *p)
     return 0;
 }
 
+/* Sums of it stay in 64 bits; or never. */
+static int64_t read_time(struct fields *f, const json *o, const char *key)
+{
+    int64_t t = fields_int(f, o, key, JSON_REQUIRED, -TIME_MAX_SUM, INT64_MAX, 0);
+
+    if (t > TIME_MAX_SUM && t != TIME_NEVER)
+        fields_fault(f, json_get(o, key), "is no time");
+    return t;
+}
+
 static void read_part(struct fields *f, const json *o, const struct part *p, char *base,
                       const struct inventory *inv)
 {
@@ -273,7 +285,7 @@ static void read_part(struct fields *f, const json *o, const struct part *p, cha
 
     switch (p->kind) {
     case PART_TIME:
-        *(int64_t *)at = fields_int(f, o, p->key, JSON_REQUIRED, INT64_MIN, INT64_MAX, 0);
+        *(int64_t *)at = read_time(f, o, p->key);
         break;
     case PART_U64:
         *(uint64_t *)at = (uint64_t)fields_int(f, o, p->key, JSON_REQUIRED, INT64_MIN, INT64_MAX, 0);
