@@ -110,7 +110,9 @@ static enum admit check_window(struct engine *e, struct engine_node *n)
     const char *why = NULL;
     time_ms at;
 
-    if (n->back && rollout_waives(e->rollout, "rollback_outside_window", e->inv->clusters[n->cluster].id)) {
+    /* the removal of a rehearsal is no rollback: it is as planned as the install before it (O14) */
+    if (n->in_rollback &&
+        rollout_waives(e->rollout, "rollback_outside_window", e->inv->clusters[n->cluster].id)) {
         if (e->approval_expires == TIME_NEVER || e->now + life <= e->approval_expires)
             return ADMIT_YES;
         at = TIME_NEVER;
