@@ -157,6 +157,31 @@ static void test_strange_replies(void **state)
     scenario_free(s);
 }
 
+/* A command has its own words: its op may end, and its slot be used again, in the step that gave it (I23). */
+static void test_a_command_keeps_its_words(void **state)
+{
+    struct scenario *s = scenario_new(NULL, NULL, NULL);
+    uint32_t started = 0;
+
+    (void)state;
+    scenario_start(s);
+    while (scenario_step(s)) {
+        const struct command_list *list = &s->runner.commands;
+
+        for (uint32_t i = 0; i < list->n; i++)
+            for (uint32_t k = 0; k < engine_ops_open(s->engine); k++) {
+                const char *op = list->items[i].op, *held = engine_op_open(s->engine, k).op;
+
+                if (op == NULL || strcmp(op, held) != 0)
+                    continue;
+                assert_ptr_not_equal(op, held);
+                started += list->items[i].type == CMD_OP_START;
+            }
+    }
+    assert_true(started > 8);
+    scenario_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -165,6 +190,7 @@ int main(void)
         cmocka_unit_test(test_refused_event_changes_nothing),
         cmocka_unit_test(test_replay_finds_the_difference),
         cmocka_unit_test(test_strange_replies),
+        cmocka_unit_test(test_a_command_keeps_its_words),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
