@@ -49,18 +49,23 @@ clean() {
     done
 }
 # One CPU's seconds, not the clock's: a busy machine is no reason to survive.
-play() { (ulimit -S -t "$seconds"; exec timeout "$((seconds * 60))" "$sim" "$@" 2>/dev/null); }
-# The first seed that breaks with the bug and not without it, and what broke.
+play() { (ulimit -S -t "$1"; shift; exec timeout "$((seconds * 60))" "$@" 2>/dev/null); }
+# The first seed that breaks with the bug and not without it, or does not end, and what broke.
 search() {
-    local from=1 found seed
-    while found=$(play --seeds "$from..$seeds" --quiet "$@" | sed -n 's/^VIOLATION seed //; s/^\([0-9][0-9]*\)[ :] *\(.*\)/\1 \2/p' | head -1) && [ -n "$found" ]; do
-        seed=${found%% *}
-        if "$work/sound" --seed "$seed" --quiet "$@" >/dev/null 2>&1; then
-            printf '%s\n' "$found"
+    local from=1 line seed
+    while [ "$from" -le "$seeds" ]; do
+        line=$(play "$seconds" "$sim" --seeds "$from..$seeds" --quiet "$@" |
+            sed -n 's/^VIOLATION seed //; s/^out of CPU time at seed \([0-9][0-9]*\)/\1 does not end/; s/^\([0-9][0-9]*\)[ :] *\(.*\)/\1 \2/p' | head -1)
+        seed=${line%% *}
+        [ -n "$line" ] || return
+        if [ "${line#* }" = 'does not end' ] && play 5 "$sim" --seed "$seed" --quiet "$@" >/dev/null; then
+            return # it ends: there was no time for more seeds
+        fi
+        if play 5 "$work/sound" --seed "$seed" --quiet "$@" >/dev/null; then
+            printf '%s\n' "$line"
             return
         fi
         from=$((seed + 1))
-        [ "$from" -le "$seeds" ] || return
     done
 }
 
