@@ -213,6 +213,8 @@ static void tell_all(struct sim_log *l, const struct event *ev, const struct com
         l->epoch = ev->u.controller_start.epoch;
     if (ev->type == EV_HANDOVER)
         l->epoch = ev->u.handover.epoch;
+    if (ev->type == EV_HANDOVER)
+        oracle_handed_over(&l->s->oracle, l->store);
     tell_event(l, ev, commands->n > 0);
     tell_nodes(l, e, ev->at);
     tell_waves(l, e, ev->at);

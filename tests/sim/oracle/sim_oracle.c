@@ -316,6 +316,13 @@ void oracle_cancelled(struct sim_oracle *o, uint32_t store, const char *op)
         x->cancelled = true;
 }
 
+void oracle_handed_over(struct sim_oracle *o, uint32_t store)
+{
+    for (uint32_t i = 0; i < o->intents.n; i++)
+        if (o->intents.items[i].store == store && !o->intents.items[i].outcome)
+            o->intents.items[i].cancelled = true;
+}
+
 void oracle_store_failed(struct sim_oracle *o, uint32_t store)
 {
     o->stores[store].failed = true;

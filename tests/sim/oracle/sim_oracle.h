@@ -159,6 +159,8 @@ void oracle_result(struct sim_oracle *o, uint32_t store, const char *op, uint32_
 /* The node says that it never saw the op. */
 void oracle_never_seen(struct sim_oracle *o, uint32_t store, const char *op, uint32_t node, bool moved_on);
 void oracle_cancelled(struct sim_oracle *o, uint32_t store, const char *op);
+/* Another revision goes on: what was open and never began is called off, nobody sends it again. */
+void oracle_handed_over(struct sim_oracle *o, uint32_t store);
 void oracle_store_failed(struct sim_oracle *o, uint32_t store);
 void oracle_store_recovered(struct sim_oracle *o, uint32_t store);
 /* A store was copied, perhaps as it was earlier: between the two its entries are told once more, for `to`. They were judged
