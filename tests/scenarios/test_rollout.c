@@ -163,6 +163,7 @@ static void test_parked_with_consent(void **state)
     assert_int_equal(backend_plan_effects(s->world, home, "unpark_vm"), 1);
     assert_true(ledger_sum(engine_ledger(s->engine), &ask, s->now) > 10 * MINUTE_MS);
     assert_true(told_since_when(s) > START_MS);
+    assert_null(strstr(buf_text(&s->notes), "BitLocker")); /* of which no node has any */
     scenario_truth(s);
     scenario_replays(s);
     scenario_free(s);
