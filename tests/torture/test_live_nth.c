@@ -125,7 +125,7 @@ static struct log_position position(void *arg)
     return (struct log_position){ .seq = ++site.seq, .hash = "h" };
 }
 
-static void submit(enum command_type type)
+static void submit_about(enum command_type type, const char *op)
 {
     struct command c = { .type = type,
                          .node = 0,
@@ -133,13 +133,18 @@ static void submit(enum command_type type)
                          .receiver = IX_NONE,
                          .ask = 7,
                          .what = OBSERVE_EMPTY,
-                         .op = owner.op,
+                         .op = op,
                          .action = "pause",
                          .args = "{}",
                          .limit_ms = 20000 };
 
     owner.heard_ms = loop_now_ms(site.w->loop);
     backend_live_backend(owner.live)->submit(backend_live_backend(owner.live), &c);
+}
+
+static void submit(enum command_type type)
+{
+    submit_about(type, owner.op);
 }
 
 static void name_attempt(void)
@@ -225,7 +230,10 @@ static void on_claimed(const struct event *ev)
     assert_string_equal(ev->u.claimed.machine_id, "M1");
     assert_string_equal(ev->u.claimed.boot_id, "B1");
     for (uint32_t i = 0; i < ev->u.claimed.n_ops; i++)
-        take_record(&ev->u.claimed.ops[i]);
+        if (strcmp(ev->u.claimed.ops[i].op, owner.op) == 0)
+            take_record(&ev->u.claimed.ops[i]);
+        else /* an acknowledgement of a story before that got lost */
+            submit_about(CMD_OP_ACK, ev->u.claimed.ops[i].op);
     if (owner.takes_over) /* what the log lacks is in the node's journal, acknowledged or not, and is told */
         check_handed_over(ev->u.claimed.ops, ev->u.claimed.n_ops);
     else if (owner.at == was && was != OVER)
