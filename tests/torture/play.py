@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 
-from bed import Bed
+from bed import Bed, ask
 from history import History
 from nemesis import FAULTS, Nemesis, draw_faults, run_quietly
 
@@ -150,7 +150,7 @@ class Play:
                 self.lab_hits.add((f["name"], f["subject"]))
 
     def hand_over(self, copy):
-        self.overtaken, self.ctl = self.ctl, None
+        self.overtaken, self.ctl, self.overtaken_db = self.ctl, None, self.bed.db
         self.took_over = True
         self.bed.db = copy
         self.bed.env["PATCHWAVE_DB"] = copy
@@ -290,7 +290,8 @@ class Play:
             time.sleep(0.1)
 
     def old_one_is_stopped(self):
-        """The overtaken controller has been refused and has left by itself."""
+        """The overtaken controller has been refused and has left by itself. One whose run came to hold before any node could
+        refuse it (it slept for hours of the fleet's time) has left as well, and whoever goes on with it is refused."""
         if self.overtaken is None:
             return
         try:
@@ -300,6 +301,12 @@ class Play:
             self.overtaken.wait(30)
             self.verdict.wrong.append("I20 the overtaken controller goes on")
             return
+        if code == 11:
+            held = ask(self.overtaken_db, "SELECT 1 FROM runs WHERE state = 'holding'")
+            done = run_quietly([self.bed.programs.patchwave, "resume", "--on-hold", "exit"], cwd=self.bed.dir,
+                               env=dict(self.bed.env, PATCHWAVE_DB=self.overtaken_db), timeout=60)
+            self.tell(f"the overtaken one held, and is resumed: {done.returncode} {(done.stdout + done.stderr).strip()[-200:]}")
+            code = done.returncode if held else code
         if code not in (15, 16, *END_CODES):
             self.verdict.wrong.append(f"I20 the overtaken controller left with {code}")
         self.tell(f"the overtaken one left with {code}")
