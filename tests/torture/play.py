@@ -224,10 +224,16 @@ class Play:
         rows = self.bed.ask("SELECT s.node, s.op FROM steps s JOIN run_nodes n ON n.node = s.node AND n.run = s.run "
                             "WHERE n.unknown AND s.state <> 'done' AND s.outcome <> 'ok' ORDER BY s.seq DESC")
         rows = rows or self.bed.ask("SELECT node, op FROM steps WHERE state = 'unknown'")
-        if not rows:  # an op that this log lacks, after a takeover: somebody has looked at the node
-            return any([self.verb("decide", node, "done") for node, in self.bed.ask("SELECT node FROM run_nodes WHERE unknown")])
         happened = {e["op"] for e in self.bed.truth()["effects"]}
+        if not rows:  # ops that this log lacks, after a takeover: somebody looks at the node for what it has begun
+            return any([self.verb("decide", node, "done" if self.begun_there(node) <= happened else "not-done")
+                        for node, in self.bed.ask("SELECT node FROM run_nodes WHERE unknown")])
         return any([self.verb("decide", node, "done" if op in happened else "not-done", "--op", op) for node, op in rows])
+
+    def begun_there(self, node):
+        """Ops that have a start and no end in the node's journal."""
+        records = self.bed.journal(node)
+        return {r[2] for r in records if r[1] == "start"} - {r[2] for r in records if r[1] == "done"}
 
     # --- a whole run ---
 
