@@ -247,6 +247,8 @@ static int verb_return(struct engine *e, const struct event *ev, struct err *err
                        n->phase == NODE_ENDED ? node_end_names[n->end] : node_phases[n->phase].name);
     op_forget(e, n);
     claim_again(e, n);
+    if (n->claimed && e->taken_over)
+        claim_node(e, n); /* its answer tells what is still undecided there */
     n->foreign_settled = true;
     n->vmms_touched = n->storage_touched = true;
     n->paused = true;
