@@ -646,7 +646,8 @@ static void op_stray(struct engine *e, struct engine_node *n, const struct op_re
     op_foreign_vm(e, n, rec, &parts);
     if (claim && !n->foreign_settled)
         op_foreign_state(n, rec, &parts);
-    if (claim && rec->state == OP_UNKNOWN) { /* its witness may decide it there: till then the node takes no other op */
+    if (claim && rec->state ==
+                     OP_UNKNOWN) { /* its witness may decide it there: till then the node takes no other op */
         struct command *c = engine_command(e, CMD_OP_PROBE);
 
         c->node = n->ix;
