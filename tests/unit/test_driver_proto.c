@@ -176,7 +176,8 @@ static void test_manifest(void **state)
     struct err err;
     static const char good[] =
         "{\"name\":\"n\",\"version\":\"1\",\"contract\":1,\"actions\":{\"facts\":{\"argv\":[\"./d\",\"x\"],"
-        "\"limit_ms\":5,\"resident\":true},\"install\":{\"argv\":[\"d\"],\"limit_ms\":9,\"on_deadline\":\"leave\"}}}";
+        "\"limit_ms\":5,\"resident\":true},\"install\":{\"argv\":[\"d\"],\"limit_ms\":9,\"on_deadline\":"
+        "\"leave\"}}}";
 
     (void)state;
     check_ok(driver_manifest_read("driver.json", good, strlen(good), &m, &err), &err);
