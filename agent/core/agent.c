@@ -135,6 +135,7 @@ static const on_run handlers[AGENT_RUN_KINDS] = {
     [AGENT_RUN_FETCH_PLACE] = agent_on_fetch_place,
     [AGENT_RUN_FETCH] = agent_on_fetch,
     [AGENT_RUN_FETCH_ADOPT] = agent_on_fetch_adopt,
+    [AGENT_RUN_HELD] = agent_on_held,
 };
 
 static const char *const end_texts[] = {

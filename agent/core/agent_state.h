@@ -49,6 +49,7 @@ enum agent_run_kind {
     AGENT_RUN_FETCH_PLACE, /* room in the store, the driver, the digest */
     AGENT_RUN_FETCH,
     AGENT_RUN_FETCH_ADOPT,
+    AGENT_RUN_HELD, /* package.held */
     AGENT_RUN_KINDS
 };
 
@@ -237,6 +238,7 @@ AGENT_HANDLER(agent_do_op_ack);
 AGENT_HANDLER(agent_do_op_output);
 AGENT_HANDLER(agent_do_journal_read);
 AGENT_HANDLER(agent_do_package_fetch);
+AGENT_HANDLER(agent_do_package_held);
 #define AGENT_ON_RUN(name)                                                          \
     void name(struct agent *a, struct agent_run *run, const struct agent_event *ev, \
               struct driver_answer *answer)
@@ -252,6 +254,7 @@ AGENT_ON_RUN(agent_on_sntp);
 AGENT_ON_RUN(agent_on_room_facts);
 AGENT_ON_RUN(agent_on_room_vms);
 AGENT_ON_RUN(agent_on_fetch_held);
+AGENT_ON_RUN(agent_on_held);
 AGENT_ON_RUN(agent_on_fetch_place);
 AGENT_ON_RUN(agent_on_fetch);
 AGENT_ON_RUN(agent_on_fetch_adopt);

@@ -1,5 +1,5 @@
-/* package.fetch: the driver brings a package from a share or a web server, as `receive` lets it come over SSH (O32). It needs no claim
- * for the same reason: nothing changes but the store, which believes a digest only. */
+/* package.held: is a package here, by its digest? package.fetch: the driver brings it from a share or a web server, as `receive` lets it come
+ * over SSH (O32). Neither needs a claim: nothing changes but the store, which believes a digest only. */
 #include "agent/core/agent_state.h"
 
 #include <string.h>
@@ -177,4 +177,45 @@ AGENT_ON_RUN(agent_on_fetch_adopt)
         reply_fetched(a, run);
     else
         agent_reply_error(a, run->conn, run->request, ev->err, NULL);
+}
+
+AGENT_HANDLER(agent_do_package_held)
+{
+    const char *name = NULL, *sha256 = NULL;
+    struct agent_run *run;
+    struct buf args = BUF_INIT;
+    struct json_writer w;
+    int rc = json_want_str(rq->doc, rq->params, "name", JSON_REQUIRED, &name, err);
+
+    if (rc == 0)
+        rc = json_want_str(rq->doc, rq->params, "sha256", JSON_REQUIRED, &sha256, err);
+    if (rc == 0 && (name[0] == '\0' || !agent_is_digest(sha256)))
+        rc = err_set(err, ERR_INVALID, "a package has a file name and a SHA-256");
+    run = rc == 0 ? agent_run_new(a, AGENT_RUN_HELD, "") : NULL;
+    if (run == NULL)
+        return rc;
+    jw_init(&w, &args);
+    jw_object(&w, NULL);
+    jw_str(&w, "name", name);
+    jw_str(&w, "sha256", sha256);
+    jw_object_end(&w);
+    run->conn = rq->conn->id;
+    run->request = rq->id;
+    run->args = agent_text_copy(a, buf_text(&args));
+    a->no_memory |= args.failed;
+    ask_store(a, run, AGENT_DO_PACKAGE_ADOPT);
+    buf_clear(&args);
+    return 0;
+}
+
+/* Whatever keeps it from being read, it would have to be sent. */
+AGENT_ON_RUN(agent_on_held)
+{
+    struct buf result = BUF_INIT;
+
+    (void)answer;
+    if (run->conn == 0)
+        return;
+    buf_str(&result, ev->err == NULL ? "{\"held\":true}" : "{\"held\":false}");
+    agent_reply(a, run->conn, run->request, &result);
 }

@@ -40,6 +40,7 @@ static const struct {
     { "op.cancel", ORDER, agent_do_op_cancel, { "op", "session", NULL } },
     { "op.ack", ORDER, agent_do_op_ack, { "ops", "session", NULL } },
     { "op.output", READ, agent_do_op_output, { "op", "offset", "max_bytes", NULL } },
+    { "package.held", READ, agent_do_package_held, { "name", "sha256", NULL } },
     { "package.fetch", READ, agent_do_package_fetch, { "source", "name", "sha256", "size_bytes", NULL } },
     { "journal.read", READ, agent_do_journal_read, { "from", "max", NULL } },
 };

@@ -5,7 +5,8 @@
 #include <string.h>
 
 #define STAGE_PARALLEL 8
-#define FETCH_LIMIT_MS (6 * HOUR_MS) /* real; the driver's own limit is what ends a fetch */
+#define HELD_LIMIT_MS (10 * MINUTE_MS) /* real; to hash what is there */
+#define FETCH_LIMIT_MS (6 * HOUR_MS)   /* real; the driver's own limit is what ends a fetch */
 
 static void stage_next(struct backend_live *b);
 
@@ -111,7 +112,7 @@ static int fetch_file(struct live_node *n, const struct patch *p, const struct c
     return rc;
 }
 
-static int stage_file(struct live_node *n, struct err *err)
+static int send_file(struct live_node *n, struct err *err)
 {
     struct backend_live *b = n->b;
     const struct patch *p = &b->setup.plan->rollout->patch;
@@ -129,9 +130,50 @@ static int stage_file(struct live_node *n, struct err *err)
                                      .on_end = on_stage_end,
                                      .arg = n };
 
-    if (b->setup.stage_source != NULL)
-        return fetch_file(n, p, c, err);
     return payload_start(&config, &n->payload, err);
+}
+
+/* No answer, or an agent that has no such question: it is sent. */
+static void on_held(void *arg, const struct rpc_message *reply, const struct err *why)
+{
+    struct live_node *n = arg;
+    struct err err = { 0 };
+
+    n->fetching = false;
+    if (n->b->closing)
+        return;
+    if (why == NULL && json_get_bool(reply->result, "held", false))
+        on_stage_end(n, true, NULL);
+    else if (send_file(n, &err) != 0)
+        on_stage_end(n, false, &err);
+}
+
+/* What was staged days ahead costs a question on the channel that is open, not a session of its own. */
+static int ask_held(struct live_node *n, const struct patch *p, const struct checkpoint *c, struct err *err)
+{
+    struct buf params = BUF_INIT;
+    struct json_writer w;
+    int rc;
+
+    jw_init(&w, &params);
+    jw_object(&w, NULL);
+    jw_str(&w, "name", c == NULL ? p->file : c->file);
+    jw_str(&w, "sha256", c == NULL ? p->sha256 : c->sha256);
+    jw_object_end(&w);
+    rc = agent_client_call(n->client, "package.held", buf_text(&params), HELD_LIMIT_MS, on_held, n, err);
+    n->fetching = rc == 0;
+    buf_clear(&params);
+    return rc;
+}
+
+static int stage_file(struct live_node *n, struct err *err)
+{
+    const struct patch *p = &n->b->setup.plan->rollout->patch;
+    const struct checkpoint *c = n->stage_file == 0 ? NULL : &p->checkpoints[n->stage_file - 1];
+
+    if (n->b->setup.stage_source != NULL)
+        return fetch_file(n, p, c, err);
+    return n->talk >= TALK_GREETED ? ask_held(n, p, c, err) : send_file(n, err);
 }
 
 static void stage_one(struct live_node *n)

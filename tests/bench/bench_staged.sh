@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A staged run of steps that do nothing: no VMs, no gates, installs that take no time and need no reboot (--reboots: each node's sshd and agent
 # end and start, which is what a reboot costs here). The real controller takes a lab of N nodes through "12, then 24, then all", each step through real
-# sshd, relay, agent, journal and driver process: pause, move groups, empty, stop vmms, install, look, verify, start vmms, facts, resume, look. Three of a cluster at once. One JSON line per run: wall, CPU and
+# sshd, relay, agent, journal and driver process (the package is there: staged days ahead, O32): pause, move groups, empty, stop vmms, install, look, verify, start vmms, facts, resume, look. Three of a cluster at once. One JSON line per run: wall, CPU and
 # memory of `patchwave run` alone (measure.py), per step, and the parts of a step's time (run_parts.py).
 #   bench_staged.sh [--nodes 72] [--runs 3] [--speed N] [--build build/release]
 set -euo pipefail
@@ -70,6 +70,7 @@ for ((i = 0; i < runs; i++)); do
  "policy": {"planner_may_approve": true, "deviations_max": 1000, "max_out_fleet": 72, "unreachable": "30d", "fresh": "30d", "timeout_factor": 100}}
 T
         "$patchwave" plan "$dir/rollout.json" || (($? == 10))
+        "$patchwave" stage staged
         "$patchwave" approve staged --ticket BENCH
     } >"$dir/setup.log" 2>&1 || { tail -5 "$dir/setup.log" >&2; exit 1; }
     line=$("$here/measure.py" --memory "$patchwave" run staged --on-hold exit 2>"$dir/run.log") || { tail -15 "$dir/run.log" >&2; exit 1; }

@@ -116,10 +116,13 @@ agent.call("op.status", op="r1/HV07/1/none/1")
 agent.call("op.status", op=PAUSE)
 agent.call("op.witness", op=PAUSE, session=agent.session)
 agent.call("op.output", op=PAUSE, offset=0, max_bytes=100)
+package = {"name": "kb.msu", "sha256": hashlib.sha256(b"the patch").hexdigest()}
+case("package.held: it is not", [] if agent.call("package.held", **package) == {"held": False} else ["it was"])
 package = {"source": "//share/kb.msu", "name": "kb.msu", "sha256": hashlib.sha256(b"the patch").hexdigest(), "size_bytes": 9}
 agent.call("package.fetch", **package)
 os.makedirs(f"{agent.dir}/state/packages/{package['sha256']}", exist_ok=True)
 open(f"{agent.dir}/state/packages/{package['sha256']}/kb.msu", "w").write("the patch")
+case("package.held: it is", [] if agent.call("package.held", name=package["name"], sha256=package["sha256"]) == {"held": True} else ["it was not"])
 case("package.fetch: believed by its digest", [] if agent.call("package.fetch", **package) == {"fetched": True} else ["it was not"])
 agent.call("op.ack", ops=[PAUSE], session=agent.session)
 agent.call("move.accept", op="r1/HV06/1/move_vm:00000000-0000-4000-8000-000000000009/1", vm="00000000-0000-4000-8000-000000000009",

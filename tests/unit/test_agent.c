@@ -851,6 +851,19 @@ static void test_package_fetch(void **state)
     assert_false(bench_has_run(b, "fetch_package", "run"));
 }
 
+/* package.held: no claim, by the digest of what is there; what cannot be read has to be sent. */
+static void test_package_held(void **state)
+{
+    static const char params[] = "{\"name\":\"kb.msu\",\"sha256\":\"" DIGEST "\"}";
+    struct bench *b = *state;
+    int64_t first = bench_ask(b, 1, "package.held", params), second = bench_ask(b, 1, "package.held", params);
+
+    bench_answer(b, bench_run(b, "package_adopt", ""), "/store/kb.msu");
+    assert_true(json_get_bool(bench_result(b, first), "held", false));
+    bench_refuse(b, bench_run(b, "package_adopt", ""), ERR_CORRUPT, "another digest");
+    assert_false(json_get_bool(bench_result(b, second), "held", true));
+}
+
 /* What the agent's own witness says after a kill. */
 static void test_doubt(void **state)
 {
@@ -1098,6 +1111,7 @@ int main(void)
         T(test_progress),
         T(test_fetch_package),
         T(test_package_fetch),
+        T(test_package_held),
         T(test_doubt),
         T(test_deadline_in_checks),
         T(test_every_append_fails_once),

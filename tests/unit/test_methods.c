@@ -38,6 +38,7 @@ static const struct {
     { "op.cancel", "{\"op\":\"r1/HV07/1/pause/7\"," SESSION "}", { "op", "session", NULL } },
     { "op.ack", "{\"ops\":[]," SESSION "}", { "ops", "session", NULL } },
     { "op.output", "{\"op\":\"r1/HV07/1/pause/7\",\"offset\":0,\"max_bytes\":5}", { "op", NULL } },
+    { "package.held", "{\"name\":\"kb.msu\",\"sha256\":\"" EMPTY_DIGEST "\"}", { "name", "sha256", NULL } },
     { "package.fetch",
       "{\"source\":\"//share/kb.msu\",\"name\":\"kb.msu\",\"sha256\":\"" EMPTY_DIGEST "\",\"size_bytes\":9}",
       { "source", "name", "sha256", "size_bytes", NULL } },
