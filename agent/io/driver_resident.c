@@ -191,10 +191,10 @@ static void go_to_rest(struct resident *r)
 static void on_answered(uv_timer_t *t)
 {
     struct resident *r = t->data;
-    const char *text = buf_text(&r->answer), *newline = memchr(text, '\n', r->answer.len);
-    size_t len = (size_t)(newline - text);
+    const char *text = buf_text(&r->answer);
+    size_t len = strcspn(text, "\n");
 
-    assert(r->asked && newline != NULL);
+    assert(r->asked && len < r->answer.len);
     if (len + 1 != r->answer.len) { /* more than one line: no evidence, and nobody to ask again */
         end_now(r);
         return;

@@ -46,7 +46,25 @@ a, b = of("lab/inventory.json"), of("found.json")
 print("same" if a == b else f"{a}\n{b}")
 T
 
-# staging ahead
+# staging ahead; another controller's HV04 stands behind a jump host, which counts who comes
+export PATCHWAVE_DB=$work/jump.db
+python3 - "$work/dials" <<'T'
+import json, sys
+d = json.load(open("lab/inventory.json"))
+way = f"echo >>{sys.argv[1]}; exec 3<>/dev/tcp/%h/%p; cat <&0 >&3 & cat <&3; kill $!"
+next(n for n in d["nodes"] if n["id"] == "HV04")["ssh"]["proxy_command"] = f"bash -c '{way}'"
+json.dump(d, open("jump.json", "w"))
+T
+dials() { wc -l <dials; }
+{ p init; p inventory import jump.json; p patch add windows11.0-kb5061977-x64.msu --target 26100.4066; p enroll --all --accept-new; p plan rollout.json; } >/dev/null
+before=$(dials)
+check 'the package goes by way of a jump host' 0 '4 of 4 nodes have the package' p stage small
+first=$(($(dials) - before))
+check 'and stays' 0 '4 of 4 nodes have the package' p stage small
+again=$(($(dials) - before - first))
+[[ $first == 2 && $again == 1 ]]
+report $? 'a session of its own carries it; where it is, none is opened' "first $first, again $again"
+export PATCHWAVE_DB=$work/patchwave.db
 check 'the package goes ahead of the run' 0 '4 of 4 nodes have the package' p stage small
 
 # run in the background
