@@ -675,6 +675,41 @@ def _():
     check(s.result("storage_out") == {"disks": 0, "already": True} and s.witness("storage_out") == "done", "no S2D")
 
 
+@case("storage_out and storage_in: one of four disks that is elsewhere is neither in nor out (O3, O12)")
+def _():
+    s = Stage()
+    s.node().update(storage_out=True, disks_out=[2])
+    check(s.witness("storage_in") == "not_done", "one left in maintenance is not done")
+    check(s.result("storage_in") == {"disks": 4} and len(s.did("storage_in")) == 1, "it is taken out")
+    check(s.witness("storage_in") == "done" and "disks_out" not in s.node(), "now it is done")
+    s.node().update(disks_out=[0, 1, 3])
+    s.dirty = True
+    check(s.witness("storage_out") == "not_done" and s.result("storage_out") == {"disks": 4} and s.witness("storage_out") == "done", "three in are not all")
+    s = Stage()
+    s.node().update(storage_out=True, disks_fixed=[1])
+    check(s.ask("storage_in", limit=60000) is None and s.see()["nodes"][0]["disks_out"] == [1], "one that stays in gives no answer")
+    check(s.witness("storage_in") == "not_done", "and no witness says done")
+    for verb, out in (("storage_out", False), ("storage_in", True)):
+        s = Stage()
+        s.node().update(storage_out=out, disks_fixed=[1])
+        s.fault(verb, native="0x80009C52", effect="late")
+        check(s.error(verb)["code"] == "failed", verb + ": refused means that nothing was touched")
+
+
+@case("storage_out and storage_in: S2D without a scale unit of the node's name is an error, never a node without disks (O3)")
+def _():
+    s = Stage()
+    s.node()["scale_unit"] = "HV01-old"
+    for action in ("storage_out", "storage_in"):
+        e = s.error(action)
+        check(e["code"] == "failed" and "HV01" in e["message"] and "StorageScaleUnit" in e["hint"], e)
+        check(s.witness(action) == "cannot_tell", action)
+    check(not s.did("storage_out") and not s.did("storage_in"), "nothing is done")
+    f = Stage.host.run(DRIVER / "probe.ps1", "HV01", "mini:" + s.name, b"")
+    seen = {p["id"]: p for p in json.loads(f["O"])["probe"]}["storage-maintenance"]
+    check((seen["observed"], seen["error"]) == ("no scale unit of this name", None), seen)
+
+
 @case("stop_vmms and start_vmms: dependents too, guard, rows from events, repeat, witness, way back of O8")
 def _():
     s = emptied()

@@ -518,11 +518,20 @@ function Start-VmmsAgain {
 
 function Test-S2D { [int](Get-Cluster).S2DEnabled -eq 1 }
 
-# This node as a storage fault domain; null without S2D.
-function Get-StorageUnit {
-    if (-not (Test-S2D)) { return $null }
+function Find-StorageUnit {
     $name = Get-NodeName
     @(Get-StorageFaultDomain -Type StorageScaleUnit | Where-Object { $_.FriendlyName -eq $name }) | Select-Object -First 1
+}
+
+# This node as a storage fault domain; null without S2D, and only then: a node of an S2D cluster whose disks are not found must not
+# restart as if it had none (O3).
+function Get-StorageUnit {
+    if (-not (Test-S2D)) { return $null }
+    $unit = Find-StorageUnit
+    if ($null -eq $unit) {
+        Stop-Driver -Code 'failed' -Message ('Storage Spaces Direct is on, but no storage scale unit is named ' + (Get-NodeName)) -Hint 'compare Get-StorageFaultDomain -Type StorageScaleUnit with the name of the node'
+    }
+    $unit
 }
 
 function Get-StorageUnitDisks {
@@ -530,11 +539,14 @@ function Get-StorageUnitDisks {
     @(Get-StorageFaultDomain -Type PhysicalDisk -StorageFaultDomain $Unit)
 }
 
-# Text or number, by the version of the module's type data (probe:storage-maintenance).
+# Whether the disks are in maintenance: true for all, false for none, null for some, which is neither in nor out. Their status is text
+# or number, by the version of the module's type data (probe:storage-maintenance).
 function Test-Maintenance {
     param($Disks)
     $in = @($Disks | Where-Object { (@($_.OperationalStatus) -join ',') -match 'Maintenance|53285' })
-    $Disks.Count -gt 0 -and $in.Count -eq $Disks.Count
+    if ($in.Count -eq 0) { return $false }
+    if ($in.Count -eq $Disks.Count) { return $true }
+    $null
 }
 
 # --- servicing ----------------------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ function Show-VmResources {
 }
 
 function Show-StorageUnit {
-    $unit = Get-StorageUnit
+    $unit = Find-StorageUnit
     if ($null -eq $unit) { return 'no scale unit of this name' }
     @([string]$unit.FriendlyName) + @(Get-StorageUnitDisks -Unit $unit | ForEach-Object { @($_.OperationalStatus) -join ',' })
 }

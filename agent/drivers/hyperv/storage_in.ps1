@@ -9,7 +9,7 @@ Invoke-DriverAction -Action 'storage_in' -Run {
     $disks = @(Get-StorageUnitDisks -Unit $unit)
     if ((Test-Maintenance -Disks $disks) -eq $false) { return New-Result -Result ([ordered]@{ disks = $disks.Count; already = $true }) }
     Invoke-Effect -Do { $null = Disable-StorageMaintenanceMode -InputObject $unit } -Unchanged {
-        (Test-Maintenance -Disks @(Get-StorageUnitDisks -Unit $unit)) -ne $false
+        (Test-Maintenance -Disks @(Get-StorageUnitDisks -Unit $unit)) -eq $true
     }
     if (-not (Wait-Until -Until { (Test-Maintenance -Disks @(Get-StorageUnitDisks -Unit $unit)) -eq $false })) { Stop-Unknown -Message 'the disks have not followed yet' }
     New-Result -Result ([ordered]@{ disks = $disks.Count })

@@ -9,7 +9,7 @@ Invoke-DriverAction -Action 'storage_out' -Run {
     $disks = @(Get-StorageUnitDisks -Unit $unit)
     if ((Test-Maintenance -Disks $disks) -eq $true) { return New-Result -Result ([ordered]@{ disks = $disks.Count; already = $true }) }
     Invoke-Effect -Do { $null = Enable-StorageMaintenanceMode -InputObject $unit -ValidateVirtualDisksHealthy $true } -Unchanged {
-        (Test-Maintenance -Disks @(Get-StorageUnitDisks -Unit $unit)) -ne $true
+        (Test-Maintenance -Disks @(Get-StorageUnitDisks -Unit $unit)) -eq $false
     }
     if (-not (Wait-Until -Until { (Test-Maintenance -Disks @(Get-StorageUnitDisks -Unit $unit)) -eq $true })) { Stop-Unknown -Message 'the disks have not followed yet' }
     New-Result -Result ([ordered]@{ disks = $disks.Count })

@@ -356,19 +356,19 @@ namespace Pshost
         {
             if (c.Text("Type") == "StorageScaleUnit" && c.View["storage"].B("s2d"))
                 foreach (JsonObject n in c.View.Each("nodes"))
-                    yield return FaultDomain(n.S("node"), n, "Healthy");
+                    yield return FaultDomain(n.S("scale_unit") ?? n.S("node"), n, n.B("storage_out"));
             SimObject parent = c.Objects("StorageFaultDomain").FirstOrDefault();
             if (c.Text("Type") == "PhysicalDisk" && parent != null)
             {
-                JsonObject n = NodeNamed(c, (string)parent.Values["FriendlyName"]);
+                JsonObject n = NodeNamed(c, (string)parent.Values["UniqueId"]);
                 for (int i = 0; i < n.N("disks", 4); i++)
-                    yield return FaultDomain(n.S("node") + "-disk" + i, n, "Healthy");
+                    yield return FaultDomain(n.S("node") + "-disk" + i, n, n["disks_out"] is JsonArray some ? some.Any(d => (int)d == i) : n.B("storage_out"));
             }
         }
 
-        static SimObject FaultDomain(string name, JsonObject n, string health) => Surface.Make("MSFT_StorageFaultDomain",
-            ("FriendlyName", name), ("UniqueId", n.S("node")), ("HealthStatus", health),
-            ("OperationalStatus", n.B("storage_out") ? new[] { "In Maintenance Mode" } : new[] { "OK" }));
+        static SimObject FaultDomain(string name, JsonObject n, bool maintenance) => Surface.Make("MSFT_StorageFaultDomain",
+            ("FriendlyName", name), ("UniqueId", n.S("node")), ("HealthStatus", "Healthy"),
+            ("OperationalStatus", maintenance ? new[] { "In Maintenance Mode" } : new[] { "OK" }));
 
         [Handles("Get-Disk")]
         static IEnumerable<object> GetDisk(Call c)

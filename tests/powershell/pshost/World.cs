@@ -323,6 +323,15 @@ namespace Pshost
         void Maintenance(string fault_domain, bool on)
         {
             JsonObject n = Node(fault_domain);
+            // The disks of "disks_fixed" do not follow; without any, the node's own word says it for all.
+            if (n["disks_fixed"] is JsonArray fixedOnes)
+            {
+                bool Was(int i) => n["disks_out"] is JsonArray some ? some.Any(d => (int)d == i) : n.B("storage_out");
+                bool Fixed(int i) => fixedOnes.Any(d => (int)d == i);
+                n["disks_out"] = new JsonArray(Enumerable.Range(0, (int)n.N("disks", 4)).Where(i => Fixed(i) ? Was(i) : on).Select(i => (JsonNode)i).ToArray());
+            }
+            else
+                n.Remove("disks_out");
             n["storage_out"] = on;
             foreach (JsonObject d in w["storage"].Each("virtual_disks"))
                 d["health"] = on ? "warning" : "healthy";
