@@ -730,7 +730,51 @@ def _():
     next(x for x in s.node()["services"] if x["name"] == "vmms")["state"] = 4
     s.fault("stop_service", native="0x8007041D", subject="vmms")
     e = s.error("stop_vmms", stop)
-    check(e["code"] == "failed" and e["native"] == "0x8007041d", e)
+    check(e["code"] == "failed" and e["native"] == "0x8007041d" and e["hint"].startswith("vmms runs"), e)
+
+
+def vmms(s):
+    return next(x for x in s.node()["services"] if x["name"] == "vmms")
+
+
+@case("stop_vmms: only stopped is stopped; what failed afterwards or hangs takes the way back, within the limit (O8)")
+def _():
+    stop = {"parked": PARKED}
+    for state, code in ((2, "busy"), (3, "failed")):
+        s = emptied()
+        vmms(s)["state"] = state
+        e = s.error("stop_vmms", stop, limit=120000)
+        check(e["code"] == code and not s.did("stop_service"), "state %d: %s" % (state, e))
+    s = emptied(later=[{"at_ms": NOW + 4000, "do": "stopped", "node": "HV01", "name": "vmms"}])
+    vmms(s)["state"] = 3
+    check(s.witness("stop_vmms", stop) == "running" and s.result("stop_vmms", stop) == {"state": "stopped"}, "one that stops is waited for")
+    s = emptied()
+    vmms(s)["state"] = 3
+    s.vm(VM4)["state"] = "running"
+    check(s.error("stop_vmms", stop)["code"] == "not_empty", "the guard asks worker processes then")
+    s = emptied()
+    vmms(s)["state"] = 7
+    check(s.result("stop_vmms", stop) == {"state": "stopped"}, "paused is not stopped")
+    s = emptied()
+    vmms(s)["state"] = 4
+    s.fault("stop_service", native="0x8007041D", subject="vmms", effect="late")
+    e = s.error("stop_vmms", stop, limit=120000)
+    check(e["code"] == "failed" and e["native"] == "0x8007041d" and e["hint"].startswith("vmms was started again"), e)
+    check(len(s.did("start_service")) == 1 and vmms(s)["state"] == 4, "started again")
+    s = emptied()
+    vmms(s)["state"] = 4
+    s.fault("stop_service", native="0x8007041D", subject="vmms", effect="late")
+    s.fault("start_service", native="0x8007041D", subject="vmms")
+    e = s.error("stop_vmms", stop, limit=120000)
+    check(e["hint"] == "vmms does not run: it is stopped" and len(s.did("start_service")) == 1, "what did not start again is not said to run: %s" % e)
+    s = emptied()
+    vmms(s).update(state=4, hangs=True)
+    e = s.error("stop_vmms", stop, limit=120000)
+    check(e["code"] == "failed" and e["hint"] == "vmms does not run: it is stopping", e)
+    check(s.see()["now_ms"] < NOW + 120000, "the limit holds, the way back included")
+    check(s.ask("start_vmms", limit=60000) is None, "started while it still stops: no evidence")
+    s.w["later"] = [{"at_ms": s.see()["now_ms"] + 4000, "do": "stopped", "node": "HV01", "name": "vmms"}]
+    check(s.result("start_vmms") == {"state": "running"}, "it is started once it has stopped")
 
 
 @case("start_vmms: running is not answering; without an answer in time it gives none, and the witness says running")

@@ -292,12 +292,12 @@ function Get-LeftMs { $script:DeadlineMs - (Get-NowMs) }
 
 function Get-NowMs { ConvertTo-Ms -Date (Get-Date) }
 
-# Waits until -Until is true; false when the request's limit is near. Never sleeps past the limit.
+# Waits until -Until is true; false when the request's limit is near. Never sleeps past the limit, less what -LeaveMs keeps for later.
 function Wait-Until {
-    param([scriptblock]$Until, [int]$StepMs = 1000)
+    param([scriptblock]$Until, [int]$StepMs = 1000, [int]$LeaveMs = 0)
     while ($true) {
         if (& $Until) { return $true }
-        if ((Get-NowMs) + $StepMs -ge $script:DeadlineMs) { return $false }
+        if ((Get-NowMs) + $StepMs + $LeaveMs -ge $script:DeadlineMs) { return $false }
         Start-Sleep -Milliseconds $StepMs
     }
 }
@@ -434,10 +434,12 @@ function Get-Isolation {
     $null
 }
 
-function Test-Vmms {
-    $service = @(Get-Service -Name 'vmms')[0]
-    [int]$service.Status -eq 4
+function Get-VmmsState {
+    Get-Word -Number @(Get-Service -Name 'vmms')[0].Status -Of 'service'
 }
+
+# Not running is not stopped: between the two are services that start, stop or are paused.
+function Test-Vmms { (Get-VmmsState) -eq 'running' }
 
 # Whether Get-VM answers, which is later than the service's running (O8).
 function Test-VmmsAnswers {
@@ -509,9 +511,16 @@ function Start-VmmsDependents {
     }
 }
 
-# The way back of a vmms that did not stop (O8): best effort, the caller reports the failure.
+# The way back of a vmms that did not stop (O8): best effort, the caller reports the failure. One that still stops takes no start and is
+# waited for. Returns what is true then, in words.
 function Start-VmmsAgain {
-    try { if (-not (Test-Vmms)) { $null = Start-Service -Name 'vmms' } } catch { Write-DriverProgress -Percent 0 -Text 'vmms could not be started again' }
+    try {
+        $null = Wait-Until -Until { (Get-VmmsState) -ne 'stopping' } -LeaveMs 15000
+        if (Test-Vmms) { return 'vmms runs; the node goes back into service' }
+        $null = Start-Service -Name 'vmms'
+        if (Test-Vmms) { return 'vmms was started again; the node goes back into service' }
+    } catch { Write-DriverProgress -Percent 0 -Text 'vmms could not be started again' }
+    'vmms does not run: it is ' + (Get-VmmsState)
 }
 
 # --- storage ------------------------------------------------------------------------------------------------------------

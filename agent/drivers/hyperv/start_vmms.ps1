@@ -8,12 +8,13 @@ Invoke-DriverAction -Action 'start_vmms' -Run {
         Start-VmmsDependents
         return New-Result -Result ([ordered]@{ state = 'running'; already = $true }) -Downtime (Get-VmmsRow -Closed $true)
     }
+    if (-not (Wait-Until -Until { (Get-VmmsState) -ne 'stopping' })) { Stop-Unknown -Message 'vmms is still stopping' }
     if (-not (Test-Vmms)) { Invoke-Effect -Do { $null = Start-Service -Name 'vmms' } -Unchanged { -not (Test-Vmms) } }
     if (-not (Wait-Until -Until { Test-VmmsAnswers })) { Stop-Unknown -Message 'Get-VM does not answer yet' }
     Start-VmmsDependents
     New-Result -Result ([ordered]@{ state = 'running' }) -Downtime (Get-VmmsRow -Closed $true)
 } -Witness {
-    $state = Get-Word -Number @(Get-Service -Name 'vmms')[0].Status -Of 'service'
+    $state = Get-VmmsState
     if ($state -eq 'starting' -or ($state -eq 'running' -and -not (Test-VmmsAnswers))) {
         return New-Witness -Word 'running' -Evidence ([ordered]@{ state = $state; answers = $false })
     }

@@ -309,7 +309,7 @@ namespace Pshost
                 case "stop_vm": StopVm(a.S("vm"), a.S("how")); break;
                 case "checkpoint": Call("Checkpoint-VM", ("vm", a.S("vm"))); Wait(() => Get("vms").First(v => v.S("id") == a.S("vm")).S("busy") != "checkpoint"); break;
                 case "remove_checkpoint": Call("Remove-VMSnapshot", ("vm", a.S("vm"))); Read(); break;
-                case "stop_service": Service(a.S("name"), "Stop-Service", 1); break;
+                case "stop_service": Service(a.S("name"), "Stop-Service", 1, a.B("nowait")); break;
                 case "start_service": Service(a.S("name"), "Start-Service", 4); break;
                 case "install": return Servicing("Add-WindowsPackage", a.S("tool"), ("kb", a.S("kb")), ("build", a.N("build")), ("ubr", a.N("ubr")), ("tool", a.S("tool")));
                 case "remove": return Remove(a.S("identity"));
@@ -366,12 +366,15 @@ namespace Pshost
             Wait(() => VmState(vm) is "running" or null, 600000);
         }
 
-        void Service(string service, string verb, long state)
+        void Service(string service, string verb, long state, bool nowait = false)
         {
             if (service != "vmms")
                 throw new WorldError("CouldNotStopService", "0x8007041b", "hvlab has no verb for the service " + service);
             Call(verb);
-            Wait(() => Get("services").First(s => s.S("Name") == "vmms").N("Status") == state, 120000);
+            if (nowait)
+                Read();
+            else
+                Wait(() => Get("services").First(s => s.S("Name") == "vmms").N("Status") == state, 120000);
         }
 
         JsonObject Remove(string identity)

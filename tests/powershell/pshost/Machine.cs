@@ -57,8 +57,11 @@ namespace Pshost
                 }
                 foreach (JsonObject d in dependents)
                     c.Do("stop_service", ("name", d.S("name")));
-                if (s.N("state") != 1)
-                    c.Do("stop_service", ("name", s.S("name")));
+                // A service on its way takes no control.
+                if (s.N("state") is 2 or 3)
+                    c.Error("CouldNotStopService", ErrorCategory.CloseError, "Service cannot be stopped.", unchecked((int)0x80070425));
+                else if (s.N("state") != 1)
+                    c.Do("stop_service", ("name", s.S("name")), ("nowait", c.On("NoWait")));
             }
             return null;
         }
@@ -67,7 +70,9 @@ namespace Pshost
         static IEnumerable<object> StartService(Call c)
         {
             foreach (JsonObject s in Services(c).ToList())
-                if (s.N("state") != 4)
+                if (s.N("state") == 3)
+                    c.Error("CouldNotStartService", ErrorCategory.OpenError, "Service cannot be started.", unchecked((int)0x80070420));
+                else if (s.N("state") != 4)
                     c.Do("start_service", ("name", s.S("name")));
             return null;
         }

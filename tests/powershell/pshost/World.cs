@@ -118,6 +118,8 @@ namespace Pshost
                 ((JsonArray)w["later"]).Remove(later);
                 if (later.S("do") == "patch")
                     Patch(later.S("path"), later["value"]?.DeepClone());
+                else if (later.S("do") == "stopped")
+                    SetService(Node(later.S("node")), later.S("name"), 1);
             }
         }
 
@@ -180,7 +182,7 @@ namespace Pshost
                     JsonArray list = (JsonArray)Vm(a.S("vm"))["checkpoints"];
                     list.Remove(list.First(c => c.S("id") == a.S("id")));
                     break;
-                case "stop_service": Advance(3000); SetService(me, a.S("name"), 1); break;
+                case "stop_service": StopService(me, a); break;
                 case "start_service": Advance(5000); SetService(me, a.S("name"), 4); break;
                 case "install": return Install(me, a);
                 case "remove": return Remove(me, a);
@@ -203,6 +205,17 @@ namespace Pshost
         }
 
         static JsonObject Service(JsonObject node, string name) => node.Each("services").First(s => s.S("name") == name);
+
+        /// <summary>Whoever waits, waits until the service has stopped; one that "hangs" says for a day that it stops.</summary>
+        void StopService(JsonObject me, JsonObject a)
+        {
+            JsonObject s = Service(me, a.S("name"));
+            s["state"] = 3;
+            ((JsonArray)w["later"]).Add(new JsonObject
+            { ["at_ms"] = w.N("now_ms") + (s.B("hangs") ? 86400000 : 3000), ["do"] = "stopped", ["node"] = me.S("node"), ["name"] = a.S("name") });
+            if (!a.B("nowait"))
+                Advance(s.B("hangs") ? 86400000 : 3000);
+        }
 
         void SetService(JsonObject me, string name, int state)
         {
