@@ -292,6 +292,24 @@ def _():
     check(vms[VM4]["busy"] == "backup" and vms[VM4]["shared_disk"] and vms[VM4]["passthrough"] and not vms[VM4]["local_disk"], vms[VM4])
 
 
+@case("vms, gate_facts and check_empty: a VM may be where both of its resources may, its configuration's owners count too")
+def _():
+    def seen(possible, configuration):
+        s = Stage()
+        s.w["groups"][0].update(possible_owners=possible, configuration_owners=configuration)
+        owners = s.result("vms")["vms"][0]["possible_owners"]
+        return owners, s.result("gate_facts", {"type": "cluster_health"})["groups"][0]["pinned"]
+    check(seen([], []) == (["HV01", "HV02", "HV03", "HV04"], False), "any node")
+    check(seen([], ["HV01", "HV04"]) == (["HV01", "HV04"], False), "the configuration's alone")
+    check(seen(["HV01", "HV02", "HV03"], ["HV04", "HV03", "HV01"]) == (["HV01", "HV03"], False), "both")
+    check(seen(["HV01", "HV02"], ["HV01"]) == (["HV01"], True), "pinned by its configuration")
+    check(seen(["HV02"], ["HV03"]) == (["HV01"], True), "no node in common is not any node")
+    for possible, configuration, empty in (([], ["HV01"], True), ([], ["HV01", "HV02"], False), (["HV02"], ["HV01"], True), (["HV02"], ["HV02"], False)):
+        s = emptied()
+        s.w["groups"][1].update(possible_owners=possible, configuration_owners=configuration)
+        check(s.result("check_empty", {"form": "processes", "parked": PARKED})["empty"] is empty, "a parked group, owners %s and %s" % (possible, configuration))
+
+
 @case("vms and heartbeats: busy while vmms is down")
 def _():
     s = emptied()
@@ -1700,7 +1718,7 @@ def _():
     # What only an effect or the set-up shows is not looked at, and says so; everything else is.
     later = {i for i, p in rows.items() if re.match("only a |the looks of|the set-up of", p["observed_by"])}
     check({i for i, p in seen.items() if p["observed"] is None} == later, sorted({i for i, p in seen.items() if p["observed"] is None} ^ later))
-    for look, want in (("event-errors", ["NoMatchingEventsFound", "NoMatchingLogsFound"]), ("vm-resource", [4, 4, 2, 2]), ("machine-guid", s.node()["machine_id"]),
+    for look, want in (("event-errors", ["NoMatchingEventsFound", "NoMatchingLogsFound"]), ("vm-resource", [4, 4, 2, 2, 4]), ("machine-guid", s.node()["machine_id"]),
                        ("resource-types", "File Share Witness"), ("balancer-mode", [2, 1]), ("time-source", ["NTP", "127.1.0.250,0x8"]), ("heartbeat", ["6", "6", "6"]),
                        ("storage-maintenance", ["HV01"] + ["OK"] * 4), ("event-channels", None), ("vss-writers", None)):
         got = seen[look]["observed"]

@@ -393,6 +393,29 @@ function Get-VmResources {
     Get-ClusterResource | Where-Object { $_.ResourceType.Name -eq 'Virtual Machine' }
 }
 
+# What decides where a VM's group may be, by group id: the VM's resource and that of its configuration, each with possible owners of
+# its own (probe:vm-resource).
+function Get-PlacingResources {
+    $placing = @{}
+    foreach ($resource in @(Get-ClusterResource | Where-Object { @('Virtual Machine', 'Virtual Machine Configuration') -contains $_.ResourceType.Name })) {
+        $id = $resource.OwnerGroup.Id
+        if (-not $placing.ContainsKey($id)) { $placing[$id] = @() }
+        $placing[$id] += $resource
+    }
+    $placing
+}
+
+# The names of the nodes that each of these resources may run on.
+function Get-PossibleOwners {
+    param($Resources)
+    $shared = $null
+    foreach ($resource in @($Resources)) {
+        $own = @($resource | Get-ClusterOwnerNode | ForEach-Object { $_.OwnerNodes } | ForEach-Object { [string]$_.Name })
+        if ($null -eq $shared) { $shared = $own } else { $shared = @($shared | Where-Object { $own -contains $_ }) }
+    }
+    $shared
+}
+
 # Group id -> VM id. The VM is told by the resource's private property (probe:vm-resource): names are for people and may repeat.
 function Get-VmMap {
     $map = @{}
@@ -491,8 +514,9 @@ function Get-Left {
 # Whether no other node may own the VM of the group: only then may it stay, offline, on an empty node (O4).
 function Test-Pinned {
     param($Group)
-    $owners = @(Get-VmResources | Where-Object { $_.OwnerGroup.Id -eq $Group.Id } | Get-ClusterOwnerNode | ForEach-Object { $_.OwnerNodes } | ForEach-Object { $_.Name })
-    $owners.Count -eq 1 -and $owners[0] -eq (Get-NodeName)
+    $owners = @(Get-PossibleOwners -Resources (Get-PlacingResources)[$Group.Id])
+    $name = Get-NodeName
+    @($owners | Where-Object { $_ -ne $name }).Count -eq 0
 }
 
 # The guard of install, uninstall and reboot: O2's second form on the node itself, right before the effect.

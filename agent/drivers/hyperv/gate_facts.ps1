@@ -41,13 +41,12 @@ function Get-Quorum {
 # move holds it (probe:group-locked).
 function Get-Groups {
     $vms = Get-VmMap
-    $possible = @{}
-    foreach ($resource in @(Get-VmResources)) { $possible[$resource.OwnerGroup.Id] = @($resource | Get-ClusterOwnerNode | ForEach-Object { $_.OwnerNodes }).Count }
+    $placing = Get-PlacingResources
     foreach ($group in @(Get-ClusterGroup)) {
         [ordered]@{
             id = [string]$group.Id; name = [string]$group.Name; type = (Get-Word -Number $group.GroupType -Of 'group_type' -Otherwise 'other')
             state = (Get-Word -Number $group.State -Of 'group' -Otherwise 'failed'); owner = [string]$group.OwnerNode.Name; vm = $vms[$group.Id]
-            wanted_online = ([int]$group.PersistentState -eq 1); locked = (([long]$group.StatusInformation -band 1) -eq 1); pinned = ($possible[$group.Id] -eq 1)
+            wanted_online = ([int]$group.PersistentState -eq 1); locked = (([long]$group.StatusInformation -band 1) -eq 1); pinned = ($placing.ContainsKey($group.Id) -and @(Get-PossibleOwners -Resources $placing[$group.Id]).Count -le 1)
         }
     }
 }

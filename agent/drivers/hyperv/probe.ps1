@@ -36,7 +36,8 @@ function Show-VmResources {
     $map = Get-VmMap
     $here = @(Get-VM)
     $known = @($here | Where-Object { $map.Values -contains $_.Id.ToString() })
-    @(@(Get-VmResources).Count, $map.Count, $known.Count, @($here | Where-Object { $_.IsClustered }).Count)
+    $paired = @((Get-PlacingResources).Values | Where-Object { @($_).Count -eq 2 })
+    @(@(Get-VmResources).Count, $map.Count, $known.Count, @($here | Where-Object { $_.IsClustered }).Count, $paired.Count)
 }
 
 function Show-StorageUnit {

@@ -3,25 +3,25 @@ $ErrorActionPreference = 'Stop'
 # The VMs on this node with everything that the planner needs. Movability is a fact, not a label (O6).
 Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
 
-# The cluster group and the VM's resource by VM id, read once for the whole cluster.
+# The cluster group and what places it by VM id, read once for the whole cluster.
 function Get-Roles {
     $roles = @{}
     $vms = Get-VmMap
-    $groups = @{}
-    foreach ($group in @(Get-ClusterGroup)) { $groups[$group.Id] = $group }
-    foreach ($resource in @(Get-VmResources)) {
-        $id = $resource.OwnerGroup.Id
-        if ($vms.ContainsKey($id) -and $groups.ContainsKey($id)) { $roles[$vms[$id]] = @{ group = $groups[$id]; resource = $resource } }
+    $placing = Get-PlacingResources
+    foreach ($group in @(Get-ClusterGroup)) {
+        if ($vms.ContainsKey($group.Id)) { $roles[$vms[$group.Id]] = @{ group = $group; resources = $placing[$group.Id] } }
     }
     $roles
 }
 
+# An empty list would mean any node to the planner: a VM that its two resources allow on no node in common stays where it is.
 function Get-Owners {
     param($Role)
-    $possible = @($Role.resource | Get-ClusterOwnerNode)
+    $possible = @(Get-PossibleOwners -Resources $Role.resources)
+    if ($possible.Count -eq 0) { $possible = @(Get-NodeName) }
     $preferred = @(Get-ClusterOwnerNode -Group $Role.group.Name)
     [ordered]@{
-        possible = @($possible | ForEach-Object { $_.OwnerNodes } | ForEach-Object { [string]$_.Name })
+        possible = $possible
         preferred = @($preferred | ForEach-Object { $_.OwnerNodes } | ForEach-Object { [string]$_.Name })
     }
 }

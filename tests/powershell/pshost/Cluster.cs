@@ -113,16 +113,20 @@ namespace Pshost
             return Named(c, groups.ToList(), "name", "cluster group").Select(g => GroupOf(c, g));
         }
 
+        static JsonObject VmResource(JsonObject g, string mark, string type, string state) => new()
+        {
+            ["id"] = mark + g.S("id"), ["name"] = type + " " + g.S("name"), ["type"] = type, ["group"] = g.S("id"), ["state"] = state,
+            ["owner"] = g.S("owner"), ["vm"] = g.S("vm"),
+        };
+
         static IEnumerable<JsonObject> Resources(Call c)
         {
             foreach (JsonObject g in c.View.Each("groups"))
                 if (g.S("type") == "vm")
-                    yield return new JsonObject
-                    {
-                        ["id"] = "res-" + g.S("id"), ["name"] = "Virtual Machine " + g.S("name"), ["type"] = "Virtual Machine", ["group"] = g.S("id"),
-                        ["state"] = g.S("state"), ["owner"] = g.S("owner"), ["vm"] = g.S("vm"),
-                        ["possible_owners"] = g["possible_owners"]?.DeepClone(),
-                    };
+                {
+                    yield return VmResource(g, "res-", "Virtual Machine", g.S("state"));
+                    yield return VmResource(g, "cfg-", "Virtual Machine Configuration", g.S("state") == "offline" ? "offline" : "online");
+                }
             foreach (JsonObject r in c.View.Each("resources"))
                 yield return (JsonObject)r.DeepClone();
         }
@@ -235,9 +239,11 @@ namespace Pshost
         {
             SimObject piped = c.Objects("InputObject").FirstOrDefault();
             string id = piped == null ? null : (string)piped.Values["Id"];
-            JsonObject g = c.View.Each("groups").FirstOrDefault(x => piped != null ? x.S("id") == id || "res-" + x.S("id") == id :
-                x.S("name") == c.Text("Group") || "Virtual Machine " + x.S("name") == c.Text("Resource"));
-            string[] names = (c.Has("Group") ? g?.Texts("preferred_owners") : g?.Texts("possible_owners")) ?? Array.Empty<string>();
+            bool Is(JsonObject x, string mark, string type) => piped != null ? mark + x.S("id") == id : type + " " + x.S("name") == c.Text("Resource");
+            bool configuration = c.View.Each("groups").Any(x => Is(x, "cfg-", "Virtual Machine Configuration"));
+            JsonObject g = c.View.Each("groups").FirstOrDefault(x => (piped != null ? x.S("id") == id : x.S("name") == c.Text("Group")) ||
+                Is(x, "res-", "Virtual Machine") || Is(x, "cfg-", "Virtual Machine Configuration"));
+            string[] names = g?.Texts(c.Has("Group") ? "preferred_owners" : configuration ? "configuration_owners" : "possible_owners") ?? Array.Empty<string>();
             if (!c.Has("Group") && names.Length == 0)
                 names = c.View.Each("nodes").Select(n => n.S("node")).ToArray();
             SimObject list = Make("ClusterOwnerNodeList");

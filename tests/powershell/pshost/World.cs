@@ -229,7 +229,7 @@ namespace Pshost
         void MoveGroup(string id, string to)
         {
             JsonObject g = w.Each("groups").First(x => x.S("id") == id);
-            if (g.Texts("possible_owners").Length > 0 && !g.Texts("possible_owners").Contains(to))
+            if (new[] { "possible_owners", "configuration_owners" }.Any(owners => g.Texts(owners).Length > 0 && !g.Texts(owners).Contains(to)))
                 throw new WorldError("ClusterObjectNotOwner", "0x80071398", "The operation failed because the specified node is not the owner of the group.");
             Advance(3000);
             g["owner"] = to;
