@@ -463,6 +463,16 @@ def _():
     for state in ("running", "paused", "starting", "saving", "stopping"):
         check(left(lambda t: t.vm(VM4).update(state=state)) == {"vm"}, state)
     check(left(lambda t: t.vm(VM4).update(state="running"), "processes") == {"process"}, "worker process")
+    arriving = {"name": "vmwp.exe", "pid": 7000, "at_ms": NOW, "command": "C:\\Windows\\System32\\vmwp.exe " + VM3.upper()}
+    check(left(lambda t: t.node().update(processes=[arriving])) == {"process"}, "a VM that arrives and is not listed yet")
+    check(left(lambda t: t.node().update(processes=[dict(arriving, command=None)])) == {"process"}, "a worker process that does not tell its VM")
+    check(left(lambda t: t.node().update(processes=[dict(arriving, command=arriving["command"].replace(VM3.upper(), VM4.upper()))])) == {"process"}, "a VM that is listed as off and has one")
+    check(left(lambda t: t.vm(VM4).update(state="running")) == {"vm"}, "a running VM is told once")
+    t = emptied()
+    vmms(t)["state"] = 4
+    t.node().update(processes=[arriving])
+    e = t.error("stop_vmms", {"parked": PARKED})
+    check(e["code"] == "not_empty" and VM3 in json.dumps(e) + json.dumps(t.result("check_empty", {"form": "vmms", "parked": PARKED})) and not t.did("stop_service"), e)
     check(left(lambda t: t.node().update(state="up")) == {"node"}, "not paused")
     check(left(lambda t: t.w["groups"][4].update(owner="HV01")) == {"group"}, "core group")
     check(left(lambda t: t.w["csvs"][0].update(owner="HV01")) == {"csv"}, "volume")

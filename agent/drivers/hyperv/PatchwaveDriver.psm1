@@ -483,22 +483,25 @@ function New-Left {
     [ordered]@{ kind = $Kind; id = $Id; name = $Name; why = $Why }
 }
 
-# What keeps the node from being empty (O2). -Form vmms asks Get-VM, -Form processes asks for worker processes: after
-# stop_vmms nothing else tells. Parked VMs are Off or Saved and may stay; a group stays only if it is theirs and offline.
+# What keeps the node from being empty (O2). -Form vmms asks Get-VM, and for the worker processes of VMs that it does not list, or lists
+# as down: they arrive. -Form processes asks for worker processes alone: after stop_vmms nothing else tells. Parked VMs are Off or Saved
+# and may stay; a group stays only if it is theirs and offline.
 function Get-Left {
     param([string]$Form, [string[]]$Parked)
     $state = Get-NodeState
     if ($state -ne 'paused') { New-Left -Kind 'node' -Id (Get-NodeName) -Name (Get-NodeName) -Why ('the node is ' + $state) }
+    $told = @()
     if ($Form -eq 'vmms') {
-        foreach ($vm in @(Get-VM)) {
+        $told = @(foreach ($vm in @(Get-VM)) {
             $now = Get-VmState -Vm $vm
             $id = $vm.Id.ToString()
             if (@('off', 'saved') -notcontains $now) { New-Left -Kind 'vm' -Id $id -Name $vm.Name -Why $now }
             elseif ($null -ne (Get-VmBusy -Vm $vm)) { New-Left -Kind 'vm' -Id $id -Name $vm.Name -Why ('busy: ' + (Get-VmBusy -Vm $vm)) }
-        }
+        })
+        $told
     }
     foreach ($id in @(Get-WorkerIds)) {
-        if ($Form -eq 'processes') { New-Left -Kind 'process' -Id $id -Name 'vmwp.exe' -Why 'a worker process runs' }
+        if (@($told | ForEach-Object { $_.id }) -notcontains $id) { New-Left -Kind 'process' -Id $id -Name 'vmwp.exe' -Why 'a worker process runs' }
     }
     $vms = Get-VmMap
     foreach ($group in @(Get-OwnedGroups)) {
