@@ -91,6 +91,7 @@ enum agent_effect_type {
     AGENT_DO_PACKAGE_OPEN, /* private copy of `name`/`sha256` in the folder of package `with`, hashed again -> ANSWER: path */
     AGENT_DO_PACKAGE_PLACE, /* make the folder store_dir/sha256 with room for `size_bytes` (O32) -> ANSWER: any text */
     AGENT_DO_PACKAGE_ADOPT, /* take what fetch_package brought into the store, hashed -> ANSWER: path */
+    AGENT_DO_PACKAGE_CHECK, /* is `name`/`sha256` in the store, hashed? Nothing is changed -> ANSWER: path */
     AGENT_DO_SNTP,          /* ask the servers in `text` (args of time_sync); `offset_ms` is the lab
                              * world's clock error, to be added to the node's own readings -> ANSWER: JSON */
     AGENT_DO_OUTPUT,        /* answer op.output of `op` to conn/request from offset, at most max bytes */

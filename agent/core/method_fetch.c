@@ -203,7 +203,7 @@ AGENT_HANDLER(agent_do_package_held)
     run->request = rq->id;
     run->args = agent_text_copy(a, buf_text(&args));
     a->no_memory |= args.failed;
-    ask_store(a, run, AGENT_DO_PACKAGE_ADOPT);
+    ask_store(a, run, AGENT_DO_PACKAGE_CHECK);
     buf_clear(&args);
     return 0;
 }

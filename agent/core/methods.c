@@ -7,7 +7,7 @@ enum {
     METHOD_GREETED = 1u << 0, /* after `hello` on this connection */
     METHOD_CLAIM = 1u << 1,   /* needs this connection's accepted claim */
     METHOD_SESSION = 1u << 2, /* names the session of this connection (C.5) */
-    METHOD_DRIVER = 1u << 3   /* asks a driver: refused when too many are at it */
+    METHOD_DRIVER = 1u << 3   /* asks a driver, or hashes: refused when too many are at it */
 };
 #define READ METHOD_GREETED
 #define ORDER (METHOD_GREETED | METHOD_CLAIM | METHOD_SESSION)
@@ -40,7 +40,7 @@ static const struct {
     { "op.cancel", ORDER, agent_do_op_cancel, { "op", "session", NULL } },
     { "op.ack", ORDER, agent_do_op_ack, { "ops", "session", NULL } },
     { "op.output", READ, agent_do_op_output, { "op", "offset", "max_bytes", NULL } },
-    { "package.held", READ, agent_do_package_held, { "name", "sha256", NULL } },
+    { "package.held", READ | METHOD_DRIVER, agent_do_package_held, { "name", "sha256", NULL } },
     { "package.fetch", READ, agent_do_package_fetch, { "source", "name", "sha256", "size_bytes", NULL } },
     { "journal.read", READ, agent_do_journal_read, { "from", "max", NULL } },
 };

@@ -412,7 +412,7 @@ int driver_start(struct driver_pool *p, const struct agent_effect *e, struct err
     struct driver_process *d;
     int rc = 0;
 
-    if (!e->effect && m->resident)
+    if (!e->effect && m->resident && (driver_action_flags(e->action) & DRIVER_FETCHES) == 0)
         return residents_ask(p->residents, m, e->run, e->text, e->len, err);
     if (e->leave)
         residents_dismiss(p->residents);

@@ -14,7 +14,7 @@ struct resident {
     const struct driver_manifest_action *m; /* whose argv it was started with */
     uint32_t run;                           /* while asked */
     bool asked, answered, writing, killed, overflow, exited, closing;
-    bool used; /* has answered before */
+    uint32_t answers; /* given so far */
     int64_t pid, exit_code;
     struct os_job job;
     uv_process_t process;
@@ -157,7 +157,7 @@ static void report(struct resident *r, enum agent_driver_end end, size_t len)
     e.output_tail = buf_text(&tail);
     r->answer = r->tail = (struct buf)BUF_INIT;
     r->asked = r->answered = false;
-    r->used = true;
+    r->answers++;
     if (!r->set->freeing)
         r->set->owner.on_end(r->set->owner.owner, &e);
     buf_clear(&answer);
@@ -178,10 +178,10 @@ static void on_rest_over(uv_timer_t *t)
         end_now(r);
 }
 
-/* One of a kind is kept. */
+/* One of a kind is kept, and none for ever: what it holds may have gone stale, or grown. */
 static void go_to_rest(struct resident *r)
 {
-    if (find_at_rest(r->set, r->m, r) != NULL)
+    if (r->answers + 1 >= RESIDENT_ANSWERS_MAX || find_at_rest(r->set, r->m, r) != NULL)
         end_now(r);
     else
         uv_timer_start(&r->timer, on_rest_over, RESIDENT_REST_MS, 0);
@@ -209,7 +209,7 @@ static int ask_new(struct residents *s, const struct driver_manifest_action *m, 
 /* One that was kept ended as it was asked: it never heard the question, and a read may be asked again. */
 static bool asked_anew(struct resident *r)
 {
-    if (!r->asked || !r->used || r->killed || r->answer.len > 0 || r->set->freeing ||
+    if (!r->asked || r->answers == 0 || r->killed || r->answer.len > 0 || r->set->freeing ||
         ask_new(r->set, r->m, r->run, buf_text(&r->request), r->request.len, NULL) != 0)
         return false;
     r->asked = false;
@@ -223,7 +223,7 @@ static void over(struct resident *r)
                                 : r->exit_code == 0 && !r->overflow ? AGENT_DRIVER_EXITED
                                                                     : AGENT_DRIVER_BAD_EXIT;
 
-    if (r->asked && r->answered && r->killed && !r->overflow)
+    if (r->asked && r->answered && r->killed)
         end = AGENT_DRIVER_BAD_EXIT; /* it said more than one line */
     if (r->asked && !asked_anew(r))
         report(r, end, r->answer.len);

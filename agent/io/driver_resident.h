@@ -7,6 +7,7 @@
 
 #include "agent/io/driver.h"
 
+#define RESIDENT_ANSWERS_MAX 100
 #define RESIDENT_REST_MS (60 * SECOND_MS) /* kept without a question; real time */
 
 struct residents;

@@ -167,6 +167,8 @@ static void package_work(uv_work_t *w)
 
     if (j->type == AGENT_DO_PACKAGE_ADOPT)
         j->rc = package_adopt(state_dir, j->sha256, j->name, j->path, &j->why);
+    else if (j->type == AGENT_DO_PACKAGE_CHECK)
+        j->rc = package_held(state_dir, j->sha256, j->name, j->path, &j->why);
     else if (j->type == AGENT_DO_PACKAGE_PLACE)
         j->rc = package_place(state_dir, j->sha256, j->name, j->size_bytes, j->path, &j->why);
     else
@@ -224,6 +226,7 @@ static void (*const doers[])(struct host *, const struct agent_effect *) = {
     [AGENT_DO_DRIVER_KILL] = do_kill,
     [AGENT_DO_PACKAGE_OPEN] = do_package,
     [AGENT_DO_PACKAGE_ADOPT] = do_package,
+    [AGENT_DO_PACKAGE_CHECK] = do_package,
     [AGENT_DO_PACKAGE_PLACE] = do_package,
     [AGENT_DO_SNTP] = do_sntp,
     [AGENT_DO_OUTPUT] = do_output,

@@ -210,13 +210,19 @@ int package_open(const char *state_dir, const char *with, const char *sha256, co
     return rc;
 }
 
-int package_adopt(const char *state_dir, const char *sha256, const char *name, char out[PACKAGE_PATH_MAX],
-                  struct err *err)
+int package_held(const char *state_dir, const char *sha256, const char *name, char out[PACKAGE_PATH_MAX],
+                 struct err *err)
 {
     int rc = package_store_path(state_dir, sha256, name, out, err);
 
-    if (rc == 0)
-        rc = package_check(out, sha256, err);
+    return rc != 0 ? rc : package_check(out, sha256, err);
+}
+
+int package_adopt(const char *state_dir, const char *sha256, const char *name, char out[PACKAGE_PATH_MAX],
+                  struct err *err)
+{
+    int rc = package_held(state_dir, sha256, name, out, err);
+
     if (rc == ERR_CORRUPT)
         os_remove(out);
     return rc;

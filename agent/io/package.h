@@ -39,6 +39,9 @@ int package_open(const char *state_dir, const char *with, const char *sha256, co
 /* Where fetch_package is to put it: package_store_path(), and room for it unless it is there (package_check_room()). */
 int package_place(const char *state_dir, const char *sha256, const char *name, int64_t size_bytes,
                   char out[PACKAGE_PATH_MAX], struct err *err);
+/* Is it in the store, with its digest? ERR_NOT_FOUND, ERR_CORRUPT, ERR_IO; what is there is left as it is. */
+int package_held(const char *state_dir, const char *sha256, const char *name, char out[PACKAGE_PATH_MAX],
+                 struct err *err);
 /* Believe what fetch_package brought, if its digest is right. */
 int package_adopt(const char *state_dir, const char *sha256, const char *name, char out[PACKAGE_PATH_MAX],
                   struct err *err);

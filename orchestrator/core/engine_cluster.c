@@ -266,6 +266,8 @@ void cluster_on_observed(struct engine *e, struct ask *a, const struct event *ev
         return;
     }
     grow_vms(e);
+    if (e->nomem)
+        return;
     take_view(e, c, ev, asked);
     count_strangers(e, c);
     c->fails = 0;

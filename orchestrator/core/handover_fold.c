@@ -164,6 +164,13 @@ static void setting_begun(struct handover_fold *f, struct handover_op *op, const
     for (uint32_t i = 0; i < CLUSTER_SETTINGS; i++)
         if (strcmp(cluster_setting_names[i], json_get_str(args, "name", "")) == 0)
             op->setting = i;
+    for (uint32_t i = 0; i < f->ops.n; i++) { /* one at a time: an earlier one without an end was given up */
+        struct handover_op *o = &f->ops.items[i].op;
+
+        if (o != op && o->action == ACT_CLUSTER_SETTING && o->setting == op->setting &&
+            f->inv->nodes[o->node].cluster == f->inv->nodes[op->node].cluster)
+            f->ops.items[i].over = true;
+    }
     s = setting_of(f, op);
     if (value != f->plan->rollout->policy.settings[op->setting].value) {
         s->state = SETTING_RESTORING;
@@ -478,13 +485,15 @@ static int take_event(struct handover_fold *f, const struct event *ev, struct er
     case EV_HANDOVER:
         return take_handover(f, ev, err);
     case EV_NODE_CLAIMED:
+        if (ev->node == IX_NONE)
+            return err_set(err, ERR_INVALID, "a claim without its node");
         if (ev->u.claimed.boot_id != NULL)
             f->now.nodes[ev->node].boot = handover_fold_keep(f, ev->u.claimed.boot_id);
         for (uint32_t i = 0; i < ev->u.claimed.n_ops; i++)
             take_record(f, &ev->u.claimed.ops[i]);
         break;
     case EV_OBSERVED:
-        if (ev->u.observed.what == OBSERVE_FACTS && ev->u.observed.ok)
+        if (ev->u.observed.what == OBSERVE_FACTS && ev->u.observed.ok && ev->node != IX_NONE)
             record_take(&f->seen[ev->node], &ev->u.observed.facts, ev->at);
         break;
     case EV_OP_RESULT:

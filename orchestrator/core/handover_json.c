@@ -370,6 +370,11 @@ int handover_read(const struct json_doc *doc, const json *v, const struct invent
             fields_fault(&f, v, "its nodes are not the inventory's, one by one");
     if (f.rc == 0 && h->n_nodes != inv->n_nodes)
         fields_fault(&f, v, "its nodes are not the inventory's, one by one");
+    for (uint32_t i = 0; i < h->n_settings && f.rc == 0; i++)
+        if (h->settings[i].cluster * CLUSTER_SETTINGS + h->settings[i].setting != i)
+            fields_fault(&f, v, "its settings are not the clusters', one by one");
+    if (f.rc == 0 && h->n_settings != inv->n_clusters * CLUSTER_SETTINGS)
+        fields_fault(&f, v, "its settings are not the clusters', one by one");
     if (f.rc == 0)
         *ret_h = h;
     return f.rc;

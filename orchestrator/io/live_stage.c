@@ -92,6 +92,7 @@ static void write_fetch(struct buf *out, const char *source, const char *name, c
     jw_str(&w, "sha256", sha256);
     jw_int(&w, "size_bytes", (int64_t)size);
     jw_object_end(&w);
+    out->failed |= from.failed;
     buf_clear(&from);
 }
 
@@ -106,9 +107,8 @@ static int fetch_file(struct live_node *n, const struct patch *p, const struct c
         return err_set(err, ERR_CONNECT, "%s does not answer", n->target.node);
     write_fetch(&params, n->b->setup.stage_source, c == NULL ? p->file : c->file,
                 c == NULL ? p->sha256 : c->sha256, c == NULL ? p->size_bytes : c->size_bytes);
-    rc = agent_client_call(n->client, "package.fetch", buf_text(&params), FETCH_LIMIT_MS, on_fetched, n, err);
+    rc = live_call(n, "package.fetch", &params, FETCH_LIMIT_MS, on_fetched, n, err);
     n->fetching = rc == 0;
-    buf_clear(&params);
     return rc;
 }
 
@@ -160,9 +160,8 @@ static int ask_held(struct live_node *n, const struct patch *p, const struct che
     jw_str(&w, "name", c == NULL ? p->file : c->file);
     jw_str(&w, "sha256", c == NULL ? p->sha256 : c->sha256);
     jw_object_end(&w);
-    rc = agent_client_call(n->client, "package.held", buf_text(&params), HELD_LIMIT_MS, on_held, n, err);
+    rc = live_call(n, "package.held", &params, HELD_LIMIT_MS, on_held, n, err);
     n->fetching = rc == 0;
-    buf_clear(&params);
     return rc;
 }
 
@@ -173,7 +172,9 @@ static int stage_file(struct live_node *n, struct err *err)
 
     if (n->b->setup.stage_source != NULL)
         return fetch_file(n, p, c, err);
-    return n->talk >= TALK_GREETED ? ask_held(n, p, c, err) : send_file(n, err);
+    if (n->talk >= TALK_GREETED && ask_held(n, p, c, err) == 0)
+        return 0;
+    return send_file(n, err);
 }
 
 static void stage_one(struct live_node *n)

@@ -109,6 +109,7 @@ static void keep_run(struct bench *b, const struct agent_effect *e)
     static const char *const names[] = {
         [AGENT_DO_PACKAGE_OPEN] = "package_open",
         [AGENT_DO_PACKAGE_ADOPT] = "package_adopt",
+        [AGENT_DO_PACKAGE_CHECK] = "package_check",
         [AGENT_DO_PACKAGE_PLACE] = "package_place",
         [AGENT_DO_SNTP] = "sntp",
     };

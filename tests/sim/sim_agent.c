@@ -380,6 +380,7 @@ static void do_other(struct sim *s, struct sim_agent *a, const struct agent_effe
         break;
     case AGENT_DO_PACKAGE_OPEN:
     case AGENT_DO_PACKAGE_ADOPT:
+    case AGENT_DO_PACKAGE_CHECK:
     case AGENT_DO_PACKAGE_PLACE:
         do_package(s, a, e);
         break;

@@ -522,6 +522,13 @@ static void test_takeover(void **state)
 
 #define STORY(name) cmocka_unit_test_setup_teardown(name, ssh_world_begin, story_end)
 
+/* libssh2 1.10 forgets the peer's key when a connection ends in the midst of the key exchange: 150 bytes of libcrypto's. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:CRYPTO_zalloc\n";
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {

@@ -858,9 +858,9 @@ static void test_package_held(void **state)
     struct bench *b = *state;
     int64_t first = bench_ask(b, 1, "package.held", params), second = bench_ask(b, 1, "package.held", params);
 
-    bench_answer(b, bench_run(b, "package_adopt", ""), "/store/kb.msu");
+    bench_answer(b, bench_run(b, "package_check", ""), "/store/kb.msu");
     assert_true(json_get_bool(bench_result(b, first), "held", false));
-    bench_refuse(b, bench_run(b, "package_adopt", ""), ERR_CORRUPT, "another digest");
+    bench_refuse(b, bench_run(b, "package_check", ""), ERR_CORRUPT, "another digest");
     assert_false(json_get_bool(bench_result(b, second), "held", true));
 }
 

@@ -117,7 +117,7 @@ function Get-DriverError {
         $code = $script:Known[$native][0]
         $hint = $script:Known[$native][1]
     }
-    [ordered]@{ code = $code; message = $Record.Exception.Message; native = $native; hint = $hint; id = $Record.FullyQualifiedErrorId }
+    [ordered]@{ code = $code; message = $Record.Exception.Message; native = $native; hint = $hint }
 }
 
 # Does one thing to the platform. When it fails, -Unchanged looks whether anything happened: that decides refused or failed.
@@ -223,6 +223,7 @@ function Invoke-Request {
         if ($e.code -ne '') { $text = ConvertTo-DriverJson -Value ([ordered]@{ error = $e }) }
         # A look that failed decides nothing.
         if ($script:Witnessing -and $e.code -ne 'bad_request') { $text = ConvertTo-DriverJson -Value (New-Witness -Word 'cannot_tell' -Evidence $e) }
+        [Console]::Error.WriteLine((ConvertTo-QuotedText -Text ([string]$_.FullyQualifiedErrorId)))
         if ($null -ne $_.ScriptStackTrace) { [Console]::Error.WriteLine((ConvertTo-QuotedText -Text $_.ScriptStackTrace)) }
     }
     $text
@@ -774,7 +775,7 @@ function Get-ExitClass {
     'failed'
 }
 
-# Ends the action for an exit code that is neither done nor already.
+# Ends the action when what it was to do is not there; an exit code that says "done" changes nothing about that.
 function Stop-ForExit {
     param([string]$Program, [int]$Exit)
     $native = Format-Native -Code $Exit
@@ -782,7 +783,9 @@ function Stop-ForExit {
     if ($script:Known.ContainsKey($native)) { $hint = $script:Known[$native][1] }
     $code = Get-ExitClass -Exit $Exit
     if ($code -eq 'absent') { $code = 'not_found' }
-    Stop-Driver -Code $code -Message ($Program + ' ended with ' + $Exit) -Native $native -Hint $hint
+    $message = $Program + ' ended with ' + $Exit
+    if ($code -eq 'done' -or $code -eq 'already') { $code = 'failed'; $message += ', but the package is as before' }
+    Stop-Driver -Code $code -Message $message -Native $native -Hint $hint
 }
 
 # Events of one or more filters; none is an empty answer. Only "nothing matched" and "no such log here" are none (by id, never by text; probe:event-errors).

@@ -1,5 +1,7 @@
 Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
+$ProgressPreference = 'SilentlyContinue' # these hold in this file only, and a warning would be part of the answer
+$WarningPreference = 'SilentlyContinue'
 # Suspend BitLocker of the OS volume for the planned restarts (O12); a journalled option, never a default.
 Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
 

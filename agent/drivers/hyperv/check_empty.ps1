@@ -1,5 +1,7 @@
 Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
+$ProgressPreference = 'SilentlyContinue' # these hold in this file only, and a warning would be part of the answer
+$WarningPreference = 'SilentlyContinue'
 # What is left on the node, in the two forms of O2: by Get-VM while vmms runs, by worker processes afterwards.
 Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
 

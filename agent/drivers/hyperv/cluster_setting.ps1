@@ -1,5 +1,7 @@
 Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
+$ProgressPreference = 'SilentlyContinue' # these hold in this file only, and a warning would be part of the answer
+$WarningPreference = 'SilentlyContinue'
 # One cluster-wide setting, read and set; the controller's log holds the old value and restores it (O18). What 0 means for the load
 # balancer: probe:balancer-mode.
 Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"

@@ -1,5 +1,7 @@
 Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
+$ProgressPreference = 'SilentlyContinue' # these hold in this file only, and a warning would be part of the answer
+$WarningPreference = 'SilentlyContinue'
 # What the node is. Each fact that this machine cannot tell is null; none is guessed.
 Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
 

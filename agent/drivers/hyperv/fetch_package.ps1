@@ -1,5 +1,7 @@
 Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
+$ProgressPreference = 'SilentlyContinue' # these hold in this file only, and a warning would be part of the answer
+$WarningPreference = 'SilentlyContinue'
 # Fetch the package from a share or by HTTPS as the computer's own account, into a folder that is SYSTEM's alone; it gets its
 # name only when size and digest are the approved ones (O32).
 Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"

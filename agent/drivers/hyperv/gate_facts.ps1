@@ -1,5 +1,7 @@
 Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
+$ProgressPreference = 'SilentlyContinue' # these hold in this file only, and a warning would be part of the answer
+$WarningPreference = 'SilentlyContinue'
 # Facts for the gates, by type; what they mean is judged elsewhere. Events are asked for by provider and id, never by text.
 Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
 

@@ -1,5 +1,7 @@
 Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
+$ProgressPreference = 'SilentlyContinue' # these hold in this file only, and a warning would be part of the answer
+$WarningPreference = 'SilentlyContinue'
 # Install the approved package on an empty node, by DISM or, where the policy says so, by wusa (O9). The package is opened
 # without letting anybody write to it, hashed once more, and installed while it is held open (probe:held-package). Its folder is SYSTEM's and holds
 # nothing else: what lies beside the target would be installed too.
@@ -129,7 +131,6 @@ Invoke-DriverAction -Action 'install' -Run {
     $now = Find-Rollup -Build $package.build -Ubr $package.ubr
     # The exit code is not the outcome: the package's own state is (a folder's other packages may fail, a newer node refuses).
     if ($null -eq $now -or @('installed', 'install_pending') -notcontains $now.state) {
-        if ($class -eq 'done' -or $class -eq 'already') { Stop-Driver -Code 'failed' -Message ($tool + ' ended with ' + $exit + ', but the package is not there') -Native (Format-Native -Code $exit) }
         Stop-ForExit -Program $tool -Exit $exit
     }
     if ($class -ne 'already') { $class = 'done' }

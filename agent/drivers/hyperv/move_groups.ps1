@@ -1,5 +1,7 @@
 Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
+$ProgressPreference = 'SilentlyContinue' # these hold in this file only, and a warning would be part of the answer
+$WarningPreference = 'SilentlyContinue'
 # Move everything else off the node: each group that is not a running VM's and each volume (O1). What an offline, parked VM
 # leaves behind goes too where its owners allow (O4).
 Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"

@@ -1,5 +1,7 @@
 Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
+$ProgressPreference = 'SilentlyContinue' # these hold in this file only, and a warning would be part of the answer
+$WarningPreference = 'SilentlyContinue'
 # Move one clustered VM to the node that the plan names; the source may be paused (probe:paused-moves).
 Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
 

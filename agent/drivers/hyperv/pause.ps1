@@ -1,5 +1,7 @@
 Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
+$ProgressPreference = 'SilentlyContinue' # these hold in this file only, and a warning would be part of the answer
+$WarningPreference = 'SilentlyContinue'
 # Pause the node without draining it: the plan, not the cluster, says where VMs go (O2). A node that somebody else paused is
 # never taken over (O7).
 Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"

@@ -1,5 +1,7 @@
 Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
+$ProgressPreference = 'SilentlyContinue' # these hold in this file only, and a warning would be part of the answer
+$WarningPreference = 'SilentlyContinue'
 # Looks, read-only, at every fact about Windows that the driver relies on and nobody published (probe.json, O30), and writes what
 # this node shows. No judgement: the report goes home.
 Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"

@@ -1,5 +1,7 @@
 Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
+$ProgressPreference = 'SilentlyContinue' # these hold in this file only, and a warning would be part of the answer
+$WarningPreference = 'SilentlyContinue'
 # Restart the node, if it still runs the boot that the request means and is empty. A restart that did happen is the success of
 # a repeat.
 Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"

@@ -1,5 +1,7 @@
 Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
+$ProgressPreference = 'SilentlyContinue' # these hold in this file only, and a warning would be part of the answer
+$WarningPreference = 'SilentlyContinue'
 # Whether the package could be removed, without touching it: the permanence of its manifest and a predecessor to fall back to
 # (O14). The proof is only a real removal, so the best answer is "likely" (probe:mum-permanence).
 Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"

@@ -1,5 +1,7 @@
 Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
+$ProgressPreference = 'SilentlyContinue' # these hold in this file only, and a warning would be part of the answer
+$WarningPreference = 'SilentlyContinue'
 # Start the virtual machine management service and wait until Get-VM answers, which is later than "running" (O8).
 Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
 

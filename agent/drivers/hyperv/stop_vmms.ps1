@@ -1,5 +1,7 @@
 Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
+$ProgressPreference = 'SilentlyContinue' # these hold in this file only, and a warning would be part of the answer
+$WarningPreference = 'SilentlyContinue'
 # Stop (probe:vmms-stop) the virtual machine management service on an emptied node, with the services that depend on it (O8). Its start type is
 # never changed.
 Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"

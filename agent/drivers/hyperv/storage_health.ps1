@@ -1,5 +1,7 @@
 Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
+$ProgressPreference = 'SilentlyContinue' # these hold in this file only, and a warning would be part of the answer
+$WarningPreference = 'SilentlyContinue'
 # Virtual disks and storage jobs, as words; Health and state come as text or as numbers by the version of the module's type data.
 Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
 

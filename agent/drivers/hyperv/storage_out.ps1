@@ -1,5 +1,7 @@
 Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
+$ProgressPreference = 'SilentlyContinue' # these hold in this file only, and a warning would be part of the answer
+$WarningPreference = 'SilentlyContinue'
 # Put the disks of an emptied S2D node into maintenance, so that its absence is planned (O3). Refused, the node goes back untouched.
 Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
 

@@ -1,5 +1,7 @@
 Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
+$ProgressPreference = 'SilentlyContinue' # these hold in this file only, and a warning would be part of the answer
+$WarningPreference = 'SilentlyContinue'
 # Remove the package by DISM, by the name that the servicing store has for it (O14): wusa always refuses combined packages.
 Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
 
@@ -8,8 +10,16 @@ function Test-Gone {
     $null -eq $Package -or @('installed', 'install_pending', 'superseded') -notcontains $Package.state
 }
 
-Invoke-DriverAction -Action 'uninstall' -Run {
+function Get-PackageToGo {
     $package = Get-Argument -Name 'package' -Kind 'object'
+    foreach ($field in 'build', 'ubr') {
+        if (-not (Test-Kind -Value (Get-Value -Object $package -Name $field) -Kind 'number')) { Stop-Driver -Code 'bad_request' -Message ('package has no ' + $field) }
+    }
+    $package
+}
+
+Invoke-DriverAction -Action 'uninstall' -Run {
+    $package = Get-PackageToGo
     $parked = @(Get-Argument -Name 'parked' -Kind 'texts' -Otherwise @())
     $there = Find-Rollup -Build $package.build -Ubr $package.ubr
     if (Test-Gone -Package $there) {
@@ -22,7 +32,7 @@ Invoke-DriverAction -Action 'uninstall' -Run {
     if (-not (Test-Gone -Package (Find-Rollup -Build $package.build -Ubr $package.ubr))) { Stop-ForExit -Program 'dism' -Exit $exit }
     New-Result -Result ([ordered]@{ exit = $exit; class = 'done'; reboot_required = (Test-Blocking -Marks @(Get-PendingMarks)) })
 } -Witness {
-    $package = Get-Argument -Name 'package' -Kind 'object'
+    $package = Get-PackageToGo
     $there = Find-Rollup -Build $package.build -Ubr $package.ubr
     $state = 'absent'
     if ($null -ne $there) { $state = $there.state }

@@ -1,5 +1,7 @@
 Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
+$ProgressPreference = 'SilentlyContinue' # these hold in this file only, and a warning would be part of the answer
+$WarningPreference = 'SilentlyContinue'
 # Start a parked VM: a clustered one through its group once the node is open, another one as soon as vmms answers (O4).
 Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
 

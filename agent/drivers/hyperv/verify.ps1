@@ -1,5 +1,7 @@
 Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
+$ProgressPreference = 'SilentlyContinue' # these hold in this file only, and a warning would be part of the answer
+$WarningPreference = 'SilentlyContinue'
 # The facts of "patched": build.UBR, the package's own state, pending marks, servicing, boot, and Get-HotFix for the record.
 # UBR shows the new number before servicing ends; nothing here is judged (O13).
 Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"

@@ -1,5 +1,7 @@
 Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
+$ProgressPreference = 'SilentlyContinue' # these hold in this file only, and a warning would be part of the answer
+$WarningPreference = 'SilentlyContinue'
 # The VMs on this node with everything that the planner needs. Movability is a fact, not a label (O6).
 Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
 

@@ -70,10 +70,13 @@ namespace Pshost
         static IEnumerable<object> StartService(Call c)
         {
             foreach (JsonObject s in Services(c).ToList())
+            {
+                c.Cmdlet.WriteWarning("Waiting for service '" + s.S("name") + "' to start...");
                 if (s.N("state") == 3)
                     c.Error("CouldNotStartService", ErrorCategory.OpenError, "Service cannot be started.", unchecked((int)0x80070420));
                 else if (s.N("state") != 4)
                     c.Do("start_service", ("name", s.S("name")));
+            }
             return null;
         }
 

@@ -89,6 +89,8 @@ namespace Pshost
                 job.Cancelled.Token.ThrowIfCancellationRequested();
                 foreach (PSObject o in ps.Invoke())
                     job.Out(o + "\n");
+                foreach (WarningRecord w in ps.Streams.Warning) // powershell.exe puts them between the answers
+                    job.Out("WARNING: " + w.Message + "\n");
                 foreach (ErrorRecord e in ps.Streams.Error)
                     job.Err(e.FullyQualifiedErrorId + ": " + e + "\n");
             }

@@ -247,9 +247,10 @@ namespace Pshost
             vm["node"] = to;
             if (group != null)
                 group["owner"] = to;
-            if (how == "live")
+            string told = w.S("blackout") ?? "0.6"; // "none": the event is not written
+            if (how == "live" && told != "none")
                 Event(Node(from), "Microsoft-Windows-Hyper-V-VMMS-Admin", "Microsoft-Windows-Hyper-V-VMMS", 20415, 4,
-                    new JsonArray(vm.S("name"), id.ToUpperInvariant(), to, "0.6"));
+                    new JsonArray(vm.S("name"), id.ToUpperInvariant(), to, told));
         }
 
         public void Event(JsonObject node, string log, string provider, int id, int level, JsonArray values)
