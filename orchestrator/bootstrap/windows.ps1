@@ -4,6 +4,7 @@
 Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
 $ProgressPreference = 'SilentlyContinue'
+$WarningPreference = 'SilentlyContinue' # "waiting for service ..."
 $program = 'C:\Program Files\patchwave'
 $agent = 'C:\Program Files\patchwave\patchwave-agent.exe'
 $data = Join-Path -Path $env:ProgramData -ChildPath 'patchwave'
