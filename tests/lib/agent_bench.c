@@ -447,3 +447,22 @@ const char *bench_state(struct bench *b, const char *op)
 
     return agent_op_state_name(o == NULL ? AGENT_OP_NONE : o->state);
 }
+
+int bench_set_up(void **state)
+{
+    static struct bench b;
+
+    bench_open(&b);
+    bench_boot(&b, NULL);
+    bench_identify(&b);
+    bench_connect(&b, 1);
+    bench_claim(&b, 1, BENCH_CONTROLLER, 1);
+    *state = &b;
+    return 0;
+}
+
+int bench_tear_down(void **state)
+{
+    bench_close(*state);
+    return 0;
+}

@@ -54,6 +54,9 @@ void bench_close(struct bench *b);
 void bench_boot(struct bench *b, const char *alive);
 /* The process ends (crash or not); the journal stays. */
 void bench_halt(struct bench *b);
+/* For cmocka: opened, booted, identified, with connection 1 and the claim of BENCH_CONTROLLER's epoch 1; closed. */
+int bench_set_up(void **state);
+int bench_tear_down(void **state);
 /* Answer the identity question with machine and boot. */
 void bench_identify(struct bench *b);
 

@@ -16,25 +16,6 @@
     "{\"package\":{\"name\":\"kb.msu\",\"sha256\":\"aa\",\"kb\":\"KB1\",\"build\":26100,\"ubr\":4349}," \
     "\"parked\":[]}"
 
-static int setup(void **state)
-{
-    static struct bench b;
-
-    bench_open(&b);
-    bench_boot(&b, NULL);
-    bench_identify(&b);
-    bench_connect(&b, 1);
-    bench_claim(&b, 1, BENCH_CONTROLLER, 1);
-    *state = &b;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    bench_close(*state);
-    return 0;
-}
-
 static int64_t start(struct bench *b, const char *op, const char *action, const char *args)
 {
     return bench_start_op(b, 1, BENCH_CONTROLLER, 1, op, action, args, "");
@@ -1061,7 +1042,7 @@ static void test_crash_at_every_effect(void **state)
     }
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, bench_set_up, bench_tear_down)
 
 int main(void)
 {

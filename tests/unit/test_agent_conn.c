@@ -8,25 +8,6 @@
 #define PAUSE "r1/HV07/1/pause/1"
 #define OK_ANSWER "{\"result\":{\"state\":\"x\"}}"
 
-static int setup(void **state)
-{
-    static struct bench b;
-
-    bench_open(&b);
-    bench_boot(&b, NULL);
-    bench_identify(&b);
-    bench_connect(&b, 1);
-    bench_claim(&b, 1, BENCH_CONTROLLER, 1);
-    *state = &b;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    bench_close(*state);
-    return 0;
-}
-
 static uint32_t told_of(struct bench *b, const char *method)
 {
     for (uint32_t i = b->n_sent; i-- > 0;)
@@ -124,7 +105,7 @@ static void test_without_params(void **state)
 
 int main(void)
 {
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, bench_set_up, bench_tear_down)
     const struct CMUnitTest tests[] = { T(test_who_hears), T(test_the_last_claim_hears), T(test_from_nowhere),
                                         T(test_without_params) };
 

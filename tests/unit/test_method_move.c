@@ -13,25 +13,6 @@
     "{\"id\":\"" id "\",\"state\":\"" state "\",\"memory\":{\"assigned_mib\":" #mib "}}"
 #define VMS(list) "{\"result\":{\"vms\":[" list "],\"next\":null}}"
 
-static int setup(void **state)
-{
-    static struct bench b;
-
-    bench_open(&b);
-    bench_boot(&b, NULL);
-    bench_identify(&b);
-    bench_connect(&b, 1);
-    bench_claim(&b, 1, BENCH_CONTROLLER, 1);
-    *state = &b;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    bench_close(*state);
-    return 0;
-}
-
 static int64_t ask(struct bench *b, const char *vm, int mib)
 {
     char params[320];
@@ -76,7 +57,7 @@ static void test_what_is_used(void **state)
         void *bed;
         int64_t id;
 
-        setup(&bed);
+        bench_set_up(&bed);
         b = bed;
         id = ask(b, BENCH_VM, 20);
         bench_answer(b, bench_run(b, "facts", "run"), FACTS);
@@ -84,7 +65,7 @@ static void test_what_is_used(void **state)
         if (rows[i].error != NULL && bench_error(b, id) == NULL)
             fail_msg("row %u was accepted", i);
         check_answer(b, id, rows[i].free_mib, rows[i].error);
-        teardown(&bed);
+        bench_tear_down(&bed);
     }
 }
 
@@ -158,7 +139,7 @@ static void test_driver_lacks_vms(void **state)
 
 int main(void)
 {
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, bench_set_up, bench_tear_down)
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_what_is_used), T(test_promises),
                                         T(test_fenced_meanwhile), T(test_asker_is_gone),
                                         T(test_driver_lacks_vms) };

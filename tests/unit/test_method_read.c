@@ -6,25 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static int setup(void **state)
-{
-    static struct bench b;
-
-    bench_open(&b);
-    bench_boot(&b, NULL);
-    bench_identify(&b);
-    bench_connect(&b, 1);
-    bench_claim(&b, 1, BENCH_CONTROLLER, 1);
-    *state = &b;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    bench_close(*state);
-    return 0;
-}
-
 static int64_t observe(struct bench *b, const char *what, const char *cursor)
 {
     char params[160];
@@ -140,7 +121,7 @@ static void test_time_sync(void **state)
 
 int main(void)
 {
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, bench_set_up, bench_tear_down)
     const struct CMUnitTest tests[] = { T(test_void_cursors), T(test_no_page), T(test_nothing_to_cut),
                                         T(test_time_sync) };
 

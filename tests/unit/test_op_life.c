@@ -18,25 +18,6 @@
     "\"parked\":[]}"
 #define LIMIT_MS 50000 /* of each op here */
 
-static int setup(void **state)
-{
-    static struct bench b;
-
-    bench_open(&b);
-    bench_boot(&b, NULL);
-    bench_identify(&b);
-    bench_connect(&b, 1);
-    bench_claim(&b, 1, BENCH_CONTROLLER, 1);
-    *state = &b;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    bench_close(*state);
-    return 0;
-}
-
 static int64_t start(struct bench *b, const char *op, const char *action, const char *args)
 {
     return bench_start_op(b, 1, BENCH_CONTROLLER, 1, op, action, args, "");
@@ -301,7 +282,7 @@ static void test_facts_check(void **state)
         struct bench *b;
         void *bed = NULL;
 
-        setup(&bed);
+        bench_set_up(&bed);
         b = bed;
         bench_start_op(b, 1, BENCH_CONTROLLER, 1, PAUSE, "pause", "{}",
                        "\"precondition\":{\"boot_id\":\"B1\"}");
@@ -312,7 +293,7 @@ static void test_facts_check(void **state)
             fail_msg("%u: %s %s %s", i, outcome(b, PAUSE), error_of(b, PAUSE, "code"),
                      error_of(b, PAUSE, "message"));
         assert_int_equal(bench_count(b, AGENT_REC_START, PAUSE), 0);
-        teardown(&bed);
+        bench_tear_down(&bed);
     }
 }
 
@@ -395,7 +376,7 @@ static void test_adopts_only_its_own(void **state)
 
 int main(void)
 {
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, bench_set_up, bench_tear_down)
     const struct CMUnitTest tests[] = {
         T(test_fenced_while_checking),
         T(test_time_over_before_start),
