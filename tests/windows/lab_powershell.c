@@ -1,6 +1,6 @@
-/* Stands where powershell.exe does in agent/drivers/hyperv's manifest, for agents under Wine: a request that names the
- * script of its own action goes to the lab's world through a bridge (`bridge.conf` beside the scripts: address and port),
- * and the answer comes back. Anything else is an error and a non-zero exit code, as it would be there. */
+/* Stands where powershell.exe does in agent/drivers/hyperv's manifest, for agents under Wine: each line is a request that names the
+ * script of its own action, goes to the lab's world through a bridge (`bridge.conf` beside the scripts: address and port),
+ * and its answer comes back as a line. Anything else is an error and a non-zero exit code, as it would be there. */
 #include "schema/buf.h"
 #include "schema/codec.h"
 #include "schema/json.h"
@@ -19,15 +19,18 @@ static int fail(const char *what, const char *why)
     return 1;
 }
 
-static int read_input(struct buf *in)
+/* The next line of standard input; false at its end. */
+static bool read_line(struct buf *line)
 {
     char part[8192];
-    size_t n;
 
-    _setmode(0, _O_BINARY);
-    while ((n = fread(part, 1, sizeof part, stdin)) > 0 && in->len <= WIRE_LINE_MAX)
-        buf_add(in, part, n);
-    return in->failed || ferror(stdin) ? -1 : 0;
+    buf_clear(line);
+    while (line->len <= WIRE_LINE_MAX && fgets(part, sizeof part, stdin) != NULL) {
+        buf_str(line, part);
+        if (part[strlen(part) - 1] == '\n')
+            return !line->failed;
+    }
+    return line->len > 0 && !line->failed;
 }
 
 /* The script that the arguments name, or NULL: -File is the last option, as PowerShell has it. */
@@ -93,7 +96,7 @@ static int print_answer(const struct rpc_message *msg)
     json_write(&out, msg->result, true);
     puts(buf_text(&out));
     buf_clear(&out);
-    return 0;
+    return fflush(stdout) == 0 ? 0 : fail("the answer", "nobody reads it");
 }
 
 /* One line of the world; -1 while the answer is still owed. */
@@ -149,23 +152,33 @@ static int ask_world(const json *request)
     return rc;
 }
 
-int main(int argc, char **argv)
+static int answer(const char *script, const struct buf *line)
 {
-    struct buf in = BUF_INIT;
     struct json_doc *doc = NULL;
     struct err err;
-    WSADATA wsa;
     int rc;
 
-    if (WSAStartup(MAKEWORD(2, 2), &wsa) != 0 || read_input(&in) != 0)
-        return fail("start", "no sockets or no input");
-    if (json_parse("request", buf_text(&in), in.len, &doc, &err) != 0)
+    if (json_parse("request", buf_text(line), line->len, &doc, &err) != 0)
         rc = fail("request", err.text);
-    else if (!is_script_of(script_of(argc, argv), json_root(doc)))
+    else if (!is_script_of(script, json_root(doc)))
         rc = fail("-File", "not the script of this action, or not there");
     else
         rc = ask_world(json_root(doc));
     json_free(doc);
-    buf_clear(&in);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    struct buf line = BUF_INIT;
+    WSADATA wsa;
+    int rc = 0;
+
+    if (WSAStartup(MAKEWORD(2, 2), &wsa) != 0)
+        return fail("start", "no sockets");
+    _setmode(0, _O_BINARY);
+    while (rc == 0 && read_line(&line))
+        rc = answer(script_of(argc, argv), &line);
+    buf_clear(&line);
     return rc;
 }

@@ -112,8 +112,6 @@ def make_driver(folder, bridge):
     shutil.copytree(DRIVER, folder)
     manifest = json.load(open(folder + "/driver.json", encoding="utf-8"))
     for action in manifest["actions"].values():
-        action.pop("resident", None)  # the stand-in answers one request
-    for action in manifest["actions"].values():
         action["limit_ms"] += (SPEED - 1) * 20000
     write(folder + "/driver.json", json.dumps(manifest))
     write(folder + "/bridge.conf", f"{bridge[0]} {bridge[1]}\n")
