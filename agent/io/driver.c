@@ -1,10 +1,10 @@
 #include "agent/io/driver.h"
 
+#include "agent/io/child.h"
 #include "agent/io/driver_resident.h"
 #include "agent/io/op_folder.h"
 #include "agent/io/os.h"
 
-#include <assert.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,17 +14,12 @@ struct driver_process {
     struct driver_process *next;
     struct driver_pool *pool;
     uint32_t run;
-    int64_t pid, start; /* start: of an adopted one */
-    struct os_job job;  /* holds what may be killed; what is left to itself is in none (O10) */
+    struct child child;
+    int64_t start; /* of an adopted one */
     bool effect, leave, adopted, exited, killed, overflow, ended, silent;
     int64_t exit_code;
-    uv_process_t process;
-    uv_pipe_t in, out, log;
-    uv_timer_t timer;
     uv_write_t write;
-    unsigned open_handles; /* initialised, not yet closed */
-    unsigned open_streams; /* out and log, until their end */
-    struct buf request, answer, tail;
+    struct buf request, answer;
     struct op_folder folder;
     int64_t looked_at; /* bytes of the output file that were searched for progress */
     int64_t dropped;   /* bytes of output that went over the bound */
@@ -63,8 +58,9 @@ int driver_pool_new(uv_loop_t *loop, const char *folder, const char *ops_dir,
     return 0;
 }
 
-static void process_free(struct driver_process *d)
+static void process_free(void *gone)
 {
+    struct driver_process *d = gone;
     struct driver_pool *p = d->pool;
 
     for (struct driver_process **at = &p->first; *at != NULL; at = &(*at)->next)
@@ -74,49 +70,9 @@ static void process_free(struct driver_process *d)
         }
     buf_clear(&d->request);
     buf_clear(&d->answer);
-    buf_clear(&d->tail);
     free(d);
     if (p->freeing && p->first == NULL)
         free(p);
-}
-
-static void on_closed(uv_handle_t *h)
-{
-    struct driver_process *d = h->data;
-
-    assert(d->open_handles > 0);
-    if (--d->open_handles == 0)
-        process_free(d);
-}
-
-static void close_handle(uv_handle_t *h)
-{
-    if (h->type != UV_UNKNOWN_HANDLE && !uv_is_closing(h))
-        uv_close(h, on_closed);
-}
-
-static void close_all(struct driver_process *d)
-{
-    close_handle((uv_handle_t *)&d->process);
-    close_handle((uv_handle_t *)&d->in);
-    close_handle((uv_handle_t *)&d->out);
-    close_handle((uv_handle_t *)&d->log);
-    close_handle((uv_handle_t *)&d->timer);
-    if (d->open_handles == 0)
-        process_free(d);
-}
-
-/* The driver and all that it started. */
-static void end_whole(struct driver_process *d)
-{
-    os_job_end(&d->job);
-    os_process_end(d->pid);
-}
-
-static void own_handle(struct driver_process *d, uv_handle_t *h)
-{
-    h->data = d;
-    d->open_handles++;
 }
 
 static enum agent_driver_end how_ended(const struct driver_process *d)
@@ -147,7 +103,7 @@ static void end(struct driver_process *d)
         e.output_bytes = d->dropped + (bytes > 0 ? bytes : 0);
         os_remove(d->folder.pid);
     } else {
-        buf_add(&tail, buf_text(&d->tail), d->tail.len);
+        buf_add(&tail, buf_text(&d->child.tail), d->child.tail.len);
     }
     e.text = buf_text(&d->answer);
     e.len = d->answer.len;
@@ -155,12 +111,12 @@ static void end(struct driver_process *d)
     if (!d->silent)
         d->pool->owner.on_end(d->pool->owner.owner, &e);
     buf_clear(&tail);
-    close_all(d);
+    child_close_all(&d->child);
 }
 
 static void end_if_over(struct driver_process *d)
 {
-    if (d->exited && d->open_streams == 0)
+    if (d->exited && d->child.open_streams == 0)
         end(d);
 }
 
@@ -197,51 +153,41 @@ static void look_for_progress(struct driver_process *d)
 
 static void on_poll(uv_timer_t *t)
 {
-    struct driver_process *d = t->data;
+    struct driver_process *d = child_owner(t);
 
     look_for_progress(d);
     if (os_file_bytes(d->folder.answer) > (int64_t)DRIVER_ANSWER_MAX) {
         d->overflow = true;
         os_empty_file(d->folder.answer);
         if (!d->leave)
-            end_whole(d);
+            child_end_whole(&d->child);
     }
-    if (d->adopted && os_process_start(d->pid) != d->start)
+    if (d->adopted && os_process_start(d->child.pid) != d->start)
         end(d);
 }
 
 static void on_exit_of(uv_process_t *process, int64_t exit_status, int term_signal)
 {
-    struct driver_process *d = process->data;
+    struct driver_process *d = child_owner(process);
 
     d->exited = true;
     d->exit_code = term_signal != 0 ? -term_signal : exit_status;
     if (d->effect)
         look_for_progress(d);
     if (!d->leave)
-        end_whole(d); /* what it left behind holds pipes open */
+        child_end_whole(&d->child); /* what it left behind holds pipes open */
     end_if_over(d);
-}
-
-static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *ret)
-{
-    static char block[65536]; /* one loop, one reader at a time */
-
-    (void)h;
-    (void)suggested;
-    *ret = uv_buf_init(block, sizeof block);
 }
 
 static void stream_over(struct driver_process *d, uv_stream_t *s)
 {
-    close_handle((uv_handle_t *)s);
-    d->open_streams--;
+    child_stream_over(&d->child, s);
     end_if_over(d);
 }
 
 static void on_answer_bytes(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 {
-    struct driver_process *d = s->data;
+    struct driver_process *d = child_owner(s);
 
     if (n < 0) {
         stream_over(d, s);
@@ -251,21 +197,19 @@ static void on_answer_bytes(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
         buf_add(&d->answer, b->base, (size_t)n);
     if (d->answer.len > DRIVER_ANSWER_MAX || d->answer.failed) {
         d->overflow = true;
-        end_whole(d);
+        child_end_whole(&d->child);
     }
 }
 
 static void on_log_bytes(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 {
-    struct driver_process *d = s->data;
+    struct driver_process *d = child_owner(s);
 
     if (n < 0) {
         stream_over(d, s);
         return;
     }
-    buf_add(&d->tail, b->base, (size_t)n);
-    if (d->tail.len > AGENT_TAIL_BYTES)
-        buf_drop(&d->tail, d->tail.len - AGENT_TAIL_BYTES);
+    child_add_tail(&d->child, b->base, (size_t)n);
 }
 
 static void on_written(uv_write_t *w, int status)
@@ -273,7 +217,7 @@ static void on_written(uv_write_t *w, int status)
     struct driver_process *d = w->data;
 
     (void)status; /* a driver that does not read its request answers nothing of use */
-    close_handle((uv_handle_t *)&d->in);
+    child_close((uv_handle_t *)&d->child.in);
 }
 
 static void send_request(struct driver_process *d)
@@ -281,8 +225,8 @@ static void send_request(struct driver_process *d)
     uv_buf_t b = uv_buf_init(d->request.data, (unsigned)d->request.len);
 
     d->write.data = d;
-    if (uv_write(&d->write, (uv_stream_t *)&d->in, &b, 1, on_written) != 0)
-        close_handle((uv_handle_t *)&d->in);
+    if (uv_write(&d->write, (uv_stream_t *)&d->child.in, &b, 1, on_written) != 0)
+        child_close((uv_handle_t *)&d->child.in);
 }
 
 static int open_file(const char *path, struct err *err)
@@ -310,7 +254,7 @@ static void close_file(int fd)
 static int set_stdio(struct driver_process *d, uv_stdio_container_t *io, struct err *err)
 {
     io[0].flags = UV_CREATE_PIPE | UV_READABLE_PIPE;
-    io[0].data.stream = (uv_stream_t *)&d->in;
+    io[0].data.stream = (uv_stream_t *)&d->child.in;
     if (d->effect) {
         io[1].flags = io[2].flags = UV_INHERIT_FD;
         io[1].data.fd = open_file(d->folder.answer, err);
@@ -323,73 +267,48 @@ static int set_stdio(struct driver_process *d, uv_stdio_container_t *io, struct 
         return (int)err->code;
     }
     io[1].flags = io[2].flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE;
-    io[1].data.stream = (uv_stream_t *)&d->out;
-    io[2].data.stream = (uv_stream_t *)&d->log;
+    io[1].data.stream = (uv_stream_t *)&d->child.out;
+    io[2].data.stream = (uv_stream_t *)&d->child.log;
     return 0;
 }
 
 static void init_handles(struct driver_process *d)
 {
-    uv_pipe_init(d->pool->loop, &d->in, 0);
-    own_handle(d, (uv_handle_t *)&d->in);
+    child_init_pipe(&d->child, &d->child.in);
     if (d->effect) {
-        uv_timer_init(d->pool->loop, &d->timer);
-        own_handle(d, (uv_handle_t *)&d->timer);
+        child_init_timer(&d->child);
         return;
     }
-    uv_pipe_init(d->pool->loop, &d->out, 0);
-    own_handle(d, (uv_handle_t *)&d->out);
-    uv_pipe_init(d->pool->loop, &d->log, 0);
-    own_handle(d, (uv_handle_t *)&d->log);
+    child_init_pipe(&d->child, &d->child.out);
+    child_init_pipe(&d->child, &d->child.log);
 }
 
 static int spawn(struct driver_process *d, const struct driver_manifest_action *m, struct err *err)
 {
-    char path[2100];
     uv_stdio_container_t io[3];
-    uv_process_options_t o = {
-        .exit_cb = on_exit_of,
-        .file = driver_program(d->pool->folder, m->argv[0], path, sizeof path),
-        .cwd = d->pool->folder,
-        .flags = UV_PROCESS_DETACHED | UV_PROCESS_WINDOWS_HIDE, /* a session of its own */
-        .stdio = io,
-        .stdio_count = 3,
-    };
-    char **argv = driver_argv(m);
-    int rc;
+    int rc = set_stdio(d, io, err);
 
-    if (argv == NULL)
-        return err_set(err, ERR_NOMEM, "driver");
-    rc = set_stdio(d, io, err);
-    if (rc != 0) {
-        free(argv);
+    if (rc != 0)
         return rc;
-    }
-    o.args = argv;
-    rc = uv_spawn(d->pool->loop, &d->process, &o);
-    own_handle(d, (uv_handle_t *)&d->process); /* initialised even when it failed */
+    rc = child_spawn(&d->child, d->pool->folder, m, io, on_exit_of, err);
     if (d->effect) {
         close_file(io[1].data.fd);
         close_file(io[2].data.fd);
     }
-    free(argv);
-    if (rc != 0)
-        return err_set(err, ERR_IO, "start driver %s: %s", o.file, uv_strerror(rc));
-    d->pid = d->process.pid;
-    return 0;
+    return rc;
 }
 
 /* Before it gets its request: until then it has nothing to do, and starts nothing. */
 static int hold(struct driver_process *d, struct err *err)
 {
-    int rc = d->leave ? 0 : os_job_hold(d->pid, &d->job, err);
+    int rc = d->leave ? 0 : os_job_hold(d->child.pid, &d->child.job, err);
 
     if (rc == 0 && d->effect)
-        rc = op_folder_write_pid(&d->folder, d->pid, os_process_start(d->pid), err);
+        rc = op_folder_write_pid(&d->folder, d->child.pid, os_process_start(d->child.pid), err);
     if (rc != 0)
-        end_whole(d);
+        child_end_whole(&d->child);
     else if (d->effect)
-        uv_timer_start(&d->timer, on_poll, DRIVER_POLL_MS, DRIVER_POLL_MS);
+        uv_timer_start(&d->child.timer, on_poll, DRIVER_POLL_MS, DRIVER_POLL_MS);
     return rc;
 }
 
@@ -399,6 +318,7 @@ static struct driver_process *process_new(struct driver_pool *p, uint32_t run)
 
     if (d == NULL)
         return NULL;
+    child_init(&d->child, p->loop, d, process_free);
     d->pool = p;
     d->run = run;
     d->next = p->first;
@@ -434,17 +354,14 @@ int driver_start(struct driver_pool *p, const struct agent_effect *e, struct err
         rc = hold(d, err);
     if (rc != 0 || d->request.failed) {
         d->silent = true;
-        if (d->pid == 0)
-            close_all(d);
+        if (d->child.pid == 0)
+            child_close_all(&d->child);
         else
             d->killed = true; /* on_exit_of closes it */
         return rc != 0 ? rc : err_set(err, ERR_NOMEM, "driver");
     }
-    if (!d->effect) {
-        d->open_streams = 2;
-        uv_read_start((uv_stream_t *)&d->out, on_alloc, on_answer_bytes);
-        uv_read_start((uv_stream_t *)&d->log, on_alloc, on_log_bytes);
-    }
+    if (!d->effect)
+        child_read(&d->child, on_answer_bytes, on_log_bytes);
     send_request(d);
     return 0;
 }
@@ -455,7 +372,7 @@ void driver_kill(struct driver_pool *p, uint32_t run)
     for (struct driver_process *d = p->first; d != NULL; d = d->next)
         if (d->run == run && !d->ended && !d->exited) {
             d->killed = true;
-            end_whole(d);
+            child_end_whole(&d->child);
         }
 }
 
@@ -475,10 +392,10 @@ void driver_pool_free(struct driver_pool *p)
         next = d->next;
         d->silent = true;
         if (!d->leave && !d->ended)
-            end_whole(d);
+            child_end_whole(&d->child);
         if (!d->ended) {
             d->ended = true;
-            close_all(d);
+            child_close_all(&d->child);
         }
     }
 }
@@ -504,10 +421,9 @@ int driver_adopt(struct driver_pool *p, const char *op, uint32_t run, struct err
         return err_set(err, ERR_NOMEM, "driver");
     d->effect = d->leave = d->adopted = true;
     op_folder_name(p->ops_dir, op, &d->folder, err);
-    op_folder_read_pid(&d->folder, &d->pid, &d->start);
-    uv_timer_init(p->loop, &d->timer);
-    own_handle(d, (uv_handle_t *)&d->timer);
-    uv_timer_start(&d->timer, on_poll, DRIVER_POLL_MS, DRIVER_POLL_MS);
+    op_folder_read_pid(&d->folder, &d->child.pid, &d->start);
+    child_init_timer(&d->child);
+    uv_timer_start(&d->child.timer, on_poll, DRIVER_POLL_MS, DRIVER_POLL_MS);
     return 0;
 }
 

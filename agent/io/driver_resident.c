@@ -1,6 +1,6 @@
 #include "agent/io/driver_resident.h"
 
-#include "agent/io/os.h"
+#include "agent/io/child.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -15,14 +15,10 @@ struct resident {
     uint32_t run;                           /* while asked */
     bool asked, answered, writing, killed, overflow, exited, closing;
     uint32_t answers; /* given so far */
-    int64_t pid, exit_code;
-    struct os_job job;
-    uv_process_t process;
-    uv_pipe_t in, out, log;
-    uv_timer_t timer; /* the report of an answer, or the end of the rest */
+    int64_t exit_code;
+    struct child child; /* its timer: the report of an answer, or the end of the rest */
     uv_write_t write;
-    unsigned open_handles, open_streams;
-    struct buf request, answer, tail;
+    struct buf request, answer;
 };
 
 struct residents {
@@ -32,23 +28,6 @@ struct residents {
     struct resident *first;
     bool freeing;
 };
-
-const char *driver_program(const char *folder, const char *argv0, char *path, size_t size)
-{
-    if (os_is_absolute(argv0))
-        return argv0;
-    snprintf(path, size, "%s/%s", folder, argv0);
-    return path;
-}
-
-char **driver_argv(const struct driver_manifest_action *m)
-{
-    char **argv = calloc(m->n_argv + 1, sizeof *argv);
-
-    if (argv != NULL)
-        memcpy(argv, m->argv, m->n_argv * sizeof *argv);
-    return argv;
-}
 
 int residents_new(uv_loop_t *loop, const char *folder, struct driver_owner owner, struct residents **ret,
                   struct err *err)
@@ -65,8 +44,9 @@ int residents_new(uv_loop_t *loop, const char *folder, struct driver_owner owner
 
 /* --- the end of one --- */
 
-static void resident_free(struct resident *r)
+static void resident_free(void *gone)
 {
+    struct resident *r = gone;
     struct residents *s = r->set;
 
     for (struct resident **at = &s->first; *at != NULL; at = &(*at)->next)
@@ -76,57 +56,22 @@ static void resident_free(struct resident *r)
         }
     buf_clear(&r->request);
     buf_clear(&r->answer);
-    buf_clear(&r->tail);
     free(r);
     if (s->freeing && s->first == NULL)
         free(s);
 }
 
-static void on_closed(uv_handle_t *h)
-{
-    struct resident *r = h->data;
-
-    assert(r->open_handles > 0);
-    if (--r->open_handles == 0)
-        resident_free(r);
-}
-
-static void close_handle(uv_handle_t *h)
-{
-    if (h->type != UV_UNKNOWN_HANDLE && !uv_is_closing(h))
-        uv_close(h, on_closed);
-}
-
 static void close_all(struct resident *r)
 {
     r->closing = true;
-    close_handle((uv_handle_t *)&r->process);
-    close_handle((uv_handle_t *)&r->in);
-    close_handle((uv_handle_t *)&r->out);
-    close_handle((uv_handle_t *)&r->log);
-    close_handle((uv_handle_t *)&r->timer);
-    if (r->open_handles == 0)
-        resident_free(r);
-}
-
-/* It and all that it started. */
-static void end_whole(struct resident *r)
-{
-    os_job_end(&r->job);
-    os_process_end(r->pid);
-}
-
-static void own_handle(struct resident *r, uv_handle_t *h)
-{
-    h->data = r;
-    r->open_handles++;
+    child_close_all(&r->child);
 }
 
 /* --- an answer --- */
 
 static bool at_rest(const struct resident *r)
 {
-    return !r->asked && !r->writing && !r->killed && !r->exited && !r->closing && r->open_streams == 2;
+    return !r->asked && !r->writing && !r->killed && !r->exited && !r->closing && r->child.open_streams == 2;
 }
 
 static bool same_program(const struct driver_manifest_action *a, const struct driver_manifest_action *b)
@@ -151,11 +96,11 @@ static struct resident *find_at_rest(const struct residents *s, const struct dri
 /* It is free for the next question before anybody hears of the answer. */
 static void report(struct resident *r, enum agent_driver_end end, size_t len)
 {
-    struct buf answer = r->answer, tail = r->tail;
+    struct buf answer = r->answer, tail = r->child.tail;
     struct driver_end e = { .run = r->run, .end = end, .text = buf_text(&answer), .len = len };
 
     e.output_tail = buf_text(&tail);
-    r->answer = r->tail = (struct buf)BUF_INIT;
+    r->answer = r->child.tail = (struct buf)BUF_INIT;
     r->asked = r->answered = false;
     r->answers++;
     if (!r->set->freeing)
@@ -167,12 +112,12 @@ static void report(struct resident *r, enum agent_driver_end end, size_t len)
 static void end_now(struct resident *r)
 {
     r->killed = true;
-    end_whole(r); /* on_exit_of closes it */
+    child_end_whole(&r->child); /* on_exit_of closes it */
 }
 
 static void on_rest_over(uv_timer_t *t)
 {
-    struct resident *r = t->data;
+    struct resident *r = child_owner(t);
 
     if (at_rest(r))
         end_now(r);
@@ -184,13 +129,13 @@ static void go_to_rest(struct resident *r)
     if (r->answers + 1 >= RESIDENT_ANSWERS_MAX || find_at_rest(r->set, r->m, r) != NULL)
         end_now(r);
     else
-        uv_timer_start(&r->timer, on_rest_over, RESIDENT_REST_MS, 0);
+        uv_timer_start(&r->child.timer, on_rest_over, RESIDENT_REST_MS, 0);
 }
 
 /* A turn after the line came: what it wrote to standard error before has been read by now. */
 static void on_answered(uv_timer_t *t)
 {
-    struct resident *r = t->data;
+    struct resident *r = child_owner(t);
     const char *text = buf_text(&r->answer);
     size_t len = strcspn(text, "\n");
 
@@ -232,40 +177,30 @@ static void over(struct resident *r)
 
 static void over_if_gone(struct resident *r)
 {
-    if (r->exited && r->open_streams == 0 && !r->closing)
+    if (r->exited && r->child.open_streams == 0 && !r->closing)
         over(r);
 }
 
 static void on_exit_of(uv_process_t *process, int64_t exit_status, int term_signal)
 {
-    struct resident *r = process->data;
+    struct resident *r = child_owner(process);
 
     r->exited = true;
     r->exit_code = term_signal != 0 ? -term_signal : exit_status;
-    uv_timer_stop(&r->timer);
-    end_whole(r); /* what it left behind holds pipes open */
+    uv_timer_stop(&r->child.timer);
+    child_end_whole(&r->child); /* what it left behind holds pipes open */
     over_if_gone(r);
-}
-
-static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *ret)
-{
-    static char block[65536]; /* one loop, one reader at a time */
-
-    (void)h;
-    (void)suggested;
-    *ret = uv_buf_init(block, sizeof block);
 }
 
 static void stream_over(struct resident *r, uv_stream_t *s)
 {
-    close_handle((uv_handle_t *)s);
-    r->open_streams--;
+    child_stream_over(&r->child, s);
     over_if_gone(r);
 }
 
 static void on_answer_bytes(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 {
-    struct resident *r = s->data;
+    struct resident *r = child_owner(s);
 
     if (n < 0) {
         stream_over(r, s);
@@ -279,24 +214,22 @@ static void on_answer_bytes(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
         buf_add(&r->answer, b->base, (size_t)n);
     if (r->answer.len > DRIVER_ANSWER_MAX || r->answer.failed) {
         r->overflow = true;
-        end_whole(r);
+        child_end_whole(&r->child);
     } else if (!r->answered && !r->exited && memchr(b->base, '\n', (size_t)n) != NULL) {
         r->answered = true;
-        uv_timer_start(&r->timer, on_answered, 0, 0);
+        uv_timer_start(&r->child.timer, on_answered, 0, 0);
     }
 }
 
 static void on_log_bytes(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 {
-    struct resident *r = s->data;
+    struct resident *r = child_owner(s);
 
     if (n < 0) {
         stream_over(r, s);
         return;
     }
-    buf_add(&r->tail, b->base, (size_t)n);
-    if (r->tail.len > AGENT_TAIL_BYTES)
-        buf_drop(&r->tail, r->tail.len - AGENT_TAIL_BYTES);
+    child_add_tail(&r->child, b->base, (size_t)n);
 }
 
 /* --- a question --- */
@@ -307,7 +240,7 @@ static void on_written(uv_write_t *w, int status)
 
     r->writing = false;
     if (status != 0 && !r->exited && !r->closing)
-        end_whole(r);
+        child_end_whole(&r->child);
 }
 
 static int send_request(struct resident *r, uint32_t run, const char *text, size_t len, struct err *err)
@@ -321,53 +254,32 @@ static int send_request(struct resident *r, uint32_t run, const char *text, size
         return err_set(err, ERR_NOMEM, "driver");
     b = uv_buf_init(r->request.data, (unsigned)r->request.len);
     r->write.data = r;
-    if (uv_write(&r->write, (uv_stream_t *)&r->in, &b, 1, on_written) != 0)
+    if (uv_write(&r->write, (uv_stream_t *)&r->child.in, &b, 1, on_written) != 0)
         return err_set(err, ERR_IO, "driver: its input is closed");
     r->writing = r->asked = true;
     r->run = run;
-    uv_timer_stop(&r->timer);
+    uv_timer_stop(&r->child.timer);
     return 0;
 }
 
 static int spawn(struct resident *r, struct err *err)
 {
-    char path[2100];
     uv_stdio_container_t io[3] = {
-        { .flags = UV_CREATE_PIPE | UV_READABLE_PIPE, .data.stream = (uv_stream_t *)&r->in },
-        { .flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&r->out },
-        { .flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&r->log },
-    };
-    uv_process_options_t o = {
-        .exit_cb = on_exit_of,
-        .file = driver_program(r->set->folder, r->m->argv[0], path, sizeof path),
-        .args = driver_argv(r->m),
-        .cwd = r->set->folder,
-        .flags = UV_PROCESS_DETACHED | UV_PROCESS_WINDOWS_HIDE, /* a session of its own */
-        .stdio = io,
-        .stdio_count = 3,
+        { .flags = UV_CREATE_PIPE | UV_READABLE_PIPE, .data.stream = (uv_stream_t *)&r->child.in },
+        { .flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&r->child.out },
+        { .flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&r->child.log },
     };
     int rc;
 
-    if (o.args == NULL)
-        return err_set(err, ERR_NOMEM, "driver");
-    uv_pipe_init(r->set->loop, &r->in, 0);
-    own_handle(r, (uv_handle_t *)&r->in);
-    uv_pipe_init(r->set->loop, &r->out, 0);
-    own_handle(r, (uv_handle_t *)&r->out);
-    uv_pipe_init(r->set->loop, &r->log, 0);
-    own_handle(r, (uv_handle_t *)&r->log);
-    uv_timer_init(r->set->loop, &r->timer);
-    own_handle(r, (uv_handle_t *)&r->timer);
-    rc = uv_spawn(r->set->loop, &r->process, &o);
-    own_handle(r, (uv_handle_t *)&r->process); /* initialised even when it failed */
-    free(o.args);
+    child_init_pipe(&r->child, &r->child.in);
+    child_init_pipe(&r->child, &r->child.out);
+    child_init_pipe(&r->child, &r->child.log);
+    child_init_timer(&r->child);
+    rc = child_spawn(&r->child, r->set->folder, r->m, io, on_exit_of, err);
     if (rc != 0)
-        return err_set(err, ERR_IO, "start driver %s: %s", o.file, uv_strerror(rc));
-    r->pid = r->process.pid;
-    r->open_streams = 2;
-    uv_read_start((uv_stream_t *)&r->out, on_alloc, on_answer_bytes);
-    uv_read_start((uv_stream_t *)&r->log, on_alloc, on_log_bytes);
-    return os_job_hold(r->pid, &r->job, err);
+        return rc;
+    child_read(&r->child, on_answer_bytes, on_log_bytes);
+    return os_job_hold(r->child.pid, &r->child.job, err);
 }
 
 static struct resident *resident_new(struct residents *s, const struct driver_manifest_action *m)
@@ -376,6 +288,7 @@ static struct resident *resident_new(struct residents *s, const struct driver_ma
 
     if (r == NULL)
         return NULL;
+    child_init(&r->child, s->loop, r, resident_free);
     r->set = s;
     r->m = m;
     r->next = s->first;
@@ -394,7 +307,7 @@ static int ask_new(struct residents *s, const struct driver_manifest_action *m, 
     rc = spawn(r, err);
     if (rc == 0)
         rc = send_request(r, run, text, len, err);
-    if (rc != 0 && r->pid == 0)
+    if (rc != 0 && r->child.pid == 0)
         close_all(r);
     else if (rc != 0)
         end_now(r);
@@ -440,8 +353,8 @@ void residents_free(struct residents *s)
     }
     for (struct resident *r = s->first; r != NULL; r = next) {
         next = r->next;
-        if (!r->exited && r->pid != 0)
-            end_whole(r);
+        if (!r->exited && r->child.pid != 0)
+            child_end_whole(&r->child);
         if (!r->closing)
             close_all(r);
     }

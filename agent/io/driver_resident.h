@@ -26,9 +26,4 @@ void residents_kill(struct residents *s, uint32_t run);
 /* End those at rest: what comes now may need what they hold open. */
 void residents_dismiss(struct residents *s);
 
-/* The program of an argv[0], which is absolute or relative to the driver's folder. */
-const char *driver_program(const char *folder, const char *argv0, char *path, size_t size);
-/* Its argv as uv_spawn takes it, which does not write to the texts: free() it. NULL: no memory. */
-char **driver_argv(const struct driver_manifest_action *m);
-
 #endif
