@@ -173,6 +173,16 @@ function Get-Argument {
     $value
 }
 
+# The package of the request, with the fields that the action needs of it: pairs of name and kind.
+function Get-PackageArgument {
+    param($Fields)
+    $package = Get-Argument -Name 'package' -Kind 'object'
+    foreach ($field in $Fields) {
+        if (-not (Test-Kind -Value (Get-Value -Object $package -Name $field[0]) -Kind $field[1])) { Stop-Driver -Code 'bad_request' -Message ('package has no ' + $field[0]) }
+    }
+    $package
+}
+
 function Get-VmArgument {
     $id = Get-Argument -Name 'vm' -Kind 'text'
     if ($id -notmatch '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$') { Stop-Driver -Code 'bad_request' -Message 'argument vm is not a GUID' }

@@ -95,18 +95,15 @@ function Invoke-Install {
     Invoke-Program -Name 'Dism.exe' -Line ('/English /Online /Add-Package /PackagePath:"' + $Path + '" /NoRestart /Quiet')
 }
 
-function Get-PackageArgument {
-    $package = Get-Argument -Name 'package' -Kind 'object'
-    foreach ($field in @(@('path', 'text'), @('sha256', 'text'), @('build', 'number'), @('ubr', 'number'))) {
-        if (-not (Test-Kind -Value (Get-Value -Object $package -Name $field[0]) -Kind $field[1])) { Stop-Driver -Code 'bad_request' -Message ('package has no ' + $field[0]) }
-    }
+function Get-PackageToInstall {
+    $package = Get-PackageArgument -Fields @('path', 'text'), @('sha256', 'text'), @('build', 'number'), @('ubr', 'number')
     if ($package.sha256 -notmatch '^[0-9A-Fa-f]{64}$') { Stop-Driver -Code 'bad_request' -Message 'package.sha256 is not a digest' }
     if ($package.path.Contains('"')) { Stop-Driver -Code 'bad_request' -Message 'package.path holds a quotation mark' }
     $package
 }
 
 Invoke-DriverAction -Action 'install' -Run {
-    $package = Get-PackageArgument
+    $package = Get-PackageToInstall
     $tool = Get-Argument -Name 'tool' -Kind 'text' -OneOf 'dism', 'wusa'
     $parked = @(Get-Argument -Name 'parked' -Kind 'texts' -Otherwise @())
     $checkpoints = @(Get-Checkpoints -Package $package)

@@ -10,16 +10,8 @@ function Test-Gone {
     $null -eq $Package -or @('installed', 'install_pending', 'superseded') -notcontains $Package.state
 }
 
-function Get-PackageToGo {
-    $package = Get-Argument -Name 'package' -Kind 'object'
-    foreach ($field in 'build', 'ubr') {
-        if (-not (Test-Kind -Value (Get-Value -Object $package -Name $field) -Kind 'number')) { Stop-Driver -Code 'bad_request' -Message ('package has no ' + $field) }
-    }
-    $package
-}
-
 Invoke-DriverAction -Action 'uninstall' -Run {
-    $package = Get-PackageToGo
+    $package = Get-PackageArgument -Fields @('build', 'number'), @('ubr', 'number')
     $parked = @(Get-Argument -Name 'parked' -Kind 'texts' -Otherwise @())
     $there = Find-Rollup -Build $package.build -Ubr $package.ubr
     if (Test-Gone -Package $there) {
@@ -32,7 +24,7 @@ Invoke-DriverAction -Action 'uninstall' -Run {
     if (-not (Test-Gone -Package (Find-Rollup -Build $package.build -Ubr $package.ubr))) { Stop-ForExit -Program 'dism' -Exit $exit }
     New-Result -Result ([ordered]@{ exit = $exit; class = 'done'; reboot_required = (Test-Blocking -Marks @(Get-PendingMarks)) })
 } -Witness {
-    $package = Get-PackageToGo
+    $package = Get-PackageArgument -Fields @('build', 'number'), @('ubr', 'number')
     $there = Find-Rollup -Build $package.build -Ubr $package.ubr
     $state = 'absent'
     if ($null -ne $there) { $state = $there.state }
