@@ -195,7 +195,6 @@ static void ask_target_node(struct engine *e, struct gate_run *g, struct engine_
     if (a == NULL)
         return;
     a->gate = g->ix;
-    a->sample = g->number;
     g->pending++;
 }
 
@@ -266,7 +265,6 @@ static void gate_sample(struct engine *e, struct gate_run *g)
         engine_timer(e, &g->timer, e->now + CLAIM_POLL_MS);
         return;
     }
-    g->number++;
     g->sampling = true;
     g->sample = ANSWER_PASS;
     g->sample_text[0] = '\0';
@@ -322,14 +320,14 @@ static void one_less(struct engine *e, struct gate_run *g)
 void gate_on_observed(struct engine *e, struct ask *a, const struct event *ev)
 {
     struct gate_run *g = e->gate_runs.items[a->gate];
-    uint32_t node = a->node, sample = a->sample;
+    uint32_t node = a->node;
     time_ms asked = a->sent;
     struct gate_finding f;
     const char *why;
 
     ask_end(e, a);
-    if (g->done || !g->sampling || g->number != sample)
-        return;
+    if (g->done)
+        return; /* stopped; otherwise no sample begins before each question of the last has ended */
     why = ev->u.observed.ok ? too_old(g, ev, asked) : ev->u.observed.text;
     if (why != NULL || !ev->u.observed.ok) {
         unanswered(e, g, e->inv->nodes[node].id, why);

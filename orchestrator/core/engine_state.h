@@ -65,7 +65,6 @@ struct ask {
     uint64_t id; /* 0: free */
     enum observe_what what;
     uint32_t slot, node, cluster, gate; /* gate: index into gate_runs or IX_NONE */
-    uint32_t sample;
     time_ms sent;
     struct timer timer;
 };
@@ -234,7 +233,7 @@ struct gate_run {
     bool after, baseline, done, sampling;
     enum gate_answer answer, sample;
     struct gate_tally tally;
-    uint32_t pending, number;
+    uint32_t pending;
     time_ms started, ended, sample_at;
     struct timer timer;
     char text[224], sample_text[192];

@@ -139,6 +139,16 @@ static void bitlocker_on(struct scenario *s, struct plan_answer *a)
         a->ev->u.observed.facts.bitlocker_os_volume = "on";
 }
 
+/* How often it was warned of BitLocker before a node was paused. */
+static uint32_t warned_in_time(const struct scenario *s)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < s->kept.n && strstr(s->kept.items[i].commands, "\"pause\"") == NULL; i++)
+        n += strstr(s->kept.items[i].commands, "protected by BitLocker") != NULL;
+    return n;
+}
+
 /* Reported when checking; suspended for the one reboot where the rollout says so (O12). */
 static void test_bitlocker(void **state)
 {
@@ -152,6 +162,7 @@ static void test_bitlocker(void **state)
     scenario_free(s);
     s = run_with("", bitlocker_on, 0);
     assert_int_equal(backend_plan_effects(s->world, first_of(s), "bitlocker_suspend"), 0);
+    assert_int_equal(warned_in_time(s), 1);
     scenario_free(s);
 }
 

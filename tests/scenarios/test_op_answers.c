@@ -271,11 +271,46 @@ static void test_foreign_settled(void **state)
     scenario_free(s);
 }
 
+/* Downtime stands under whom it hit: a VM, the node, its service (O35). */
+static void test_whom_downtime_hit(void **state)
+{
+    char op[128];
+    struct scenario *s = installing(op);
+    const struct down_row down[] = {
+        { DOWN_VM, VM, CAUSE_SAVED, s->now - 7 * MINUTE_MS, s->now - MINUTE_MS, "seen" },
+        { DOWN_NODE, first_id(s), CAUSE_CRASH, s->now - 5 * MINUTE_MS, s->now, "seen" },
+        { DOWN_VMMS, first_id(s), CAUSE_VMMS_STOPPED, s->now - 3 * MINUTE_MS, s->now, "seen" },
+    };
+    struct event ev = { .type = EV_OP_RESULT, .node = first_of(s), .cluster = IX_NONE };
+
+    (void)state;
+    ev.u.op_result.record = (struct op_record){ .op = op,
+                                                .action = "install",
+                                                .state = OP_DONE,
+                                                .outcome = OUTCOME_OK,
+                                                .boot_id = "b",
+                                                .accepted = s->now,
+                                                .started = s->now,
+                                                .ended = s->now,
+                                                .rows = down,
+                                                .n_rows = TABLE_LEN(down) };
+    check_ok(scenario_event(s, &ev), &s->err);
+    for (unsigned i = 0; i < TABLE_LEN(down); i++) {
+        struct ledger_ask ask = { (int)down[i].subject, (int)down[i].cause, first_of(s), IX_NONE,
+                                  down[i].id };
+
+        assert_int_equal(ledger_sum(engine_ledger(s->engine), &ask, s->now), down[i].end - down[i].start);
+    }
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_under_way),
                                         cmocka_unit_test(test_never_takes_it), cmocka_unit_test(test_foreign),
-                                        cmocka_unit_test(test_foreign_settled) };
+                                        cmocka_unit_test(test_foreign_settled),
+                                        cmocka_unit_test(test_whom_downtime_hit) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

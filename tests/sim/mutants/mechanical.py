@@ -25,10 +25,13 @@ ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../../.."))
 FILES = re.compile(r"^(orchestrator/core/(engine\w*|runner|gate|node_sm|wave_sm|ledger|event_read|log_chain)\.c"
                    r"|agent/core/\w+\.c|agent/io/journal\.c)$")
 # Programs that link the cores, quickest first; between them the simulator, at the end with all its seeds.
-UNITS = ["test_agent", "test_claim", "test_journal_fold", "test_agent_journal", "test_methods", "test_driver_proto", "test_gate",
-         "test_event"]
-SCENARIOS = ["test_rollout", "test_failures", "test_unknown", "test_gates", "test_verbs", "test_policy", "test_runner", "test_odd",
-             "test_settings", "test_verb_moments", "test_event_order", "test_store_log", "test_crash"]
+UNITS = ["test_agent", "test_op_life", "test_methods", "test_method_read", "test_method_move", "test_agent_conn", "test_claim",
+         "test_journal_fold", "test_journal_spoiled", "test_agent_journal", "test_driver_proto", "test_driver_answer", "test_gate",
+         "test_gate_judge", "test_event", "test_event_pictures", "test_ledger"]
+SCENARIOS = ["test_rollout", "test_failures", "test_unknown", "test_gates", "test_gate_odds", "test_verbs", "test_verb_words",
+             "test_policy", "test_runner", "test_odd", "test_settings", "test_verb_moments", "test_event_order", "test_op_answers",
+             "test_evidence_of_effect", "test_step_odds", "test_admission", "test_special_vms", "test_backend_plan", "test_handover", "test_spoiled_events",
+             "test_spoiled_handover", "test_store_log", "test_crash"]
 PROGRAMS = UNITS + SCENARIOS
 SIM = "sim_patchwave"
 FEW = 60  # seeds that are asked before the scenarios
