@@ -328,20 +328,24 @@ static void put_packages(struct script *s)
     jw_array_end(&s->w);
 }
 
-static bool is_script(const char *name)
+static bool ends_with(const char *name, const char *end)
 {
-    size_t n = strlen(name);
+    size_t n = strlen(name), e = strlen(end);
 
-    return n > 4 && (strcmp(name + n - 4, ".ps1") == 0 || strcmp(name + n - 5, ".psm1") == 0);
+    return n > e && strcmp(name + n - e, end) == 0;
 }
 
-/* Looks that the script takes by itself; every other action is a step. */
+static bool is_script(const char *name)
+{
+    return ends_with(name, ".ps1") || ends_with(name, ".psm1");
+}
+
+/* Modules, and looks that the script takes by itself; every other action is a step. */
 static bool is_used(const struct script *s, const char *name)
 {
-    static const char *const always[] = { "PatchwaveDriver.psm1", "facts.ps1", "gate_facts.ps1", "verify.ps1",
-                                          "resume.ps1" };
+    static const char *const always[] = { "facts.ps1", "gate_facts.ps1", "verify.ps1", "resume.ps1" };
     struct buf step_of = BUF_INIT;
-    bool used = false;
+    bool used = ends_with(name, ".psm1");
 
     for (size_t i = 0; i < sizeof always / sizeof always[0]; i++)
         used |= strcmp(always[i], name) == 0;

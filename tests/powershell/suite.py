@@ -22,6 +22,7 @@ from suite_world import BUILD, KB, NOW, UBR, group, rollup, world
 
 HERE = pathlib.Path(__file__).resolve().parent
 DRIVER = HERE.parent.parent / "agent" / "drivers" / "hyperv"
+MODULES = sorted(DRIVER.glob("*.psm1"))
 PROGRAM = sys.argv[1]
 VM1, VM2, VM3, VM4, VM5 = ("0000000%d-aaaa-bbbb-cccc-00000000000%d" % (n, n) for n in range(1, 6))
 CODES = ("bad_request unsupported refused busy found_paused not_found not_empty not_applicable not_removable needs_reboot "
@@ -1202,10 +1203,10 @@ def _():
     with board() as b:
         text = b.export()
         b.sign(text)
-        code, hits, _ = static(b.path, DRIVER / "PatchwaveDriver.psm1")
+        code, hits, _ = static(b.path, *MODULES)
         check(code == 0 and not hits, "\n".join(hits))
         carried = dict(re.findall(r"^\$files\['([^']+)'\] = @'\n(.*?)\n'@$", text, re.S | re.M))
-        check({"PatchwaveDriver.psm1", "pause.ps1", "install.ps1", "verify.ps1", "resume.ps1"} <= set(carried) and "uninstall.ps1" not in carried, sorted(carried))
+        check({m.name for m in MODULES} | {"pause.ps1", "install.ps1", "verify.ps1", "resume.ps1"} <= set(carried) and "uninstall.ps1" not in carried, sorted(carried))
         for name, body in carried.items():
             check(body + "\n" == (DRIVER / name).read_text(), name)
         slice_ = re.search(r"^\$sliceText = @'\n(.*?)\n'@$", text, re.S | re.M).group(1)
@@ -1501,7 +1502,7 @@ def _():
             copy.mkdir()
             for f in DRIVER.glob("*.ps*"):
                 (copy / f.name).write_text(f.read_text())
-            holds = [f for f in (copy / (action + ".ps1"), copy / "PatchwaveDriver.psm1") if old in f.read_text()]
+            holds = [f for f in (copy / (action + ".ps1"), *sorted(copy.glob("*.psm1"))) if old in f.read_text()]
             check(holds, "%s does not hold %s" % (action, old))
             holds[0].write_text(holds[0].read_text().replace(old, new))
             s = Stage(scripts=copy)
@@ -1579,6 +1580,19 @@ def scripts():
 def _():
     code, hits, _ = static(*scripts())
     check(code == 0 and not hits, "\n".join(hits))
+
+
+@case("each script imports the modules whose functions it calls and no other, and no function has two homes")
+def _():
+    calls = {p: set(re.findall(r"[A-Z][A-Za-z0-9]*-[A-Za-z0-9]+", re.sub("#.*", "", p.read_text()))) for p in scripts()}
+    made = {p: set(re.findall(r"^function ([\w-]+)", p.read_text(), re.M)) for p in scripts()}
+    home = {f: m for m in MODULES for f in made[m]}
+    check(len(home) == sum(len(made[m]) for m in MODULES), "a function is in two modules")
+    for p in calls:
+        check(p in MODULES or not made[p] & set(home), "%s has a function of a module: %s" % (p.name, made[p] & set(home)))
+        needs = {home[f].name for f in calls[p] - made[p] if f in home} - {p.name}
+        has = set(re.findall(r"Patchwave\w+\.psm1", "\n".join(l for l in p.read_text().splitlines() if l.startswith("Import-Module"))))
+        check(has == needs, "%s imports %s, not %s" % (p.name, sorted(has), sorted(needs)))
 
 
 @case("static check: each sample of what 5.1 or the table does not allow is caught, a clean file passes")

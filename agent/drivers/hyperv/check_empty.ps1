@@ -3,7 +3,7 @@ $ErrorActionPreference = 'Stop'
 $ProgressPreference = 'SilentlyContinue' # these hold in this file only, and a warning would be part of the answer
 $WarningPreference = 'SilentlyContinue'
 # What is left on the node, in the two forms of O2: by Get-VM while vmms runs, by worker processes afterwards.
-Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
+Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1", "$PSScriptRoot/PatchwaveNode.psm1"
 
 Invoke-DriverAction -Action 'check_empty' -Run {
     $form = Get-Argument -Name 'form' -Kind 'text' -OneOf 'vmms', 'processes'

@@ -3,7 +3,7 @@ $ErrorActionPreference = 'Stop'
 $ProgressPreference = 'SilentlyContinue' # these hold in this file only, and a warning would be part of the answer
 $WarningPreference = 'SilentlyContinue'
 # A checkpoint of one VM, named so that merge finds it again. Its type is the VM's own setting; the cmdlet has none (O4).
-Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
+Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1", "$PSScriptRoot/PatchwaveNode.psm1"
 
 function Find-Ours {
     param($Vm)

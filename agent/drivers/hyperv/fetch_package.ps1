@@ -4,7 +4,7 @@ $ProgressPreference = 'SilentlyContinue' # these hold in this file only, and a w
 $WarningPreference = 'SilentlyContinue'
 # Fetch the package from a share or by HTTPS as the computer's own account, into a folder that is SYSTEM's alone; it gets its
 # name only when size and digest are the approved ones (O32).
-Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
+Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1", "$PSScriptRoot/PatchwaveServicing.psm1"
 
 function Get-Digest {
     param([string]$Path)

@@ -3,7 +3,7 @@ $ErrorActionPreference = 'Stop'
 $ProgressPreference = 'SilentlyContinue' # these hold in this file only, and a warning would be part of the answer
 $WarningPreference = 'SilentlyContinue'
 # Facts for the gates, by type; what they mean is judged elsewhere. Events are asked for by provider and id, never by text.
-Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
+Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1", "$PSScriptRoot/PatchwaveNode.psm1", "$PSScriptRoot/PatchwaveServicing.psm1", "$PSScriptRoot/PatchwaveEvidence.psm1"
 
 # --- cluster_health ---
 

@@ -5,7 +5,7 @@ $WarningPreference = 'SilentlyContinue'
 # Install the approved package on an empty node, by DISM or, where the policy says so, by wusa (O9). The package is opened
 # without letting anybody write to it, hashed once more, and installed while it is held open (probe:held-package). Its folder is SYSTEM's and holds
 # nothing else: what lies beside the target would be installed too.
-Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
+Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1", "$PSScriptRoot/PatchwaveNode.psm1", "$PSScriptRoot/PatchwaveServicing.psm1"
 
 function Open-Package {
     param([string]$Path, [string]$Sha256)

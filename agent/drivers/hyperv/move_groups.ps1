@@ -4,7 +4,7 @@ $ProgressPreference = 'SilentlyContinue' # these hold in this file only, and a w
 $WarningPreference = 'SilentlyContinue'
 # Move everything else off the node: each group that is not a running VM's and each volume (O1). What an offline, parked VM
 # leaves behind goes too where its owners allow (O4).
-Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
+Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1", "$PSScriptRoot/PatchwaveNode.psm1"
 
 # Tries the targets in their order; null when one took it, else why the last one did not.
 function Move-Thing {

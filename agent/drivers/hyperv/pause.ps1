@@ -4,7 +4,7 @@ $ProgressPreference = 'SilentlyContinue' # these hold in this file only, and a w
 $WarningPreference = 'SilentlyContinue'
 # Pause the node without draining it: the plan, not the cluster, says where VMs go (O2). A node that somebody else paused is
 # never taken over (O7).
-Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
+Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1", "$PSScriptRoot/PatchwaveNode.psm1"
 
 Invoke-DriverAction -Action 'pause' -Run {
     $ours = Get-Argument -Name 'found_ours' -Kind 'flag'

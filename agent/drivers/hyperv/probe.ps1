@@ -4,7 +4,7 @@ $ProgressPreference = 'SilentlyContinue' # these hold in this file only, and a w
 $WarningPreference = 'SilentlyContinue'
 # Looks, read-only, at every fact about Windows that the driver relies on and nobody published (probe.json, O30), and writes what
 # this node shows. No judgement: the report goes home.
-Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
+Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1", "$PSScriptRoot/PatchwaveNode.psm1", "$PSScriptRoot/PatchwaveServicing.psm1", "$PSScriptRoot/PatchwaveEvidence.psm1"
 
 function Show-Event {
     param([hashtable]$Filter)

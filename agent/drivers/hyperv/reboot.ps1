@@ -4,7 +4,7 @@ $ProgressPreference = 'SilentlyContinue' # these hold in this file only, and a w
 $WarningPreference = 'SilentlyContinue'
 # Restart the node, if it still runs the boot that the request means and is empty. A restart that did happen is the success of
 # a repeat.
-Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
+Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1", "$PSScriptRoot/PatchwaveNode.psm1", "$PSScriptRoot/PatchwaveServicing.psm1"
 
 Invoke-DriverAction -Action 'reboot' -Run {
     $boot = Get-Argument -Name 'boot_id' -Kind 'text'

@@ -4,7 +4,7 @@ $ProgressPreference = 'SilentlyContinue' # these hold in this file only, and a w
 $WarningPreference = 'SilentlyContinue'
 # Whether the package could be removed, without touching it: the permanence of its manifest and a predecessor to fall back to
 # (O14). The proof is only a real removal, so the best answer is "likely" (probe:mum-permanence).
-Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
+Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1", "$PSScriptRoot/PatchwaveServicing.psm1"
 
 Invoke-DriverAction -Action 'removability' -Run {
     $build = Get-Argument -Name 'build' -Kind 'number'

@@ -3,7 +3,7 @@ $ErrorActionPreference = 'Stop'
 $ProgressPreference = 'SilentlyContinue' # these hold in this file only, and a warning would be part of the answer
 $WarningPreference = 'SilentlyContinue'
 # Start the virtual machine management service and wait until Get-VM answers, which is later than "running" (O8).
-Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
+Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1", "$PSScriptRoot/PatchwaveNode.psm1", "$PSScriptRoot/PatchwaveEvidence.psm1"
 
 Invoke-DriverAction -Action 'start_vmms' -Run {
     if (Test-VmmsAnswers) {

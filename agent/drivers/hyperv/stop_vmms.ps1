@@ -4,7 +4,7 @@ $ProgressPreference = 'SilentlyContinue' # these hold in this file only, and a w
 $WarningPreference = 'SilentlyContinue'
 # Stop (probe:vmms-stop) the virtual machine management service on an emptied node, with the services that depend on it (O8). Its start type is
 # never changed.
-Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
+Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1", "$PSScriptRoot/PatchwaveNode.psm1", "$PSScriptRoot/PatchwaveEvidence.psm1"
 
 Invoke-DriverAction -Action 'stop_vmms' -Run {
     $parked = @(Get-Argument -Name 'parked' -Kind 'texts' -Otherwise @())

@@ -3,7 +3,7 @@ $ErrorActionPreference = 'Stop'
 $ProgressPreference = 'SilentlyContinue' # these hold in this file only, and a warning would be part of the answer
 $WarningPreference = 'SilentlyContinue'
 # Start a parked VM: a clustered one through its group once the node is open, another one as soon as vmms answers (O4).
-Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
+Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1", "$PSScriptRoot/PatchwaveNode.psm1", "$PSScriptRoot/PatchwaveEvidence.psm1"
 
 function Test-Running {
     param([string]$Id)

@@ -4,7 +4,7 @@ $ProgressPreference = 'SilentlyContinue' # these hold in this file only, and a w
 $WarningPreference = 'SilentlyContinue'
 # The facts of "patched": build.UBR, the package's own state, pending marks, servicing, boot, and Get-HotFix for the record.
 # UBR shows the new number before servicing ends; nothing here is judged (O13).
-Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1"
+Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1", "$PSScriptRoot/PatchwaveServicing.psm1"
 
 # Get-HotFix throws for an id that it does not list, and its date may be null (probe:hotfix-absent).
 function Find-HotFix {

@@ -370,7 +370,7 @@ Write-Slice
 $slice = ConvertFrom-Json -InputObject $sliceText
 Assert-Node
 Write-Scripts
-Import-Module -Name (Get-FilePath -Name 'PatchwaveDriver.psm1')
+Import-Module -Name (Get-FilePath -Name 'PatchwaveDriver.psm1'), (Get-FilePath -Name 'PatchwaveNode.psm1'), (Get-FilePath -Name 'PatchwaveServicing.psm1')
 Set-DriverNode -Name $slice.node
 try { Invoke-Export } catch {
     # Before the record nothing was done; after it a person has to look.
