@@ -200,6 +200,38 @@ static const struct foreign {
     { "moved", "r1/n00-01/1/move_vm:" VM "/9", OP_DONE, OUTCOME_OK, CAUSE_BLACKOUT, true, false, false },
 };
 
+static void claim_of(struct scenario *s, const struct op_record *recs, uint32_t n)
+{
+    struct event ev = { .type = EV_NODE_CLAIMED, .node = first_of(s), .cluster = IX_NONE };
+
+    ev.u.claimed.machine_id = first_id(s);
+    ev.u.claimed.boot_id = "boot";
+    ev.u.claimed.ops = recs;
+    ev.u.claimed.n_ops = n;
+    check_ok(scenario_event(s, &ev), &s->err);
+}
+
+/* Of the op under way the claim tells, or it does not and is asked; what else it tells changes nothing about that. */
+static void test_claim_during_an_op(void **state)
+{
+    char op[128];
+    struct scenario *s = installing(op);
+    struct op_record recs[] = { { .op = "r1/n00-01/1/pause/1",
+                                  .action = "pause",
+                                  .state = OP_DONE,
+                                  .outcome = OUTCOME_OK,
+                                  .boot_id = "b" },
+                                { .op = op, .action = "install", .state = OP_RUNNING, .boot_id = "b" } };
+
+    (void)state;
+    assert_string_equal(first_id(s), "n00-01");
+    claim_of(s, recs, 2);
+    assert_false(commands_it(s, "op_probe", op));
+    claim_of(s, recs, 1);
+    assert_true(commands_it(s, "op_probe", op));
+    scenario_free(s);
+}
+
 static void claim_with(struct scenario *s, const struct foreign *f)
 {
     struct down_row down = { DOWN_VM, VM, f->cause, START_MS + 1000, START_MS + 2000, "seen" };
@@ -210,14 +242,9 @@ static void claim_with(struct scenario *s, const struct foreign *f)
                              .boot_id = "b",
                              .rows = &down,
                              .n_rows = f->cause == CAUSE_CRASH ? 0 : 1 };
-    struct event ev = { .type = EV_NODE_CLAIMED, .node = first_of(s), .cluster = IX_NONE };
 
     assert_string_equal(first_id(s), "n00-01");
-    ev.u.claimed.machine_id = first_id(s);
-    ev.u.claimed.boot_id = "boot";
-    ev.u.claimed.ops = &rec;
-    ev.u.claimed.n_ops = 1;
-    check_ok(scenario_event(s, &ev), &s->err);
+    claim_of(s, &rec, 1);
 }
 
 static void check_foreign(struct scenario *s, const struct foreign *f)
@@ -245,6 +272,43 @@ static void test_foreign(void **state)
     }
 }
 
+static void decide(struct scenario *s, enum op_witness decision)
+{
+    struct event ev = { .type = EV_VERB, .node = first_of(s), .cluster = IX_NONE };
+
+    ev.u.verb.verb = VERB_DECIDE;
+    ev.u.verb.person = "anna";
+    ev.u.verb.decision = decision;
+    check_ok(scenario_event(s, &ev), &s->err);
+}
+
+/* Of a node that has its end: a like op of another run is no op of ours, however often ours did the same; the node says what
+ * it is, and goes on saying so when a person has decided. */
+static void test_foreign_after_the_end(void **state)
+{
+    static const struct foreign runs = { "runs, of another run, as ours did",
+                                         "r9/n00-01/1/pause/1",
+                                         OP_RUNNING,
+                                         OUTCOME_NONE,
+                                         CAUSE_CRASH,
+                                         true,
+                                         false,
+                                         false };
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+
+    (void)state;
+    scenario_start(s);
+    scenario_until(s, first_id(s), NODE_ENDED);
+    check_end(s, first_id(s), NODE_DONE);
+    claim_with(s, &runs);
+    check_foreign(s, &runs);
+    check_end(s, first_id(s), NODE_STUCK);
+    decide(s, WITNESS_SAYS_NOT_DONE);
+    assert_false(scenario_node(s, first_id(s)).unknown);
+    assert_non_null(strstr(scenario_node(s, first_id(s)).reason, "is not in this log"));
+    scenario_free(s);
+}
+
 /* A person has decided: what else that log had done is acknowledged, and is no new doubt. */
 static void test_foreign_settled(void **state)
 {
@@ -252,16 +316,12 @@ static void test_foreign_settled(void **state)
         before = { "", "r1/n00-01/7/pause/1", OP_DONE, OUTCOME_FAILED, CAUSE_CRASH, true, false, false },
         after = { "", "r1/n00-01/7/move_groups/1", OP_DONE, OUTCOME_OK, CAUSE_CRASH, false, true, false };
     struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
-    struct event ev = { .type = EV_VERB, .node = first_of(s), .cluster = IX_NONE };
 
     (void)state;
-    ev.u.verb.verb = VERB_DECIDE;
-    ev.u.verb.person = "anna";
-    ev.u.verb.decision = WITNESS_SAYS_NOT_DONE;
     scenario_start(s);
     claim_with(s, &before);
     check_foreign(s, &before);
-    check_ok(scenario_event(s, &ev), &s->err);
+    decide(s, WITNESS_SAYS_NOT_DONE);
     claim_with(s, &after);
     check_foreign(s, &after);
     scenario_run(s);
@@ -308,7 +368,10 @@ static void test_whom_downtime_hit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_under_way),
-                                        cmocka_unit_test(test_never_takes_it), cmocka_unit_test(test_foreign),
+                                        cmocka_unit_test(test_never_takes_it),
+                                        cmocka_unit_test(test_foreign),
+                                        cmocka_unit_test(test_claim_during_an_op),
+                                        cmocka_unit_test(test_foreign_after_the_end),
                                         cmocka_unit_test(test_foreign_settled),
                                         cmocka_unit_test(test_whom_downtime_hit) };
 

@@ -87,6 +87,30 @@ static void test_a_move_that_came_too_late(void **state)
     scenario_free(s);
 }
 
+/* A pause that did not take hold, and nobody heard so for minutes: the node is back in service, which is said, and its drain
+ * is proved anew (I2, O26). */
+static void test_a_pause_that_came_too_late(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+    uint32_t first = s->plan->nodes[s->plan->waves[0].nodes[0]].node;
+    struct fault *f = scenario_fault(s, NULL, "pause", NULL);
+
+    (void)state;
+    f->silent = f->no_journal = f->no_effect = true;
+    scenario_start(s);
+    scenario_until(s, s->plan->inv->nodes[first].id, NODE_DRAINING);
+    while (engine_node(s->engine, first).phase == NODE_DRAINING)
+        assert_true(scenario_step(s));
+    assert_false(engine_node(s->engine, first).out);
+    assert_non_null(strstr(buf_text(&s->notes), "O26 the pause never reached the node"));
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    assert_int_equal(scenario_ended(s, NODE_DONE), 4);
+    scenario_truth(s);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 /* A reply lost on the way: the deadline asks, and the journal answers. */
 static void test_lost_reply(void **state)
 {
@@ -256,6 +280,24 @@ static void test_lost_before_first_effect(void **state)
     scenario_free(s);
 }
 
+/* Lost long before its turn: it is waited for from then on, and then set aside (O17). */
+static void test_lost_before_its_turn(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+    uint32_t later = s->plan->nodes[s->plan->waves[1].nodes[0]].node;
+
+    (void)state;
+    scenario_start(s);
+    scenario_until(s, s->plan->inv->nodes[s->plan->nodes[s->plan->waves[0].nodes[0]].node].id, NODE_STAGING);
+    backend_plan_cut(s->world, later, TIME_NEVER);
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    check_end(s, s->plan->inv->nodes[later].id, NODE_SET_ASIDE);
+    assert_non_null(strstr(engine_node(s->engine, later).reason, "unreachable"));
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 /* A cut in the middle of each phase, a minute long: nothing is lost, nothing is done twice. */
 static void test_short_cuts(void **state)
 {
@@ -357,12 +399,14 @@ int main(void)
         cmocka_unit_test(test_witness_says_done),
         cmocka_unit_test(test_witness_says_not_done),
         cmocka_unit_test(test_a_move_that_came_too_late),
+        cmocka_unit_test(test_a_pause_that_came_too_late),
         cmocka_unit_test(test_lost_reply),
         cmocka_unit_test(test_never_comes_back),
         cmocka_unit_test(test_a_doubt_does_not_erase_the_reason),
         cmocka_unit_test(test_awaited_boot_is_not_unknown),
         cmocka_unit_test(test_slow_boot_goes_on),
         cmocka_unit_test(test_lost_before_first_effect),
+        cmocka_unit_test(test_lost_before_its_turn),
         cmocka_unit_test(test_short_cuts),
         cmocka_unit_test(test_a_person_decides),
         cmocka_unit_test(test_fenced),
