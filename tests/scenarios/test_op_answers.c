@@ -309,6 +309,26 @@ static void test_foreign_after_the_end(void **state)
     scenario_free(s);
 }
 
+/* A removal by another log: the node that was done lacks the patch, and put back it is no longer done (I17). */
+static void test_foreign_removal(void **state)
+{
+    static const struct foreign removed = {
+        "a removal", "r1/n00-01/7/uninstall/1", OP_DONE, OUTCOME_OK, CAUSE_CRASH, true, false, false
+    };
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+
+    (void)state;
+    scenario_start(s);
+    scenario_until(s, first_id(s), NODE_ENDED);
+    check_end(s, first_id(s), NODE_DONE);
+    claim_with(s, &removed);
+    check_end(s, first_id(s), NODE_STUCK);
+    check_ok(scenario_verb(s, VERB_RETURN, first_id(s)), &s->err);
+    scenario_run(s);
+    check_end(s, first_id(s), NODE_RETURNED);
+    scenario_free(s);
+}
+
 /* A person has decided: what else that log had done is acknowledged, and is no new doubt. */
 static void test_foreign_settled(void **state)
 {
@@ -372,6 +392,7 @@ int main(void)
                                         cmocka_unit_test(test_foreign),
                                         cmocka_unit_test(test_claim_during_an_op),
                                         cmocka_unit_test(test_foreign_after_the_end),
+                                        cmocka_unit_test(test_foreign_removal),
                                         cmocka_unit_test(test_foreign_settled),
                                         cmocka_unit_test(test_whom_downtime_hit) };
 

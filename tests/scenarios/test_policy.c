@@ -52,6 +52,38 @@ static void test_checkpoints_reach_the_node(void **state)
     scenario_free(s);
 }
 
+/* How many of these effects go to a node with the proof that they were decided on, to be looked at again there. */
+static uint32_t guarded(const struct scenario *s, const char *action, const char *proof)
+{
+    char start[64];
+    uint32_t n = 0;
+
+    snprintf(start, sizeof start, "\"action\":\"%s\"", action);
+    for (uint32_t i = 0; i < s->kept.n; i++) {
+        const char *at = strstr(s->kept.items[i].commands, start);
+
+        n +=
+            at != NULL && strstr(at, "\"precondition\":{\"boot_id\":\"") != NULL && strstr(at, proof) != NULL;
+    }
+    return n;
+}
+
+/* C.4, O2: the effect happens on the node that was looked at, and on an empty one, or not at all. */
+static void test_proofs_reach_the_node(void **state)
+{
+    struct scenario *s = scenario_new(NULL, NULL, "");
+
+    (void)state;
+    scenario_start(s);
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    assert_int_equal(guarded(s, "stop_vmms", "\"empty\":\"vmms\",\"parked\":[]"), 8);
+    assert_int_equal(guarded(s, "install", "\"empty\":\"processes\",\"parked\":[],\"build\":\"26100.4061\""),
+                     8);
+    assert_int_equal(guarded(s, "reboot", "\"empty\":\"processes\",\"parked\":[]"), 8);
+    scenario_free(s);
+}
+
 /* Too late for a whole life in the window: held, not squeezed in (I14). */
 static void test_window_too_short(void **state)
 {
@@ -336,6 +368,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_checkpoints_reach_the_node),
+        cmocka_unit_test(test_proofs_reach_the_node),
         cmocka_unit_test(test_window),
         cmocka_unit_test(test_two_windows),
         cmocka_unit_test(test_window_too_short),
