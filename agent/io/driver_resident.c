@@ -13,6 +13,7 @@ struct resident {
     struct residents *set;
     const struct driver_manifest_action *m; /* whose argv it was started with */
     uint32_t run;                           /* while asked */
+    char tag[16];                           /* what its answer begins with: late words are nobody's answer */
     bool asked, answered, writing, killed, overflow, exited, closing;
     uint32_t answers; /* given so far */
     int64_t exit_code;
@@ -93,11 +94,17 @@ static struct resident *find_at_rest(const struct residents *s, const struct dri
     return NULL;
 }
 
-/* It is free for the next question before anybody hears of the answer. */
+static bool has_tag(const struct resident *r)
+{
+    return strncmp(buf_text(&r->answer), r->tag, strlen(r->tag)) == 0;
+}
+
+/* It is free for the next question before anybody hears of the answer: its first `len` bytes. */
 static void report(struct resident *r, enum agent_driver_end end, size_t len)
 {
     struct buf answer = r->answer, tail = r->child.tail;
-    struct driver_end e = { .run = r->run, .end = end, .text = buf_text(&answer), .len = len };
+    size_t skip = has_tag(r) && len >= strlen(r->tag) ? strlen(r->tag) : 0;
+    struct driver_end e = { .run = r->run, .end = end, .text = buf_text(&answer) + skip, .len = len - skip };
 
     e.output_tail = buf_text(&tail);
     r->answer = r->child.tail = (struct buf)BUF_INIT;
@@ -140,8 +147,8 @@ static void on_answered(uv_timer_t *t)
     size_t len = strcspn(text, "\n");
 
     assert(r->asked && len < r->answer.len);
-    if (len + 1 != r->answer.len) { /* more than one line: no evidence, and nobody to ask again */
-        end_now(r);
+    if (len + 1 != r->answer.len || !has_tag(r)) { /* not one line, or not to this: nobody to ask again */
+        child_end_whole(&r->child);
         return;
     }
     go_to_rest(r);
@@ -151,11 +158,13 @@ static void on_answered(uv_timer_t *t)
 static int ask_new(struct residents *s, const struct driver_manifest_action *m, uint32_t run,
                    const char *text, size_t len, struct err *err);
 
-/* One that was kept ended as it was asked: it never heard the question, and a read may be asked again. */
+/* One that was kept ended as it was asked, or still talked of the question before: a read may be asked again. */
 static bool asked_anew(struct resident *r)
 {
-    if (!r->asked || r->answers == 0 || r->killed || r->answer.len > 0 || r->set->freeing ||
-        ask_new(r->set, r->m, r->run, buf_text(&r->request), r->request.len, NULL) != 0)
+    size_t tag = strlen(r->tag);
+
+    if (!r->asked || r->answers == 0 || r->killed || has_tag(r) || r->set->freeing ||
+        ask_new(r->set, r->m, r->run, buf_text(&r->request) + tag, r->request.len - tag, NULL) != 0)
         return false;
     r->asked = false;
     return true;
@@ -164,12 +173,11 @@ static bool asked_anew(struct resident *r)
 /* It is gone. One that answers and ends is a driver too. */
 static void over(struct resident *r)
 {
-    enum agent_driver_end end = r->killed                           ? AGENT_DRIVER_KILLED
-                                : r->exit_code == 0 && !r->overflow ? AGENT_DRIVER_EXITED
-                                                                    : AGENT_DRIVER_BAD_EXIT;
+    bool good = r->exit_code == 0 && !r->overflow && (has_tag(r) || r->answer.len == 0);
+    enum agent_driver_end end = r->killed ? AGENT_DRIVER_KILLED
+                                : good    ? AGENT_DRIVER_EXITED
+                                          : AGENT_DRIVER_BAD_EXIT;
 
-    if (r->asked && r->answered && r->killed)
-        end = AGENT_DRIVER_BAD_EXIT; /* it said more than one line */
     if (r->asked && !asked_anew(r))
         report(r, end, r->answer.len);
     close_all(r);
@@ -248,7 +256,9 @@ static int send_request(struct resident *r, uint32_t run, const char *text, size
     uv_buf_t b;
 
     assert(len > 0 && text[len - 1] == '\n');
+    snprintf(r->tag, sizeof r->tag, "%u ", run);
     buf_clear(&r->request);
+    buf_str(&r->request, r->tag);
     buf_add(&r->request, text, len); /* a line */
     if (r->request.failed)
         return err_set(err, ERR_NOMEM, "driver");

@@ -1,6 +1,7 @@
 /* Drivers that are kept: a read of an action whose manifest says `resident` goes
  * as one line to a process that answers with one line and waits for the next
- * (docs/driver.md). One that is at rest is ended after a while, and whenever
+ * (docs/driver.md). Both lines begin with the read's own number, so that nothing
+ * said late is taken as the answer to another. One that is at rest is ended after a while, and whenever
  * the caller says so. Effects never go this way. */
 #ifndef PATCHWAVE_AGENT_DRIVER_RESIDENT_H
 #define PATCHWAVE_AGENT_DRIVER_RESIDENT_H

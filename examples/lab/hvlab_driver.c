@@ -199,15 +199,19 @@ static int ask_daemon(const char *argv0, const json *request)
 }
 
 /* 0: an answer was given. */
+/* What stands before the object is the question's number, and stands before the answer too. */
 static int answer(const char *argv0, const char *line, size_t len)
 {
     struct json_doc *doc = NULL;
+    size_t number = strcspn(line, "{");
     struct err err;
     int rc = 0;
 
+    number = line[number] == '{' ? number : 0;
+    fwrite(line, 1, number, stdout);
     if (len > WIRE_LINE_MAX)
         bad_request("the request is too long");
-    else if (json_parse("request", line, len, &doc, &err) != 0)
+    else if (json_parse("request", line + number, len - number, &doc, &err) != 0)
         bad_request(err.text);
     else
         rc = ask_daemon(argv0, json_root(doc));

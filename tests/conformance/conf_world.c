@@ -172,6 +172,18 @@ bool conf_is_resident(const struct conf_world *w, const char *action)
     return json_get_bool(row, "resident", false);
 }
 
+/* The answer to the question of this number, else none. */
+static void read_answer_to(const char *number, struct conf_answer *a, int exit_code, struct buf *out)
+{
+    size_t len = strlen(number);
+
+    if (strncmp(buf_text(out), number, len) != 0)
+        exit_code = -1;
+    else
+        memset(out->data, ' ', len);
+    read_answer(a, exit_code, out);
+}
+
 void conf_ask_twice(struct conf_world *w, const char *action, const char *args, struct conf_answer ret[2])
 {
     struct buf in = BUF_INIT, out = BUF_INIT, second = BUF_INIT;
@@ -179,6 +191,7 @@ void conf_ask_twice(struct conf_world *w, const char *action, const char *args, 
     int code;
 
     for (int i = 0; i < 2; i++) {
+        buf_printf(&in, "%d ", 17 + i);
         write_request(w, action, "run", args, &in);
         buf_char(&in, '\n');
     }
@@ -188,8 +201,8 @@ void conf_ask_twice(struct conf_world *w, const char *action, const char *args, 
         buf_str(&second, newline + 1);
     if (newline != NULL)
         out.len = (size_t)(newline - out.data);
-    read_answer(&ret[0], code, &out);
-    read_answer(&ret[1], code, &second);
+    read_answer_to("17 ", &ret[0], code, &out);
+    read_answer_to("18 ", &ret[1], code, &second);
     buf_clear(&in);
     buf_clear(&out);
     buf_clear(&second);

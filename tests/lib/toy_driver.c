@@ -5,7 +5,8 @@
  *   left                  when there: check_empty answers that something is left
  *   starts                a byte per process that was started to answer
  * Behaviour: delay_ms (before the effect), hang (for ever after it), error {...}
- * (no effect), answer "text" (in place of the true one), exit (code), err_bytes
+ * (no effect), answer "text" (in place of the true one), late "text" (a line more,
+ * half a second after it), exit (code), err_bytes
  * and out_bytes (floods), progress (percent list is 10 50 90), say "text" (to
  * standard error), child "name" (a process of its own that adds to the file of
  * that name for a minute, or until there is a file `stop`). */
@@ -180,14 +181,24 @@ static void misbehave_first(const json *b)
     uv_sleep((unsigned)json_get_int(b, "delay_ms", 0));
 }
 
-static void misbehave_last(const json *b)
+static void misbehave_last(const json *b, const char *line, int number)
 {
     while (json_get_bool(b, "hang", false))
         uv_sleep(1000);
     if (json_get_str(b, "answer", NULL) != NULL) {
-        fprintf(stdout, "%s", json_get_str(b, "answer", ""));
+        fprintf(stdout, "%.*s%s", number, line, json_get_str(b, "answer", ""));
         exit((int)json_get_int(b, "exit", 0));
     }
+}
+
+/* One more line, when the next question may have come. */
+static void say_late(const json *b, const char *line, int number)
+{
+    if (json_get_str(b, "late", NULL) == NULL)
+        return;
+    uv_sleep(500);
+    printf("%.*s%s\n", number, line, json_get_str(b, "late", ""));
+    fflush(stdout);
 }
 
 static int live(const char *name)
@@ -250,15 +261,17 @@ static void write_effect(struct json_writer *w, const json *args, bool already)
     jw_str(w, "path", json_get_str(json_get(args, "package"), "path", json_get_str(args, "to", NULL)));
 }
 
+/* One line for one: what stands before the object, the question's number, stands before the answer. */
 static void answer(char *self, const char *line, size_t len)
 {
+    int number = (int)strcspn(line, "{");
     struct buf rules = BUF_INIT, out = BUF_INIT;
     struct json_doc *request = NULL, *behave = NULL;
     const char *action, *op, *mode;
     const json *b;
     struct json_writer w;
 
-    if (json_parse("request", line, len, &request, NULL) != 0)
+    if (json_parse("request", line + number, len - (size_t)number, &request, NULL) != 0)
         exit(3); /* no request, no effect */
     if (read_world("behave.json", &rules))
         json_parse("behave.json", buf_text(&rules), rules.len, &behave, NULL);
@@ -288,9 +301,11 @@ static void answer(char *self, const char *line, size_t len)
         jw_object_end(&w);
     }
     jw_object_end(&w);
-    misbehave_last(b);
+    misbehave_last(b, line, number);
     buf_char(&out, '\n');
+    fwrite(line, 1, (size_t)number, stdout);
     put_answer(&out);
+    say_late(b, line, number);
     if (json_get_int(b, "exit", 0) != 0)
         exit((int)json_get_int(b, "exit", 0));
     json_free(request);

@@ -176,6 +176,24 @@ static void test_no_evidence(void **state)
     }
 }
 
+/* A line that comes when the next question has been asked is not its answer: another process is asked. */
+static void test_late_words_are_nobodys_answer(void **state)
+{
+    struct agent_process *p = *state;
+    struct json_doc *d;
+
+    ap_serve(p);
+    ap_connect(p);
+    ap_world(p, "behave.json",
+             "{\"vms\":{\"late\":\"{\\\"result\\\":{\\\"empty\\\":false,\\\"left\\\":[]}}\"}}");
+    reads_well(p, "vms");
+    d = ap_call(p, "observe", "{\"what\":\"check_empty\"}");
+    assert_non_null(d);
+    assert_true(json_get_bool(json_get(json_get(json_root(d), "result"), "data"), "empty", false));
+    assert_int_equal(starts(p), 2);
+    json_free(d);
+}
+
 /* Reads that meet: each gets its own answer, and one process is kept afterwards. */
 static void test_two_at_once(void **state)
 {
@@ -231,6 +249,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_effects_stand_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_killed_at_its_deadline, setup_short, teardown),
         cmocka_unit_test_setup_teardown(test_no_evidence, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_late_words_are_nobodys_answer, setup, teardown),
         cmocka_unit_test_setup_teardown(test_two_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_gone_with_the_agent, setup, teardown),
     };

@@ -55,15 +55,16 @@ static int read_conf(const char *argv0, struct conf *c)
     return rc;
 }
 
-/* Whose agent asks stands in the request; a request that is none has no node,
- * and its script says so before it asks the world anything. */
+/* Whose agent asks stands in the request, after its number if the program is kept; a request that is
+ * none has no node, and its script says so before it asks the world anything. */
 static void node_of(const struct buf *in, char out[64])
 {
+    size_t number = strcspn(buf_text(in), "{");
     struct json_doc *doc = NULL;
     struct err err;
 
     snprintf(out, 64, "-");
-    if (json_parse("request", buf_text(in), in->len, &doc, &err) == 0)
+    if (json_parse("request", buf_text(in) + number, in->len - number, &doc, &err) == 0)
         snprintf(out, 64, "%s", json_get_str(json_root(doc), "node", "-"));
     json_free(doc);
     out[strcspn(out, "\t\n")] = 0;

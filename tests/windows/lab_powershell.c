@@ -1,6 +1,6 @@
 /* Stands where powershell.exe does in agent/drivers/hyperv's manifest, for agents under Wine: each line is a request that names the
  * script of its own action, goes to the lab's world through a bridge (`bridge.conf` beside the scripts: address and port),
- * and its answer comes back as a line. Anything else is an error and a non-zero exit code, as it would be there. */
+ * and its answer comes back as a line, after what stood before the request's object. Anything else is an error and a non-zero exit code, as it would be there. */
 #include "schema/buf.h"
 #include "schema/codec.h"
 #include "schema/json.h"
@@ -154,11 +154,13 @@ static int ask_world(const json *request)
 
 static int answer(const char *script, const struct buf *line)
 {
+    size_t number = strcspn(buf_text(line), "{");
     struct json_doc *doc = NULL;
     struct err err;
     int rc;
 
-    if (json_parse("request", buf_text(line), line->len, &doc, &err) != 0)
+    fwrite(line->data, 1, number, stdout);
+    if (json_parse("request", buf_text(line) + number, line->len - number, &doc, &err) != 0)
         rc = fail("request", err.text);
     else if (!is_script_of(script, json_root(doc)))
         rc = fail("-File", "not the script of this action, or not there");

@@ -251,7 +251,7 @@ function Invoke-Request {
 }
 
 # The one door of every action: reads the request, writes one object, never leaves with a code. With -Resident (the action's `resident` in driver.json)
-# it answers line by line until its input ends.
+# it answers line by line until its input ends; a request's number stands before its answer.
 function Invoke-DriverAction {
     param([string]$Action, [scriptblock]$Run, $Witness = $null, [bool]$Resident = $false)
     # Under a locked-down language no .NET call works, so this is told before the first one (probe:language-mode).
@@ -264,7 +264,9 @@ function Invoke-DriverAction {
     }
     $line = [string][Console]::In.ReadLine() # probe:stdin-file
     while ($null -ne $line) {
-        [Console]::Out.Write((Invoke-Request -Text $line -Action $Action -Run $Run -Witness $Witness) + "`n")
+        $request = $line -replace '^[0-9]+ ', ''
+        $number = $line.Substring(0, $line.Length - $request.Length)
+        [Console]::Out.Write($number + (Invoke-Request -Text $request -Action $Action -Run $Run -Witness $Witness) + "`n")
         $line = [Console]::In.ReadLine()
     }
 }
