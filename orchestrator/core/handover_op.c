@@ -1,0 +1,240 @@
+/* What an operation changes as far as a log tells: at its beginning, at its end, and when a new life begins. */
+#include "orchestrator/core/handover_own.h"
+#include "orchestrator/core/rollout_names.h"
+
+#include <string.h>
+
+/* --- parked VMs --- */
+
+struct handover_park *handover_park_of(struct handover_fold *f, uint32_t node, const char *vm, bool make)
+{
+    struct handover_park *k;
+
+    for (uint32_t i = 0; i < f->parks.n; i++)
+        if (f->parks.items[i].node == node && strcmp(f->parks.items[i].vm, vm) == 0)
+            return &f->parks.items[i];
+    k = make ? list_push(&f->parks) : NULL;
+    f->nomem = f->nomem || (make && k == NULL);
+    if (k == NULL)
+        return NULL;
+    k->node = node;
+    k->vm = handover_fold_keep(f, vm);
+    return k;
+}
+
+/* What is down stays owed (I9). */
+static void forget_parks(struct handover_fold *f, uint32_t node)
+{
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < f->parks.n; i++)
+        if (f->parks.items[i].node != node || f->parks.items[i].down)
+            f->parks.items[kept++] = f->parks.items[i];
+    f->parks.n = kept;
+}
+
+static time_ms down_from(const struct op_record *rec)
+{
+    if (rec == NULL)
+        return 0;
+    return rec->n_rows > 0 ? rec->rows[0].start : rec->ended;
+}
+
+static void parked(struct handover_fold *f, const struct handover_op *op, const struct op_record *rec)
+{
+    struct handover_park *k = handover_park_of(f, op->node, op->vm, true);
+
+    if (k == NULL)
+        return;
+    k->down = true;
+    if (k->down_since == 0)
+        k->down_since = down_from(rec);
+}
+
+static void unparked(struct handover_fold *f, const struct handover_op *op)
+{
+    struct handover_park *k = handover_park_of(f, op->node, op->vm, false);
+
+    if (k != NULL && op->action == ACT_MERGE)
+        k->merged = true;
+    else if (k != NULL)
+        k->down = false;
+}
+
+/* --- settings (O18) --- */
+
+uint32_t handover_setting_ix(const struct handover_fold *f, const struct handover_op *op)
+{
+    return f->inv->nodes[op->node].cluster * CLUSTER_SETTINGS + op->setting;
+}
+
+static void setting_begun(struct handover_fold *f, struct folded_op *o, const json *args)
+{
+    uint32_t value = (uint32_t)json_get_int(args, "value", 0), ix;
+    struct handover_setting *s;
+
+    for (uint32_t i = 0; i < CLUSTER_SETTINGS; i++)
+        if (strcmp(cluster_setting_names[i], json_get_str(args, "name", "")) == 0)
+            o->op.setting = i;
+    ix = handover_setting_ix(f, &o->op);
+    if (f->setting_latest[ix] != IX_NONE)
+        f->ops.items[f->setting_latest[ix]].over = true; /* one at a time: without an end it was given up */
+    f->setting_latest[ix] = (uint32_t)(o - f->ops.items);
+    s = &f->now.settings[ix];
+    if (value != f->plan->rollout->policy.settings[o->op.setting].value) {
+        s->state = SETTING_RESTORING;
+        return;
+    }
+    s->state = SETTING_SETTING;
+    s->old = (uint32_t)json_get_int(args, "expected", 0);
+}
+
+static void setting_over(struct handover_fold *f, const struct handover_op *op, bool ok)
+{
+    struct handover_setting *s = &f->now.settings[handover_setting_ix(f, op)];
+
+    if (s->state == SETTING_SETTING)
+        s->state = ok ? SETTING_SET : SETTING_UNTOUCHED;
+    else
+        s->state = ok ? SETTING_RESTORED : SETTING_SET;
+}
+
+/* --- a beginning --- */
+
+static bool goes_home(enum action a)
+{
+    return a == ACT_START_VMMS || a == ACT_STORAGE_IN || a == ACT_RESUME;
+}
+
+/* Of `return` when it leads home at once. */
+void handover_life_begun(struct handover_fold *f, struct handover_node *n, uint32_t life, enum action a)
+{
+    if (n->removed) {
+        f->now.log.removal_known = f->now.log.removal_possible =
+            true; /* it went on to a next life: verified */
+        n->patched = false;
+    }
+    n->ops_life = life;
+    memset(n->attempts, 0, sizeof n->attempts);
+    n->paused = n->vmms = n->storage = goes_home(a);
+    n->effect = n->removed = n->rebooted = n->suspended = false;
+    n->reboots = 0;
+    forget_parks(f, n->node);
+    if (!goes_home(a))
+        n->before.known = false;
+}
+
+void handover_life_goes_back(struct handover_fold *f, uint32_t node, uint32_t life)
+{
+    for (uint32_t i = f->latest[node]; i != IX_NONE; i = f->ops.items[i].earlier)
+        if (f->ops.items[i].life == life)
+            f->ops.items[i].back = true;
+}
+
+static void park_begun(struct handover_fold *f, const struct handover_op *op, const json *args)
+{
+    struct handover_park *k = handover_park_of(f, op->node, op->vm, true);
+
+    if (k == NULL)
+        return;
+    k->method = strcmp(json_get_str(args, "method", ""), "save") == 0 ? PARK_SAVE : PARK_SHUTDOWN;
+    k->checkpoint = json_get_bool(args, "checkpoint", false);
+}
+
+void handover_op_begun(struct handover_fold *f, struct folded_op *o, const json *args, const char *boot_id)
+{
+    const struct handover_op *op = &o->op;
+    struct handover_node *n = &f->now.nodes[op->node];
+
+    if (op->action == ACT_PAUSE && !n->paused)
+        n->before = f->seen[op->node];
+    if (op->action == ACT_STORAGE_OUT)
+        n->storage = true;
+    if (op->action == ACT_STOP_VMMS)
+        n->vmms = true;
+    if (op->action == ACT_REBOOT)
+        n->boot_effect = handover_fold_keep(f, json_get_str(args, "boot_id", ""));
+    if (op->action == ACT_INSTALL || op->action == ACT_UNINSTALL)
+        n->boot_effect_first = handover_fold_keep(f, boot_id);
+    if (op->action == ACT_CLUSTER_SETTING)
+        setting_begun(f, o, args);
+    if (op->action == ACT_PARK_VM)
+        park_begun(f, op, args);
+}
+
+/* --- an end --- */
+
+static void rebooted(struct handover_fold *f, struct handover_node *n, time_ms at)
+{
+    n->reboots++;
+    n->reboot_before = n->reboot_last;
+    n->reboot_last = at;
+    n->rebooted = n->vmms = true;
+    n->storage = n->storage || f->inv->clusters[f->inv->nodes[n->node].cluster].storage == STORAGE_S2D;
+    n->suspended = false;
+}
+
+static void effect_made(struct handover_node *n, enum action a)
+{
+    n->effect = true;
+    n->rebooted = false;
+    n->removed = a == ACT_UNINSTALL;
+    n->patched = n->patched || a == ACT_INSTALL;
+}
+
+static void op_done(struct handover_fold *f, const struct handover_op *op, const struct op_record *rec)
+{
+    struct handover_node *n = &f->now.nodes[op->node];
+
+    if (op->action == ACT_PAUSE || op->action == ACT_RESUME)
+        n->paused = op->action == ACT_PAUSE;
+    else if (op->action == ACT_PARK_VM)
+        parked(f, op, rec);
+    else if (op->action == ACT_UNPARK_VM || op->action == ACT_MERGE)
+        unparked(f, op);
+    else if (op->action == ACT_BITLOCKER)
+        n->suspended = true;
+    else if (op->action == ACT_INSTALL || op->action == ACT_UNINSTALL)
+        effect_made(n, op->action);
+    else if (op->action == ACT_REBOOT)
+        rebooted(f, n, rec != NULL && rec->ended > 0 ? rec->ended : op->sent);
+    else if (op->action == ACT_START_VMMS)
+        n->vmms = false;
+    else if (op->action == ACT_STORAGE_IN)
+        n->storage = false;
+}
+
+static void op_failed(struct handover_fold *f, const struct handover_op *op, const struct op_record *rec)
+{
+    bool untouched = rec->outcome == OUTCOME_REFUSED || rec->outcome == OUTCOME_CANCELLED;
+
+    if (op->action == ACT_PAUSE && !untouched)
+        f->now.nodes[op->node].paused = true; /* it may be half done */
+    if (op->action == ACT_PARK_VM && !untouched)
+        parked(f, op, rec);
+    if (op->action == ACT_UNINSTALL && rec->error_code != NULL &&
+        strcmp(rec->error_code, "not_removable") == 0) {
+        f->now.log.removal_known = true;
+        f->now.log.removal_possible = false;
+    }
+}
+
+void handover_op_over(struct handover_fold *f, struct folded_op *o, bool ok, const struct op_record *rec)
+{
+    o->over = true;
+    o->ok = ok;
+    if (o->op.action == ACT_CLUSTER_SETTING)
+        setting_over(f, &o->op, ok);
+    else if (ok)
+        op_done(f, &o->op, rec);
+    else if (rec != NULL)
+        op_failed(f, &o->op, rec);
+}
+
+/* A reboot after which others came was decided by the new boot. A park may have done its work: undoing nothing succeeds (I9). */
+void handover_op_given_up(struct handover_fold *f, struct folded_op *o, enum action next)
+{
+    handover_op_over(f, o, o->op.action == ACT_REBOOT && next != ACT_REBOOT, NULL);
+    if (o->op.action == ACT_PARK_VM)
+        parked(f, &o->op, NULL);
+}
