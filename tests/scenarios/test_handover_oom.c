@@ -137,6 +137,7 @@ static void test_takeover(void **state)
         for (uint32_t n = 0; n < 30; n++)
             scenario_step(s);
         fail_run(s);
+        fail_fold(s); /* of a log that has been taken over before */
         scenario_free(s);
     }
 }
