@@ -65,15 +65,9 @@ static int check_lists(const struct engine *e, const struct handover *h, struct 
         if (!known || h->gates[i].wave >= e->plan->n_waves)
             rc = misfit(err, "a gate that it does not have");
     }
-    for (uint32_t i = 0; i < h->n_vms && rc == 0; i++)
-        if (h->vms[i].cluster == IX_NONE)
-            rc = misfit(err, "a VM of no cluster");
     for (uint32_t i = 0; i < h->n_parks && rc == 0; i++)
         if (!in_scope(e, h->parks[i].node) || !knows_vm(e, h, h->parks[i].vm))
             rc = misfit(err, "a parked VM of no node");
-    for (uint32_t i = 0; i < h->n_settings && rc == 0; i++)
-        if (h->settings[i].cluster == IX_NONE)
-            rc = misfit(err, "a setting of no cluster");
     for (uint32_t i = 0; i < h->n_ops && rc == 0; i++)
         rc = check_op(e, h, &h->ops[i], err);
     return rc;
@@ -81,9 +75,8 @@ static int check_lists(const struct engine *e, const struct handover *h, struct 
 
 static int check_state(const struct engine *e, const struct handover *h, struct err *err)
 {
-    if (h->n_waves != e->plan->n_waves || h->n_nodes != e->inv->n_nodes ||
-        (h->wave >= h->n_waves && h->n_waves > 0))
-        return misfit(err, "its waves or nodes");
+    if (h->n_waves != e->plan->n_waves || (h->wave >= h->n_waves && h->n_waves > 0))
+        return misfit(err, "its waves");
     if (h->state < RUN_RUNNING)
         return misfit(err, "a run that has not started");
     for (uint32_t i = 0; i < h->n_nodes; i++)

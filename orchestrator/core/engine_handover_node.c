@@ -72,7 +72,7 @@ static void count_out(struct engine *e, struct engine_node *n, uint32_t why)
 
 static void no_longer_open(struct engine *e, struct engine_node *n)
 {
-    if (n->counted_open && n->wave != IX_NONE)
+    if (n->counted_open)
         e->waves[n->wave].open--;
     n->counted_open = false;
 }
@@ -215,28 +215,37 @@ void handover_parks(struct engine *e, const struct handover *h)
     }
 }
 
-static void restore_move(struct engine *e, struct op *op)
+static void restore_load(struct engine *e, const struct op *op)
+{
+    struct engine_load *l = list_push(&e->loads);
+
+    if (l == NULL) {
+        e->nomem = true;
+        return;
+    }
+    *l = (struct engine_load){ op->vm, op->receiver, MOVE_FLYING };
+    e->clusters[e->nodes[op->node].cluster].loads++;
+}
+
+static void restore_move(struct engine *e, const struct op *op)
 {
     struct engine_node *n = &e->nodes[op->node];
     struct node_move *m;
-    struct engine_load *l;
 
     e->slots_used[op->node]++;
     e->slots_used[op->receiver]++;
     e->role_moving[e->fleet.vms.items[op->vm].vm.role]++;
     fleet_promise(&e->fleet, op->vm, op->receiver);
     if (op->evidence) {
-        l = list_push(&e->loads);
-        e->nomem = e->nomem || l == NULL;
-        if (l != NULL)
-            *l = (struct engine_load){ op->vm, op->receiver, MOVE_FLYING };
-        e->clusters[n->cluster].loads++;
+        restore_load(e, op);
         return;
     }
     m = list_push(&n->moves);
-    e->nomem = e->nomem || m == NULL;
-    if (m != NULL)
-        *m = (struct node_move){ .vm = op->vm, .to = op->receiver, .state = MOVE_FLYING };
+    if (m == NULL) {
+        e->nomem = true;
+        return;
+    }
+    *m = (struct node_move){ .vm = op->vm, .to = op->receiver, .state = MOVE_FLYING };
     n->moves_open++;
 }
 
@@ -245,7 +254,7 @@ static void restore_step(struct engine *e, const struct op *op)
     struct engine_node *n = &e->nodes[op->node];
 
     for (uint32_t i = 0; i < n->parks.n; i++)
-        if (op->vm != IX_NONE && n->parks.items[i].vm == op->vm)
+        if (n->parks.items[i].vm == op->vm)
             n->park_at = i;
     if (op->action == ACT_PAUSE)
         n->step = DRAIN_PAUSE;
@@ -276,8 +285,7 @@ void handover_ops(struct engine *e, const struct handover *h)
         const struct handover_op *from = &h->ops[i];
         struct engine_node *n = &e->nodes[from->node];
         uint32_t vm = from->vm[0] == '\0' ? IX_NONE : fleet_vm_by_id(&e->fleet, from->vm);
-        bool of_park =
-            from->action == ACT_PARK_VM || from->action == ACT_UNPARK_VM || from->action == ACT_MERGE;
+        bool of_park = vm != IX_NONE && from->action != ACT_MOVE_VM;
         struct op *op;
 
         if ((of_park && !has_park(n, vm)) ||

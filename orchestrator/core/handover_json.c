@@ -175,13 +175,13 @@ static void write_part(struct json_writer *w, const struct part *p, const char *
         jw_bool(w, p->key, *(const bool *)at);
         break;
     case PART_TEXT:
-        jw_str(w, p->key, *(const char *const *)at == NULL ? "" : *(const char *const *)at);
+        jw_str(w, p->key, *(const char *const *)at);
         break;
     case PART_NODE:
         jw_str(w, p->key, *(const uint32_t *)at == IX_NONE ? NULL : inv->nodes[*(const uint32_t *)at].id);
         break;
     case PART_CLUSTER:
-        jw_str(w, p->key, *(const uint32_t *)at == IX_NONE ? NULL : inv->clusters[*(const uint32_t *)at].id);
+        jw_str(w, p->key, inv->clusters[*(const uint32_t *)at].id);
         break;
     case PART_WORD:
         jw_str(w, p->key, p->word(*(const uint32_t *)at));
@@ -242,9 +242,11 @@ void handover_write(struct json_writer *w, const char *key, const struct handove
 
 /* --- reading --- */
 
+/* A node may be none, a cluster not. */
 static uint32_t read_name(struct fields *f, const json *o, const struct part *p, const struct inventory *inv)
 {
-    const char *id = fields_nullable(f, o, p->key);
+    const char *id =
+        p->kind == PART_NODE ? fields_nullable(f, o, p->key) : fields_str(f, o, p->key, JSON_REQUIRED);
     uint32_t ix = IX_NONE;
 
     if (f->rc != 0 || id == NULL)
@@ -342,7 +344,7 @@ static void read_list(struct fields *f, const json *o, const struct list_part *l
     uint32_t n = 0, i = 0;
     char *items = f->rc == 0 ? fields_items(f, array, l->size, &n) : NULL;
 
-    for (const json *v = json_first(array); v != NULL && f->rc == 0 && i < n; v = json_next(v), i++) {
+    for (const json *v = json_first(array); v != NULL && f->rc == 0; v = json_next(v), i++) {
         read_parts(f, v, l->parts, items + i * l->size, inv);
         if (l->parts == node_parts && f->rc == 0)
             read_node_more(f, v, (struct handover_node *)(void *)(items + i * l->size), inv);

@@ -97,11 +97,9 @@ static struct rollout *rollout_for(const char *waves, const char *more)
     struct buf text = BUF_INIT;
     struct rollout *r;
 
-    buf_printf(
-        &text,
-        "{\"version\":1,\"name\":\"scenario\",\"patch\":{\"kb\":\"KB5061977\",\"file\":\"kb5061977.msu\","
-        "\"sha256\":\"%064d\",\"size_bytes\":1000,\"target\":\"26100.4066\"},\"waves\":%s%s%s}",
-        0, waves, strstr(more, "\"gates\"") == NULL ? ",\"gates\":[]" : "", more);
+    buf_printf(&text, "{\"version\":1,\"name\":\"scenario\",\"waves\":%s%s%s%s}", waves,
+               strstr(more, "\"patch\"") == NULL ? SCENARIO_PATCH("") : "",
+               strstr(more, "\"gates\"") == NULL ? ",\"gates\":[]" : "", more);
     r = rollout_of(buf_text(&text));
     buf_clear(&text);
     return r;

@@ -44,7 +44,11 @@ struct scenario {
 
 #define START_MS ((time_ms)1764000000000)
 
-/* Defaults: 2 clusters of 4 nodes, 3 VMs each, waves [1, 2, "100%"], no gates. `more` as in small_rollout. */
+#define SCENARIO_PATCH(more)                                                                              \
+    ",\"patch\":{\"kb\":\"KB5061977\",\"file\":\"kb5061977.msu\",\"size_bytes\":1000,\"sha256\":"         \
+    "\"0000000000000000000000000000000000000000000000000000000000000000\",\"target\":\"26100.4066\"" more \
+    "}"
+/* Defaults: 2 clusters of 4 nodes, 3 VMs each, waves [1, 2, "100%"], no gates, SCENARIO_PATCH(""). `more` as in small_rollout. */
 struct scenario *scenario_new(const struct fleet_words *words, const char *waves, const char *more);
 /* The same over an inventory of the test's own. */
 struct scenario *scenario_of(struct inventory *inv, const char *waves, const char *more);

@@ -1,9 +1,8 @@
 /* A program of another revision takes over, with each place that allocates failing: the fold of the log tells the same to the
  * byte, the engine goes on as it went on, or memory ran out. */
 #include "tests/lib/alloc_places.h"
+#include "tests/scenarios/handover_bed.h"
 #include "tests/scenarios/recorded.h"
-
-#include "orchestrator/core/handover.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -142,9 +141,89 @@ static void test_takeover(void **state)
     }
 }
 
+/* --- everything open at once --- */
+
+#define STRANGE "ffffffff-0000-4000-8000-000000000001"
+
+struct offer {
+    struct handover_bed bed;
+    struct handover_op ops[3];
+    struct handover_vm vm; /* that the inventory lacks */
+    struct handover_park park;
+    char want[SHA256_TEXT];
+};
+
+static int tell_take(void *arg)
+{
+    struct offer *o = arg;
+    char is[SHA256_TEXT];
+    struct err err;
+    int rc = engine_new(o->bed.s->plan, &o->bed.e, &err);
+
+    if (rc == 0)
+        rc = engine_step(o->bed.e, &o->bed.ev, &o->bed.out, &err);
+    alloc_places_rest();
+    if (rc == 0) {
+        engine_hash(o->bed.e, is);
+        if (o->want[0] == '\0')
+            strcpy(o->want, is);
+        assert_string_equal(is, o->want);
+    }
+    command_list_clear(&o->bed.out);
+    engine_free(o->bed.e);
+    o->bed.e = NULL;
+    alloc_places_go_on();
+    return rc;
+}
+
+static struct handover_op move_of(const char *id, const char *vm, bool evidence)
+{
+    return (struct handover_op){ .id = id,
+                                 .args = "{}",
+                                 .precondition = "",
+                                 .action = ACT_MOVE_VM,
+                                 .vm = vm,
+                                 .receiver = 1,
+                                 .evidence = evidence };
+}
+
+static void test_everything_open(void **state)
+{
+    struct offer o = { .want = "" };
+    struct alloc_places p = { .story = tell_take, .arg = &o };
+    struct handover_node *n;
+
+    (void)state;
+    handover_bed_begin(&o.bed, "[1,\"100%\"]", GATES);
+    n = &o.bed.h->nodes[0];
+    n->phase = NODE_DRAINING;
+    n->life = n->ops_life = n->attempt = 1;
+    n->paused = n->out = true;
+    o.vm = (struct handover_vm){ .id = STRANGE, .at = 0, .cluster = 0 };
+    o.park = (struct handover_park){ .vm = TIED, .down = true };
+    o.ops[0] = move_of("r1/n00-00/1/move_vm:" STRANGE "/1", STRANGE, false);
+    o.ops[1] = move_of("r1/n00-00/1/move_vm:" TIED "/1", TIED, true);
+    o.ops[2] = (struct handover_op){ .id = "r1/n00-00/1/move_groups/1",
+                                     .args = "{}",
+                                     .precondition = "",
+                                     .action = ACT_MOVE_GROUPS,
+                                     .vm = "",
+                                     .receiver = IX_NONE };
+    o.bed.h->vms = &o.vm;
+    o.bed.h->parks = &o.park;
+    o.bed.h->ops = o.ops;
+    o.bed.h->n_vms = o.bed.h->n_parks = 1;
+    o.bed.h->n_ops = 3;
+    alloc_places_fail(&p);
+    print_message("# everything open: %u allocations failed\n", p.told);
+    assert_true(p.told >= 20);
+    handover_bed_end(&o.bed);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_takeover) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_takeover),
+                                        cmocka_unit_test(test_everything_open) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 # Planning: inventory to plan. test_json_schemas stands in orchestrator.cmake.
 add_library(test_small_fleet STATIC ../lib/small_fleet.c)
 target_link_libraries(test_small_fleet PRIVATE pw_warnings PUBLIC orchestrator_core)
-foreach(name capacity capacity_check facts facts_same fleet fleet_observe handover_fold inventory plan plan_verify plan_verify_walk plan_words predict refused_files rollout_file)
+foreach(name capacity capacity_check facts facts_same fleet fleet_observe handover_fold handover_json inventory plan plan_verify plan_verify_walk plan_words predict refused_files rollout_file)
     pw_test(test_${name} unit test_${name}.c LIBS test_small_fleet)
 endforeach()
 add_library(test_json_spoil STATIC ../lib/json_spoil.c)

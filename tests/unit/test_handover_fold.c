@@ -336,6 +336,24 @@ static void test_a_boot_of_an_s2d_node(void **state)
     log_end(&l);
 }
 
+/* C.3: the same operation told once more is no second one; it counts as sent then. */
+static void test_sent_once_more(void **state)
+{
+    struct log l;
+    const struct handover *h;
+
+    (void)state;
+    log_begin(&l, false);
+    play(&l, OUT "install");
+    l.attempt--;
+    play(&l, "install");
+    h = end_of(&l, NODE_INSTALLING);
+    assert_int_equal(h->n_ops, 1);
+    assert_int_equal(h->ops[0].sent, FIRST + 4000);
+    assert_int_equal(node_now(&l)->attempts[ACT_INSTALL], 1);
+    log_end(&l);
+}
+
 /* Two reboots are remembered, each as its record dates it, or as it was sent. */
 static void test_when_it_rebooted(void **state)
 {
@@ -844,23 +862,24 @@ static void test_a_setting_over_a_takeover(void **state)
 static void test_a_takeover_that_does_not_fit(void **state)
 {
     struct event ev = plain(EV_HANDOVER);
-    struct handover_op op = {
-        .id = "no id", .args = "{}", .precondition = "", .vm = "", .receiver = IX_NONE
-    };
+    struct handover_op ops[2],
+        op = { .id = "no id", .args = "{}", .precondition = "", .vm = "", .receiver = IX_NONE };
     struct handover bad;
     struct log l;
 
     (void)state;
     log_begin(&l, false);
     bad = *end_of(&l, NODE_PENDING);
-    bad.ops = &op;
-    bad.n_ops = 1;
+    bad.ops = ops;
+    bad.n_ops = 2;
     ev.u.handover.state = &bad;
+    ops[0] = ops[1] = op;
+    ops[1].id = "r1/n00-00/1/pause/1";
     assert_int_equal(entry(&l, &ev, "[]"), ERR_INVALID);
-    op.id = "r1/n00-00/1/pause/1";
-    op.node = IX_NONE;
+    ops[0].id = "r1/n00-01/1/pause/1";
+    ops[0].node = IX_NONE;
     assert_int_equal(entry(&l, &ev, "[]"), ERR_INVALID);
-    op.node = 0;
+    ops[0].node = 1;
     check_ok(entry(&l, &ev, "[]"), &l.err);
     bad.n_nodes--;
     assert_int_equal(entry(&l, &ev, "[]"), ERR_INVALID);
@@ -873,6 +892,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_told_of_a_node),
         cmocka_unit_test(test_a_boot_of_an_s2d_node),
+        cmocka_unit_test(test_sent_once_more),
         cmocka_unit_test(test_when_it_rebooted),
         cmocka_unit_test(test_since_when_a_vm_is_down),
         cmocka_unit_test(test_parked_on_two_nodes),
