@@ -23,7 +23,12 @@
             "\",\"limit_ms\":1000,\"epoch\":1,\"controller\":\"" C "\",\"log\":{\"seq\":2,\"hash\":\"h\"}," \
             "\"session\":\"" S "\"" more "}")
 
-/* Lines from the controller; < is a driver's answer to the oldest run. */
+#define PACKAGE                                                                                             \
+    "{\"name\":\"kb.msu\",\"sha256\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"," \
+    "\"size_bytes\":9,\"source\":\"//share/kb.msu\"}"
+#define PACKAGE_DIGEST "81b91b265942cc5866f2cdba06f551727fcb6fa19746da56634912a23de8b4d8"
+
+/* Lines from the controller; < is a driver's answer to the oldest run, + the host's, - its refusal. */
 static const char *const story[] = {
     FACTS,
     REQUEST("hello", "{\"protocol\":{\"min\":1,\"max\":1},\"controller\":\"" C "\",\"program\":\"t\"}"),
@@ -52,6 +57,19 @@ static const char *const story[] = {
     FACTS,
     "<{\"result\":{\"vms\":[],\"next\":null}}",
     REQUEST("op.status", "{\"op\":\"r1/HV07/1/pause/1\"}"),
+    REQUEST("package.held", "{\"name\":\"kb.msu\",\"sha256\":\"" PACKAGE_DIGEST "\"}"),
+    "+/store/kb.msu",
+    REQUEST("package.fetch", PACKAGE),
+    "-not there",
+    "+placed",
+    "<{\"result\":{\"path\":\"p\"}}",
+    "+/store/kb.msu",
+    REQUEST("op.start", "{\"op\":\"r1/HV07/1/fetch_package/1\",\"action\":\"fetch_package\",\"args\":" PACKAGE
+                        ",\"digest\":\"" PACKAGE_DIGEST "\",\"limit_ms\":1000,\"epoch\":1,\"controller\":\"" C
+                        "\",\"log\":{\"seq\":2,\"hash\":\"h\"},\"session\":\"" S "\"}"),
+    "+placed",
+    "<{\"result\":{\"path\":\"p\"}}",
+    "+/store/kb.msu",
 };
 
 struct world {
@@ -83,7 +101,8 @@ static void carry_out(struct world *w, const struct agent_effects *list)
                 (struct agent_record){ e->record.kind, e->record.at, kept(e->record.op),
                                        kept(e->record.boot_id), kept(e->record.body) };
         }
-        if (e->type == AGENT_DO_DRIVER_START)
+        if (e->type == AGENT_DO_DRIVER_START || e->type == AGENT_DO_PACKAGE_PLACE ||
+            e->type == AGENT_DO_PACKAGE_ADOPT || e->type == AGENT_DO_PACKAGE_CHECK)
             w->runs[w->n_runs++] = e->run;
     }
 }
@@ -102,21 +121,29 @@ static int feed(struct world *w, struct agent_event *ev)
     return rc;
 }
 
+/* Of the driver, or of the host itself. */
+static int answer(struct world *w, const char *line)
+{
+    struct err why = { .code = ERR_NOT_FOUND };
+    struct agent_event ev = { .type = line[0] == '<' ? AGENT_EV_DRIVER_DONE : AGENT_EV_ANSWER,
+                              .run = w->runs[0],
+                              .text = line + 1,
+                              .len = strlen(line) - 1,
+                              .err = line[0] == '-' ? &why : NULL };
+
+    if (w->n_runs == 0)
+        return 0; /* the request before it was refused for want of memory */
+    memmove(w->runs, w->runs + 1, --w->n_runs * sizeof w->runs[0]);
+    return feed(w, &ev);
+}
+
 static int tell(struct world *w, const char *line)
 {
     struct rpc_message msg = { 0 };
     int rc;
 
-    if (line[0] == '<') {
-        struct agent_event ev = {
-            .type = AGENT_EV_DRIVER_DONE, .run = w->runs[0], .text = line + 1, .len = strlen(line) - 1
-        };
-
-        if (w->n_runs == 0)
-            return 0; /* the request before it was refused for want of memory */
-        memmove(w->runs, w->runs + 1, --w->n_runs * sizeof w->runs[0]);
-        return feed(w, &ev);
-    }
+    if (strchr("<+-", line[0]) != NULL)
+        return answer(w, line);
     rc = rpc_parse(line, strlen(line), &msg, NULL);
     if (rc == 0)
         rc = feed(w, &(struct agent_event){ .type = AGENT_EV_REQUEST, .conn = 1, .msg = &msg });
@@ -164,8 +191,8 @@ static const char manifest[] =
     "{\"name\":\"t\",\"version\":\"1\",\"contract\":1,\"actions\":{\"facts\":{\"argv\":[\"d\"],\"limit_"
     "ms\":50000},"
     "\"vms\":{\"argv\":[\"d\"],\"limit_ms\":50000},\"check_empty\":{\"argv\":[\"d\"],\"limit_ms\":50000},"
-    "\"pause\":{\"argv\":[\"d\"],\"limit_ms\":50000},\"stop_vmms\":{\"argv\":[\"d\"],\"limit_ms\":50000}}"
-    "}";
+    "\"pause\":{\"argv\":[\"d\"],\"limit_ms\":50000},\"stop_vmms\":{\"argv\":[\"d\"],\"limit_ms\":50000},"
+    "\"fetch_package\":{\"argv\":[\"d\"],\"limit_ms\":50000}}}";
 
 static void test_every_allocation(void **state)
 {
@@ -176,6 +203,7 @@ static void test_every_allocation(void **state)
                                    .os = "t",
                                    .journal_id = S,
                                    .driver = &m,
+                                   .store_dir = "/store",
                                    .move_slots = 1,
                                    .clock_factor = 1 };
     bool hit = true;
@@ -193,8 +221,10 @@ static void test_every_allocation(void **state)
             rc = tell(&w, story[i]);
         hit = alloc_fault_hit();
         alloc_fault_at(0);
-        if (!hit)
+        if (!hit) {
             assert_int_equal(rc, 0);
+            assert_int_equal(w.n_runs, 0); /* each was asked for, and answered */
+        }
         check_journal(&w);
         end(&w);
     }
@@ -210,7 +240,7 @@ static int tell_manifest(void *arg)
     int rc = driver_manifest_read("d", manifest, sizeof manifest - 1, &m, &err);
 
     (void)arg;
-    assert_int_equal(m.n_actions, rc == 0 ? 5 : 0);
+    assert_int_equal(m.n_actions, rc == 0 ? 6 : 0);
     if (rc == 0)
         assert_string_equal(driver_manifest_find(&m, "stop_vmms")->argv[0], "d");
     driver_manifest_clear(&m);

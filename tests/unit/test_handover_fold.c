@@ -17,7 +17,7 @@ struct log {
     struct err err;
     time_ms at;
     uint32_t attempt, life;
-    char node[16];
+    char on[16];  /* the node */
     char op[128]; /* the last one begun */
 };
 
@@ -32,7 +32,7 @@ static void log_begin(struct log *l, bool s2d)
                                        .vm_mib_max = 4096,
                                        .s2d = s2d };
 
-    *l = (struct log){ .at = FIRST, .life = 1, .node = "n00-00" };
+    *l = (struct log){ .at = FIRST, .life = 1, .on = "n00-00" };
     check_ok(
         plan_build(small_fleet(&words), small_rollout("[\"100%\"]", ""), FIRST, "tester", &l->plan, &l->err),
         &l->err);
@@ -47,7 +47,7 @@ static void log_end(struct log *l)
 
 static struct handover_node *node_now(struct log *l)
 {
-    return &handover_fold_now(l->fold)->nodes[inventory_node(l->plan->inv, l->node)];
+    return &handover_fold_now(l->fold)->nodes[inventory_node(l->plan->inv, l->on)];
 }
 
 static int entry(struct log *l, struct event *ev, const char *commands)
@@ -91,11 +91,11 @@ static void begin(struct log *l, const char *action, const char *vm)
 {
     struct buf text = BUF_INIT;
 
-    snprintf(l->op, sizeof l->op, "r1/%s/%u/%s%s%s/%u", l->node, (unsigned)l->life, action,
+    snprintf(l->op, sizeof l->op, "r1/%s/%u/%s%s%s/%u", l->on, (unsigned)l->life, action,
              vm == NULL ? "" : ":", vm == NULL ? "" : vm, (unsigned)++l->attempt);
     buf_printf(&text,
                "[{\"type\":\"op_start\",\"node\":\"%s\",\"op\":\"%s\",\"action\":\"%s\",\"args\":%s%s%s}]",
-               l->node, l->op, action, args_of(action),
+               l->on, l->op, action, args_of(action),
                strcmp(action, "install") == 0 ? ",\"precondition\":{\"boot_id\":\"B0\"}" : "",
                strcmp(action, "move_vm") == 0 ? ",\"receiver\":\"n00-01\"" : "");
     check_ok(command(l, buf_text(&text)), &l->err);
@@ -155,7 +155,7 @@ static void play(struct log *l, const char *words)
         if (strcmp(word, "next") == 0) {
             l->life++;
         } else if (strchr(word, '/') != NULL) {
-            snprintf(l->node, sizeof l->node, "%.*s", (int)strcspn(word, "/"), word);
+            snprintf(l->on, sizeof l->on, "%.*s", (int)strcspn(word, "/"), word);
         } else {
             const char *vm = vm_of(word);
 
@@ -412,7 +412,7 @@ static void test_parked_on_two_nodes(void **state)
     h = end_of(&l, NODE_DRAINING);
     assert_int_equal(h->n_parks, 2);
     assert_string_equal(says(&l, h), "paused down");
-    snprintf(l.node, sizeof l.node, "n00-00");
+    snprintf(l.on, sizeof l.on, "n00-00");
     assert_string_equal(says(&l, h), "paused up");
     log_end(&l);
 }
