@@ -241,25 +241,14 @@ static void say_end(struct stage *st, int *ret_exit)
         *ret_exit = EXIT_EXCEPTIONS;
 }
 
-/* Nothing of what a node pulls goes through this program. */
-static int check_caps(const struct cli *c, struct err *err)
-{
-    if (cli_text(c, "from") != NULL &&
-        (cli_text(c, "mib-per-second") != NULL || cli_text(c, "link-mib-per-second") != NULL))
-        return err_set(err, ERR_INVALID, "caps hold for what is sent; with --from only --parallel does");
-    return 0;
-}
-
 static int run_stage(struct cli *c, int *ret_exit, struct err *err)
 {
     struct stage st = { .c = c };
     struct store *s = NULL;
     struct arena a = ARENA_INIT;
     struct package_files package;
-    int rc = check_caps(c, err);
+    int rc = store_open(c->db, STORE_READ, &s, err);
 
-    if (rc == 0)
-        rc = store_open(c->db, STORE_READ, &s, err);
     if (rc == 0)
         rc = store_load_plan(s, cli_operand(c, 0), &st.plan, err);
     if (rc == 0)
@@ -290,7 +279,8 @@ static int run_stage(struct cli *c, int *ret_exit, struct err *err)
 static const struct option stage_options[] = {
     { "from", 0, OPTION_TEXT, "SOURCE",
       "each node pulls from this share or URL (a folder) instead of being sent to" },
-    { "mib-per-second", 0, OPTION_NUMBER, "N", "cap over all nodes (default: none)" },
+    { "mib-per-second", 0, OPTION_NUMBER, "N",
+      "cap over all nodes (default: none); with --from each keeps to its share" },
     { "link-mib-per-second", 0, OPTION_NUMBER, "N", "cap of each node's link (default: none)" },
     { "give-up", 0, OPTION_DURATION, "TIME", "a node that takes nothing so long has failed (default 2m)" },
     { "parallel", 0, OPTION_NUMBER, "N", "nodes at once (default 8)" },

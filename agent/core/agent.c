@@ -170,6 +170,8 @@ static void on_progress(struct agent *a, const struct agent_event *ev)
     struct buf params = BUF_INIT;
     struct json_writer w;
 
+    if (run != NULL && run->kind == AGENT_RUN_FETCH)
+        agent_fetch_progress(a, run, ev->percent);
     if (run == NULL || run->kind != AGENT_RUN_ACTION)
         return;
     jw_init(&w, &params);

@@ -112,15 +112,19 @@ void agent_reply_error(struct agent *a, uint32_t conn, int64_t request, const st
     send_line(a, conn, &line, true, request);
 }
 
-void agent_notify(struct agent *a, const char *method, struct buf *params)
+void agent_tell(struct agent *a, uint32_t conn, const char *method, struct buf *params)
 {
     struct buf line = BUF_INIT;
-    uint32_t holder = agent_conn_holder(a);
 
     a->no_memory |= params->failed;
-    if (holder != 0) {
+    if (conn != 0) {
         rpc_write_notification(&line, method, buf_text(params));
-        send_line(a, holder, &line, false, 0);
+        send_line(a, conn, &line, false, 0);
     }
     buf_clear(params);
+}
+
+void agent_notify(struct agent *a, const char *method, struct buf *params)
+{
+    agent_tell(a, agent_conn_holder(a), method, params);
 }

@@ -131,6 +131,8 @@ void agent_append(struct agent *a, enum agent_record_kind kind, const char *op, 
 void agent_reply(struct agent *a, uint32_t conn, int64_t request, struct buf *result);
 void agent_reply_error(struct agent *a, uint32_t conn, int64_t request, const struct err *e,
                        const char *data);
+/* A notification to `conn`, if it is not 0; empties `params`. */
+void agent_tell(struct agent *a, uint32_t conn, const char *method, struct buf *params);
 /* To the connection that holds the claim, if there is one. */
 void agent_notify(struct agent *a, const char *method, struct buf *params);
 char *agent_text_copy(struct agent *a, const char *text);
@@ -217,6 +219,9 @@ struct agent_run *agent_action_run(const struct agent *a, const char *op);
 void agent_checks_next(struct agent *a, struct agent_live *l);
 
 bool agent_is_digest(const char *s); /* 64 hex digits */
+
+/* method_fetch.c: how far the package has come, to whom asked for it */
+void agent_fetch_progress(struct agent *a, const struct agent_run *run, int32_t percent);
 
 /* method_read.c: a driver's refusal as an error of the wire, its code in the data */
 void agent_reply_driver_error(struct agent *a, const struct agent_run *run,

@@ -9,19 +9,19 @@ static bool is_fetch(const struct agent_run *run)
     return run->kind >= AGENT_RUN_FETCH_HELD && run->kind <= AGENT_RUN_FETCH_ADOPT;
 }
 
-static bool fetch_goes_on(const struct agent *a)
+static struct agent_run *fetch_going_on(const struct agent *a)
 {
     for (uint32_t i = 0; i < a->n_runs; i++)
         if (is_fetch(a->runs[i]))
-            return true;
-    return false;
+            return a->runs[i];
+    return NULL;
 }
 
 /* The driver's arguments, with the folder of the store that it is to fill. */
 static int write_args(struct agent *a, const struct agent_request *rq, struct buf *out, struct err *err)
 {
     const char *source = NULL, *name = NULL, *sha256 = NULL;
-    int64_t size_bytes = 0;
+    int64_t size_bytes = 0, bytes_s = 0;
     struct buf to = BUF_INIT;
     struct json_writer w;
     int rc = json_want_str(rq->doc, rq->params, "source", JSON_REQUIRED, &source, err);
@@ -33,6 +33,9 @@ static int write_args(struct agent *a, const struct agent_request *rq, struct bu
     if (rc == 0)
         rc = json_want_int(rq->doc, rq->params, "size_bytes", JSON_REQUIRED, 1, (int64_t)1 << 40, &size_bytes,
                            err);
+    if (rc == 0)
+        rc = json_want_int(rq->doc, rq->params, "bytes_per_second", JSON_OPTIONAL, 1, (int64_t)1 << 40,
+                           &bytes_s, err);
     if (rc == 0 && (source[0] == '\0' || name[0] == '\0' || !agent_is_digest(sha256)))
         rc = err_set(err, ERR_INVALID, "a fetch has a source, a file name and a SHA-256");
     if (rc != 0)
@@ -46,6 +49,8 @@ static int write_args(struct agent *a, const struct agent_request *rq, struct bu
     jw_str(&w, "sha256", sha256);
     jw_int(&w, "size_bytes", size_bytes);
     jw_str(&w, "to", buf_text(&to));
+    if (bytes_s > 0)
+        jw_int(&w, "bytes_per_second", bytes_s);
     jw_object_end(&w);
     a->no_memory |= to.failed || out->failed;
     buf_clear(&to);
@@ -85,21 +90,49 @@ static struct agent_run *next_part(struct agent *a, struct agent_run *run, enum 
     return next;
 }
 
+static void ask_for(struct agent_run *run, const struct agent_request *rq)
+{
+    run->conn = rq->conn->id;
+    run->request = rq->id;
+}
+
+/* The same package is on its way: who asked for it has lost the connection, or asks again before that has been noticed. Its answer and its
+ * progress are for the one who asked last. */
+static int join_fetch(struct agent *a, struct agent_run *run, const struct agent_request *rq, struct err *err)
+{
+    struct json_doc *args = NULL;
+    bool same =
+        run->args != NULL && json_parse("own", run->args, strlen(run->args), &args, NULL) == 0 &&
+        strcmp(json_get_str(json_root(args), "sha256", ""), json_get_str(rq->params, "sha256", "")) == 0 &&
+        strcmp(json_get_str(json_root(args), "name", ""), json_get_str(rq->params, "name", "")) == 0;
+
+    json_free(args);
+    if (!same)
+        return err_set(err, ERR_LOCKED, "another package is being fetched");
+    if (run->conn != 0) {
+        (void)err_set(err, ERR_LOCKED, "the same package was asked for again: that request is answered");
+        agent_reply_error(a, run->conn, run->request, err, NULL);
+    }
+    ask_for(run, rq);
+    return 0;
+}
+
 AGENT_HANDLER(agent_do_package_fetch)
 {
     struct buf args = BUF_INIT;
-    struct agent_run *run;
+    struct agent_run *run = fetch_going_on(a);
     int rc;
 
     if (driver_manifest_find(a->cfg.driver, "fetch_package") == NULL)
         return err_set(err, ERR_NOT_FOUND, "driver %s has no action `fetch_package`", a->cfg.driver->name);
     rc = write_args(a, rq, &args, err);
-    if (rc == 0 && fetch_goes_on(a))
-        rc = err_set(err, ERR_LOCKED, "a package is being fetched already");
-    run = rc == 0 ? agent_run_new(a, AGENT_RUN_FETCH_HELD, "") : NULL;
+    if (rc != 0 || run != NULL) {
+        buf_clear(&args);
+        return rc != 0 ? rc : join_fetch(a, run, rq, err);
+    }
+    run = agent_run_new(a, AGENT_RUN_FETCH_HELD, "");
     if (run != NULL) {
-        run->conn = rq->conn->id;
-        run->request = rq->id;
+        ask_for(run, rq);
         run->args = agent_text_copy(a, buf_text(&args));
         ask_store(a, run, AGENT_DO_PACKAGE_ADOPT);
     }
@@ -153,6 +186,23 @@ AGENT_ON_RUN(agent_on_fetch_place)
         agent_run_start(a, next, &rq);
 }
 
+void agent_fetch_progress(struct agent *a, const struct agent_run *run, int32_t percent)
+{
+    struct json_doc *args = NULL;
+    struct buf params = BUF_INIT;
+    struct json_writer w;
+
+    if (run->args == NULL || json_parse("own", run->args, strlen(run->args), &args, NULL) != 0)
+        return;
+    jw_init(&w, &params);
+    jw_object(&w, NULL);
+    jw_str(&w, "sha256", json_get_str(json_root(args), "sha256", ""));
+    jw_int(&w, "percent", percent);
+    jw_object_end(&w);
+    json_free(args);
+    agent_tell(a, run->conn, "package.progress", &params);
+}
+
 AGENT_ON_RUN(agent_on_fetch)
 {
     struct agent_run *next;
@@ -199,8 +249,7 @@ AGENT_HANDLER(agent_do_package_held)
     jw_str(&w, "name", name);
     jw_str(&w, "sha256", sha256);
     jw_object_end(&w);
-    run->conn = rq->conn->id;
-    run->request = rq->id;
+    ask_for(run, rq);
     run->args = agent_text_copy(a, buf_text(&args));
     a->no_memory |= args.failed;
     ask_store(a, run, AGENT_DO_PACKAGE_CHECK);

@@ -41,7 +41,10 @@ static const struct {
     { "op.ack", ORDER, agent_do_op_ack, { "ops", "session", NULL } },
     { "op.output", READ, agent_do_op_output, { "op", "offset", "max_bytes", NULL } },
     { "package.held", READ | METHOD_DRIVER, agent_do_package_held, { "name", "sha256", NULL } },
-    { "package.fetch", READ, agent_do_package_fetch, { "source", "name", "sha256", "size_bytes", NULL } },
+    { "package.fetch",
+      READ,
+      agent_do_package_fetch,
+      { "source", "name", "sha256", "size_bytes", "bytes_per_second", NULL } },
     { "journal.read", READ, agent_do_journal_read, { "from", "max", NULL } },
 };
 

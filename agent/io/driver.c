@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PROGRESS_LINE_MAX 1024 /* bytes */
+
 struct driver_process {
     struct driver_process *next;
     struct driver_pool *pool;
@@ -20,6 +22,7 @@ struct driver_process {
     int64_t exit_code;
     uv_write_t write;
     struct buf request, answer;
+    struct buf line; /* of a read's standard error: what has no end yet */
     struct op_folder folder;
     int64_t looked_at; /* bytes of the output file that were searched for progress */
     int64_t dropped;   /* bytes of output that went over the bound */
@@ -70,6 +73,7 @@ static void process_free(void *gone)
         }
     buf_clear(&d->request);
     buf_clear(&d->answer);
+    buf_clear(&d->line);
     free(d);
     if (p->freeing && p->first == NULL)
         free(p);
@@ -151,6 +155,26 @@ static void look_for_progress(struct driver_process *d)
     buf_clear(&all);
 }
 
+/* The same of a read, whose standard error is a pipe. A line that is longer than any progress is none. */
+static void hear_progress(struct driver_process *d, const char *data, size_t len)
+{
+    const char *newline;
+    int32_t percent;
+    char said[256];
+
+    while ((newline = memchr(data, '\n', len)) != NULL) {
+        buf_add(&d->line, data, (size_t)(newline - data));
+        if (d->line.len < PROGRESS_LINE_MAX &&
+            progress_line_read(buf_text(&d->line), d->line.len, &percent, said, sizeof said))
+            d->pool->owner.on_progress(d->pool->owner.owner, d->run, percent, said);
+        buf_clear(&d->line);
+        len -= (size_t)(newline + 1 - data);
+        data = newline + 1;
+    }
+    if (d->line.len < PROGRESS_LINE_MAX)
+        buf_add(&d->line, data, len);
+}
+
 static void on_poll(uv_timer_t *t)
 {
     struct driver_process *d = child_owner(t);
@@ -210,6 +234,7 @@ static void on_log_bytes(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
         return;
     }
     child_add_tail(&d->child, b->base, (size_t)n);
+    hear_progress(d, b->base, (size_t)n);
 }
 
 static void on_written(uv_write_t *w, int status)
@@ -346,19 +371,21 @@ int driver_start(struct driver_pool *p, const struct agent_effect *e, struct err
         rc = op_folder_name(p->ops_dir, e->op, &d->folder, err);
     if (rc == 0 && d->effect)
         rc = op_folder_make(&d->folder, err);
+    if (rc == 0 && d->request.failed)
+        rc = err_set(err, ERR_NOMEM, "driver");
     if (rc == 0) {
         init_handles(d);
         rc = spawn(d, m, err);
     }
     if (rc == 0)
         rc = hold(d, err);
-    if (rc != 0 || d->request.failed) {
+    if (rc != 0) {
         d->silent = true;
         if (d->child.pid == 0)
             child_close_all(&d->child);
         else
             d->killed = true; /* on_exit_of closes it */
-        return rc != 0 ? rc : err_set(err, ERR_NOMEM, "driver");
+        return rc;
     }
     if (!d->effect)
         child_read(&d->child, on_answer_bytes, on_log_bytes);

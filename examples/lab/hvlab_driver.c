@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 static void bad_request(const char *why)
@@ -83,8 +84,53 @@ static int send_all(int fd, const struct buf *b)
     return 0;
 }
 
+static void tell_progress(int percent)
+{
+    fprintf(stderr, "{\"progress\":{\"percent\":%d,\"text\":\"\"}}\n", percent);
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* What has been copied takes at least as long as the cap says (in real seconds, as the cap of what is sent). */
+struct pace {
+    int64_t size_bytes, bytes_s; /* bytes_s 0: no cap */
+    int64_t begun_ms, done_bytes;
+    int percent;
+};
+
+static void pace_keep(struct pace *p, int64_t bytes)
+{
+    int64_t ahead_ms;
+    int percent;
+
+    p->done_bytes += bytes;
+    percent = (int)(p->done_bytes * 100 / (p->size_bytes > p->done_bytes ? p->size_bytes : p->done_bytes));
+    if (percent != p->percent)
+        tell_progress(percent);
+    p->percent = percent;
+    if (p->bytes_s == 0)
+        return;
+    ahead_ms = p->done_bytes * 1000 / p->bytes_s - (now_ms() - p->begun_ms);
+    if (ahead_ms > 0)
+        nanosleep(&(struct timespec){ ahead_ms / 1000, ahead_ms % 1000 * 1000000 }, NULL);
+}
+
+/* So much at once: about a tenth of a second's. */
+static size_t pace_part(const struct pace *p, size_t most)
+{
+    int64_t part = p->bytes_s / 10 + 1;
+
+    return p->bytes_s > 0 && part < (int64_t)most ? (size_t)part : most;
+}
+
 /* The file is here, not in the world: the copying is the driver's. */
-static int copy_file(const char *from, const char *to)
+static int copy_file(const char *from, const char *to, struct pace *pace)
 {
     int in = open(from, O_RDONLY | O_CLOEXEC), rc = 0;
     int out = in < 0 ? -1 : open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -93,9 +139,11 @@ static int copy_file(const char *from, const char *to)
 
     if (in < 0 || out < 0)
         rc = -1;
-    while (rc == 0 && (n = read(in, part, sizeof part)) > 0)
+    while (rc == 0 && (n = read(in, part, pace_part(pace, sizeof part))) > 0)
         if (write(out, part, (size_t)n) != n)
             rc = -1;
+        else
+            pace_keep(pace, n);
     if (in >= 0)
         close(in);
     if (out >= 0 && close(out) != 0)
@@ -108,13 +156,16 @@ static int fetched(const json *request)
     const json *args = json_get(request, "args");
     struct buf out = BUF_INIT;
     struct json_writer w;
+    struct pace pace = { .size_bytes = json_get_int(args, "size_bytes", 0),
+                         .bytes_s = json_get_int(args, "bytes_per_second", 0),
+                         .begun_ms = now_ms() };
     char to[1024];
 
     snprintf(to, sizeof to, "%s/%s", json_get_str(args, "to", "."), json_get_str(args, "name", ""));
     jw_init(&w, &out);
     w.ascii = true;
     jw_object(&w, NULL);
-    if (copy_file(json_get_str(args, "source", ""), to) == 0) {
+    if (copy_file(json_get_str(args, "source", ""), to, &pace) == 0) {
         jw_object(&w, "result");
         jw_str(&w, "path", to);
     } else {
@@ -170,8 +221,7 @@ static int await(int fd, const json *request)
             if (rpc_parse(line, len, &msg, &err) != 0)
                 rc = 1;
             else if (msg.kind == RPC_NOTIFICATION)
-                fprintf(stderr, "{\"progress\":{\"percent\":%d,\"text\":\"\"}}\n",
-                        (int)json_get_int(msg.params, "percent", 0));
+                tell_progress((int)json_get_int(msg.params, "percent", 0));
             else
                 rc = finish(&msg, request);
             rpc_clear(&msg);

@@ -262,6 +262,7 @@ static void on_grave(void *arg)
         if (b->nodes[i].client != NULL) {
             loop_close_timer(&b->closer, &b->nodes[i].claim_limit);
             loop_close_timer(&b->closer, &b->nodes[i].greet_again);
+            loop_close_timer(&b->closer, &b->nodes[i].stage_limit);
         }
     loop_close_timer(&b->closer, &b->late);
     loop_close_timer(&b->closer, &b->survey_limit);

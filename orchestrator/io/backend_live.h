@@ -29,11 +29,12 @@ struct live_setup {
     const char
         *package_path; /* the file to stage; its digest was checked by the caller; NULL: nothing to stage */
     const char *const *checkpoint_paths; /* the same of the plan's checkpoint packages, in their order */
-    uint64_t stage_bytes_s;              /* cap over all nodes (O32); 0: none */
-    uint64_t stage_link_bytes_s;         /* cap of each node's link; 0: none */
-    const char *stage_source; /* a share or URL from which each node pulls; NULL: it is sent over SSH */
-    dur_ms stage_give_up_ms;  /* real: a node without progress so long; 0: the payload's own default */
-    uint32_t stage_parallel;  /* nodes at once; 0: the backend's own default */
+    uint64_t stage_bytes_s; /* cap over all nodes (O32), shared out among those that pull at once; 0: none */
+    uint64_t stage_link_bytes_s; /* cap of each node's link; 0: none */
+    const char *stage_source;    /* a share or URL from which each node pulls; NULL: it is sent over SSH */
+    dur_ms
+        stage_give_up_ms; /* real: a node without progress (one that pulls: out of reach) so long; 0: ten minutes */
+    uint32_t stage_parallel; /* nodes at once; 0: the backend's own default */
     /* Where the log stands now: goes into every claim and op.start. */
     struct log_position (*position)(void *arg);
     /* Does the log hold this hash at this place? A node that has seen what the log lacks: STALE (unless takeover). */

@@ -215,6 +215,7 @@ static void on_hello(void *arg, const struct rpc_message *reply, const struct er
     if (why != NULL) {
         n->last_down = *why;
         live_surveyed(n, NULL);
+        live_stage_lost(n, why);
         if (n->claim_wanted)
             live_refused(n, why->code, why->text);
         return;
@@ -229,6 +230,7 @@ static void on_hello(void *arg, const struct rpc_message *reply, const struct er
                              .seq = (uint64_t)json_get_int(log, "seq", 0),
                              .hash = json_get_str(log, "hash", "") };
     live_surveyed(n, &h);
+    live_stage_greeted(n);
     if (n->claim_wanted && !stale_stops(n, &h))
         claim_or_greet(n);
 }
@@ -272,6 +274,7 @@ static void on_up(void *arg)
 
     n->talk = TALK_UP;
     n->last_down = (struct err){ 0 };
+    n->no_retry = false;
     send_hello(n);
 }
 
@@ -283,8 +286,10 @@ static void on_down(void *arg, const struct err *why, dur_ms retry_ms)
 
     n->talk = TALK_DOWN;
     n->last_down = *why;
+    n->no_retry = retry_ms == LINK_NO_RETRY;
     loop_timer_stop(&n->greet_again);
     live_surveyed(n, NULL);
+    live_stage_lost(n, why);
     if (claimed) {
         ev.u.refused.code = why->code;
         ev.u.refused.text = why->text;
@@ -296,7 +301,10 @@ static void on_down(void *arg, const struct err *why, dur_ms retry_ms)
 
 static void on_notify(void *arg, const struct rpc_message *msg)
 {
-    live_op_notified(arg, msg);
+    if (strcmp(msg->method, "package.progress") == 0)
+        live_stage_notified(arg, msg);
+    else
+        live_op_notified(arg, msg);
 }
 
 int live_node_open(struct backend_live *b, uint32_t ix, struct err *err)
@@ -315,6 +323,7 @@ int live_node_open(struct backend_live *b, uint32_t ix, struct err *err)
         return rc;
     loop_timer_init(b->loop, &n->claim_limit, on_claim_limit, n);
     loop_timer_init(b->loop, &n->greet_again, on_greet_again, n);
+    loop_timer_init(b->loop, &n->stage_limit, live_stage_limit, n);
     return 0;
 }
 
@@ -324,6 +333,7 @@ void live_node_close(struct live_node *n)
         return;
     loop_timer_stop(&n->claim_limit);
     loop_timer_stop(&n->greet_again);
+    loop_timer_stop(&n->stage_limit);
     agent_client_close(n->client);
 }
 

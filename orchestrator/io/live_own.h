@@ -21,6 +21,19 @@
  *     ^______|_________|___________|        connection lost */
 enum live_talk { TALK_DOWN, TALK_UP, TALK_GREETED, TALK_CLAIMED };
 
+/* What is being done about the package (live_stage.c).
+ *
+ *   idle --> asked ---------> sent ---> idle     over SSH
+ *     |        '-- it has it -----------^
+ *     '----> pulling <--> cut off ------^        by itself; asked again when it is back */
+enum live_stage_part {
+    PART_IDLE,
+    PART_ASKED,   /* package.held is on its way */
+    PART_SENT,    /* `payload` carries it */
+    PART_PULLING, /* package.fetch will be answered */
+    PART_CUT_OFF  /* it may be pulling, and there is no way to ask */
+};
+
 struct live_node {
     struct backend_live *b;
     uint32_t ix;
@@ -34,12 +47,15 @@ struct live_node {
     bool claim_wanted;              /* a CLAIM is under way */
     bool refused;                   /* a person has to act first */
     struct err last_down;           /* why the last attempt failed */
+    bool no_retry;                  /* and no other is made until a person has acted */
     struct live_takeover *takeover; /* its journal is being read; NULL: no */
     bool taken_over;                /* it has been, by this process */
     struct loop_timer claim_limit, greet_again;
+    enum live_stage_part stage_part;
     struct payload *payload;
-    bool fetching;       /* the node itself is at it */
-    uint32_t stage_file; /* 0: the target; then its checkpoint packages */
+    struct loop_timer stage_limit; /* how long it may be cut off */
+    int64_t stage_until_ms;        /* of the loop's clock: how long it may pull in all */
+    uint32_t stage_file;           /* 0: the target; then its checkpoint packages */
     time_ms stage_begun;
     uint32_t stage_percent;
 };
@@ -54,7 +70,6 @@ struct live_late {
 
 struct live_stage {
     uint32_t node;
-    time_ms begun;
     struct live_stage *next;
 };
 
@@ -137,6 +152,12 @@ void live_observe(struct backend_live *b, const struct command *c);
 
 /* Staging. */
 void live_stage_submit(struct backend_live *b, const struct command *c);
+/* The node said hello; it did not, or its connection was lost, and this is why. */
+void live_stage_greeted(struct live_node *n);
+void live_stage_lost(struct live_node *n, const struct err *why);
+/* package.progress */
+void live_stage_notified(struct live_node *n, const struct rpc_message *msg);
+void live_stage_limit(void *node); /* stage_limit has come */
 void live_stage_close(struct backend_live *b);
 
 /* "data" of several pages as one document: arrays are put together (docs/wire.md, paging). */

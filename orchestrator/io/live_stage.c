@@ -5,8 +5,9 @@
 #include <string.h>
 
 #define STAGE_PARALLEL 8
-#define HELD_LIMIT_MS (10 * MINUTE_MS) /* real; to hash what is there */
-#define FETCH_LIMIT_MS (6 * HOUR_MS)   /* real; the driver's own limit is what ends a fetch */
+#define HELD_LIMIT_MS (10 * MINUTE_MS)    /* real; to hash what is there */
+#define FETCH_LIMIT_MS (6 * HOUR_MS)      /* real; the driver's own limit is what ends a fetch */
+#define CUT_OFF_LIMIT_MS (10 * MINUTE_MS) /* real */
 
 static void stage_next(struct backend_live *b);
 
@@ -22,33 +23,47 @@ static void emit_staged(struct live_node *n, time_ms begun, const char *failure)
 
 static int stage_file(struct live_node *n, struct err *err);
 
-/* The files of a node go one after the other: it is staged when it has them all. */
-static void on_stage_end(void *arg, bool had, const struct err *why)
+static void stage_end(struct live_node *n, const struct err *why)
 {
-    struct live_node *n = arg;
-    struct err err = { 0 };
-
-    (void)had;
-    n->payload = NULL;
-    if (why == NULL && n->stage_file++ < n->b->setup.plan->rollout->patch.n_checkpoints && !n->b->closing) {
-        if (stage_file(n, &err) == 0)
-            return;
-        why = &err;
-    }
+    n->stage_part = PART_IDLE;
     n->b->staging--;
     emit_staged(n, n->stage_begun, why != NULL ? why->text : NULL);
     if (!n->b->closing)
         stage_next(n->b);
 }
 
-static void on_stage_progress(void *arg, uint64_t sent, uint64_t size)
+/* The files of a node go one after the other: it is staged when it has them all. */
+static void file_end(struct live_node *n, const struct err *why)
+{
+    struct err err = { 0 };
+
+    if (why == NULL && n->stage_file++ < n->b->setup.plan->rollout->patch.n_checkpoints && !n->b->closing) {
+        if (stage_file(n, &err) == 0)
+            return;
+        why = &err;
+    }
+    stage_end(n, why);
+}
+
+static void on_sent(void *arg, bool had, const struct err *why)
 {
     struct live_node *n = arg;
-    uint32_t percent = size > 0 ? (uint32_t)(sent * 100 / size) : 100;
 
+    (void)had;
+    n->payload = NULL;
+    file_end(n, why);
+}
+
+static void tell_progress(struct live_node *n, uint32_t percent)
+{
     if (n->b->setup.on_progress != NULL && percent != n->stage_percent)
         n->b->setup.on_progress(n->b->setup.arg, n->ix, "stage", percent, "");
     n->stage_percent = percent;
+}
+
+static void on_sent_part(void *arg, uint64_t sent, uint64_t size)
+{
+    tell_progress(arg, size > 0 ? (uint32_t)(sent * 100 / size) : 100);
 }
 
 static void late_staged(struct live_node *n, const char *failure)
@@ -59,25 +74,55 @@ static void late_staged(struct live_node *n, const char *failure)
         late->ev.u.staged.text = live_late_str(late, failure);
 }
 
+/* --- pulled by the node --- */
+
+/* It pulls on by itself, or will once it is there: it is asked again when it is back, within the time that a node may take nothing. */
+static void cut_off(struct live_node *n)
+{
+    dur_ms limit = n->b->setup.stage_give_up_ms;
+
+    n->stage_part = PART_CUT_OFF;
+    loop_timer_start(&n->stage_limit, limit > 0 ? limit : CUT_OFF_LIMIT_MS);
+}
+
 static void on_fetched(void *arg, const struct rpc_message *reply, const struct err *why)
 {
     struct live_node *n = arg;
     struct err copy;
 
-    (void)reply;
-    n->fetching = false;
     if (n->b->closing)
         return;
+    if (reply == NULL && why->code == ERR_LOST) {
+        cut_off(n);
+        return;
+    }
     if (why != NULL) {
         copy = *why;
         (void)err_wrap(&copy, "fetch on %s", n->target.node);
     }
-    on_stage_end(n, false, why != NULL ? &copy : NULL);
+    file_end(n, why != NULL ? &copy : NULL);
+}
+
+static uint32_t at_once(const struct backend_live *b)
+{
+    uint32_t most = b->setup.stage_parallel > 0 ? b->setup.stage_parallel : STAGE_PARALLEL;
+
+    return most < b->setup.plan->n_nodes ? most : b->setup.plan->n_nodes;
+}
+
+/* What one node may take: its link's, and its share of what all may that pull at once. 0: no cap. */
+static uint64_t pull_bytes_s(const struct backend_live *b)
+{
+    uint64_t link = b->setup.stage_link_bytes_s, share = b->setup.stage_bytes_s / at_once(b);
+
+    if (b->setup.stage_bytes_s > 0 && share == 0)
+        share = 1;
+    return link == 0 || (share > 0 && share < link) ? share : link;
 }
 
 /* `source` is a folder: of a share (UNC), or of a web server. */
 static void write_fetch(struct buf *out, const char *source, const char *name, const char *sha256,
-                        uint64_t size)
+                        uint64_t size, uint64_t bytes_s)
 {
     struct buf from = BUF_INIT;
     struct json_writer w;
@@ -91,6 +136,8 @@ static void write_fetch(struct buf *out, const char *source, const char *name, c
     jw_str(&w, "name", name);
     jw_str(&w, "sha256", sha256);
     jw_int(&w, "size_bytes", (int64_t)size);
+    if (bytes_s > 0)
+        jw_int(&w, "bytes_per_second", (int64_t)bytes_s);
     jw_object_end(&w);
     out->failed |= from.failed;
     buf_clear(&from);
@@ -98,19 +145,66 @@ static void write_fetch(struct buf *out, const char *source, const char *name, c
 
 static int fetch_file(struct live_node *n, const struct patch *p, const struct checkpoint *c, struct err *err)
 {
+    dur_ms left = n->stage_until_ms - loop_now_ms(n->b->loop);
     struct buf params = BUF_INIT;
     int rc;
 
-    if (n->talk < TALK_GREETED && n->last_down.code != ERR_OK)
+    if (left <= 0)
+        return err_set(err, ERR_TIMEOUT, "%s: not fetched within %lld h", n->target.node,
+                       (long long)(FETCH_LIMIT_MS / HOUR_MS));
+    if (n->no_retry || (n->talk == TALK_UP && n->last_down.code != ERR_OK))
         return err_set(err, n->last_down.code, "%s", n->last_down.text);
-    if (n->talk < TALK_GREETED)
-        return err_set(err, ERR_CONNECT, "%s does not answer", n->target.node);
+    if (n->talk < TALK_GREETED) {
+        cut_off(n);
+        return 0;
+    }
     write_fetch(&params, n->b->setup.stage_source, c == NULL ? p->file : c->file,
-                c == NULL ? p->sha256 : c->sha256, c == NULL ? p->size_bytes : c->size_bytes);
-    rc = live_call(n, "package.fetch", &params, FETCH_LIMIT_MS, on_fetched, n, err);
-    n->fetching = rc == 0;
+                c == NULL ? p->sha256 : c->sha256, c == NULL ? p->size_bytes : c->size_bytes,
+                pull_bytes_s(n->b));
+    rc = live_call(n, "package.fetch", &params, left, on_fetched, n, err);
+    if (rc == 0)
+        n->stage_part = PART_PULLING;
     return rc;
 }
+
+void live_stage_greeted(struct live_node *n)
+{
+    struct err err = { 0 };
+
+    if (n->stage_part != PART_CUT_OFF)
+        return;
+    loop_timer_stop(&n->stage_limit);
+    if (stage_file(n, &err) != 0)
+        stage_end(n, &err);
+}
+
+void live_stage_lost(struct live_node *n, const struct err *why)
+{
+    if (n->stage_part != PART_CUT_OFF || (n->talk == TALK_DOWN && !n->no_retry))
+        return;
+    loop_timer_stop(&n->stage_limit);
+    stage_end(n, why);
+}
+
+void live_stage_limit(void *node)
+{
+    struct live_node *n = node;
+    struct err err = { 0 };
+
+    if (n->last_down.code != ERR_OK)
+        (void)err_set(&err, n->last_down.code, "%s", n->last_down.text);
+    else
+        (void)err_set(&err, ERR_CONNECT, "%s does not answer", n->target.node);
+    stage_end(n, &err);
+}
+
+void live_stage_notified(struct live_node *n, const struct rpc_message *msg)
+{
+    if (n->stage_part == PART_PULLING)
+        tell_progress(n, (uint32_t)json_get_int(msg->params, "percent", 0));
+}
+
+/* --- sent to the node --- */
 
 static int send_file(struct live_node *n, struct err *err)
 {
@@ -126,11 +220,15 @@ static int send_file(struct live_node *n, struct err *err)
                                      .give_up_ms = b->setup.stage_give_up_ms,
                                      .link_bytes_s = b->setup.stage_link_bytes_s,
                                      .fleet_rate = b->setup.stage_bytes_s > 0 ? &b->fleet_rate : NULL,
-                                     .on_progress = on_stage_progress,
-                                     .on_end = on_stage_end,
+                                     .on_progress = on_sent_part,
+                                     .on_end = on_sent,
                                      .arg = n };
 
-    return payload_start(&config, &n->payload, err);
+    int rc = payload_start(&config, &n->payload, err);
+
+    if (rc == 0)
+        n->stage_part = PART_SENT;
+    return rc;
 }
 
 /* No answer, or an agent that has no such question: it is sent. */
@@ -139,13 +237,12 @@ static void on_held(void *arg, const struct rpc_message *reply, const struct err
     struct live_node *n = arg;
     struct err err = { 0 };
 
-    n->fetching = false;
     if (n->b->closing)
         return;
     if (why == NULL && json_get_bool(reply->result, "held", false))
-        on_stage_end(n, true, NULL);
+        file_end(n, NULL);
     else if (send_file(n, &err) != 0)
-        on_stage_end(n, false, &err);
+        stage_end(n, &err);
 }
 
 /* What was staged days ahead costs a question on the channel that is open, not a session of its own. */
@@ -161,7 +258,8 @@ static int ask_held(struct live_node *n, const struct patch *p, const struct che
     jw_str(&w, "sha256", c == NULL ? p->sha256 : c->sha256);
     jw_object_end(&w);
     rc = live_call(n, "package.held", &params, HELD_LIMIT_MS, on_held, n, err);
-    n->fetching = rc == 0;
+    if (rc == 0)
+        n->stage_part = PART_ASKED;
     return rc;
 }
 
@@ -182,6 +280,7 @@ static void stage_one(struct live_node *n)
     struct err err = { 0 };
 
     n->stage_begun = fleet_now(&n->b->setup.clock);
+    n->stage_until_ms = loop_now_ms(n->b->loop) + FETCH_LIMIT_MS;
     n->stage_file = 0;
     if (stage_file(n, &err) != 0)
         late_staged(n, err.text);
@@ -191,9 +290,7 @@ static void stage_one(struct live_node *n)
 
 static void stage_next(struct backend_live *b)
 {
-    uint32_t most = b->setup.stage_parallel > 0 ? b->setup.stage_parallel : STAGE_PARALLEL;
-
-    while (b->stage_first != NULL && b->staging < most) {
+    while (b->stage_first != NULL && b->staging < at_once(b)) {
         struct live_stage *s = b->stage_first;
 
         b->stage_first = s->next;
@@ -213,7 +310,7 @@ void live_stage_submit(struct backend_live *b, const struct command *c)
         late_staged(n, "there is no package file to stage");
         return;
     }
-    if (n->client == NULL || n->payload != NULL || n->fetching)
+    if (n->client == NULL || n->stage_part != PART_IDLE)
         return; /* under way already */
     s = calloc(1, sizeof *s);
     if (s == NULL) {

@@ -40,7 +40,7 @@ class Agent:
         self.dir = tempfile.mkdtemp(prefix="pw-schema-")
         os.mkdir(self.dir + "/world")
         os.mkdir(self.dir + "/driver")
-        for name, text in (("machine_id", "M1"), ("boot_id", "B1"), ("behave.json", '{"pause":{"progress":true,"delay_ms":400}}')):
+        for name, text in (("machine_id", "M1"), ("boot_id", "B1"), ("behave.json", '{"pause":{"progress":true,"delay_ms":400},"fetch_package":{"progress":true}}')):
             open(f"{self.dir}/world/{name}", "w").write(text)
         actions = {a: {"argv": [BUILD + "/tests/lib/toy-driver", self.dir + "/world"], "limit_ms": 60000}
                    for a in ("facts", "vms", "check_empty", "gate_facts", "verify", "pause", "stop_vmms", "resume", "fetch_package")}
@@ -118,8 +118,9 @@ agent.call("op.witness", op=PAUSE, session=agent.session)
 agent.call("op.output", op=PAUSE, offset=0, max_bytes=100)
 package = {"name": "kb.msu", "sha256": hashlib.sha256(b"the patch").hexdigest()}
 case("package.held: it is not", [] if agent.call("package.held", **package) == {"held": False} else ["it was"])
-package = {"source": "//share/kb.msu", "name": "kb.msu", "sha256": hashlib.sha256(b"the patch").hexdigest(), "size_bytes": 9}
+package = {"source": "//share/kb.msu", "name": "kb.msu", "sha256": hashlib.sha256(b"the patch").hexdigest(), "size_bytes": 9, "bytes_per_second": 5}
 agent.call("package.fetch", **package)
+agent.note("package.progress")
 os.makedirs(f"{agent.dir}/state/packages/{package['sha256']}", exist_ok=True)
 open(f"{agent.dir}/state/packages/{package['sha256']}/kb.msu", "w").write("the patch")
 case("package.held: it is", [] if agent.call("package.held", name=package["name"], sha256=package["sha256"]) == {"held": True} else ["it was not"])

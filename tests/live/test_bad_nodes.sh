@@ -51,7 +51,60 @@ check 'what a node holds is not put at stake by what lies there now' 10 '^5 of 6
 forget
 check 'another file of that name is not taken' 10 'HV01 +FAILED: fetch on HV01: .*digest' p stage old --from "$work/share/"
 check 'nor is none' 10 '^0 of 6 nodes have the package' p stage old --from "$work/nowhere"
-check 'caps are of what is sent' 3 'with --from only --parallel does' p stage old --from "$work/share" --mib-per-second 1
+
+# pulled under caps: 2 MiB/s in all, shared out among the four at once; what is seen of it, and what a controller that goes away leaves going on
+cp windows11.0-kb5061977-x64.msu share/
+forget
+begin=$(date +%s%3N)
+check 'stage --from under a cap of the fleet' 10 '^5 of 6 nodes have the package' p stage old --from "$work/share" --mib-per-second 2 --parallel 4
+took=$(($(date +%s%3N) - begin))
+report $((took >= 2500 ? 0 : 1)) 'five MiB at two a second cannot take less than 2.5 s' "took $took ms"
+report $(($(staged) == 5 ? 0 : 1)) 'and all of them have it' "$(find lab/nodes -name '*.msu')"
+forget
+check 'how far each has come is drawn on a terminal; Ctrl-C ends the watching' 16 'HV0[1-6] [0-9]+ %.*interrupted: `patchwave stage` goes on' \
+    bash -c '"$0" --until "[1-9][0-9]? %" "$@" | tr "\r\n" "  "; exit "${PIPESTATUS[0]}"' \
+    "$root/tests/lib/on_terminal.py" "$patchwave" stage old --from "$work/share" --mib-per-second 2
+check 'stage again joins what the nodes went on with' 10 '^5 of 6 nodes have the package' p stage old --from "$work/share"
+
+# the connection is cut in the middle of a pull, and for good at a node that is then asked no more
+at() { python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); print(next(n for n in d["nodes"] if n["id"] == sys.argv[2])["ssh"]["address"], d["ssh"]["port"])' lab/inventory.json "$1"; }
+for node in HV02 HV04; do
+    mkfifo "way-$node"
+    # shellcheck disable=SC2046 # two words
+    "$build/tests/lib/fault_proxy" "127.9.9.${node#HV0}" 2222 $(at "$node") <"way-$node" &
+    echo $! >"way-$node.pid"
+done
+exec 7>way-HV02 8>way-HV04
+python3 -c '
+import json
+d = json.load(open("lab/inventory.json"))
+for n in d["nodes"]:
+    if n["id"] in ("HV02", "HV04"):
+        n["ssh"].update(address="127.9.9." + n["id"][3:], port=2222)
+json.dump(d, open("ways.json", "w"))'
+p inventory import ways.json >/dev/null
+plan ways
+forget
+p stage ways --from "$work/share" --mib-per-second 2 --give-up 6s >ways.log 2>&1 & staging=$!
+under_way() { # NODE: a part of the file is there
+    local size
+    size=$(stat -c %s lab/nodes/"$1"/state/packages/*/*.msu 2>/dev/null)
+    [[ ${size:-0} -gt 0 && $size -lt 1048576 ]]
+}
+for ((i = 0; i < 400; i++)); do under_way HV02 && under_way HV04 && break; sleep 0.05; done
+report $((i == 400)) 'two nodes behind a proxy are pulling'
+printf 'refuse\ncut\n' >&7
+printf 'refuse\ncut\n' >&8
+for ((i = 0; i < 400; i++)); do [[ $(stat -c %s lab/nodes/HV02/state/packages/*/*.msu) == 1048576 ]] && break; sleep 0.05; done
+report $((i == 400)) 'a node that is cut off pulls on by itself'
+echo accept >&7
+wait "$staging"
+report $(($? == 10 ? 0 : 1)) 'stage ends with what it could not learn' "$(cat ways.log)"
+check 'the one that came back is asked again, and has it' 0 'HV02 +staged in' cat ways.log
+check 'the one that did not has failed after --give-up' 0 'HV04 +FAILED: .*(refused|closed|lost)' cat ways.log
+check 'the others were not held up' 0 '^4 of 6 nodes have the package' cat ways.log
+exec 7>&- 8>&-
+p inventory import lab/inventory.json >/dev/null
 forget
 p stage old >/dev/null
 

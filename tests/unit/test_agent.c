@@ -796,7 +796,9 @@ static void test_package_fetch(void **state)
     struct bench *b = *state;
     int64_t first = bench_ask(b, 1, "package.fetch", params), second;
 
-    second = bench_ask(b, 1, "package.fetch", params);
+    second = bench_ask(b, 1, "package.fetch",
+                       "{\"source\":\"//share/kb2.msu\",\"name\":\"kb2.msu\",\"sha256\":\"" DIGEST
+                       "\",\"size_bytes\":9}");
     assert_string_equal(bench_error(b, second), "locked");
     bench_refuse(b, bench_run(b, "package_adopt", ""), ERR_NOT_FOUND, "not there");
     assert_int_equal(bench_run(b, "package_place", "")->size_bytes, 9);
@@ -829,6 +831,41 @@ static void test_package_fetch(void **state)
     first = bench_ask(b, 1, "package.fetch", params); /* held already: nobody is asked for it */
     bench_answer(b, bench_run(b, "package_adopt", ""), "/store/kb.msu");
     assert_true(json_get_bool(bench_result(b, first), "fetched", false));
+    assert_false(bench_has_run(b, "fetch_package", "run"));
+}
+
+/* A fetch goes on without its connection. Who asks for the same again, from wherever, joins it: hears its progress and its end, and
+ * nothing is begun a second time. */
+static void test_package_fetch_joined(void **state)
+{
+    static const char params[] = "{\"source\":\"//share/kb.msu\",\"name\":\"kb.msu\",\"sha256\":\"" DIGEST
+                                 "\",\"size_bytes\":9,\"bytes_per_second\":5}";
+    struct bench *b = *state;
+    int64_t first = bench_ask(b, 1, "package.fetch", params), second;
+    uint32_t sent;
+
+    bench_refuse(b, bench_run(b, "package_adopt", ""), ERR_NOT_FOUND, "not there");
+    bench_answer(b, bench_run(b, "package_place", ""), "");
+    assert_non_null(strstr(bench_run(b, "fetch_package", "run")->text, "\"bytes_per_second\":5"));
+    bench_progress(b, bench_run(b, "fetch_package", "run"), 40);
+    assert_string_equal(json_get_str(json_root(b->sent[b->n_sent - 1]), "method", ""), "package.progress");
+    assert_int_equal(json_get_int(json_get(json_root(b->sent[b->n_sent - 1]), "params"), "percent", 0), 40);
+
+    second = bench_ask(b, 1, "package.fetch", params); /* again, although the first is not known to be lost */
+    assert_string_equal(bench_error(b, first), "locked");
+    bench_disconnect(b, 1);
+    sent = b->n_sent;
+    bench_progress(b, bench_run(b, "fetch_package", "run"), 50); /* to nobody */
+    assert_int_equal(b->n_sent, sent);
+
+    bench_connect(b, 2);
+    bench_claim(b, 2, BENCH_CONTROLLER, 2);
+    second = bench_ask(b, 2, "package.fetch", params);
+    bench_progress(b, bench_run(b, "fetch_package", "run"), 60);
+    assert_string_equal(json_get_str(json_root(b->sent[b->n_sent - 1]), "method", ""), "package.progress");
+    bench_answer(b, bench_run(b, "fetch_package", "run"), "{\"result\":{\"path\":\"p\"}}");
+    bench_answer(b, bench_run(b, "package_adopt", ""), "/store/kb.msu");
+    assert_true(json_get_bool(bench_result(b, second), "fetched", false));
     assert_false(bench_has_run(b, "fetch_package", "run"));
 }
 
@@ -1092,6 +1129,7 @@ int main(void)
         T(test_progress),
         T(test_fetch_package),
         T(test_package_fetch),
+        T(test_package_fetch_joined),
         T(test_package_held),
         T(test_doubt),
         T(test_deadline_in_checks),

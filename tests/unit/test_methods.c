@@ -40,7 +40,8 @@ static const struct {
     { "op.output", "{\"op\":\"r1/HV07/1/pause/7\",\"offset\":0,\"max_bytes\":5}", { "op", NULL } },
     { "package.held", "{\"name\":\"kb.msu\",\"sha256\":\"" EMPTY_DIGEST "\"}", { "name", "sha256", NULL } },
     { "package.fetch",
-      "{\"source\":\"//share/kb.msu\",\"name\":\"kb.msu\",\"sha256\":\"" EMPTY_DIGEST "\",\"size_bytes\":9}",
+      "{\"source\":\"//share/kb.msu\",\"name\":\"kb.msu\",\"sha256\":\"" EMPTY_DIGEST
+      "\",\"size_bytes\":9,\"bytes_per_second\":5}",
       { "source", "name", "sha256", "size_bytes", NULL } },
     { "journal.read", "{\"from\":0,\"max\":5}", { NULL } },
 };
