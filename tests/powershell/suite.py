@@ -1103,6 +1103,26 @@ def _():
             check("error" in s.ask("fetch_package", {**args, "name": "e.msu", "source": url + "absent"}), "404")
 
 
+@case("fetch_package: no faster than the cap, by the node's clock, and it tells how far it is")
+def _():
+    with tempfile.TemporaryDirectory() as d:
+        p = package(d, body=b"x" * 50000)
+        args = {"source": p["path"], "name": "a.msu", "sha256": p["sha256"], "size_bytes": 50000, "to": d + "/staged"}
+        for i, cap in enumerate((5000, 20000)):
+            s = Stage()
+            before = s.see()["now_ms"]
+            check("path" in s.result("fetch_package", {**args, "name": "%d.msu" % i, "bytes_per_second": cap}), "fetched")
+            took = s.see()["now_ms"] - before
+            check(took >= 50000 * 1000 / cap - 200, "50000 bytes at %d a second in %d ms" % (cap, took))
+            told = [json.loads(l)["progress"]["percent"] for l in s.last["E"].splitlines()]
+            check(len(told) > 10 and told == sorted(set(told)) and told[-1] == 100, told)
+        s = Stage()
+        before = s.see()["now_ms"]
+        s.result("fetch_package", {**args, "name": "free.msu"})
+        check(s.see()["now_ms"] - before < 2500, "without a cap it does not wait")
+        check(s.error("fetch_package", {**args, "name": "c.msu", "bytes_per_second": "fast"})["code"] == "bad_request", "cap")
+
+
 # --- export (O31) ---
 
 BUILD_DIR = pathlib.Path(os.environ.get("PW_BUILD_DIR", HERE.parent.parent / "build/debug"))
@@ -1488,8 +1508,8 @@ MUTATIONS = [
     ("vms", "memory = (Get-MemoryOf -Vm $Vm)", "memory = $Vm.Heartbeat", {}, "cannot hold a value of type"),
     ("verify", "boot_id = (Get-BootId)", "boot_id = (Get-Date)", {"build": BUILD, "ubr": UBR, "kb": KB}, "cannot hold a value of type"),
     ("park_vm", "Stop-VM -VM $vm -Force -Confirm:$false", "Stop-VM -VM $vm -Confirm:$false", {"vm": VM4, "method": "shutdown"}, "NonInteractive"),
-    ("fetch_package", "-OutFile $part -UseBasicParsing", "-OutFile $part -SkipCertificateCheck",
-     {"source": "http://127.0.0.1:1/x", "name": "a.msu", "sha256": "0" * 64, "size_bytes": 1, "to": "@tmp"}, "NamedParameterNotFound"),
+    ("fetch_package", "-ArgumentList $Source, 'Open'", "-Arguments $Source, 'Open'",
+     {"source": "/absent/x", "name": "a.msu", "sha256": "0" * 64, "size_bytes": 1, "to": "@tmp"}, "NamedParameterNotFound"),
     ("gate_facts", "[int]$node.NodeWeight", "[int]$node.Weight", {"type": "cluster_health"}, "PropertyNotFoundStrict"),
 ]
 

@@ -515,21 +515,6 @@ namespace Pshost
             public void SetSecurityDescriptorSddlForm(string sddl) => Sddl = sddl;
         }
 
-        [Handles("Invoke-WebRequest")]
-        static IEnumerable<object> InvokeWebRequest(Call c)
-        {
-            if (!c.On("UseBasicParsing"))
-                throw new NotSupportedException("without -UseBasicParsing 5.1 needs Internet Explorer's engine, which Server Core lacks");
-            using var http = new System.Net.Http.HttpClient();
-            using System.Net.Http.HttpResponseMessage answer = http.Send(new System.Net.Http.HttpRequestMessage(System.Net.Http.HttpMethod.Get, c.Text("Uri")));
-            if (!answer.IsSuccessStatusCode)
-                c.Error("WebCmdletWebResponseException", ErrorCategory.InvalidOperation, "The remote server returned an error: (" + (int)answer.StatusCode + ").");
-            else
-                using (FileStream f = File.Create(c.Text("OutFile")))
-                    answer.Content.ReadAsStream().CopyTo(f);
-            return null;
-        }
-
         [Handles("Get-ExecutionPolicy")]
         static IEnumerable<object> GetExecutionPolicy(Call c)
         {
