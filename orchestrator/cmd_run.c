@@ -236,7 +236,8 @@ static int run_takeover(struct cli *c, int *ret_exit, struct err *err)
     return start_with(c, true, run_again, ret_exit, err);
 }
 
-static const struct option run_options[] = {
+static const struct option takeover_options[] = {
+    { "ticket", 0, OPTION_TEXT, "NUMBER", "who answers for it" },
     { "detach", 'd', OPTION_FLAG, NULL, "go on in the background; what it says goes to DB.log" },
     { "on-hold", 0, OPTION_TEXT, "WHAT", "when the run holds: wait for a verb (default), or exit" },
     { "mirror", 0, OPTION_TEXT, "DIR", "keep a copy of the database there, made after each wave and gate" },
@@ -254,7 +255,7 @@ const struct command_spec cmd_run = {
     "run an approved plan (default: the newest)",
     "The package's digest is taken anew. SIGINT, SIGTERM and SIGHUP stop new work and leave a run\n"
     "that `patchwave resume` goes on with. Verbs (pause, abort, promote, ...) come from any terminal.",
-    run_options,
+    takeover_options + 1, /* no ticket */
     run_run,
 };
 const struct command_spec cmd_resume = {
@@ -266,18 +267,8 @@ const struct command_spec cmd_resume = {
     "go on with a paused, stopped or dead run (default: the newest)",
     "Where its process still runs, it is told to go on. Else the log is replayed and every step\n"
     "whose outcome is not known is asked for at its node.",
-    run_options,
+    takeover_options + 1, /* no ticket */
     run_resume,
-};
-
-static const struct option takeover_options[] = {
-    { "ticket", 0, OPTION_TEXT, "NUMBER", "who answers for it" },
-    { "detach", 'd', OPTION_FLAG, NULL, "go on in the background; what it says goes to DB.log" },
-    { "on-hold", 0, OPTION_TEXT, "WHAT", "when the run holds: wait for a verb (default), or exit" },
-    { "mirror", 0, OPTION_TEXT, "DIR", "keep a copy of the database there, made after each wave and gate" },
-    { "user", 0, OPTION_TEXT, "NAME", "the SSH user where the inventory names none" },
-    { "verbose", 'v', OPTION_FLAG, NULL, "tell every phase of every node" },
-    { NULL, 0, OPTION_FLAG, NULL, NULL },
 };
 
 const struct command_spec cmd_takeover = {
