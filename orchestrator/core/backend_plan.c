@@ -152,7 +152,7 @@ static void ack_op(struct backend_plan *b, const struct command *c)
     struct world_node *n = &b->nodes[c->node];
     struct world_op *op = journal_find(n, c->op);
 
-    if (op != NULL && op->state == OP_DONE)
+    if (op != NULL && (op->state == OP_DONE || op->state == OP_UNKNOWN))
         *op = n->journal.items[--n->journal.n];
 }
 

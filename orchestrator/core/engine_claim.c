@@ -14,6 +14,14 @@ void claim_node(struct engine *e, struct engine_node *n)
     c->limit_ms = CLAIM_LIMIT_MS;
 }
 
+void claim_anew(struct engine *e, struct engine_node *n)
+{
+    n->claimed = n->claim_due = false;
+    n->lost_at = e->now;
+    claim_node(e, n);
+    engine_timer(e, &n->link, e->now + e->rollout->policy.unreachable_ms);
+}
+
 /* Nodes out of scope too: one that has not accepted this controller counts as out. */
 void claim_all(struct engine *e)
 {

@@ -159,6 +159,7 @@ static void restore(struct engine *e, const struct handover_node *from)
         n->rehearsal = from->back ? 1 : e->removal_known && e->removal_possible ? 2 : 0;
     if (from->ops_life == from->life)
         memcpy(n->attempts, from->attempts, sizeof n->attempts);
+    memset(n->attempts_ever, UINT8_MAX, sizeof n->attempts_ever); /* of former lives nobody tells how many */
     FILL(n->reason, from->reason);
     take_details(e, n, from);
     if (from->phase == NODE_ENDED)

@@ -9,6 +9,7 @@
 #define SETTLE_POLL_MS (30 * SECOND_MS)
 #define SETTLE_FLOOR_MS (30 * MINUTE_MS)
 #define RESYNC_FLOOR_MS (2 * HOUR_MS)
+#define UNDECIDED_LIMIT_MS (2 * HOUR_MS)
 
 static void stuck(struct engine *e, struct engine_node *n, const char *why)
 {
@@ -142,9 +143,29 @@ static bool drive_resume(struct engine *e, struct engine_node *n)
     return false;
 }
 
+/* O10: what was given up goes on there, and the node takes nothing else before it has an end. */
+static bool drive_undecided(struct engine *e, struct engine_node *n)
+{
+    if (e->now - n->since > UNDECIDED_LIMIT_MS) {
+        stuck(e, n, SAY(e, "%s has no end there", n->undecided));
+        return true;
+    }
+    if (n->tries++ == 0) {
+        node_waits(e, n, SAY(e, "the end of %s, which was given up", n->undecided));
+        node_wake(e, n, STEP_AGAIN_MS);
+    } else {
+        n->tries = 0;
+        claim_anew(e, n);
+    }
+    return false;
+}
+
 bool home_drive(struct engine *e, struct engine_node *n)
 {
     bool vmms = n->phase == NODE_STARTING_VMMS;
+
+    if (vmms && n->undecided[0] != '\0')
+        return drive_undecided(e, n);
 
     if (n->phase == NODE_RESUMING)
         return drive_resume(e, n);

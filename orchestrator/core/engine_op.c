@@ -75,6 +75,8 @@ static uint32_t next_attempt(struct engine *e, struct engine_node *n, enum actio
         return ++n->setting_ops;
     if (n->attempts[action] < UINT8_MAX)
         n->attempts[action]++;
+    if (n->attempts_ever[action] < n->attempts[action])
+        n->attempts_ever[action] = n->attempts[action];
     return vm == IX_NONE ? n->attempts[action] : ++e->vms[vm].ops;
 }
 
@@ -138,17 +140,9 @@ void op_send(struct engine *e, struct op *op)
     engine_timer(e, &op->timer, op->deadline);
 }
 
-static void op_command(struct engine *e, const struct op *op, enum command_type type)
+void op_command(struct engine *e, enum command_type type, uint32_t node, const char *id)
 {
     struct command *c = engine_command(e, type);
-
-    c->node = op->node;
-    c->op = engine_keep(e, op->id.text);
-}
-
-static void op_ack(struct engine *e, uint32_t node, const char *id)
-{
-    struct command *c = engine_command(e, CMD_OP_ACK);
 
     c->node = node;
     c->op = engine_keep(e, id);
@@ -159,7 +153,7 @@ void op_cancel(struct engine *e, struct op *op)
     if (op->cancelled)
         return;
     op->cancelled = true;
-    op_command(e, op, CMD_OP_CANCEL);
+    op_command(e, CMD_OP_CANCEL, op->node, op->id.text);
 }
 
 /* Backoff doubles from 15 s to 5 min. */
@@ -174,7 +168,7 @@ static dur_ms probe_wait(const struct op *op)
 
 void op_probe(struct engine *e, struct op *op)
 {
-    op_command(e, op, CMD_OP_PROBE);
+    op_command(e, CMD_OP_PROBE, op->node, op->id.text);
     op->probing = true;
     op->probes++;
     engine_timer(e, &op->timer, e->now + PROBE_ANSWER_MS);
@@ -341,8 +335,9 @@ static void op_finish(struct engine *e, struct op *op, const struct op_record *r
     struct engine_node *n = &e->nodes[op->node];
     struct op_end end = end_of(op, rec, outcome);
 
-    if (rec->state == OP_DONE)
-        op_ack(e, op->node, op->id.text);
+    if (rec->state == OP_DONE ||
+        rec->state == OP_UNKNOWN) /* unknown there: its witness, or a person, has decided */
+        op_command(e, CMD_OP_ACK, op->node, op->id.text);
     ledger_take(e, op, rec);
     if (outcome == OUTCOME_OK)
         measure(e, op, rec);
@@ -423,7 +418,8 @@ static void op_refuted(struct engine *e, struct op *op, const struct op_record *
         return;
     }
     if (came_too_late(e, op)) {
-        op_command(e, op, CMD_OP_CANCEL); /* the node has it in its journal: closed there too */
+        op_command(e, CMD_OP_CANCEL, op->node,
+                   op->id.text); /* the node has it in its journal: closed there too */
         op_withdraw(e, op, rec);
         return;
     }
@@ -469,7 +465,7 @@ static void op_in_doubt(struct engine *e, struct op *op, const struct op_record 
 static void op_begin_again(struct engine *e, struct op *op)
 {
     if (op->cancelled) {
-        op_command(e, op, CMD_OP_CANCEL);
+        op_command(e, CMD_OP_CANCEL, op->node, op->id.text);
         op_wait_and_probe(e, op);
     } else {
         op_send(e, op);
@@ -543,138 +539,12 @@ struct op *op_find(const struct engine *e, uint32_t node, const char *id)
     return op != NULL && op->node == node && strcmp(op->id.text, id) == 0 ? op : NULL;
 }
 
-static enum action action_by_name(const char *name)
-{
-    for (int a = 0; a < ACTIONS; a++)
-        if (strcmp(action_rows[a].name, name) == 0)
-            return (enum action)a;
-    return ACTIONS;
-}
-
-/* Did this log ever mean such an op? */
-static bool op_was_ours(const struct engine *e, const struct engine_node *n, const struct op_id_parts *p)
-{
-    enum action a = action_by_name(p->step);
-
-    if (a == ACTIONS || strcmp(p->run, e->run) != 0 || strcmp(p->node, node_id(e, n)) != 0)
-        return false;
-    if (p->subject[0] != '\0') {
-        uint32_t vm = fleet_vm_by_id(&e->fleet, p->subject);
-
-        return vm != IX_NONE && p->attempt <= e->vms[vm].ops;
-    }
-    if (a == ACT_CLUSTER_SETTING)
-        return p->attempt <= n->setting_ops;
-    return p->life < n->life || (p->life == n->life && p->attempt <= n->attempts[a]);
-}
-
-/* What the other log's op cost stands in the ledger of whoever goes on (O35). */
-static void op_foreign_rows(struct engine *e, const struct engine_node *n, const struct op_record *rec,
-                            const struct op_id_parts *p)
-{
-    enum action a = action_by_name(p->step);
-    uint32_t vm = p->subject[0] == '\0' ? IX_NONE : fleet_vm_by_id(&e->fleet, p->subject);
-
-    if (a != ACTIONS && rec->state == OP_DONE && (vm != IX_NONE || p->subject[0] == '\0'))
-        ledger_take_foreign(e, n, a, vm, rec);
-}
-
-/* VMs that the other log parked are owed a way back by whoever goes on (I9). */
-static void op_foreign_vm(struct engine *e, struct engine_node *n, const struct op_record *rec,
-                          const struct op_id_parts *p)
-{
-    uint32_t vm = p->subject[0] == '\0' ? IX_NONE : fleet_vm_by_id(&e->fleet, p->subject);
-    bool park = strcmp(p->step, "park_vm") == 0, unpark = strcmp(p->step, "unpark_vm") == 0;
-    struct node_park *k = NULL;
-
-    if (vm == IX_NONE || rec->state != OP_DONE || rec->outcome != OUTCOME_OK || (!park && !unpark))
-        return;
-    for (uint32_t i = 0; i < n->parks.n; i++)
-        if (n->parks.items[i].vm == vm)
-            k = &n->parks.items[i];
-    if (k == NULL)
-        k = list_push(&n->parks);
-    if (k == NULL) {
-        e->nomem = true;
-        return;
-    }
-    k->vm = vm;
-    k->down = park;
-    k->method = rec->n_rows > 0 && rec->rows[0].cause == CAUSE_SAVED ? PARK_SAVE : PARK_SHUTDOWN;
-    k->down_since = rec->n_rows > 0 ? rec->rows[0].start : rec->ended;
-    fleet_park(&e->fleet, vm, park);
-}
-
-/* How the other log left the node: paused, unless it resumed it; patched, unless it removed that. */
-static void op_foreign_state(struct engine_node *n, const struct op_record *rec, const struct op_id_parts *p)
-{
-    bool done = rec->state == OP_DONE && rec->outcome == OUTCOME_OK;
-
-    if (strcmp(p->step, "pause") == 0 && (done || rec->state != OP_DONE)) /* begun: it may yet take hold */
-        n->foreign_out = true;
-    else if (strcmp(p->step, "resume") == 0 && done)
-        n->foreign_out = false;
-    else if ((strcmp(p->step, "install") == 0 || strcmp(p->step, "uninstall") == 0) && done)
-        n->patched_by_us = p->step[0] == 'i';
-}
-
-/* A record of no open op: an old one is acknowledged again; one that this log does not know makes the node unknown
- * until a person has looked (a stale copy took over, or another run left something open). */
-static void op_stray(struct engine *e, struct engine_node *n, const struct op_record *rec, bool claim)
-{
-    struct op_id_parts parts;
-    bool was = node_is_unknown(n);
-
-    if (op_id_parse(rec->op, &parts, NULL) != 0)
-        return;
-    if (op_was_ours(e, n, &parts) || (rec->state == OP_DONE && strcmp(parts.run, e->run) != 0)) {
-        if (rec->state == OP_DONE)
-            op_ack(e, n->ix, rec->op);
-        return;
-    }
-    if (rec->state == OP_NONE)
-        return;
-    if (strcmp(parts.step, action_rows[ACT_CLUSTER_SETTING].name) == 0) {
-        if (claim)
-            setting_foreign_op(e, n, rec);
-        if (claim && rec->state == OP_DONE)
-            op_ack(e, n->ix, rec->op);
-        return;
-    }
-    if (claim)
-        op_foreign_rows(e, n, rec, &parts);
-    op_foreign_vm(e, n, rec, &parts);
-    if (claim && !n->foreign_settled)
-        op_foreign_state(n, rec, &parts);
-    if (claim && rec->state ==
-                     OP_UNKNOWN) { /* its witness may decide it there: till then the node takes no other op */
-        struct command *c = engine_command(e, CMD_OP_PROBE);
-
-        c->node = n->ix;
-        c->op = engine_keep(e, rec->op);
-    }
-    if (claim && n->foreign_settled && rec->state == OP_DONE) /* a mere answer changes nothing (I21) */
-        op_ack(e, n->ix, rec->op);
-    if (n->foreign_op || n->foreign_settled || !claim) /* a claim tells of all there are */
-        return;
-    n->foreign_op = true;
-    e->fleet.nodes[n->ix].out |= OUT_STUCK; /* it may be out: nobody here knows */
-    FILL(n->doubt, SAY(e, "%s is not in this log", rec->op));
-    engine_note(e, NOTE_WARNING, "C.3", n->ix, n->doubt);
-    if (!node_in_flight(n))
-        FILL(n->reason, n->doubt);
-    if (n->phase == NODE_ENDED)
-        n->end =
-            NODE_STUCK; /* it was thought untouched, or back: it is reported (I29), `return` puts it back */
-    node_unknown(e, n, was);
-}
-
 void op_on_record(struct engine *e, uint32_t node, const struct op_record *rec)
 {
     struct op *op = op_find(e, node, rec->op);
 
     if (op == NULL)
-        op_stray(e, &e->nodes[node], rec, false);
+        stray_record(e, &e->nodes[node], rec, false);
     else
         op_take(e, op, rec, false);
 }
@@ -692,6 +562,7 @@ void op_reclaimed(struct engine *e, struct engine_node *n, const struct op_recor
     struct op *mine[64];
     uint32_t count = 0;
 
+    n->undecided[0] = '\0'; /* all that have no end are told now */
     for (uint32_t i = 0; i < e->ops.n && count < 64; i++)
         if (e->ops.items[i]->node == n->ix && !listed(e->ops.items[i], recs, n_recs))
             mine[count++] = e->ops.items[i];
@@ -699,7 +570,7 @@ void op_reclaimed(struct engine *e, struct engine_node *n, const struct op_recor
         struct op *op = op_find(e, n->ix, recs[i].op);
 
         if (op == NULL)
-            op_stray(e, n, &recs[i], true); /* before anything goes on by the others */
+            stray_record(e, n, &recs[i], true); /* before anything goes on by the others */
         else
             op->listed = true;
     }
@@ -742,6 +613,7 @@ void op_forget(struct engine *e, struct engine_node *n)
 
         if (op->node != n->ix)
             continue;
+        FILL(n->undecided, op->id.text);
         op_close(e, op);
         if (end.action == ACT_CLUSTER_SETTING)
             setting_ended(e, n, &end);

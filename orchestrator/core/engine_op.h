@@ -10,4 +10,6 @@ struct action_row {
 };
 extern const struct action_row action_rows[ACTIONS];
 
+void op_command(struct engine *e, enum command_type type, uint32_t node, const char *id);
+
 #endif

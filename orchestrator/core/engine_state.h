@@ -121,6 +121,7 @@ struct engine_node {
     bool foreign_settled; /* a person has looked at them */
     bool foreign_out;     /* the log that knew them left it paused, and nobody has resumed it since */
     bool pause_in_doubt;  /* the node says it never saw our pause; or its journal is lost */
+    bool undecided_runs;  /* that op is at work, the node says */
     bool seen;            /* claimed by the controller that is at work: its journal was read */
     bool counted_out;     /* in the books of out nodes */
     bool claim_due;       /* the link timer is to claim first */
@@ -129,11 +130,12 @@ struct engine_node {
     bool suspended;               /* BitLocker, for the next boot */
     uint32_t unknown_ops, moves_open, park_at;
     uint32_t life, attempt, tries, reboots, proofs;
-    uint32_t rehearsal;            /* lives of the rehearsal that are over (O14) */
-    struct build build_first;      /* before the run touched it */
-    uint8_t attempts[ACTIONS];     /* of this life */
-    uint32_t setting_ops;          /* asked of it for its cluster, in all its lives */
-    time_ms facts_at, facts_asked; /* when it last told its facts, and was asked; 0: never */
+    uint32_t rehearsal;             /* lives of the rehearsal that are over (O14) */
+    struct build build_first;       /* before the run touched it */
+    uint8_t attempts[ACTIONS];      /* of this life */
+    uint8_t attempts_ever[ACTIONS]; /* the most in any life: what this log cannot have meant is another's */
+    uint32_t setting_ops;           /* asked of it for its cluster, in all its lives */
+    time_ms facts_at, facts_asked;  /* when it last told its facts, and was asked; 0: never */
     bool facts_failed;
     time_ms since, step_since, turn_since, out_since, out_until, lost_at;
     time_ms rebooted[2]; /* the last two, for O14's spacing */
@@ -152,6 +154,7 @@ struct engine_node {
     struct build build_now;
     struct timer wake, link;
     char lost_why[160];                       /* of the last lost connection; "": none */
+    char undecided[ID_TEXT_MAX];              /* an op that was given up and has no end there; "": none */
     char reason[256], doubt[256], waits[160]; /* doubt: why it is unknown, while it is */
 };
 
@@ -348,6 +351,8 @@ void claim_all(struct engine *e);
 void claim_lost_again(
     struct engine *e); /* what ended lets its timers go: connections lost by then are sought again */
 void claim_node(struct engine *e, struct engine_node *n);
+/* Its answer tells what has no end there. Until then nothing is asked of the node. */
+void claim_anew(struct engine *e, struct engine_node *n);
 void claim_on_claimed(struct engine *e, const struct event *ev);
 void claim_on_refused(struct engine *e, const struct event *ev);
 void claim_on_lost(struct engine *e, const struct event *ev);
@@ -379,6 +384,11 @@ struct op_end { /* how an op ended, for the one who started it */
     uint32_t setting;         /* of ACT_CLUSTER_SETTING */
     time_ms ended, down_from; /* down_from: start of its first downtime row, or 0 */
 };
+
+/* engine_stray.c: a record of no open op. `claim`: told in a claim's answer, which tells all that are not acknowledged. */
+void stray_record(struct engine *e, struct engine_node *n, const struct op_record *rec, bool claim);
+/* A person's word on the op that was given up. */
+int stray_decide(struct engine *e, struct engine_node *n, bool done, struct err *err);
 
 /* engine_ask.c: questions */
 struct ask *ask_new(struct engine *e, enum observe_what what, uint32_t node, uint32_t cluster,

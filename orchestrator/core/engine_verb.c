@@ -247,8 +247,6 @@ static int verb_return(struct engine *e, const struct event *ev, struct err *err
                        n->phase == NODE_ENDED ? node_end_names[n->end] : node_phases[n->phase].name);
     op_forget(e, n);
     claim_again(e, n);
-    if (n->claimed && e->taken_over)
-        claim_node(e, n); /* its answer tells what is still undecided there */
     n->foreign_settled = true;
     n->vmms_touched = n->storage_touched = true;
     n->paused = true;
@@ -263,6 +261,8 @@ static int verb_return(struct engine *e, const struct event *ev, struct err *err
     if (has_ended(e))
         claim_lost_again(e);
     node_to(e, n, NODE_STARTING_VMMS);
+    if (n->claimed)
+        claim_anew(e, n); /* what was given up may have no end there yet */
     node_drive(e, n);
     return 0;
 }
@@ -285,6 +285,8 @@ static int verb_decide(struct engine *e, const struct event *ev, struct err *err
         node_drive(e, n);
         return 0;
     }
+    if (op == NULL && n->undecided[0] != '\0')
+        return stray_decide(e, n, d == WITNESS_SAYS_DONE, err);
     if (op == NULL || !op->unknown)
         return err_set(err, ERR_STATE, "%s has no operation whose outcome is unknown", node_id(e, n));
     if (op->at_work &&

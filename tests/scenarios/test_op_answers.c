@@ -97,13 +97,13 @@ static const struct {
       true },
     { "its witness cannot tell", false, { { OP_UNKNOWN, WITNESS_CANNOT_TELL } }, 1, NULL, true, true },
     { "its witness sees it run", false, { { OP_UNKNOWN, WITNESS_SAYS_RUNNING } }, 1, NULL, true, false },
-    { "its witness sees it done", false, { { OP_UNKNOWN, WITNESS_SAYS_DONE } }, 1, NULL, false, false },
+    { "its witness sees it done", false, { { OP_UNKNOWN, WITNESS_SAYS_DONE } }, 1, "op_ack", false, false },
     { "refuted once", false, { NOT_DONE }, 1, "op_start", true, false },
-    { "refuted twice", false, { NOT_DONE, NOT_DONE }, 2, NULL, false, false },
+    { "refuted twice", false, { NOT_DONE, NOT_DONE }, 2, "op_ack", false, false },
     { "never seen", false, { NONE }, 1, "op_start", true, false },
     { "seen, then never seen", false, { { OP_RUNNING, WITNESS_NOT_ASKED }, NONE }, 2, NULL, true, true },
     { "cancelled, never seen", true, { NONE }, 1, NULL, false, false },
-    { "cancelled, refuted", true, { NOT_DONE }, 1, NULL, false, false },
+    { "cancelled, refuted", true, { NOT_DONE }, 1, "op_ack", false, false },
     { "cancelled, accepted", true, { { OP_ACCEPTED, WITNESS_NOT_ASKED } }, 1, NULL, true, false },
 };
 

@@ -370,6 +370,125 @@ static void test_a_person_decides(void **state)
     scenario_free(s);
 }
 
+/* What the witness of a given-up installation says, one answer after the other; the last one for good. */
+static struct {
+    enum op_witness says[4];
+    uint32_t told, start_vmms; /* the latter: begun so far */
+} given_up;
+
+static void witness_in_turn(struct scenario *s, struct plan_answer *a)
+{
+    (void)s;
+    if (a->cause == CMD_OP_PROBE && a->ev->u.op_result.record.state == OP_UNKNOWN)
+        a->ev->u.op_result.record.witness = given_up.says[given_up.told < 3 ? given_up.told++ : 3];
+    given_up.start_vmms += a->cause == CMD_OP_START && strcmp(a->action, "start_vmms") == 0;
+}
+
+/* Closed by force while the outcome of an installation is not known; then a person says `return`. */
+static struct scenario *given_up_and_returned(uint32_t node, enum op_witness last)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+    const char *id = s->plan->inv->nodes[node].id;
+    struct fault *f = scenario_fault(s, id, "install", NULL);
+
+    memset(&given_up, 0, sizeof given_up);
+    given_up.says[0] = WITNESS_CANNOT_TELL;
+    given_up.says[1] = given_up.says[2] = WITNESS_SAYS_RUNNING;
+    given_up.says[3] = last;
+    f->silent = f->no_journal = true;
+    s->meddle = witness_in_turn;
+    scenario_start(s);
+    scenario_until(s, id, NODE_INSTALLING);
+    while (!scenario_node(s, id).unknown)
+        assert_true(scenario_step(s));
+    check_ok(scenario_verb(s, VERB_ABORT_FORCE, NULL), &s->err);
+    check_end(s, id, NODE_STUCK);
+    given_up.told = 1;
+    check_ok(scenario_verb(s, VERB_RETURN, id), &s->err);
+    s->runner.ended = false;
+    return s;
+}
+
+static uint32_t first_node(void)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+    uint32_t first = s->plan->nodes[s->plan->waves[0].nodes[0]].node;
+
+    scenario_free(s);
+    return first;
+}
+
+/* An op that was given up goes on on its node, which takes no other: `return` asks its witness, and begins nothing before it has
+ * an end. The patch that it brought was never verified (O10, I17, I29). */
+static void test_return_waits_for_what_was_given_up(void **state)
+{
+    uint32_t first = first_node();
+    struct scenario *s = given_up_and_returned(first, WITNESS_SAYS_DONE);
+    const char *id = s->plan->inv->nodes[first].id;
+
+    (void)state;
+    while (given_up.told < 3 || strstr(scenario_node(s, id).waits_for, "/install/1") == NULL) {
+        assert_true(scenario_step(s));
+        assert_int_equal(given_up.start_vmms, 0);
+    }
+    scenario_run(s);
+    assert_int_equal(given_up.start_vmms, 1);
+    check_end(s, id, NODE_SET_ASIDE);
+    scenario_truth(s);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
+/* What no witness can tell is a person's to decide, here too; but not while the node says that it runs. */
+static void test_a_person_decides_what_was_given_up(void **state)
+{
+    static const struct {
+        enum op_witness decision;
+        enum node_end end;
+    } rows[] = { { WITNESS_SAYS_DONE, NODE_SET_ASIDE }, { WITNESS_SAYS_NOT_DONE, NODE_RETURNED } };
+    uint32_t first = first_node();
+
+    (void)state;
+    for (uint32_t i = 0; i < TABLE_LEN(rows); i++) {
+        struct scenario *s = given_up_and_returned(first, WITNESS_CANNOT_TELL);
+        const char *id = s->plan->inv->nodes[first].id;
+        struct event ev = { .type = EV_VERB, .node = first, .cluster = IX_NONE };
+
+        ev.u.verb.verb = VERB_DECIDE;
+        ev.u.verb.decision = rows[i].decision;
+        while (given_up.told < 2)
+            assert_true(scenario_step(s));
+        ev.at = s->now;
+        assert_int_equal(scenario_event(s, &ev), ERR_STATE);
+        assert_non_null(strstr(s->err.text, "still runs"));
+        for (uint32_t k = 0; k < 12; k++)
+            assert_true(scenario_step(s));
+        assert_int_equal(given_up.start_vmms, 0);
+        ev.at = s->now;
+        check_ok(scenario_event(s, &ev), &s->err);
+        scenario_run(s);
+        check_end(s, id, rows[i].end);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
+/* Nobody decides: it is stuck as before, and says on what (I28). */
+static void test_given_up_and_never_decided(void **state)
+{
+    uint32_t first = first_node();
+    struct scenario *s = given_up_and_returned(first, WITNESS_CANNOT_TELL);
+    const char *id = s->plan->inv->nodes[first].id;
+
+    (void)state;
+    scenario_run(s);
+    check_end(s, id, NODE_STUCK);
+    assert_non_null(strstr(scenario_node(s, id).reason, "/install/1 has no end there"));
+    assert_int_equal(given_up.start_vmms, 0);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 /* Another controller holds a node: this one stops at once, the run's state stays (I20). */
 static void test_fenced(void **state)
 {
@@ -409,6 +528,9 @@ int main(void)
         cmocka_unit_test(test_lost_before_its_turn),
         cmocka_unit_test(test_short_cuts),
         cmocka_unit_test(test_a_person_decides),
+        cmocka_unit_test(test_return_waits_for_what_was_given_up),
+        cmocka_unit_test(test_a_person_decides_what_was_given_up),
+        cmocka_unit_test(test_given_up_and_never_decided),
         cmocka_unit_test(test_fenced),
     };
 

@@ -1,0 +1,178 @@
+/* Records of no open op: of ops that people gave up, of a log that was overtaken, of another run (C.3, C.6). */
+#include "orchestrator/core/engine_op.h"
+
+#include <string.h>
+
+static enum action action_by_name(const char *name)
+{
+    for (int a = 0; a < ACTIONS; a++)
+        if (strcmp(action_rows[a].name, name) == 0)
+            return (enum action)a;
+    return ACTIONS;
+}
+
+/* Did this log ever mean such an op? */
+static bool op_was_ours(const struct engine *e, const struct engine_node *n, const struct op_id_parts *p)
+{
+    enum action a = action_by_name(p->step);
+
+    if (a == ACTIONS || strcmp(p->run, e->run) != 0 || strcmp(p->node, node_id(e, n)) != 0)
+        return false;
+    if (p->subject[0] != '\0') {
+        uint32_t vm = fleet_vm_by_id(&e->fleet, p->subject);
+
+        return vm != IX_NONE && p->attempt <= e->vms[vm].ops;
+    }
+    if (a == ACT_CLUSTER_SETTING)
+        return p->attempt <= n->setting_ops;
+    return p->life <= n->life && p->attempt <= (p->life == n->life ? n->attempts[a] : n->attempts_ever[a]);
+}
+
+/* What the other log's op cost stands in the ledger of whoever goes on (O35). */
+static void op_foreign_rows(struct engine *e, const struct engine_node *n, const struct op_record *rec,
+                            const struct op_id_parts *p)
+{
+    enum action a = action_by_name(p->step);
+    uint32_t vm = p->subject[0] == '\0' ? IX_NONE : fleet_vm_by_id(&e->fleet, p->subject);
+
+    if (a != ACTIONS && rec->state == OP_DONE && (vm != IX_NONE || p->subject[0] == '\0'))
+        ledger_take_foreign(e, n, a, vm, rec);
+}
+
+/* VMs that the other log parked are owed a way back by whoever goes on (I9). */
+static void op_foreign_vm(struct engine *e, struct engine_node *n, const struct op_record *rec,
+                          const struct op_id_parts *p)
+{
+    uint32_t vm = p->subject[0] == '\0' ? IX_NONE : fleet_vm_by_id(&e->fleet, p->subject);
+    bool park = strcmp(p->step, "park_vm") == 0, unpark = strcmp(p->step, "unpark_vm") == 0;
+    struct node_park *k = NULL;
+
+    if (vm == IX_NONE || rec->state != OP_DONE || rec->outcome != OUTCOME_OK || (!park && !unpark))
+        return;
+    for (uint32_t i = 0; i < n->parks.n; i++)
+        if (n->parks.items[i].vm == vm)
+            k = &n->parks.items[i];
+    if (k == NULL)
+        k = list_push(&n->parks);
+    if (k == NULL) {
+        e->nomem = true;
+        return;
+    }
+    k->vm = vm;
+    k->down = park;
+    k->method = rec->n_rows > 0 && rec->rows[0].cause == CAUSE_SAVED ? PARK_SAVE : PARK_SHUTDOWN;
+    k->down_since = rec->n_rows > 0 ? rec->rows[0].start : rec->ended;
+    fleet_park(&e->fleet, vm, park);
+}
+
+/* How the other log left the node: paused, unless it resumed it; patched, unless it removed that. */
+static void op_foreign_state(struct engine_node *n, const struct op_record *rec, const struct op_id_parts *p)
+{
+    bool done = rec->state == OP_DONE && rec->outcome == OUTCOME_OK;
+
+    if (strcmp(p->step, "pause") == 0 && (done || rec->state != OP_DONE)) /* begun: it may yet take hold */
+        n->foreign_out = true;
+    else if (strcmp(p->step, "resume") == 0 && done)
+        n->foreign_out = false;
+    else if ((strcmp(p->step, "install") == 0 || strcmp(p->step, "uninstall") == 0) && done)
+        n->patched_by_us = p->step[0] == 'i';
+}
+
+/* Its witness may decide it there, and what has not begun is called off. Till then the node takes no other op. */
+static void stray_ask(struct engine *e, struct engine_node *n, const struct op_record *rec)
+{
+    FILL(n->undecided, rec->op);
+    n->undecided_runs = rec->state == OP_RUNNING;
+    if (rec->state == OP_UNKNOWN)
+        op_command(e, CMD_OP_PROBE, n->ix, rec->op);
+    else if (rec->state == OP_ACCEPTED)
+        op_command(e, CMD_OP_CANCEL, n->ix, rec->op);
+}
+
+/* It has an end: closed there too. An installation left the node patched, and that was never verified (I17). */
+static void stray_close(struct engine *e, struct engine_node *n, bool done)
+{
+    struct op_id_parts p;
+
+    op_command(e, CMD_OP_ACK, n->ix, n->undecided);
+    if (done && op_id_parse(n->undecided, &p, NULL) == 0 && strcmp(p.step, "install") == 0) {
+        n->patched_by_us = true;
+        n->home_end = n->home_end == NODE_RETURNED ? NODE_SET_ASIDE : n->home_end;
+    }
+    n->undecided[0] = '\0';
+}
+
+/* Of this log, and nobody waits for it: its end was heard before, or a person gave it up. */
+static void stray_own(struct engine *e, struct engine_node *n, const struct op_record *rec, bool claim)
+{
+    bool given_up = strcmp(rec->op, n->undecided) == 0, ended = rec->state == OP_DONE;
+    bool done = ended ? rec->outcome == OUTCOME_OK : rec->witness == WITNESS_SAYS_DONE;
+
+    ended = ended || done || rec->witness == WITNESS_SAYS_NOT_DONE;
+    if (ended && given_up)
+        stray_close(e, n, done);
+    else if (ended)
+        op_command(e, CMD_OP_ACK, n->ix, rec->op);
+    else if (claim && rec->state != OP_NONE)
+        stray_ask(e, n, rec);
+    else if (given_up)
+        n->undecided_runs = rec->state == OP_RUNNING || rec->witness == WITNESS_SAYS_RUNNING;
+}
+
+int stray_decide(struct engine *e, struct engine_node *n, bool done, struct err *err)
+{
+    if (n->undecided_runs)
+        return err_set(err, ERR_STATE, "%s still runs, says the node itself: wait for it, or end it there",
+                       n->undecided);
+    stray_close(e, n, done);
+    return 0;
+}
+
+/* A record of no open op: an old one is acknowledged again; one that this log does not know makes the node unknown
+ * until a person has looked (a stale copy took over, or another run left something open). */
+void stray_record(struct engine *e, struct engine_node *n, const struct op_record *rec, bool claim)
+{
+    struct op_id_parts parts;
+    bool was = node_is_unknown(n);
+
+    if (op_id_parse(rec->op, &parts, NULL) != 0)
+        return;
+    if (op_was_ours(e, n, &parts)) {
+        stray_own(e, n, rec, claim);
+        return;
+    }
+    if (rec->state == OP_DONE && strcmp(parts.run, e->run) != 0) {
+        op_command(e, CMD_OP_ACK, n->ix, rec->op);
+        return;
+    }
+    if (rec->state == OP_NONE)
+        return;
+    if (strcmp(parts.step, action_rows[ACT_CLUSTER_SETTING].name) == 0) {
+        if (claim)
+            setting_foreign_op(e, n, rec);
+        if (claim && rec->state == OP_DONE)
+            op_command(e, CMD_OP_ACK, n->ix, rec->op);
+        return;
+    }
+    if (claim)
+        op_foreign_rows(e, n, rec, &parts);
+    op_foreign_vm(e, n, rec, &parts);
+    if (claim && !n->foreign_settled)
+        op_foreign_state(n, rec, &parts);
+    if (claim && rec->state == OP_UNKNOWN) /* till its witness decides it there the node takes no other op */
+        op_command(e, CMD_OP_PROBE, n->ix, rec->op);
+    if (claim && n->foreign_settled && rec->state == OP_DONE) /* a mere answer changes nothing (I21) */
+        op_command(e, CMD_OP_ACK, n->ix, rec->op);
+    if (n->foreign_op || n->foreign_settled || !claim) /* a claim tells of all there are */
+        return;
+    n->foreign_op = true;
+    e->fleet.nodes[n->ix].out |= OUT_STUCK; /* it may be out: nobody here knows */
+    FILL(n->doubt, SAY(e, "%s is not in this log", rec->op));
+    engine_note(e, NOTE_WARNING, "C.3", n->ix, n->doubt);
+    if (!node_in_flight(n))
+        FILL(n->reason, n->doubt);
+    if (n->phase == NODE_ENDED)
+        n->end =
+            NODE_STUCK; /* it was thought untouched, or back: it is reported (I29), `return` puts it back */
+    node_unknown(e, n, was);
+}
