@@ -7,6 +7,8 @@
 
 #define DIGEST "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 #define FETCH "{\"source\":\"//share/kb.msu\",\"name\":\"kb.msu\",\"sha256\":\"" DIGEST "\",\"size_bytes\":9}"
+#define OTHER \
+    "{\"source\":\"//share/kb.msu\",\"name\":\"kb2.msu\",\"sha256\":\"" DIGEST "\",\"size_bytes\":9}"
 #define HELD "{\"name\":\"kb.msu\",\"sha256\":\"" DIGEST "\"}"
 
 /* The host's part in the order of a fetch; what comes first is under way. */
@@ -35,7 +37,7 @@ static int64_t fetch_until(struct bench *b, uint32_t conn, unsigned at)
     return id;
 }
 
-/* One at a time, whatever it is at; reads and a look at what is held go on beside it, and stand in nobody's way. */
+/* One at a time, whatever it is at (the same one again joins it: test_agent.c); reads and a look at what is held go on beside it, and stand in nobody's way. */
 static void test_one_at_a_time(void **state)
 {
     struct bench *b = *state;
@@ -44,7 +46,7 @@ static void test_one_at_a_time(void **state)
         int64_t facts = bench_ask(b, 1, "facts", "{}"), held = bench_ask(b, 1, "package.held", HELD);
         int64_t first = fetch_until(b, 1, at);
 
-        assert_string_equal(bench_error(b, bench_ask(b, 1, "package.fetch", FETCH)), "locked");
+        assert_string_equal(bench_error(b, bench_ask(b, 1, "package.fetch", OTHER)), "locked");
         bench_answer(b, bench_run(b, "facts", "run"), "{\"result\":{\"cpus\":4}}");
         bench_answer(b, bench_run(b, "package_check", ""), "/store/kb.msu");
         assert_non_null(bench_result(b, facts));
