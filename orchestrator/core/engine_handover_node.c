@@ -41,7 +41,6 @@ static void former_load(struct engine *e, struct engine_node *n)
         if (v->home != n->ix || v->state != VM_RUNNING)
             continue;
         n->former_mib += v->assigned_mib;
-        n->former_vms++;
     }
 }
 

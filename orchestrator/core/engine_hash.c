@@ -45,6 +45,7 @@ static void add_run(struct sha256 *s, const struct engine *e)
                                 e->unknown,
                                 e->deviations,
                                 e->deviations_allowed,
+                                e->deviations_asked,
                                 e->in_flight,
                                 e->rollback_open,
                                 e->rollback_failed,

@@ -200,14 +200,12 @@ static enum admit check_spacing(struct engine *e, struct engine_node *n)
 static enum admit check_vms(struct engine *e, struct engine_node *n)
 {
     n->former_mib = 0;
-    n->former_vms = 0;
     for (uint32_t i = 0; i < vms_of(e, n->cluster); i++) {
         const struct fleet_vm *v = &e->fleet.vms.items[vm_at(e, n->cluster, i)];
 
         if (v->at != n->ix || v->gone || v->vm.state != VM_RUNNING)
             continue;
         n->former_mib += v->vm.assigned_mib;
-        n->former_vms++;
         if (v->vm.busy != VM_IDLE)
             return wait(e, n, ADMIT_NOT_NODE, SAY(e, "O26: VM %s is busy", v->vm.id));
     }
@@ -306,6 +304,20 @@ static void admit(struct engine *e, struct engine_cluster *c, struct engine_node
     node_drive(e, n);
 }
 
+/* The run holds before such a start; who resumes it has seen how far this one goes. */
+static bool deviates_too_far(struct engine *e, struct engine_node *n, bool out_of_order)
+{
+    uint32_t after = e->deviations + tell_deviations(e, n, out_of_order, true);
+
+    if (after <= e->deviations_allowed)
+        return false;
+    e->deviations_asked = after;
+    run_hold(e, HOLD_DEVIATIONS,
+             SAY(e, "%s would need more deviations than the plan allows (%u)", node_id(e, n),
+                 e->deviations_allowed));
+    return true;
+}
+
 static enum admit judge(struct engine *e, struct engine_cluster *c, struct engine_node *n, bool out_of_order)
 {
     enum admit a = check_caps(e, c, n);
@@ -319,12 +331,8 @@ static enum admit judge(struct engine *e, struct engine_cluster *c, struct engin
         return ADMIT_NOT_CLUSTER; /* nothing has changed since the last refusal */
     a = a == ADMIT_YES ? check_vms(e, n) : a;
     a = a == ADMIT_YES ? check_proof(e, n) : a;
-    if (a == ADMIT_YES && e->deviations + tell_deviations(e, n, out_of_order, true) > e->deviations_allowed) {
-        run_hold(e, HOLD_DEVIATIONS,
-                 SAY(e, "%s would need more deviations than the plan allows (%u)", node_id(e, n),
-                     e->deviations_allowed));
+    if (a == ADMIT_YES && deviates_too_far(e, n, out_of_order))
         return ADMIT_NOT_CLUSTER;
-    }
     return a == ADMIT_YES ? check_settings(e, c, n) : a;
 }
 

@@ -140,7 +140,7 @@ struct engine_node {
     time_ms since, step_since, turn_since, out_since, out_until, lost_at;
     time_ms rebooted[2]; /* the last two, for O14's spacing */
     uint64_t former_mib; /* carried before the drain (O15) */
-    uint32_t former_vms, csv_bad;
+    uint32_t csv_bad;
     struct node_record before;
     struct arena facts_arena;
     struct node_facts facts; /* for O6, of what was seen last */
@@ -285,8 +285,8 @@ struct engine {
     bool gate_rolls_back, gate_manual; /* of the gate that decided the stage */
     uint64_t stamp;
     bool stopped, fenced, at_rest, removal_known, removal_possible, clusters_dirty;
-    uint32_t wave, failures, unknown, deviations, deviations_allowed, in_flight, rollback_open,
-        rollback_failed;
+    uint32_t wave, failures, unknown, deviations, deviations_allowed, deviations_asked, in_flight,
+        rollback_open, rollback_failed;
     uint32_t out_all;
     time_ms moved_at; /* something went on */
     bool window_blocked, budget_changed, taken_over;

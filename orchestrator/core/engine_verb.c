@@ -54,6 +54,15 @@ static void claim_again(struct engine *e, struct engine_node *n)
     claim_node(e, n);
 }
 
+/* As many again as the plan allows, and at least what the start takes that was held for it. */
+static void allow_deviations(struct engine *e)
+{
+    uint32_t again = e->deviations + e->rollout->policy.deviations_max + 1;
+
+    e->deviations_allowed = e->deviations_asked > again ? e->deviations_asked : again;
+    e->deviations_asked = 0;
+}
+
 static int verb_resume(struct engine *e, const struct event *ev, struct err *err)
 {
     enum hold hold = e->hold;
@@ -62,7 +71,7 @@ static int verb_resume(struct engine *e, const struct event *ev, struct err *err
     if (e->state != RUN_HOLDING || hold == HOLD_REMOVAL || hold == HOLD_MANUAL)
         return not_now(e, err, "resume", instead_of(e));
     if (hold == HOLD_DEVIATIONS)
-        e->deviations_allowed = e->deviations + e->rollout->policy.deviations_max + 1;
+        allow_deviations(e);
     run_unhold(e);
     if (hold == HOLD_GATE)
         gates_anew(e); /* evidence is asked for again */

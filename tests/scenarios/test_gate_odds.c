@@ -196,12 +196,43 @@ static void test_answer_to_a_stopped_gate(void **state)
     scenario_free(s);
 }
 
+/* The gates passed while the run was holding, then a node of the wave was tried again: that answer is about another wave. */
+static void test_answer_from_before_a_retry(void **state)
+{
+    struct scenario *s = scenario_new(
+        &words, "[2,\"100%\"]",
+        GATES(ONE("backup_agent", "")) ",\"policy\":{\"failures_per_wave\":2,\"failures_per_run\":2}");
+    const char *first = s->plan->inv->nodes[first_of(s)].id;
+
+    (void)state;
+    scenario_fault(s, first, "install", "failed");
+    scenario_start(s);
+    while (engine_wave(s->engine, 0).state != WAVE_GATE_AFTER)
+        assert_true(scenario_step(s));
+    check_ok(scenario_verb(s, VERB_PAUSE, NULL), &s->err);
+    while (!engine_gate(s->engine, engine_gates(s->engine) - 1).done) {
+        s->runner.ended = false; /* holding is no end to those who are asked */
+        assert_true(scenario_step(s));
+    }
+    check_run(s, RUN_HOLDING);
+    check_ok(scenario_verb(s, VERB_RETRY, first), &s->err);
+    check_ok(scenario_verb(s, VERB_RESUME, NULL), &s->err);
+    while (engine_wave(s->engine, 0).state != WAVE_PASSED)
+        assert_true(scenario_step(s));
+    check_end(s, first, NODE_DONE);
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    scenario_truth(s);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_which_answer_decides),     cmocka_unit_test(test_scope_cluster),
         cmocka_unit_test(test_node_out_of_reach),        cmocka_unit_test(test_no_evidence),
-        cmocka_unit_test(test_answer_to_a_stopped_gate),
+        cmocka_unit_test(test_answer_to_a_stopped_gate), cmocka_unit_test(test_answer_from_before_a_retry),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

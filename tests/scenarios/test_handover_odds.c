@@ -460,7 +460,6 @@ static void test_its_former_load(void **state)
     struct handover_node *from;
     struct inventory *inv = handover_bed_fleet();
     uint64_t mib = 0;
-    uint32_t vms = 0;
 
     (void)state;
     for (uint32_t i = 0; i < inv->n_vms; i += 2)
@@ -468,12 +467,9 @@ static void test_its_former_load(void **state)
     handover_bed_of(&b, inv, WAVES, "");
     from = out_in(&b, NODE_INSTALLING);
     for (uint32_t i = 0; i < inv->n_vms; i++)
-        if (inv->vms[i].home == from->node && inv->vms[i].state == VM_RUNNING) {
+        if (inv->vms[i].home == from->node && inv->vms[i].state == VM_RUNNING)
             mib += inv->vms[i].assigned_mib;
-            vms++;
-        }
     check_ok(handover_bed_take(&b), &b.s->err);
-    assert_int_equal(b.e->nodes[from->node].former_vms, vms);
     assert_int_equal(b.e->nodes[from->node].former_mib, mib);
     handover_bed_end(&b);
 }

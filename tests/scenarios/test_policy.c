@@ -1,31 +1,8 @@
-/* What the board signed besides the waves: windows, freezes, expiry, rehearsal, deviations, consents, caps. */
+/* What the board signed besides the waves: rehearsal, deviations, proofs, caps. Windows and freezes have test_windows.c. */
 #include "tests/scenarios/scenario.h"
 
 #include <stdio.h>
 #include <string.h>
-
-/* START_MS is 2025-11-24T16:00:00Z. */
-
-/* Outside the window nothing starts and the run holds; it opens by itself and goes on, each drain inside. */
-static void test_window(void **state)
-{
-    struct scenario *s = scenario_new(
-        NULL, NULL, ",\"windows\":[{\"from\":\"2025-11-24T20:00:00Z\",\"to\":\"2025-11-25T08:00:00Z\"}]");
-    bool held = false;
-
-    (void)state;
-    scenario_start(s);
-    while (scenario_step(s)) {
-        held = held || engine_run(s->engine).state == RUN_HOLDING;
-        for (uint32_t i = 0; i < 8; i++)
-            if (engine_node(s->engine, i).out)
-                assert_true(s->now >= START_MS + 4 * HOUR_MS && s->now < START_MS + 16 * HOUR_MS);
-    }
-    assert_true(held);
-    check_run(s, RUN_FINISHED);
-    scenario_replays(s);
-    scenario_free(s);
-}
 
 /* O9: what goes to the node is the target with its listed checkpoint packages, by their digests. */
 static void test_checkpoints_reach_the_node(void **state)
@@ -81,62 +58,6 @@ static void test_proofs_reach_the_node(void **state)
     assert_int_equal(guarded(s, "install", "\"empty\":\"processes\",\"parked\":[],\"build\":\"26100.4061\""),
                      8);
     assert_int_equal(guarded(s, "reboot", "\"empty\":\"processes\",\"parked\":[]"), 8);
-    scenario_free(s);
-}
-
-/* Too late for a whole life in the window: held, not squeezed in (I14). */
-static void test_window_too_short(void **state)
-{
-    struct scenario *s = scenario_new(
-        NULL, NULL, ",\"windows\":[{\"from\":\"2025-11-24T16:00:00Z\",\"to\":\"2025-11-24T16:10:00Z\"}]");
-
-    (void)state;
-    scenario_start(s);
-    scenario_run(s);
-    check_run(s, RUN_HOLDING);
-    assert_non_null(strstr(engine_run(s->engine).hold_reason, "window"));
-    for (uint32_t i = 0; i < 8; i++)
-        assert_int_equal(backend_plan_effects(s->world, i, "pause"), 0);
-    scenario_free(s);
-}
-
-/* A window closes while a node is out: it goes on to its end, the others wait for the next window. */
-static void test_two_windows(void **state)
-{
-    struct scenario *s =
-        scenario_new(NULL, "[\"100%\"]",
-                     ",\"windows\":[{\"from\":\"2025-11-24T16:00:00Z\",\"to\":\"2025-11-24T17:40:00Z\"},"
-                     "{\"from\":\"2025-11-25T16:00:00Z\",\"to\":\"2025-11-26T16:00:00Z\"}]");
-    bool held = false;
-
-    (void)state;
-    scenario_start(s);
-    while (scenario_step(s))
-        held = held || engine_run(s->engine).state == RUN_HOLDING;
-    check_run(s, RUN_FINISHED);
-    assert_true(held);
-    for (uint32_t i = 0; i < 8; i++) {
-        time_ms out = engine_node(s->engine, i).out_since - START_MS;
-
-        assert_true(out < 100 * MINUTE_MS || out >= DAY_MS);
-    }
-    scenario_truth(s);
-    scenario_replays(s);
-    scenario_free(s);
-}
-
-static void test_freeze(void **state)
-{
-    struct scenario *s = scenario_new(
-        NULL, NULL, ",\"freezes\":[{\"from\":\"2025-11-24T16:00:00Z\",\"to\":\"2025-11-24T18:00:00Z\"}]");
-
-    (void)state;
-    scenario_start(s);
-    while (scenario_step(s))
-        for (uint32_t i = 0; i < 8; i++)
-            if (engine_node(s->engine, i).out)
-                assert_true(s->now >= START_MS + 2 * HOUR_MS);
-    check_run(s, RUN_FINISHED);
     scenario_free(s);
 }
 
@@ -271,6 +192,46 @@ static void test_deviations(void **state)
     scenario_free(s);
 }
 
+/* A start that would itself deviate is not made: the run holds before it, and `resume` lets that one go on, however many
+ * deviations it takes. */
+static void test_holds_before_it_deviates(void **state)
+{
+    static const struct fleet_words two_out = { .seed = 3,
+                                                .clusters = 1,
+                                                .nodes = 6,
+                                                .vms = 2,
+                                                .node_mib = 65536,
+                                                .vm_mib_min = 1024,
+                                                .vm_mib_max = 2048,
+                                                .max_out = 2 };
+    struct scenario *s =
+        scenario_new(&two_out, "[\"100%\"]", ",\"policy\":{\"deviations_max\":0,\"unreachable\":\"1h\"}");
+    uint32_t first = s->plan->nodes[s->plan->waves[0].nodes[0]].node;
+
+    (void)state;
+    scenario_start(s);
+    scenario_until(s, s->plan->inv->nodes[first].id, NODE_STAGING);
+    backend_plan_cut(s->world, first, s->now + 20 * MINUTE_MS);
+    scenario_run(s);
+    check_run(s, RUN_HOLDING);
+    assert_non_null(
+        strstr(engine_run(s->engine).hold_reason, "would need more deviations than the plan allows (0)"));
+    assert_int_equal(engine_run(s->engine).deviations, 0);
+    check_ok(scenario_verb(s, VERB_RESUME, NULL), &s->err);
+    while (engine_run(s->engine).state == RUN_RUNNING && engine_run(s->engine).deviations == 0)
+        assert_true(scenario_step(s));
+    assert_true(engine_run(s->engine).deviations > 1);
+    scenario_run(s);
+    for (int i = 0; i < 20 && engine_run(s->engine).state == RUN_HOLDING; i++) {
+        check_ok(scenario_verb(s, VERB_RESUME, NULL), &s->err);
+        scenario_run(s);
+    }
+    check_run(s, RUN_FINISHED);
+    assert_int_equal(scenario_ended(s, NODE_DONE), 6);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 /* Never more out than the caps say, in the cluster and in the fleet (C9). */
 static void test_caps(void **state)
 {
@@ -369,15 +330,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_checkpoints_reach_the_node),
         cmocka_unit_test(test_proofs_reach_the_node),
-        cmocka_unit_test(test_window),
-        cmocka_unit_test(test_two_windows),
-        cmocka_unit_test(test_window_too_short),
-        cmocka_unit_test(test_freeze),
         cmocka_unit_test(test_rehearsal),
         cmocka_unit_test(test_rehearsal_refused),
         cmocka_unit_test(test_rehearsal_aborted_before_its_third_life),
         cmocka_unit_test(test_rehearsal_crash),
         cmocka_unit_test(test_deviations),
+        cmocka_unit_test(test_holds_before_it_deviates),
         cmocka_unit_test(test_caps),
         cmocka_unit_test(test_look_again),
         cmocka_unit_test(test_gives_up_with_a_reason),

@@ -185,6 +185,34 @@ static void test_never_comes_back(void **state)
     scenario_free(s);
 }
 
+/* The way back waits for a node that nobody knows of; given up, it is no longer held for: neither run nor nodes say so. */
+static void test_rolled_back_without_the_lost_node(void **state)
+{
+    struct scenario *s =
+        scenario_new(&words, "[1,\"100%\"]",
+                     ",\"policy\":{\"failures_per_wave\":2,\"failures_per_run\":2},\"waivers\":[{\"what\":"
+                     "\"rollback_unproved\",\"person\":\"board\",\"ticket\":\"CHG1\"}]");
+    uint32_t lost = s->plan->nodes[s->plan->waves[1].nodes[0]].node;
+    const char *id = s->plan->inv->nodes[lost].id;
+
+    (void)state;
+    scenario_start(s);
+    scenario_until(s, id, NODE_DRAINING);
+    backend_plan_cut(s->world, lost, TIME_NEVER);
+    check_ok(scenario_verb(s, VERB_ROLLBACK, NULL), &s->err);
+    scenario_run(s);
+    check_run(s, RUN_HOLDING);
+    assert_string_equal(engine_run(s->engine).hold_verb, "decide");
+    check_ok(scenario_verb(s, VERB_SET_ASIDE, id), &s->err);
+    check_run(s, RUN_ROLLING_BACK);
+    assert_string_equal(engine_run(s->engine).hold_reason, "");
+    scenario_run(s);
+    assert_true((run_states[engine_run(s->engine).state].flags & SM_FINAL) != 0);
+    check_end(s, id, NODE_STUCK);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 /* What became of a node is not forgotten over a doubt that came and went on its way home. */
 static void test_a_doubt_does_not_erase_the_reason(void **state)
 {
@@ -521,6 +549,7 @@ int main(void)
         cmocka_unit_test(test_a_pause_that_came_too_late),
         cmocka_unit_test(test_lost_reply),
         cmocka_unit_test(test_never_comes_back),
+        cmocka_unit_test(test_rolled_back_without_the_lost_node),
         cmocka_unit_test(test_a_doubt_does_not_erase_the_reason),
         cmocka_unit_test(test_awaited_boot_is_not_unknown),
         cmocka_unit_test(test_slow_boot_goes_on),

@@ -66,9 +66,14 @@ static void test_verb_and_starts(void **state)
     for (int v = 0; v < VERBS; v++) {
         ev.u.verb.verb = (enum verb)v;
         ev.u.verb.person = "anna";
+        ev.u.verb.ticket = "CHG-7";
+        ev.u.verb.reason = "its disk was changed";
+        ev.u.verb.op = "r1/n00-01/1/install/1";
+        ev.u.verb.decision = WITNESS_SAYS_DONE;
         ev.u.verb.accept_unknown = v % 2 == 0;
         there_and_back(inv, &ev, &a, &back);
         assert_int_equal(back.u.verb.verb, v);
+        assert_string_equal(back.u.verb.reason, "its disk was changed");
         assert_int_equal(verb_by_name(verb_name((enum verb)v)), v);
     }
     memset(&ev, 0, sizeof ev);

@@ -29,9 +29,9 @@ UNITS = ["test_agent", "test_op_life", "test_methods", "test_method_read", "test
          "test_journal_fold", "test_agent_journal", "test_driver_proto", "test_driver_answer", "test_gate",
          "test_gate_judge", "test_event", "test_event_pictures", "test_ledger"]
 SCENARIOS = ["test_rollout", "test_failures", "test_unknown", "test_gates", "test_gate_odds", "test_verbs", "test_verb_words",
-             "test_policy", "test_runner", "test_odd", "test_settings", "test_verb_moments", "test_event_order", "test_op_answers",
-             "test_evidence_of_effect", "test_step_odds", "test_admission", "test_special_vms", "test_backend_plan", "test_handover", "test_spoiled_events",
-             "test_spoiled_handover", "test_store_log", "test_crash"]
+             "test_policy", "test_windows", "test_runner", "test_odd", "test_settings", "test_verb_moments", "test_event_order",
+             "test_op_answers", "test_evidence_of_effect", "test_step_odds", "test_admission", "test_special_vms",
+             "test_backend_plan", "test_handover", "test_spoiled_events", "test_spoiled_handover", "test_store_log", "test_crash"]
 PROGRAMS = UNITS + SCENARIOS
 SIM = "sim_patchwave"
 FEW = 60  # seeds that are asked before the scenarios
