@@ -26,7 +26,7 @@ FILES = re.compile(r"^(orchestrator/core/(engine\w*|runner|gate|node_sm|wave_sm|
                    r"|agent/core/\w+\.c|agent/io/journal\.c)$")
 # Programs that link the cores, quickest first; between them the simulator, at the end with all its seeds.
 UNITS = ["test_agent", "test_op_life", "test_methods", "test_method_read", "test_method_move", "test_agent_conn", "test_claim",
-         "test_journal_fold", "test_agent_journal", "test_driver_proto", "test_driver_answer", "test_gate",
+         "test_journal_fold", "test_agent_journal", "test_driver_proto", "test_driver_answer", "test_engine_timer", "test_gate",
          "test_gate_judge", "test_event", "test_event_pictures", "test_ledger"]
 SCENARIOS = ["test_rollout", "test_failures", "test_unknown", "test_gates", "test_gate_odds", "test_verbs", "test_verb_words",
              "test_policy", "test_windows", "test_runner", "test_odd", "test_settings", "test_verb_moments", "test_event_order",
