@@ -411,9 +411,18 @@ static void op_never_seen(struct engine *e, struct op *op, const struct op_recor
     }
 }
 
+/* The witness's word on a start that it had refuted before. */
+static bool told_before(const struct op *op, const struct op_record *rec)
+{
+    return rec->witness == WITNESS_SAYS_NOT_DONE && rec->started != 0 && rec->started == op->refuted_start;
+}
+
 static void op_refuted(struct engine *e, struct op *op, const struct op_record *rec)
 {
-    if (op->cancelled || ++op->refuted >= REFUTED_MAX) {
+    bool enough = told_before(op, rec) ? op->sends >= SENDS_MAX : ++op->refuted >= REFUTED_MAX;
+
+    op->refuted_start = rec->started;
+    if (op->cancelled || enough) {
         op_finish(e, op, rec, op->cancelled ? OUTCOME_CANCELLED : OUTCOME_FAILED);
         return;
     }
@@ -432,6 +441,8 @@ static void op_in_doubt(struct engine *e, struct op *op, const struct op_record 
 {
     bool unknown;
 
+    if (told_before(op, rec) && !op->probing)
+        return; /* asked before it was sent once more: of that one nothing is said (I21) */
     op->state = OP_UNKNOWN;
     op->at_work = rec->witness == WITNESS_SAYS_RUNNING;
     unknown = !op_awaits_boot(op, e->now);
@@ -509,7 +520,9 @@ static void op_take(struct engine *e, struct op *op, const struct op_record *rec
         return;
     switch (rec->state) {
     case OP_NONE:
-        op_never_seen(e, op, rec);
+        if (op->sends <= 1 ||
+            op->probing) /* else asked before it was sent once more, and nothing new (I21) */
+            op_never_seen(e, op, rec);
         break;
     case OP_ACCEPTED:
     case OP_RUNNING:

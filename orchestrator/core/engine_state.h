@@ -44,6 +44,7 @@ struct op {
     struct buf args, precondition; /* kept for sending the same op once more */
     dur_ms limit_ms;
     time_ms decided, sent, deadline;
+    time_ms refuted_start; /* the start that its witness refuted last, by the node's clock; 0: none */
     struct estimate predicted;
     enum op_state state;
     enum op_outcome outcome;

@@ -287,6 +287,7 @@ static void on_down(void *arg, const struct err *why, dur_ms retry_ms)
     n->talk = TALK_DOWN;
     n->last_down = *why;
     n->no_retry = retry_ms == LINK_NO_RETRY;
+    live_op_lost(n);
     loop_timer_stop(&n->greet_again);
     live_surveyed(n, NULL);
     live_stage_lost(n, why);

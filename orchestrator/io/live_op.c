@@ -14,6 +14,8 @@ struct live_op {
     char op[ID_TEXT_MAX];
     char *start_params; /* of a move: sent when the receiver has accepted */
     bool reboots;
+    bool dropped;         /* not to be sent any more */
+    struct live_op *next; /* of those that wait for their receivers */
 };
 
 static struct live_op *op_new(struct live_node *n, const char *op)
@@ -31,6 +33,29 @@ static void op_free(struct live_op *o)
 {
     free(o->start_params);
     free(o);
+}
+
+/* The place of a start that has not been sent; what it points to is NULL: there is none. */
+static struct live_op **waiting_at(struct live_node *n, const char *op)
+{
+    struct live_op **at = &n->waiting;
+
+    while (*at != NULL && strcmp((*at)->op, op) != 0)
+        at = &(*at)->next;
+    return at;
+}
+
+/* The receiver's answer will find it so, and end it. */
+static void drop(struct live_op **at)
+{
+    (*at)->dropped = true;
+    *at = (*at)->next;
+}
+
+void live_op_lost(struct live_node *n)
+{
+    while (n->waiting != NULL)
+        drop(&n->waiting);
 }
 
 static void emit_record(struct live_node *n, const struct op_record *r)
@@ -182,7 +207,9 @@ void live_op_probe(struct backend_live *b, const struct command *c)
     struct live_node *n = &b->nodes[c->node];
     struct live_op *o;
 
-    if (n->talk == TALK_CLAIMED && (o = op_new(n, c->op)) != NULL)
+    /* Of a start that waits for its receiver the node would say that it never saw it, and then it would be sent: no
+     * answer is better than an old one (I21). */
+    if (n->talk == TALK_CLAIMED && *waiting_at(n, c->op) == NULL && (o = op_new(n, c->op)) != NULL)
         ask_status(o);
 }
 
@@ -210,7 +237,7 @@ static void on_started(void *arg, const struct rpc_message *reply, const struct 
 }
 
 /* Nothing has been sent, so nothing has changed. */
-static void late_refusal(struct live_node *n, const char *op, const char *text)
+static void late_end(struct live_node *n, const char *op, enum op_outcome outcome, const char *text)
 {
     struct live_late *late = live_late_new(n->b, EV_OP_RESULT, n->ix);
 
@@ -218,9 +245,14 @@ static void late_refusal(struct live_node *n, const char *op, const char *text)
         return;
     late->ev.u.op_result.record = (struct op_record){ .op = live_late_str(late, op),
                                                       .state = OP_DONE,
-                                                      .outcome = OUTCOME_REFUSED,
+                                                      .outcome = outcome,
                                                       .error_code = "refused",
                                                       .error_text = live_late_str(late, text) };
+}
+
+static void late_refusal(struct live_node *n, const char *op, const char *text)
+{
+    late_end(n, op, OUTCOME_REFUSED, text);
 }
 
 static void send_start(struct live_op *o)
@@ -241,6 +273,11 @@ static void on_receiver(void *arg, const struct rpc_message *reply, const struct
     struct live_op *o = arg;
     struct err no = { 0 };
 
+    if (o->dropped) {
+        op_free(o);
+        return;
+    }
+    drop(waiting_at(o->n, o->op));
     if (why == NULL) {
         send_start(o);
         return;
@@ -275,7 +312,10 @@ static void ask_receiver(struct backend_live *b, const struct command *c, struct
     if (rc != 0) {
         late_refusal(o->n, o->op, err.text);
         op_free(o);
+        return;
     }
+    o->next = o->n->waiting;
+    o->n->waiting = o;
 }
 
 static void write_log_position(struct json_writer *w, struct backend_live *b)
@@ -324,8 +364,8 @@ void live_op_start(struct backend_live *b, const struct command *c)
     struct live_node *n = &b->nodes[c->node];
     struct live_op *o;
 
-    if (n->talk != TALK_CLAIMED)
-        return; /* NODE_LOST is on its way */
+    if (n->talk != TALK_CLAIMED || *waiting_at(n, c->op) != NULL)
+        return; /* NODE_LOST is on its way; or the start itself is */
     o = op_new(n, c->op);
     if (o == NULL || (o->start_params = start_params(b, c)) == NULL) {
         late_refusal(n, c->op, "out of memory in the controller, or arguments that are not JSON");
@@ -360,8 +400,13 @@ void live_op_cancel(struct backend_live *b, const struct command *c)
     struct live_node *n = &b->nodes[c->node];
     struct buf text = BUF_INIT;
     struct json_writer w;
-    struct live_op *o;
+    struct live_op **start = waiting_at(n, c->op), *o;
 
+    if (*start != NULL) {
+        drop(start);
+        late_end(n, c->op, OUTCOME_CANCELLED, "cancelled before it was sent");
+        return;
+    }
     if (n->talk != TALK_CLAIMED || (o = op_new(n, c->op)) == NULL)
         return;
     begin_params(&w, &text, n, c->op);

@@ -52,6 +52,8 @@ struct live_node {
     bool taken_over;                /* it has been, by this process */
     struct loop_timer claim_limit, greet_again;
     enum live_stage_part stage_part;
+    struct live_op
+        *waiting; /* moves off it whose receiver has not answered: nothing of them was sent here yet */
     struct payload *payload;
     struct loop_timer stage_limit; /* how long it may be cut off */
     int64_t stage_until_ms;        /* of the loop's clock: how long it may pull in all */
@@ -143,6 +145,8 @@ void live_op_probe(struct backend_live *b, const struct command *c);
 void live_op_cancel(struct backend_live *b, const struct command *c);
 void live_op_ack(struct backend_live *b, const struct command *c);
 void live_op_notified(struct live_node *n, const struct rpc_message *msg);
+/* The connection is gone: what has not been sent will not be. */
+void live_op_lost(struct live_node *n);
 /* A record from the wire (docs/wire.md). ERR_PROTOCOL. Strings in the arena or the document. */
 int live_record_read(const struct json_doc *doc, const json *v, struct arena *a, struct op_record *ret,
                      struct err *err);

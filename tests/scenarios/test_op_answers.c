@@ -38,6 +38,7 @@ static bool commands_it(const struct scenario *s, const char *what, const char *
 struct told {
     enum op_state state;
     enum op_witness witness;
+    uint32_t starts; /* it was started once more, so often */
 };
 
 /* The node's install was sent, and nothing was heard of it. */
@@ -64,17 +65,21 @@ static void tell(struct scenario *s, const char *op, struct told t)
                                                 .witness = t.witness,
                                                 .boot_id = "b",
                                                 .accepted = s->now,
-                                                .started = t.state >= OP_RUNNING ? s->now : 0 };
+                                                .started = t.state >= OP_RUNNING ? s->now + t.starts : 0 };
     check_ok(scenario_event(s, &ev), &s->err);
 }
 
-#define NOT_DONE                          \
-    {                                     \
-        OP_UNKNOWN, WITNESS_SAYS_NOT_DONE \
+#define NOT_DONE                             \
+    {                                        \
+        OP_UNKNOWN, WITNESS_SAYS_NOT_DONE, 0 \
     }
-#define NONE                       \
-    {                              \
-        OP_NONE, WITNESS_NOT_ASKED \
+#define NOT_DONE_AGAIN                       \
+    {                                        \
+        OP_UNKNOWN, WITNESS_SAYS_NOT_DONE, 1 \
+    }
+#define NONE                          \
+    {                                 \
+        OP_NONE, WITNESS_NOT_ASKED, 0 \
     }
 
 static const struct {
@@ -85,26 +90,34 @@ static const struct {
     const char *command; /* by the last; NULL: none about the op */
     bool open, unknown;  /* the op, the node, afterwards */
 } rows[] = {
-    { "accepted", false, { { OP_ACCEPTED, WITNESS_NOT_ASKED } }, 1, NULL, true, false },
-    { "running", false, { { OP_RUNNING, WITNESS_NOT_ASKED } }, 1, NULL, true, false },
-    { "unknown", false, { { OP_UNKNOWN, WITNESS_NOT_ASKED } }, 1, "op_probe", true, true },
+    { "accepted", false, { { OP_ACCEPTED, WITNESS_NOT_ASKED, 0 } }, 1, NULL, true, false },
+    { "running", false, { { OP_RUNNING, WITNESS_NOT_ASKED, 0 } }, 1, NULL, true, false },
+    { "unknown", false, { { OP_UNKNOWN, WITNESS_NOT_ASKED, 0 } }, 1, "op_probe", true, true },
     { "unknown, and again to the probe",
       false,
-      { { OP_UNKNOWN, WITNESS_NOT_ASKED }, { OP_UNKNOWN, WITNESS_NOT_ASKED } },
+      { { OP_UNKNOWN, WITNESS_NOT_ASKED, 0 }, { OP_UNKNOWN, WITNESS_NOT_ASKED, 0 } },
       2,
       NULL,
       true,
       true },
-    { "its witness cannot tell", false, { { OP_UNKNOWN, WITNESS_CANNOT_TELL } }, 1, NULL, true, true },
-    { "its witness sees it run", false, { { OP_UNKNOWN, WITNESS_SAYS_RUNNING } }, 1, NULL, true, false },
-    { "its witness sees it done", false, { { OP_UNKNOWN, WITNESS_SAYS_DONE } }, 1, "op_ack", false, false },
+    { "its witness cannot tell", false, { { OP_UNKNOWN, WITNESS_CANNOT_TELL, 0 } }, 1, NULL, true, true },
+    { "its witness sees it run", false, { { OP_UNKNOWN, WITNESS_SAYS_RUNNING, 0 } }, 1, NULL, true, false },
+    { "its witness sees it done",
+      false,
+      { { OP_UNKNOWN, WITNESS_SAYS_DONE, 0 } },
+      1,
+      "op_ack",
+      false,
+      false },
     { "refuted once", false, { NOT_DONE }, 1, "op_start", true, false },
-    { "refuted twice", false, { NOT_DONE, NOT_DONE }, 2, "op_ack", false, false },
+    { "refuted twice", false, { NOT_DONE, NOT_DONE_AGAIN }, 2, "op_ack", false, false },
+    { "refuted, and told so once more", false, { NOT_DONE, NOT_DONE }, 2, NULL, true, false },
     { "never seen", false, { NONE }, 1, "op_start", true, false },
-    { "seen, then never seen", false, { { OP_RUNNING, WITNESS_NOT_ASKED }, NONE }, 2, NULL, true, true },
+    { "never seen, and told so once more", false, { NONE, NONE }, 2, NULL, true, false },
+    { "seen, then never seen", false, { { OP_RUNNING, WITNESS_NOT_ASKED, 0 }, NONE }, 2, NULL, true, true },
     { "cancelled, never seen", true, { NONE }, 1, NULL, false, false },
     { "cancelled, refuted", true, { NOT_DONE }, 1, "op_ack", false, false },
-    { "cancelled, accepted", true, { { OP_ACCEPTED, WITNESS_NOT_ASKED } }, 1, NULL, true, false },
+    { "cancelled, accepted", true, { { OP_ACCEPTED, WITNESS_NOT_ASKED, 0 } }, 1, NULL, true, false },
 };
 
 static bool is_open(const struct scenario *s, const char *op)
@@ -113,6 +126,17 @@ static bool is_open(const struct scenario *s, const char *op)
         if (strcmp(engine_op_open(s->engine, i).op, op) == 0)
             return true;
     return false;
+}
+
+/* Past its deadline, it is asked for. */
+static void until_asked(struct scenario *s, const char *op)
+{
+    struct event ev = { .type = EV_TIMEOUT, .node = IX_NONE, .cluster = IX_NONE };
+
+    while (!commands_it(s, "op_probe", op)) {
+        s->now = engine_deadline(s->engine);
+        check_ok(scenario_event(s, &ev), &s->err);
+    }
 }
 
 static void test_under_way(void **state)
@@ -141,6 +165,44 @@ static void test_under_way(void **state)
     }
 }
 
+/* It was asked twice whether its install had happened, and sent again at the first answer: the second is as old as the
+ * first, and says nothing of what was sent since (I21). */
+static void test_a_refutation_heard_twice(void **state)
+{
+    char op[128];
+    struct scenario *s = installing(op);
+
+    (void)state;
+    tell(s, op, (struct told)NOT_DONE);
+    assert_true(commands_it(s, "op_start", op));
+    tell(s, op, (struct told)NOT_DONE);
+    assert_true(is_open(s, op));
+    tell(s, op, (struct told){ OP_RUNNING, WITNESS_NOT_ASKED, 1 });
+    assert_true(is_open(s, op));
+    tell(s, op, (struct told){ OP_UNKNOWN, WITNESS_SAYS_DONE, 1 });
+    assert_false(is_open(s, op));
+    assert_string_equal(node_phases[scenario_node(s, first_id(s)).phase].name, "rebooting");
+    scenario_replays(s);
+    scenario_free(s);
+}
+
+/* Sent again it was lost on its way: asked anew the witness says the same of the same start, which is no second failure.
+ * However often: in the end it has failed. */
+static void test_a_refuted_one_lost_on_its_way(void **state)
+{
+    char op[128];
+    struct scenario *s = installing(op);
+    uint32_t sends = 1;
+
+    (void)state;
+    for (; is_open(s, op) && sends < 20; sends++) {
+        until_asked(s, op);
+        tell(s, op, (struct told){ OP_UNKNOWN, WITNESS_SAYS_NOT_DONE, 0 });
+    }
+    assert_in_range(sends, 3, 10);
+    scenario_free(s);
+}
+
 /* A node that never saw it however often it is sent: refused in the end, and the node comes home. */
 static void test_never_takes_it(void **state)
 {
@@ -149,8 +211,10 @@ static void test_never_takes_it(void **state)
     uint32_t sends = 1;
 
     (void)state;
-    for (; is_open(s, op) && sends < 20; sends++)
-        tell(s, op, (struct told){ OP_NONE, WITNESS_NOT_ASKED });
+    for (; is_open(s, op) && sends < 20; sends++) {
+        until_asked(s, op);
+        tell(s, op, (struct told)NONE);
+    }
     assert_in_range(sends, 3, 10);
     scenario_run(s);
     assert_int_equal(backend_plan_effects(s->world, first_of(s), "install"), 1);
@@ -389,6 +453,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_under_way),
                                         cmocka_unit_test(test_never_takes_it),
+                                        cmocka_unit_test(test_a_refutation_heard_twice),
+                                        cmocka_unit_test(test_a_refuted_one_lost_on_its_way),
                                         cmocka_unit_test(test_foreign),
                                         cmocka_unit_test(test_claim_during_an_op),
                                         cmocka_unit_test(test_foreign_after_the_end),

@@ -2,7 +2,8 @@
  * real sshd, a real agent whose driver notes each effect. In the engine's place stands an owner who asks anew after a
  * loss, and looks before anything is started anew. Judged: the op happened once, by the driver's own notes, and its
  * result was told; the package is there; the connection was sought again; every event is whole, and every failure of
- * it has a sentence; nothing waits for ever, no descriptor stays open. */
+ * it has a sentence; nothing waits for ever, no descriptor stays open. And without any failure: what is said of a move
+ * whose receiver has not answered yet. */
 #include "tests/live/ssh_world.h"
 
 #include "orchestrator/io/backend_live.h"
@@ -520,6 +521,127 @@ static void test_takeover(void **state)
     each("takeover, memory", takeover, NO_MEMORY, stride(7));
 }
 
+/* ---- a move that waits for its receiver ----
+ * Here the node is its own receiver: `move.accept` runs the driver twice before it is answered, all else is answered
+ * at once. */
+
+#define VM "3c6ef362-0000-4000-8000-000000000002"
+
+static struct mover {
+    unsigned never_seen, ends;
+    enum op_outcome outcome;
+    char op[96];
+} mover;
+
+static void on_mover_event(void *arg, const struct event *ev)
+{
+    const struct op_record *r = &ev->u.op_result.record;
+
+    (void)arg;
+    assert_int_not_equal(ev->type, EV_NODE_LOST);
+    owner.claimed = owner.claimed || ev->type == EV_NODE_CLAIMED;
+    if (ev->type != EV_OP_RESULT || strcmp(r->op, mover.op) != 0)
+        return;
+    mover.never_seen += r->state == OP_NONE;
+    mover.ends += r->state == OP_DONE;
+    mover.outcome = r->outcome;
+}
+
+static void mover_submit(enum command_type type)
+{
+    struct command c = { .type = type,
+                         .node = 0,
+                         .cluster = IX_NONE,
+                         .receiver = 0,
+                         .op = mover.op,
+                         .action = "move_vm",
+                         .args = "{\"vm\":\"" VM "\",\"to\":\"HV08\",\"method\":\"live\"}",
+                         .memory_mib = 1024,
+                         .limit_ms = 20000 };
+
+    backend_live_backend(owner.live)->submit(backend_live_backend(owner.live), &c);
+}
+
+static void mover_next(void)
+{
+    unsigned attempt = ++owner.attempt;
+
+    memset(&mover, 0, sizeof mover);
+    (void)snprintf(mover.op, sizeof mover.op, "%s/HV07/1/move_vm:" VM "/%u", owner.run, attempt);
+}
+
+static void mover_until_end(void)
+{
+    const int64_t limit = loop_now_ms(site.w->loop) + STORY_MS;
+
+    while (mover.ends == 0 && loop_now_ms(site.w->loop) < limit)
+        loop_turn(site.w->loop, 20);
+    assert_int_equal(mover.ends, 1);
+    assert_int_equal(mover.never_seen, 0);
+}
+
+static void mover_open(void)
+{
+    const struct ssh_hostkey pin = site.sshd.hostkey;
+    const struct live_setup setup = { .plan = &site.plan,
+                                      .clock = { .factor = 1 },
+                                      .pins = &pin,
+                                      .position = position,
+                                      .on_event = on_mover_event };
+    struct err err = { 0 };
+
+    memset(&nth, 0, sizeof nth);
+    memset(&owner, 0, sizeof owner);
+    (void)snprintf(owner.run, sizeof owner.run, "r%u", ++site.stories);
+    (void)snprintf(owner.controller, sizeof owner.controller, "%032x", (unsigned)++site.epoch);
+    check_ok(backend_live_new(site.w->loop, &setup, &owner.live, &err), &err);
+    backend_live_identity(owner.live, owner.run, owner.controller, 0, false);
+    backend_live_survey(owner.live, 20000, on_surveyed);
+    assert_true(turn_until(&owner.surveyed));
+    backend_live_identity(owner.live, owner.run, owner.controller, site.epoch, false);
+    mover_next();
+    mover_submit(CMD_CLAIM);
+    assert_true(turn_until(&owner.claimed));
+}
+
+/* A probe that overtakes the start would bring "never seen" of an op that is then begun: it has no answer before the
+ * start was sent. And a start that is on its way is not sent twice. */
+static void test_a_probe_overtakes_no_start(void **state)
+{
+    (void)state;
+    mover_open();
+    mover_submit(CMD_OP_START);
+    mover_submit(CMD_OP_PROBE);
+    mover_submit(CMD_OP_START);
+    mover_submit(CMD_OP_PROBE);
+    mover_until_end();
+    assert_int_equal(mover.outcome, OUTCOME_OK);
+    assert_int_equal(ap_effects(&site.agent, mover.op), 1);
+    backend_live_close(owner.live, on_closed, NULL);
+    assert_true(turn_until(&owner.closed));
+}
+
+/* Cancelled before it was sent it is never sent, whatever the receiver answers. */
+static void test_a_start_that_waits_is_cancelled(void **state)
+{
+    char first[sizeof mover.op];
+
+    (void)state;
+    mover_open();
+    mover_submit(CMD_OP_START);
+    mover_submit(CMD_OP_CANCEL);
+    mover_until_end();
+    assert_int_equal(mover.outcome, OUTCOME_CANCELLED);
+    memcpy(first, mover.op, sizeof first);
+    mover_next();
+    mover_submit(CMD_OP_START); /* its receiver answers after the first one's */
+    mover_until_end();
+    assert_int_equal(mover.outcome, OUTCOME_OK);
+    assert_int_equal(ap_effects(&site.agent, first), 0);
+    backend_live_close(owner.live, on_closed, NULL);
+    assert_true(turn_until(&owner.closed));
+}
+
 #define STORY(name) cmocka_unit_test_setup_teardown(name, ssh_world_begin, story_end)
 
 /* libssh2 1.10 forgets the peer's key when a connection ends in the midst of the key exchange: 150 bytes of libcrypto's. */
@@ -532,8 +654,14 @@ const char *__lsan_default_suppressions(void)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        STORY(test_without_a_fault), STORY(test_send_fails),   STORY(test_send_is_slow),
-        STORY(test_receive_fails),   STORY(test_memory_fails), STORY(test_takeover),
+        STORY(test_without_a_fault),
+        STORY(test_send_fails),
+        STORY(test_send_is_slow),
+        STORY(test_receive_fails),
+        STORY(test_memory_fails),
+        STORY(test_takeover),
+        STORY(test_a_probe_overtakes_no_start),
+        STORY(test_a_start_that_waits_is_cancelled),
     };
 
     if (argc > 1)
