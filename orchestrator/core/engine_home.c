@@ -274,3 +274,38 @@ void home_observed(struct engine *e, struct engine_node *n, const struct event *
         node_wake(e, n, STEP_AGAIN_MS);
     }
 }
+
+/* A way home that another log has gone on with begins anew; undoing nothing succeeds. */
+static void home_anew(struct engine *e, struct engine_node *n)
+{
+    if (n->home_end == NODE_DONE && !n->back && !n->patched_by_us) { /* I17: it was removed since */
+        n->verified = n->proved = e->fleet.nodes[n->ix].patched = false;
+        n->home_end = NODE_SET_ASIDE;
+        FILL(n->reason, "another log has removed the package");
+    }
+    if (n->phase != NODE_STARTING_VMMS)
+        node_to(e, n, NODE_STARTING_VMMS);
+}
+
+void home_after_another(struct engine *e, struct engine_node *n)
+{
+    bool effect = n->installed || n->patched_by_us != n->back, led = n->foreign_led;
+
+    n->foreign_led = false;
+    if (!led || !node_in_flight(n))
+        return;
+    n->paused = n->vmms_touched = true;
+    n->storage_touched = e->inv->clusters[n->cluster].storage == STORAGE_S2D;
+    if ((node_phases[n->phase].flags & NODE_GOES_HOME) != 0) {
+        home_anew(e, n);
+    } else if (effect && n->moves_open == 0) {
+        n->installed = true;
+        if (n->phase != NODE_VERIFYING)
+            node_to(e, n, NODE_VERIFYING);
+    } else {
+        n->anew = !n->back;
+        n->go_home = true;
+        n->go_end = effect ? NODE_SET_ASIDE : n->back ? NODE_DONE : NODE_RETURNED;
+        FILL(n->reason, "another log had gone on with it");
+    }
+}

@@ -641,6 +641,6 @@ void op_forget(struct engine *e, struct engine_node *n)
             n->moves_open--;
     }
     was = node_is_unknown(n);
-    n->foreign_op = n->lost_unknown = false;
+    n->foreign_op = n->foreign_led = n->lost_unknown = false;
     node_unknown(e, n, was);
 }

@@ -119,6 +119,7 @@ struct engine_node {
     bool anew;            /* out when another engine revision took over: untouched, it has another turn */
     bool lost_unknown;    /* out, and unreachable for too long */
     bool foreign_op;      /* an op that this log does not know */
+    bool foreign_led;     /* some of them were of the node itself: its phase is not what this log has of it */
     bool foreign_settled; /* a person has looked at them */
     bool foreign_out;     /* the log that knew them left it paused, and nobody has resumed it since */
     bool pause_in_doubt;  /* the node says it never saw our pause; or its journal is lost */
@@ -484,6 +485,9 @@ void effect_observed(struct engine *e, struct engine_node *n, const struct event
 
 /* engine_home.c: starting_vmms .. settling */
 bool home_drive(struct engine *e, struct engine_node *n);
+/* Another log went on with the node, and a person has looked: its disks may be in service again, its VMs back. Nothing goes
+ * on from this log's phase; an effect is verified, and it comes home whole (O3, O12). */
+void home_after_another(struct engine *e, struct engine_node *n);
 void home_op_ended(struct engine *e, struct engine_node *n, const struct op_end *end);
 void home_observed(struct engine *e, struct engine_node *n, const struct event *ev);
 

@@ -70,6 +70,7 @@ static void op_foreign_state(struct engine_node *n, const struct op_record *rec,
 {
     bool done = rec->state == OP_DONE && rec->outcome == OUTCOME_OK;
 
+    n->foreign_led |= p->subject[0] == '\0'; /* a VM's move or parking leaves the node where it was */
     if (strcmp(p->step, "pause") == 0 && (done || rec->state != OP_DONE)) /* begun: it may yet take hold */
         n->foreign_out = true;
     else if (strcmp(p->step, "resume") == 0 && done)

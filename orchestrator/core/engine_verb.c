@@ -291,6 +291,7 @@ static int verb_decide(struct engine *e, const struct event *ev, struct err *err
         n->foreign_settled = true;
         e->fleet.nodes[n->ix].out &= ~(uint32_t)OUT_STUCK;
         node_unknown(e, n, true);
+        home_after_another(e, n);
         node_drive(e, n);
         return 0;
     }

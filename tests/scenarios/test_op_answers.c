@@ -449,6 +449,73 @@ static void test_whom_downtime_hit(void **state)
     scenario_free(s);
 }
 
+/* It rests, and what was under way on nodes ends all the same. */
+static void until_nothing_is_open(struct scenario *s)
+{
+    while (engine_ops_open(s->engine) > 0) {
+        s->runner.ended = false;
+        assert_true(scenario_step(s));
+    }
+}
+
+/* Another log went on with the node, and somebody has looked. What it is like is not what this log's phase says: its disks
+ * may be in service again. Nothing goes on from there, least of all a reboot: what was installed is verified, what was not
+ * comes home and has its turn again (O3; seed 10619 of the runs with real processes). */
+static void test_led_by_another(void **state)
+{
+    static const struct {
+        enum node_phase at;
+        struct foreign op;
+        enum node_phase then;
+        enum node_end end;
+        uint32_t reboots;
+    } leads[] = {
+#define BY(op) { "", "r1/n00-01/1/" op "/1", OP_DONE, OUTCOME_OK, CAUSE_CRASH, true, false, false }
+        { NODE_DRAINING, BY("move_groups"), NODE_STARTING_VMMS, NODE_DONE, 1 },
+        { NODE_STOPPING_VMMS, BY("storage_in"), NODE_STARTING_VMMS, NODE_DONE, 1 },
+        { NODE_STOPPING_VMMS, BY("install"), NODE_VERIFYING, NODE_SET_ASIDE,
+          0 }, /* so it said; it is not there */
+        { NODE_INSTALLING, BY("storage_in"), NODE_VERIFYING, NODE_DONE, 1 },
+        { NODE_REBOOTING, BY("storage_in"), NODE_VERIFYING, NODE_DONE, 1 },
+        { NODE_VERIFYING, BY("storage_in"), NODE_STARTING_VMMS, NODE_DONE, 1 },
+        { NODE_RESUMING, BY("storage_out"), NODE_STARTING_VMMS, NODE_DONE, 1 },
+        { NODE_RESUMING, BY("uninstall"), NODE_STARTING_VMMS, NODE_SET_ASIDE, 1 },
+#undef BY
+    };
+    struct event ev = { .type = EV_VERB, .cluster = IX_NONE };
+
+    (void)state;
+    ev.u.verb.verb = VERB_DECIDE;
+    ev.u.verb.person = "anna";
+    ev.u.verb.decision = WITNESS_SAYS_DONE;
+    for (unsigned i = 0; i < TABLE_LEN(leads); i++) {
+        struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+
+        ev.node = first_of(s);
+        scenario_start(s);
+        scenario_until(s, first_id(s), leads[i].at);
+        claim_with(s, &leads[i].op);
+        scenario_run(s); /* it waits for somebody; what was under way there ends */
+        check_run(s, RUN_HOLDING);
+        until_nothing_is_open(s);
+        if (scenario_event(s, &ev) != 0)
+            fail_msg("%s: %s: %s\n%s", node_phases[leads[i].at].name, leads[i].op.op, s->err.text,
+                     buf_text(&s->notes));
+        if (scenario_node(s, first_id(s)).phase != leads[i].then)
+            fail_msg("%s, then %s: %s", node_phases[leads[i].at].name, leads[i].op.op,
+                     node_phases[scenario_node(s, first_id(s)).phase].name);
+        assert_null(strstr(commanded(s), "\"action\":\"reboot\""));
+        scenario_run(s);
+        if (scenario_node(s, first_id(s)).end != leads[i].end ||
+            backend_plan_effects(s->world, first_of(s), "reboot") != leads[i].reboots)
+            fail_msg("%s, then %s: %s (%s), %u reboots\n%s", node_phases[leads[i].at].name, leads[i].op.op,
+                     node_end_names[scenario_node(s, first_id(s)).end], scenario_node(s, first_id(s)).reason,
+                     backend_plan_effects(s->world, first_of(s), "reboot"), buf_text(&s->notes));
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_under_way),
@@ -460,6 +527,7 @@ int main(void)
                                         cmocka_unit_test(test_foreign_after_the_end),
                                         cmocka_unit_test(test_foreign_removal),
                                         cmocka_unit_test(test_foreign_settled),
+                                        cmocka_unit_test(test_led_by_another),
                                         cmocka_unit_test(test_whom_downtime_hit) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
