@@ -135,7 +135,7 @@ def arguments(nodes, speed, **more):
 
 
 def main():
-    return verdict(arguments("3..6", 1200, limit=240, calm=25, span=8, drawn=(1, 5), demo=False))
+    return verdict(arguments("3..6", 1200, limit=900, calm=25, span=8, drawn=(1, 5), demo=False))
 
 
 def verdict(a):

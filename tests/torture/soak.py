@@ -9,4 +9,4 @@ import sys
 from real_runs import arguments, verdict
 
 if __name__ == "__main__":
-    sys.exit(verdict(arguments("72", 360, limit=1500, calm=240, span=120, drawn=(6, 24), demo=True)))
+    sys.exit(verdict(arguments("72", 360, limit=3600, calm=240, span=120, drawn=(6, 24), demo=True)))
