@@ -181,6 +181,8 @@ static void keep_facts(struct engine *e, struct engine_node *n, const struct nod
 
 static void judge_facts(struct engine *e, struct engine_node *n, const struct node_facts *f)
 {
+    char level[32];
+
     if (f->cluster != NULL && strcmp(f->cluster, e->inv->clusters[n->cluster].id) != 0) {
         refuse(e, n, SAY(e, "I16: the node says it belongs to cluster %s", f->cluster));
         return;
@@ -190,6 +192,10 @@ static void judge_facts(struct engine *e, struct engine_node *n, const struct no
     n->build_now = f->build;
     record_take(&n->before, f, e->now);
     keep_facts(e, n, f);
+    if (f->hotpatch && n->phase == NODE_CHECKING && n->life == 1)
+        engine_note(e, NOTE_WARNING, "I17", n->ix,
+                    SAY(e, "hotpatched: counted as %s, the level of its newest cumulative update",
+                        build_text(f->build, level)));
     if (!n->before.idle) {
         if (!node_again(e, n, CHECK_TRIES, CHECK_AGAIN_MS))
             refuse(e, n, "O26: servicing is in progress on the node");

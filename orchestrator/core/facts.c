@@ -33,6 +33,24 @@ static struct named_state *read_states(struct fields *f, const json *o, const ch
     return items;
 }
 
+/* A hotpatch counts the UBR on and brings security fixes only, so that number does not say which cumulative update is in: the
+ * newest one that is installed does (I17). What was read before and is read again has no packages, and stands. */
+static void read_level(struct fields *f, const json *v, struct node_facts *n)
+{
+    const json *packages = fields_array(f, v, "packages", JSON_OPTIONAL);
+    uint32_t level = 0;
+
+    for (const json *p = json_first(packages); p != NULL; p = json_next(p)) {
+        const char *state = fields_str(f, p, "state", JSON_REQUIRED);
+        uint32_t ubr = fields_u32(f, p, "ubr", JSON_REQUIRED, 999999999, 0);
+
+        if (state != NULL && strcmp(state, "installed") == 0 && ubr > level)
+            level = ubr;
+    }
+    if (level > 0)
+        n->build.ubr = level;
+}
+
 static void read_node_parts(struct fields *f, const json *v, struct node_facts *n)
 {
     const json *os = fields_object(f, v, "os", JSON_REQUIRED);
@@ -84,6 +102,8 @@ int facts_read_node(const struct json_doc *d, const json *v, struct arena *a, st
     n.time_source = fields_nullable(&f, v, "time_source");
     n.attestation = fields_nullable(&f, v, "attestation");
     read_node_parts(&f, v, &n);
+    if (n.hotpatch)
+        read_level(&f, v, &n);
     if (f.rc == 0)
         *ret = n;
     return f.rc;

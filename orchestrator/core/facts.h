@@ -38,7 +38,7 @@ struct named_state {
 /* `facts` */
 struct node_facts {
     const char *node, *machine_id, *boot_id, *cluster, *model, *firmware, *bmc;
-    struct build build;
+    struct build build; /* where `hotpatch`: of the newest cumulative update, not the hotpatch's own number */
     bool server, pending_reboot, servicing_idle, tpm, hotpatch;
     uint64_t memory_mib, host_reserve_mib, free_disk_bytes;
     uint32_t cpus, storage_paths;

@@ -147,6 +147,44 @@ static void test_round_trips(void **state)
     }
 }
 
+/* The node facts of the table, with their end as given. */
+static struct build level_of(const char *end)
+{
+    const char *text = kinds[0].text, *from = strstr(text, "\"hotpatch\"");
+    struct buf changed = BUF_INIT, again = BUF_INIT;
+    struct arena a = ARENA_INIT;
+    struct json_writer w;
+    struct err err = { 0 };
+    struct build first;
+    union any x;
+
+    buf_printf(&changed, "%.*s%s", (int)(from - text), text, end);
+    check_ok(read_text(0, changed.data, changed.len, &a, &x, &err), &err);
+    first = x.node.build;
+    jw_init(&w, &again);
+    kinds[0].write(&w, &x);
+    check_ok(read_text(0, again.data, again.len, &a, &x, &err), &err);
+    assert_int_equal(build_compare(x.node.build, first), 0); /* as the log keeps it */
+    buf_clear(&changed);
+    buf_clear(&again);
+    arena_clear(&a);
+    return first;
+}
+
+/* A hotpatch's number is above that of packages which are not in: the level is the newest installed one's (I17). */
+static void test_level_of_a_hotpatched_node(void **state)
+{
+#define PACKAGES                                                                                     \
+    "\"time_source\":null,\"packages\":[{\"identity\":\"a\",\"ubr\":3775,\"state\":\"superseded\"}," \
+    "{\"identity\":\"b\",\"ubr\":4050,\"state\":\"installed\"},"                                     \
+    "{\"identity\":\"c\",\"ubr\":4055,\"state\":\"install_pending\"}]}"
+    (void)state;
+    assert_int_equal(level_of("\"hotpatch\":true," PACKAGES).ubr, 4050);
+    assert_int_equal(level_of("\"hotpatch\":false," PACKAGES).ubr, 4061);
+    assert_int_equal(level_of("\"hotpatch\":true,\"time_source\":null,\"packages\":[]}").ubr, 4061);
+#undef PACKAGES
+}
+
 /* Members that may be missing: what a driver cannot know, or need not say. */
 static bool may_miss(const char *kind, const char *key)
 {
@@ -261,9 +299,8 @@ static void test_storage_clean(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trips),
-        cmocka_unit_test(test_missing_members),
-        cmocka_unit_test(test_odd_words),
+        cmocka_unit_test(test_round_trips),     cmocka_unit_test(test_level_of_a_hotpatched_node),
+        cmocka_unit_test(test_missing_members), cmocka_unit_test(test_odd_words),
         cmocka_unit_test(test_storage_clean),
     };
 
