@@ -27,6 +27,8 @@ int os_private_dir(const char *path, struct err *err);
 int os_group_dir(const char *path, const char *group, bool write, struct err *err);
 /* A folder inside such a one: as its parent is. Already there is well. */
 int os_sub_dir(const char *path, struct err *err);
+/* Says as whom this process runs; whether that is the account of the service (LocalSystem, root). */
+bool os_account(struct buf *out);
 bool os_is_private(const char *path); /* others may pass through it at most */
 /* Whether anybody but the system's administrators, and this account, may change what lies there; true when that cannot be told. */
 bool os_others_may_write(const char *path);

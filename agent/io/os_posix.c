@@ -112,6 +112,12 @@ int os_sub_dir(const char *path, struct err *err)
     return mkdir(path, 0770) == 0 || errno == EEXIST ? 0 : fail(err, "make folder", path);
 }
 
+bool os_account(struct buf *out)
+{
+    buf_printf(out, "uid %u", (unsigned)geteuid());
+    return geteuid() == 0;
+}
+
 bool os_others_may_write(const char *path)
 {
     struct stat s;

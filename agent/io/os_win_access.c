@@ -17,21 +17,44 @@
     (FILE_WRITE_DATA | FILE_APPEND_DATA | FILE_WRITE_EA | FILE_WRITE_ATTRIBUTES | FILE_DELETE_CHILD | \
      DELETE | WRITE_DAC | WRITE_OWNER | GENERIC_WRITE | GENERIC_ALL)
 
-static bool is_this_account(PSID sid)
+union account {
+    TOKEN_USER user;
+    char room[sizeof(TOKEN_USER) + SECURITY_MAX_SID_SIZE];
+};
+
+static bool this_account(union account *ret)
 {
-    union {
-        TOKEN_USER user;
-        char room[sizeof(TOKEN_USER) + SECURITY_MAX_SID_SIZE];
-    } found;
     DWORD n = 0;
     HANDLE token = NULL;
-    bool is = OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &token) &&
-              GetTokenInformation(token, TokenUser, &found, sizeof found, &n) &&
-              EqualSid(found.user.User.Sid, sid);
+    bool told = OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &token) &&
+                GetTokenInformation(token, TokenUser, ret, sizeof *ret, &n);
 
     if (token != NULL)
         CloseHandle(token);
-    return is;
+    return told;
+}
+
+static bool is_this_account(PSID sid)
+{
+    union account found;
+
+    return this_account(&found) && EqualSid(found.user.User.Sid, sid);
+}
+
+bool os_account(struct buf *out)
+{
+    union account found;
+    char *sid = NULL;
+    bool system = false;
+
+    if (this_account(&found) && ConvertSidToStringSidA(found.user.User.Sid, &sid)) {
+        system = IsWellKnownSid(found.user.User.Sid, WinLocalSystemSid);
+        buf_str(out, sid);
+        LocalFree(sid);
+    } else {
+        buf_str(out, "an account that cannot be told");
+    }
+    return system;
 }
 
 static bool is_trusted(PSID sid)

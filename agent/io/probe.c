@@ -40,6 +40,21 @@ static void row(struct probe *p, const char *id, const char *expected, const cha
     p->bad += seen == SEEN_BAD;
 }
 
+/* Rights, profile and language mode are the account's: what another one is shown says little about the service. */
+static void look_account(struct probe *p)
+{
+    struct buf text = BUF_INIT;
+    bool service = os_account(&text);
+
+    if (!service)
+        buf_str(&text, ": not the service's; what the rows below show is this account's view, run probe as "
+                       "the service's");
+    row(p, "account", "the service's own: S-1-5-18 (LocalSystem) on Windows, uid 0 on Linux", buf_text(&text),
+        "every row below; state-folder, journal, pipe-access, facts, check_empty and the driver's need it",
+        service ? SEEN_GOOD : SEEN_JUDGE);
+    buf_clear(&text);
+}
+
 static void look_state_folder(struct probe *p)
 {
     row(p, "state-folder", "there, and closed to all but the service",
@@ -328,12 +343,22 @@ static void copy_rows(struct probe *p, const json *rows)
 static void look_driver_probe(struct probe *p)
 {
     struct json_doc *d = NULL;
+    struct buf args = BUF_INIT, store = BUF_INIT;
+    struct json_writer w;
     struct err why = { 0 };
     int rc;
 
     if (driver_manifest_find(&p->manifest, "probe") == NULL)
         return;
-    rc = run_driver(p, "probe", "{}", &why);
+    buf_printf(&store, "%s/packages", p->set->state_dir);
+    jw_init(&w, &args);
+    w.ascii = true;
+    jw_object(&w, NULL);
+    jw_str(&w, "store", buf_text(&store));
+    jw_object_end(&w);
+    rc = run_driver(p, "probe", buf_text(&args), &why);
+    buf_clear(&args);
+    buf_clear(&store);
     if (rc == 0)
         rc = json_parse("probe", buf_text(&p->answer), p->answer.len, &d, &why);
     if (rc != 0)
@@ -360,9 +385,10 @@ static int read_manifest(struct probe *p, struct err *err)
 int probe_run(const struct agent_settings *settings, const char *version, struct buf *out, uint32_t *ret_bad,
               struct err *err)
 {
-    static void (*const looks[])(struct probe *) = { look_state_folder, look_free_space,    look_clocks,
-                                                     look_processes,    look_journal,       look_service,
-                                                     look_system,       look_driver_folder, look_actions };
+    static void (*const looks[])(struct probe *) = { look_account, look_state_folder, look_free_space,
+                                                     look_clocks,  look_processes,    look_journal,
+                                                     look_service, look_system,       look_driver_folder,
+                                                     look_actions };
     struct probe p = { .set = settings };
     int rc = read_manifest(&p, err);
 

@@ -199,7 +199,7 @@ Show-Look -Title 'the agent runs, and starts with the machine' -Look { $s = Get-
 
 '9  compare this fingerprint with what `patchwave enroll @NODE@` shows on the controller'
 & (Join-Path -Path $openssh -ChildPath 'ssh-keygen.exe') -lf (Join-Path -Path $ssh -ChildPath 'ssh_host_ed25519_key.pub')
-'Then, on the node: patchwave-agent probe --json, and send the report home.'
+'Then, on the node and as SYSTEM (its row `account` says who looked): patchwave-agent probe --json, and send the report home.'
 if ($script:bad -eq 0) { 'patchwave-setup: complete' } else { 'patchwave-setup: ' + $script:bad + ' looks failed' }
 # sshd reads its configuration when it starts. Last, because the connection of who does this over SSH may end with it.
 Restart-Service -Name 'sshd'

@@ -298,6 +298,16 @@ def _():
     check(vms[VM4]["busy"] == "backup" and vms[VM4]["shared_disk"] and vms[VM4]["passthrough"] and not vms[VM4]["local_disk"], vms[VM4])
 
 
+@case("vms: of several images in its drives the one on the host's own disk is told, wherever it stands")
+def _():
+    s = Stage()
+    cluster, share, local = "C:\\ClusterStorage\\Volume1\\a.iso", "\\\\fs\\iso\\b.iso", "D:\\c.iso"
+    for images, want in (([], None), ([cluster, share], cluster), ([cluster, local], local), ([share, local, cluster], local)):
+        s.vm(VM1)["iso"] = images
+        s.dirty = True
+        check({v["id"]: v for v in s.result("vms")["vms"]}[VM1]["iso"] == want, images)
+
+
 @case("vms, gate_facts and check_empty: a VM may be where both of its resources may, its configuration's owners count too")
 def _():
     def seen(possible, configuration):
@@ -418,6 +428,12 @@ def _():
     v = s.result("verify", args)
     check((v["ubr"], v["package"], v["pending"], v["servicing_idle"]) == (UBR, "install_pending", True, False), v)
     check(v["hotfix"] == {"listed": True, "installed_on": None} and v["predecessor"] == "26100.4061", v)
+    for text, want in (("5/28/2025", "2025-05-28"), ("28.05.2025 \u5348", None)): # the second one throws where it is read (O13)
+        n = s.node()
+        n["hotfixes"] = [{"id": KB, "installed_on": text}, {"id": "KB5058411", "installed_on": "5/13/2025"}]
+        s.dirty = True
+        check(s.result("verify", args)["hotfix"] == {"listed": True, "installed_on": want}, text)
+        check(s.result("facts")["hotfixes"] == [{"id": KB, "installed_on": want}, {"id": "KB5058411", "installed_on": "2025-05-13"}], text)
 
 
 @case("removability: unproved before, no for a permanent manifest or without predecessor, at best likely")
@@ -438,7 +454,9 @@ def _():
     check(reader.exists(), "%s is not built" % reader)
     kinds = ("cluster_health", "backup_agent", "vm_heartbeat")
     args = {"build": BUILD, "ubr": UBR, "kb": KB}
-    for s in (Stage(), emptied()):
+    hotpatched = Stage()
+    hotpatched.node().update(ubr=UBR + 300) # of which the level is read from the packages
+    for s in (Stage(), emptied(), hotpatched):
         s.node().update(host_reserve_mib=None, bmc=None)
         lines = []
         for word, action, a in [(k, "gate_facts", {"type": k}) for k in kinds] + [("facts", "facts", {}), ("vms", "vms", {}), ("storage_health", "storage_health", {}),
@@ -874,7 +892,7 @@ def _():
 def _():
     text = (HERE.parent.parent / "docs/windows.md").read_text()
     table_ = re.search(r"^## Exit codes.*?^## ", text, re.S | re.M).group(0)
-    says = {"rights": "access", "no space": "no_space", "busy": "busy", "not applicable": "not_applicable", "not removable": "not_removable", "a restart is pending": "needs_reboot"}
+    says = {"the package is gone": "not_found", "rights": "access", "no space": "no_space", "busy": "busy", "not applicable": "not_applicable", "not removable": "not_removable", "a restart is pending": "needs_reboot", "refused": "refused"}
     seen = 0
     with tempfile.TemporaryDirectory() as d:
         args = {"package": package(d), "tool": "dism", "parked": PARKED}
@@ -888,9 +906,9 @@ def _():
                 if means.startswith("done") or means.startswith("already"):
                     check(e.get("code") == "failed" and "the package is as before" in e["message"], "%s without the package's state: %s" % (code, a))
                 else:
-                    check(e.get("code") == want and e["native"] == "0x%08x" % int(code, 0), "%s, %s: %s" % (code, means, a))
+                    check(e.get("code") == want and e["native"] == "0x%08x" % int(code, 0) and e["hint"], "%s, %s: %s" % (code, means, a))
                 seen += 1
-    check(seen >= 17, "%d codes were read out of the document" % seen)
+    check(seen >= 28, "%d codes were read out of the document" % seen)
 
 
 @case("install: a package that is not signed, changed or signed by another is refused; one whose signature cannot be read is not")
@@ -1022,6 +1040,20 @@ def _():
     s = emptied()
     s.node()["servicing"] = "install"
     check(s.error("reboot", {"boot_id": boot, "parked": PARKED})["code"] == "busy", "servicing")
+
+
+@case("reboot: a session that somebody left on the node does not hold it up; a restart that is refused says why")
+def _():
+    s = emptied()
+    s.node()["sessions"] = 1
+    s.dirty = True
+    boot = s.result("facts")["boot_id"]
+    args = {"boot_id": boot, "parked": PARKED}
+    check(s.result("reboot", args)["boot_id"] != boot, "the session holds it up")
+    s = emptied()
+    s.fault("reboot", exit=1191)
+    e = s.error("reboot", dict(args, boot_id=s.result("facts")["boot_id"]))
+    check(e["code"] == "refused" and e["native"] == "0x000004a7" and "logged on" in e["hint"], e)
 
 
 @case("one life: pause to resume with install and reboot, ledger rows included, then verified")
@@ -1780,6 +1812,7 @@ def _():
         ids = [g.split(",")[0] for g in got] if look == "event-errors" else got
         check(want is None or ids == want, "%s: %s" % (look, got))
     check(seen["vss-writers"]["observed"][:2] == [4, 1], seen["vss-writers"])
+    check("no package" in seen["msu-signature"]["observed"], seen["msu-signature"])
     absent = [c for c in seen["event-channels"]["observed"] if "NoMatchingLogsFound" in c]
     check(len(seen["event-channels"]["observed"]) == 6 and len(absent) == 4, seen["event-channels"])
     check(s.see().get("log") is None, "probe changed something")
@@ -1793,12 +1826,16 @@ def _():
         s.sync()
         subprocess.run([HERE / "mkdriver.sh", d + "/hyperv", BUILD_DIR / "tests/powershell/psrun", Stage.host.path, "mini:w"], check=True)
         pathlib.Path(d + "/agent.json").write_text(json.dumps({"node": "HV01", "state_dir": d + "/state", "socket": d + "/agent.sock", "driver": d + "/hyperv"}))
-        os.mkdir(d + "/state", 0o700)
+        os.makedirs(d + "/state/packages/" + "0" * 64, 0o700)
+        os.chmod(d + "/state", 0o700)
+        package(d + "/state/packages/" + "0" * 64)
         r = subprocess.run([BUILD_DIR / "agent/patchwave-agent", "probe", "--json", "--config", d + "/agent.json"], capture_output=True, text=True, timeout=300)
         report = json.loads(r.stdout)
         seen = {row["id"]: row for row in report["rows"]}
         check(rows <= set(seen) and {"state-folder", "driver-folder", "driver-actions", "facts", "time-answer", "service"} <= set(seen), sorted(rows - set(seen)))
         check(seen["driver-actions"]["ok"] and seen["facts"]["observed"] == json.dumps(s.node()["machine_id"]), seen["facts"])
+        check("kb5061977-x64.msu Valid CN=Microsoft Corporation" in seen["msu-signature"]["observed"], seen["msu-signature"])
+        check(report["rows"][0]["id"] == "account" and ("uid %d" % os.geteuid()) in seen["account"]["observed"] and (seen["account"]["ok"] or os.geteuid()), seen["account"])
         check(not seen["service"]["ok"] and r.returncode == 1, "no service runs here, and that is told")
         check(json.loads(seen["vss-writers"]["observed"])[1] == 1 and "127.1.0.250:123" in seen["time-answer"]["observed"], seen["time-answer"])
         check(s.see().get("log") is None, "probe changed something")

@@ -156,6 +156,7 @@ def test_service():
     rows = {r["id"]: r["ok"] for r in json.loads(out)["rows"]}
     case("probe sees service, journal and driver", rows["service"] and rows["journal"] and rows["facts"], rows)
     told = {r["id"]: r["observed"] for r in json.loads(out)["rows"]}
+    case("and says as whom it looked", told["account"].startswith("S-1-5-"), told["account"])
     case("and tells how the service stands in the books, and who may use the pipe",
          told["service-config"].startswith("start 2; account LocalSystem; depends on nothing") and "event source there" in told["service-config"]
          and told["pipe-access"].startswith("D:"), told)

@@ -12,6 +12,13 @@ $script:Witnessing = $false
 # Codes of the platform that have a name in the contract. What is not here is told by looking: refused when nothing changed,
 # failed otherwise.
 $script:Known = @{
+    '0x00000002' = @('not_found', 'the package, or its folder, is gone')
+    '0x00000003' = @('not_found', 'the package, or its folder, is gone')
+    '0x00000005' = @('access', 'the agent has to run as LocalSystem; see docs/windows.md, rights')
+    '0x00000070' = @('no_space', 'free at least three times the size of the package')
+    '0x000000a1' = @('failed', 'wusa cannot open a package beside others or on a share; use dism')
+    '0x000004a7' = @('refused', 'users are logged on, and the restart was not forced')
+    '0x00000652' = @('busy', 'another installation runs; try again when it has ended')
     '0x00000422' = @('refused', 'wusa needs the Windows Update service, which is disabled here; use dism')
     '0x80070005' = @('access', 'the agent has to run as LocalSystem; see docs/windows.md, rights')
     '0x80070070' = @('no_space', 'free at least three times the size of the package')
@@ -27,12 +34,18 @@ $script:Known = @{
     '0x80240044' = @('access', 'Windows Update refuses remote sessions: the agent''s service has to run it')
     '0x800f0805' = @('not_found', 'the package name is not on this node')
     '0x800f081e' = @('not_applicable', 'the package is for another product or older than what is installed')
+    '0x800f081f' = @('failed', 'the component store lacks files: DISM /Online /Cleanup-Image /RestoreHealth')
     '0x800f0823' = @('failed', 'a newer servicing stack is required first')
     '0x800f0825' = @('not_removable', 'the package is permanent; the way back is a newer fixed update or a rebuilt node')
     '0x800f082f' = @('needs_reboot', 'a pending operation blocks servicing: restart the drained node first')
     '0x800f0830' = @('needs_reboot', 'a pending operation blocks servicing: restart the drained node first')
+    '0x800f0831' = @('failed', 'what the package builds on is not there: DISM /Online /Cleanup-Image /RestoreHealth, or install that first')
     '0x800f0838' = @('failed', 'a checkpoint package is missing beside the target')
+    '0x800f0922' = @('failed', 'installing failed late: CBS.log below C:\Windows\Logs\CBS says where')
+    '0x800f0984' = @('failed', 'the component store is not what the package expects: DISM /Online /Cleanup-Image /RestoreHealth')
+    '0x80073712' = @('failed', 'the component store is damaged: DISM /Online /Cleanup-Image /RestoreHealth')
     '0x80070bc2' = @('needs_reboot', 'a restart is pending')
+    '0x00240003' = @('failed', 'completed with errors: the Setup log and CBS.log say which')
     '0x80041010' = @('busy', 'the management service does not answer yet')
     '0xc03a0014' = @('refused', 'an image that is attached is not there on the target')
 }

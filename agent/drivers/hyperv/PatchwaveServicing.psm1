@@ -56,6 +56,14 @@ function Get-PendingMarks {
     if ($active.ComputerName -ne (Get-ItemProperty -LiteralPath ($names + 'ComputerName')).ComputerName) { 'ComputerRename' }
 }
 
+# The day of an entry of Get-HotFix, as text. Its type reads it when it is asked for, and throws or says nothing under some cultures (O13).
+function Get-HotFixDate {
+    param($Fix)
+    try { $date = $Fix.InstalledOn } catch { return $null }
+    if ($date -isnot [DateTime]) { return $null }
+    Format-Date -Date $date -Form 'yyyy-MM-dd'
+}
+
 function Test-Blocking {
     param([string[]]$Marks)
     @($Marks | Where-Object { @('RebootPending', 'PackagesPending', 'RebootInProgress', 'pending.xml') -contains $_ }).Count -gt 0
@@ -118,7 +126,7 @@ function Invoke-Program {
 }
 
 # Exit codes of dism and wusa by class. What is not here is an HRESULT and looked up, or simply failed (probe:servicing-exits).
-$script:ExitClasses = @{ 0 = 'done'; 3010 = 'done'; 1641 = 'done'; 2359301 = 'done'; 2359302 = 'already'; 2359303 = 'absent'; 5 = 'access'; 1618 = 'busy'; 112 = 'no_space' }
+$script:ExitClasses = @{ 0 = 'done'; 3010 = 'done'; 1641 = 'done'; 2359301 = 'done'; 2359302 = 'already'; 2359303 = 'absent' }
 
 function Get-ExitClass {
     param([int]$Exit)

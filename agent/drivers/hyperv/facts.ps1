@@ -21,11 +21,7 @@ function Get-Packages {
 }
 
 function Get-HotFixes {
-    foreach ($fix in @(Get-HotFix)) {
-        $date = $null
-        if ($fix.InstalledOn -is [DateTime]) { $date = Format-Date -Date $fix.InstalledOn -Form 'yyyy-MM-dd' }
-        [ordered]@{ id = [string]$fix.HotFixID; installed_on = $date }
-    }
+    foreach ($fix in @(Get-HotFix)) { [ordered]@{ id = [string]$fix.HotFixID; installed_on = (Get-HotFixDate -Fix $fix) } }
 }
 
 # Services by which the rollout judges; a name that is not there is no service of this node.

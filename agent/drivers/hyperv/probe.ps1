@@ -54,6 +54,30 @@ function Show-TimeSource {
     @(Get-CimInstance -ClassName Win32_NTDomain | ForEach-Object { [string]$_.DomainControllerName })
 }
 
+# The agent's store, which it names in its request; without one, where it is by default.
+function Get-StorePath {
+    $request = $null
+    if ([Console]::IsInputRedirected) { try { $request = ConvertFrom-Json -InputObject ([Console]::In.ReadToEnd()) } catch { $request = $null } }
+    Get-Value -Object (Get-Value -Object $request -Name 'args') -Name 'store' -Otherwise ($env:ProgramData + '\patchwave\state\packages')
+}
+
+# Each package that was staged on this node: what its signature is taken for, and whose it is.
+function Show-Signatures {
+    param([string]$Store)
+    if (-not (Test-Path -LiteralPath $Store -PathType Container)) { return 'no package is staged on this node yet' }
+    $files = @(foreach ($name in @(Get-ChildItem -Path $Store -Name)) {
+        $folder = [System.IO.Path]::Combine($Store, $name)
+        Get-ChildItem -Path $folder -Name | ForEach-Object { [System.IO.Path]::Combine($folder, $_) }
+    })
+    if ($files.Count -eq 0) { return 'no package is staged on this node yet' }
+    foreach ($file in $files) {
+        $signature = Get-AuthenticodeSignature -FilePath $file
+        $signer = ''
+        if ($null -ne $signature.SignerCertificate) { $signer = ' ' + [string]$signature.SignerCertificate.Subject }
+        [string][System.IO.Path]::GetFileName($file) + ' ' + [string]$signature.Status + $signer
+    }
+}
+
 function Show-DefaultShell {
     if (-not (Test-Path -LiteralPath 'HKLM:\SOFTWARE\OpenSSH')) { return 'not set' }
     [string](Get-Value -Object (Get-ItemProperty -LiteralPath 'HKLM:\SOFTWARE\OpenSSH') -Name 'DefaultShell' -Otherwise 'not set')
@@ -67,6 +91,7 @@ function ConvertTo-Plain {
     [string]$Value
 }
 
+$store = Get-StorePath
 $looks = @{
     'stdin-file' = { [Console]::IsInputRedirected }
     'language-mode' = { [string]$ExecutionContext.SessionState.LanguageMode }
@@ -83,7 +108,7 @@ $looks = @{
     'blackout-event' = { Show-Event -Filter @{ LogName = 'Microsoft-Windows-Hyper-V-VMMS-Admin'; Id = @(20415, 20417) } }
     'vm-started-event' = { Show-Event -Filter @{ LogName = 'Microsoft-Windows-Hyper-V-Worker-Admin'; Id = @(18500, 18596) } }
     'vmms-ready-event' = { Show-Event -Filter @{ LogName = 'Microsoft-Windows-Hyper-V-VMMS-Admin'; Id = 14094 } }
-    'msu-signature' = { $null }
+    'msu-signature' = { Show-Signatures -Store $store }
     'trusted-publisher' = { Test-Path -LiteralPath 'Cert:\LocalMachine\TrustedPublisher' }
     'ssh-original-command' = { $null }
     'ssh-default-shell' = { Show-DefaultShell }

@@ -13,7 +13,8 @@ Invoke-DriverAction -Action 'reboot' -Run {
     if ($now -ne $boot) { return New-Result -Result ([ordered]@{ boot_id = $now; already = $true }) }
     Assert-Empty -Parked $parked
     if (-not (Test-ServicingIdle)) { Stop-Driver -Code 'busy' -Message 'servicing is in progress' }
-    $exit = Invoke-Program -Name 'shutdown.exe' -Line '/r /t 0 /d p:2:17'
+    # Forced: any session, a disconnected one too, would refuse it (1191), and at /t 0 nothing implies /f. The node was drained for this.
+    $exit = Invoke-Program -Name 'shutdown.exe' -Line '/r /f /t 0 /d p:2:17'
     # 1115: a shutdown is in progress; 1190: one is scheduled already (probe:shutdown-exits).
     if (@(0, 1115, 1190) -notcontains $exit) { Stop-ForExit -Program 'shutdown' -Exit $exit }
     # The machine goes away under this script. If it is still there at the limit, nothing is known.

@@ -6,12 +6,12 @@ $WarningPreference = 'SilentlyContinue'
 # UBR shows the new number before servicing ends; nothing here is judged (O13).
 Import-Module -Name "$PSScriptRoot/PatchwaveDriver.psm1", "$PSScriptRoot/PatchwaveServicing.psm1"
 
-# Get-HotFix throws for an id that it does not list, and its date may be null (probe:hotfix-absent).
+# Get-HotFix throws for an id that it does not list (probe:hotfix-absent).
 function Find-HotFix {
     param([string]$Kb)
     try { $found = @(Get-HotFix -Id $Kb) } catch { $found = @() }
     $answer = [ordered]@{ listed = ($found.Count -gt 0); installed_on = $null }
-    if ($found.Count -gt 0 -and $found[0].InstalledOn -is [DateTime]) { $answer.installed_on = Format-Date -Date $found[0].InstalledOn -Form 'yyyy-MM-dd' }
+    if ($found.Count -gt 0) { $answer.installed_on = Get-HotFixDate -Fix $found[0] }
     $answer
 }
 

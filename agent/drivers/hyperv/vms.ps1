@@ -34,9 +34,14 @@ function Test-Count {
 }
 
 # Shared storage has a cluster path or a share; anything else is the host's own disk, and the VM cannot leave without it.
+function Test-LocalPath {
+    param([string]$Path)
+    $Path -notmatch '^[A-Za-z]:\\ClusterStorage\\' -and -not $Path.StartsWith('\\')
+}
+
 function Test-LocalDisk {
     param($Drives)
-    @($Drives | Where-Object { $null -eq $_.DiskNumber -and $_.Path -and $_.Path -notmatch '^[A-Za-z]:\\ClusterStorage\\' -and -not $_.Path.StartsWith('\\') }).Count -gt 0
+    @($Drives | Where-Object { $null -eq $_.DiskNumber -and $_.Path -and (Test-LocalPath -Path $_.Path) }).Count -gt 0
 }
 
 function Get-KeyProtector {
@@ -47,11 +52,12 @@ function Get-KeyProtector {
     $null
 }
 
+# Of several images the one that ties the VM to this host, where one does.
 function Get-Iso {
     param($Vm)
     $images = @(@($Vm.DVDDrives) | Where-Object { $_.Path } | ForEach-Object { [string]$_.Path })
-    if ($images.Count -eq 0) { return $null }
-    $images[0]
+    $local = @($images | Where-Object { Test-LocalPath -Path $_ })
+    @($local + $images + @($null))[0]
 }
 
 function Get-MemoryOf {

@@ -59,7 +59,7 @@ namespace Pshost
             vm.Values["HardDrives"] = List("HardDiskDrive", v.Each("drives").Select(d => Make("HardDiskDrive", ("Path", d.S("path")),
                 ("SupportPersistentReservations", d.B("shared")), ("DiskNumber", d["disk"] == null ? null : d.N("disk")))));
             vm.Values["NetworkAdapters"] = List("VMNetworkAdapter", v.Texts("switches").Select(s => Make("VMNetworkAdapter", ("SwitchName", s))));
-            vm.Values["DVDDrives"] = List("DvdDrive", v["iso"] == null ? Enumerable.Empty<SimObject>() : new[] { Make("DvdDrive", ("Path", v.S("iso"))) });
+            vm.Values["DVDDrives"] = List("DvdDrive", (v["iso"] is JsonArray ? v.Texts("iso") : new[] { v.S("iso") }).Where(i => i != null).Select(i => Make("DvdDrive", ("Path", i))));
             return vm;
         }
 

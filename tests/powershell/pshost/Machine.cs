@@ -155,8 +155,19 @@ namespace Pshost
                     c.Error("GetHotFixNoEntriesFound", ErrorCategory.ObjectNotFound, "Cannot find the requested hotfix on the 'localhost' computer.");
             foreach (JsonObject h in all)
                 if (!c.Has("Id") || c.Texts("Id").Contains(h.S("id")))
-                    yield return Surface.Make("Win32_QuickFixEngineering", ("HotFixID", h.S("id")), ("InstalledOn", h.S("installed_on")));
+                    yield return WithDate(Surface.Make("Win32_QuickFixEngineering", ("HotFixID", h.S("id")), ("InstalledOn", h.S("installed_on"))));
         }
+
+        // Windows' type data put a property of the same name over the text, which parses it when it is read, and throws where it cannot.
+        static PSObject WithDate(SimObject fix)
+        {
+            PSObject o = PSObject.AsPSObject(fix);
+            o.Properties.Add(new PSCodeProperty("InstalledOn", typeof(Machine).GetMethod(nameof(ReadDate))));
+            return o;
+        }
+
+        public static object ReadDate(PSObject fix) =>
+            ((SimObject)fix.BaseObject).Values["InstalledOn"] is string text ? DateTime.Parse(text, System.Globalization.CultureInfo.InvariantCulture) : null;
 
         [Handles("Get-Tpm")]
         static IEnumerable<object> GetTpm(Call c)

@@ -186,7 +186,11 @@ namespace Pshost
                 case "start_service": Advance(5000); SetService(me, a.S("name"), 4); break;
                 case "install": return Install(me, a);
                 case "remove": return Remove(me, a);
-                case "reboot": Reboot(me); return new JsonObject { ["exit"] = 0 };
+                case "reboot":
+                    if (me.N("sessions") > 0 && !a.S("line").Contains("/f")) // a disconnected one too
+                        return new JsonObject { ["exit"] = 1191 };
+                    Reboot(me);
+                    return new JsonObject { ["exit"] = 0 };
                 case "storage_out": Maintenance(a.S("name"), true); break;
                 case "storage_in": Maintenance(a.S("name"), false); break;
                 case "new_user":
