@@ -94,33 +94,6 @@ static void note_twin(const json **twin, const json *m)
         *twin = m;
 }
 
-#define MEMBERS_FEW 48
-
-/* Cheap, and different for the names that one object has. */
-static uint32_t name_bit(const json *m)
-{
-    const uint8_t *name = (const uint8_t *)m->name;
-    uint32_t len = m->name_len;
-
-    return len == 0 ? 0 : (len * 7 + name[0] + name[len / 2] * 31u + name[len - 1] * 53u) & 255u;
-}
-
-/* Most objects are small and have no twin: names are compared only where their bits meet. */
-static void find_twin_of_few(const json *object, const json **twin)
-{
-    uint64_t seen[4] = { 0 };
-
-    for (const json *m = json_first(object); m != NULL; m = json_next(m)) {
-        uint32_t bit = name_bit(m);
-        bool met = (seen[bit / 64] >> bit % 64 & 1u) != 0;
-
-        seen[bit / 64] |= (uint64_t)1 << bit % 64;
-        for (const json *k = object + 1; met && k != m; k += k->span)
-            if (strcmp(m->name, k->name) == 0)
-                note_twin(twin, m);
-    }
-}
-
 static bool find_twin_of_many(const json *object, struct members *sorted, const json **twin)
 {
     sorted->n = 0;
@@ -135,21 +108,18 @@ static bool find_twin_of_many(const json *object, struct members *sorted, const 
     return true;
 }
 
-/* Names are compared with their escapes resolved: "a" and "\u0061" are one name. The first in the text is named. */
-static int refuse_twins(const struct json_doc *doc, struct err *err)
+/* Names are compared with their escapes resolved: "a" and "\u0061" are one name. The first in the text is named. The scan
+ * has looked at the small objects. */
+static int refuse_twins(const struct json_doc *doc, const struct quick_scan *scan, struct err *err)
 {
     struct members sorted = { 0 };
-    const json *twin = NULL;
+    const json *twin = scan->twin == 0 ? NULL : &doc->values.items[scan->twin];
     bool ok = true;
 
-    for (uint32_t i = 0; i < doc->values.n && ok; i++) {
+    for (uint32_t i = 0; scan->many && i < doc->values.n && ok; i++) {
         const json *v = &doc->values.items[i];
 
-        if (v->kind != QUICK_OBJECT || v->count < 2)
-            continue;
-        if (v->count <= MEMBERS_FEW)
-            find_twin_of_few(v, &twin);
-        else
+        if (v->kind == QUICK_OBJECT && v->count > QUICK_FEW)
             ok = find_twin_of_many(v, &sorted, &twin);
     }
     list_clear(&sorted);
@@ -162,7 +132,7 @@ static int refuse_twins(const struct json_doc *doc, struct err *err)
 static struct json_doc *doc_new(const char *name, const char *text, size_t len)
 {
     size_t n = strlen(name) + 1;
-    struct json_doc *doc = malloc(sizeof *doc + n + len + 1);
+    struct json_doc *doc = malloc(sizeof *doc + n + len + QUICK_PAD);
 
     if (doc == NULL)
         return NULL;
@@ -170,7 +140,7 @@ static struct json_doc *doc_new(const char *name, const char *text, size_t len)
     memcpy(doc->name, name, n);
     doc->strings = doc->name + n;
     memcpy(doc->strings, text, len);
-    doc->strings[len] = '\0';
+    memset(doc->strings + len, 0, QUICK_PAD);
     return doc;
 }
 
@@ -182,7 +152,7 @@ static int read_into(struct json_doc *doc, const char *text, size_t len, struct 
     if (quick_scan(&scan, text, doc->strings, len)) {
         doc->values = scan.values;
         doc->lines = scan.lines;
-        return refuse_twins(doc, err);
+        return refuse_twins(doc, &scan, err);
     }
     if (scan.what == NULL)
         rc = err_set(err, ERR_NOMEM, "%s", doc->name);
@@ -263,14 +233,13 @@ bool json_is_null(const json *v)
 
 const json *json_get(const json *object, const char *key)
 {
-    size_t len = strlen(key);
     const json *from, *m;
 
     if (!json_is_object(object) || object->count == 0)
         return NULL;
     m = from = found.object == object ? found.member : object + 1;
     do {
-        if (m->name_len == len && m->name[0] == key[0] && memcmp(m->name, key, len) == 0) {
+        if (m->name[0] == key[0] && strcmp(m->name, key) == 0) {
             found.object = object;
             found.member = m;
             return m;

@@ -4,6 +4,9 @@
 #include "schema/utf8.h"
 
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 /* Where the scan is inside one object or array. */
 struct frame {
@@ -13,7 +16,7 @@ struct frame {
     size_t key_len;
 };
 
-/* `at` and `end` run through the copy, which ends in a NUL: a test of one byte needs no test of the end. */
+/* `at` and `end` run through the copy, which ends in NULs: a test of one byte needs no test of the end. */
 struct cursor {
     struct quick_scan *out;
     const char *text; /* untouched */
@@ -169,25 +172,56 @@ static bool scan_odd(struct cursor *c, char **out)
     return true;
 }
 
-/* at is on the opening quote; goes behind the closing one. What stands between is resolved in its place: it never
- * grows. */
-static bool scan_string(struct cursor *c, const char **ret_text, uint32_t *ret_len)
+/* Behind the bytes that json_plain_run would count. The copy's padding ends every run. */
+static inline char *run_end(char *at, const char *end)
 {
-    char *out = ++c->at;
+#ifdef __SSE2__
+    (void)end;
+    for (;; at += 16) {
+        __m128i x = _mm_loadu_si128((const __m128i *)(const void *)at);
+        __m128i odd =
+            _mm_or_si128(_mm_cmpeq_epi8(x, _mm_set1_epi8('"')), _mm_cmpeq_epi8(x, _mm_set1_epi8('\\')));
+        /* signed: what is above 0x7f is below 0x20 */
+        __m128i out =
+            _mm_or_si128(_mm_cmplt_epi8(x, _mm_set1_epi8(0x20)), _mm_cmpeq_epi8(x, _mm_set1_epi8(0x7f)));
+        int stops = _mm_movemask_epi8(_mm_or_si128(odd, out));
 
-    *ret_text = out;
-    c->at += json_plain_run(c->at, (size_t)(c->end - c->at));
-    for (out = c->at; *c->at != '"';) {
-        size_t n = json_plain_run(c->at, (size_t)(c->end - c->at));
+        if (stops != 0)
+            return at + __builtin_ctz((unsigned)stops);
+    }
+#else
+    return at + json_plain_run(at, (size_t)(end - at));
+#endif
+}
 
-        memmove(out, c->at, n);
-        out += n;
-        c->at += n;
-        if (n == 0 && !scan_odd(c, &out))
+/* The rest of a string that is not plain throughout. */
+static bool scan_rest(struct cursor *c, char **out)
+{
+    while (*c->at != '"') {
+        char *end = run_end(c->at, c->end);
+        size_t n = (size_t)(end - c->at);
+
+        memmove(*out, c->at, n);
+        *out += n;
+        c->at = end;
+        if (n == 0 && !scan_odd(c, out))
             return false;
     }
+    return true;
+}
+
+/* at is on the opening quote; goes behind the closing one. What stands between is resolved in its place: it never
+ * grows. */
+static inline bool scan_string(struct cursor *c, const char **ret_text, uint32_t *ret_len)
+{
+    char *start = c->at + 1, *out = run_end(start, c->end);
+
+    c->at = out;
+    *ret_text = start;
+    if (*c->at != '"' && !scan_rest(c, &out))
+        return false;
     *out = '\0';
-    *ret_len = (uint32_t)(out - *ret_text);
+    *ret_len = (uint32_t)(out - start);
     c->at++;
     return true;
 }
@@ -196,6 +230,8 @@ static bool is_digit(const struct cursor *c)
 {
     return *c->at >= '0' && *c->at <= '9';
 }
+
+enum { DIGITS_SURE = 18 }; /* so many always fit 64 bits */
 
 /* The number is summed up below zero, where there is one more of them. */
 static bool scan_number(struct cursor *c, int64_t *ret_number)
@@ -210,7 +246,7 @@ static bool scan_number(struct cursor *c, int64_t *ret_number)
     for (; is_digit(c); c->at++) {
         int digit = *c->at - '0';
 
-        if (v < (INT64_MIN + digit) / 10)
+        if (c->at - first >= DIGITS_SURE && v < (INT64_MIN + digit) / 10)
             return fault(c, start, "the number does not fit 64 bits");
         v = v * 10 - digit;
     }
@@ -226,20 +262,16 @@ static bool scan_number(struct cursor *c, int64_t *ret_number)
 
 static bool scan_word(struct cursor *c, uint8_t *ret_kind)
 {
-    static const char *const words[] = {
-        [QUICK_NULL] = "null", [QUICK_FALSE] = "false", [QUICK_TRUE] = "true"
-    };
-
-    for (unsigned i = 0; i < sizeof words / sizeof words[0]; i++) {
-        size_t n = strlen(words[i]);
-
-        if (*c->at == words[i][0] && strncmp(c->at, words[i], n) == 0) {
-            c->at += n;
-            *ret_kind = (uint8_t)i;
-            return true;
-        }
-    }
-    return expected(c, "expected a value");
+    if (memcmp(c->at, "true", 4) == 0)
+        *ret_kind = QUICK_TRUE;
+    else if (memcmp(c->at, "null", 4) == 0)
+        *ret_kind = QUICK_NULL;
+    else if (memcmp(c->at, "false", 5) == 0)
+        *ret_kind = QUICK_FALSE;
+    else
+        return expected(c, "expected a value");
+    c->at += *ret_kind == QUICK_FALSE ? 5 : 4;
+    return true;
 }
 
 static bool scan_value(struct cursor *c, const char *name, uint32_t name_len);
@@ -260,12 +292,41 @@ static bool scan_key(struct cursor *c, struct frame *f, const char **ret_name, u
     return take(c, ':') ? skip_space(c) : expected(c, "expected `:` behind the member's name");
 }
 
+/* Cheap, and different for the names that one object has. */
+static inline uint32_t name_bit(const char *name, uint32_t len)
+{
+    const uint8_t *b = (const uint8_t *)name;
+
+    return len == 0 ? 0 : (len * 7 + b[0] + b[len / 2] * 31u + b[len - 1] * 53u) & 255u;
+}
+
+static bool stood_before(const struct quick_values *v, uint32_t object, const char *name, uint32_t len)
+{
+    for (uint32_t i = object + 1; i < v->n; i += v->items[i].span)
+        if (v->items[i].name_len == len && memcmp(v->items[i].name, name, len) == 0)
+            return true;
+    return false;
+}
+
+/* Names are compared only where their bits meet. The next value is the member's. */
+static inline void note_twin(struct quick_scan *s, uint32_t object, uint64_t seen[4], const char *name,
+                             uint32_t len)
+{
+    uint32_t bit = name_bit(name, len);
+    uint64_t mask = (uint64_t)1 << bit % 64;
+
+    if ((seen[bit / 64] & mask) != 0 && s->twin == 0 && stood_before(&s->values, object, name, len))
+        s->twin = s->values.n;
+    seen[bit / 64] |= mask;
+}
+
 /* The items of an object or array up to its end. Recursion ends at the depth
  * bound. */
 static bool scan_items(struct cursor *c, bool object, uint32_t here)
 {
     char close = object ? '}' : ']';
     struct quick_values *v = &c->out->values;
+    uint64_t seen[4] = { 0 };
     uint32_t last = here;
     struct frame *f;
 
@@ -283,6 +344,8 @@ static bool scan_items(struct cursor *c, bool object, uint32_t here)
 
             if (!skip_space(c) || (object && !scan_key(c, f, &name, &len)))
                 return false;
+            if (object && f->index < QUICK_FEW)
+                note_twin(c->out, here, seen, name, len);
             last = v->n;
             if (!scan_value(c, name, len) || !skip_space(c))
                 return false;
@@ -291,6 +354,7 @@ static bool scan_items(struct cursor *c, bool object, uint32_t here)
             f->key = NULL;
         }
         v->items[here].count = f->index + 1;
+        c->out->many |= f->index >= QUICK_FEW;
         v->items[last].last = true;
     }
     if (!take(c, close))

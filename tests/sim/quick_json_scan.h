@@ -32,17 +32,22 @@ struct cJSON {        /* json.h names the type and leaves it open */
 struct quick_values LIST_OF(struct cJSON);
 struct quick_lines LIST_OF(uint32_t);
 
+#define QUICK_PAD 16
+#define QUICK_FEW 48
 struct quick_scan {
     struct quick_values values; /* the outermost first */
     struct quick_lines lines;   /* the offset of every newline */
+    /* The first member whose name stood before it in its object, among each object's first QUICK_FEW; 0: none. */
+    uint32_t twin;
+    bool many; /* an object has more members than that: the caller compares them */
     /* The fault, when there is one. */
     const char *what; /* NULL: out of memory */
     uint32_t what_offset;
     struct buf pointer; /* member names as they are spelt in the text, escapes and all */
 };
 
-/* `len` is at most JSON_TEXT_MAX. `copy` holds the same bytes and a NUL behind
- * them; in it each string is resolved and ended in its place, and the values
+/* `len` is at most JSON_TEXT_MAX. `copy` holds the same bytes and QUICK_PAD NULs
+ * behind them; in it each string is resolved and ended in its place, and the values
  * point there. False on a fault. The caller clears. */
 bool quick_scan(struct quick_scan *s, const char *text, char *copy, size_t len);
 void quick_scan_clear(struct quick_scan *s);
