@@ -44,22 +44,6 @@ void buf_str(struct buf *b, const char *s)
     buf_add(b, s, strlen(s));
 }
 
-/* Whether all that `fmt` asks for is %s, %u, %d, %llu, %lld and %%: nearly everything does, and is written here without
- * the machinery of printf. */
-static bool is_plain_format(const char *fmt)
-{
-    while ((fmt = strchr(fmt, '%')) != NULL) {
-        fmt++;
-        if (fmt[0] == 'l' && fmt[1] == 'l' && (fmt[2] == 'u' || fmt[2] == 'd'))
-            fmt += 3;
-        else if (*fmt == 's' || *fmt == 'u' || *fmt == 'd' || *fmt == '%')
-            fmt++;
-        else
-            return false;
-    }
-    return true;
-}
-
 void buf_uint(struct buf *b, unsigned long long value)
 {
     char text[20], *at = text + sizeof text;
@@ -78,7 +62,9 @@ void buf_int(struct buf *b, long long value)
     buf_uint(b, value < 0 ? 0 - (unsigned long long)value : (unsigned long long)value);
 }
 
-static void vprintf_plain(struct buf *b, const char *fmt, va_list args)
+/* Nearly every `fmt` asks for %s, %u, %d, %llu, %lld and %% alone, and is written here without the machinery of printf.
+ * False: this one asks for more. */
+static bool vprintf_plain(struct buf *b, const char *fmt, va_list args)
 {
     for (const char *at; (at = strchr(fmt, '%')) != NULL; fmt = at + 1) {
         buf_add(b, fmt, (size_t)(at - fmt));
@@ -91,12 +77,15 @@ static void vprintf_plain(struct buf *b, const char *fmt, va_list args)
             buf_int(b, va_arg(args, int));
         else if (*at == '%')
             buf_char(b, '%');
+        else if (at[0] != 'l' || at[1] != 'l' || (at[2] != 'u' && at[2] != 'd'))
+            return false;
         else if (*(at += 2) == 'u')
             buf_uint(b, va_arg(args, unsigned long long));
         else
             buf_int(b, va_arg(args, long long));
     }
     buf_str(b, fmt);
+    return true;
 }
 
 static __attribute__((format(printf, 2, 0))) void vprintf_any(struct buf *b, const char *fmt, va_list args)
@@ -122,10 +111,15 @@ static __attribute__((format(printf, 2, 0))) void vprintf_any(struct buf *b, con
 
 void buf_vprintf(struct buf *b, const char *fmt, va_list args)
 {
-    if (is_plain_format(fmt))
-        vprintf_plain(b, fmt, args);
-    else
-        vprintf_any(b, fmt, args);
+    size_t len = b->len;
+    va_list again;
+
+    va_copy(again, args);
+    if (!vprintf_plain(b, fmt, args)) {
+        b->len = len;
+        vprintf_any(b, fmt, again);
+    }
+    va_end(again);
 }
 
 void buf_printf(struct buf *b, const char *fmt, ...)

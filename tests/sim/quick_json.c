@@ -231,15 +231,32 @@ bool json_is_null(const json *v)
     return v != NULL && v->kind == QUICK_NULL;
 }
 
+static uint64_t bytes8(const char *s)
+{
+    uint64_t v;
+
+    memcpy(&v, s, sizeof v);
+    return v;
+}
+
+/* memcmp without the call for the lengths that most names have. */
+static inline bool same_name(const char *a, const char *b, size_t len)
+{
+    if (len >= 8 && len <= 16)
+        return bytes8(a) == bytes8(b) && bytes8(a + len - 8) == bytes8(b + len - 8);
+    return memcmp(a, b, len) == 0;
+}
+
 const json *json_get(const json *object, const char *key)
 {
+    size_t len = strlen(key);
     const json *from, *m;
 
     if (!json_is_object(object) || object->count == 0)
         return NULL;
     m = from = found.object == object ? found.member : object + 1;
     do {
-        if (m->name[0] == key[0] && strcmp(m->name, key) == 0) {
+        if (m->name_len == len && m->name[0] == key[0] && same_name(m->name, key, len)) {
             found.object = object;
             found.member = m;
             return m;

@@ -30,35 +30,28 @@ static bool before(const struct sim_item *a, const struct sim_item *b)
     return a->at != b->at ? a->at < b->at : a->order < b->order;
 }
 
-static void heap_up(struct sim_heap *h, uint32_t i)
+/* The place of `it` above the hole at `i`. */
+static void heap_up(struct sim_heap *h, uint32_t i, const struct sim_item *it)
 {
-    while (i > 0 && before(&h->items[i], &h->items[(i - 1) / 2])) {
-        struct sim_item t = h->items[i];
-
+    for (; i > 0 && before(it, &h->items[(i - 1) / 2]); i = (i - 1) / 2)
         h->items[i] = h->items[(i - 1) / 2];
-        h->items[(i - 1) / 2] = t;
-        i = (i - 1) / 2;
-    }
+    h->items[i] = *it;
 }
 
-static void heap_down(struct sim_heap *h)
+/* The place of `it` below the hole at the top. */
+static void heap_down(struct sim_heap *h, const struct sim_item *it)
 {
     uint32_t i = 0;
 
-    for (;;) {
-        uint32_t least = i;
-
-        for (uint32_t k = 2 * i + 1; k <= 2 * i + 2; k++)
-            if (k < h->n && before(&h->items[k], &h->items[least]))
-                least = k;
-        if (least == i)
-            return;
-        struct sim_item t = h->items[i];
-
-        h->items[i] = h->items[least];
-        h->items[least] = t;
-        i = least;
+    for (uint32_t k = 1; k < h->n; k = 2 * i + 1) {
+        if (k + 1 < h->n && before(&h->items[k + 1], &h->items[k]))
+            k++;
+        if (!before(&h->items[k], it))
+            break;
+        h->items[i] = h->items[k];
+        i = k;
     }
+    h->items[i] = *it;
 }
 
 static void put_item(struct sim *s, struct sim_item it)
@@ -67,8 +60,7 @@ static void put_item(struct sim *s, struct sim_item it)
 
     assert(slot != NULL);
     it.order = s->order++;
-    *slot = it;
-    heap_up(&s->heap, s->heap.n - 1);
+    heap_up(&s->heap, s->heap.n - 1, &it);
 }
 
 void sim_put(struct sim *s, time_ms at, enum sim_kind kind, uint32_t a, uint32_t b, uint32_t c,
@@ -89,8 +81,11 @@ static struct sim_item take_first(struct sim *s)
 {
     struct sim_item it = s->heap.items[0];
 
-    s->heap.items[0] = s->heap.items[--s->heap.n];
-    heap_down(&s->heap);
+    if (--s->heap.n > 0) {
+        struct sim_item last = s->heap.items[s->heap.n];
+
+        heap_down(&s->heap, &last);
+    }
     return it;
 }
 
