@@ -5,46 +5,6 @@
 
 #include <string.h>
 
-/* The high bit of each byte that is zero, and perhaps of some behind it: the first is right. */
-static uint64_t zeros(uint64_t x)
-{
-    return (x - 0x0101010101010101u) & ~x;
-}
-
-/* Eight bytes in one step: the first byte that stops a run is the first with its high bit set. */
-static uint64_t stops(uint64_t x)
-{
-    uint64_t control = x - 0x2020202020202020u, quote = zeros(x ^ 0x2222222222222222u);
-    uint64_t backslash = zeros(x ^ 0x5c5c5c5c5c5c5c5cu), delete = zeros(x ^ 0x7f7f7f7f7f7f7f7fu);
-
-    return (control | quote | backslash | delete | x) & 0x8080808080808080u;
-}
-
-/* The first byte is the lowest, on every machine; compilers make one load of it. */
-static uint64_t eight_bytes(const char *s)
-{
-    const uint8_t *b = (const uint8_t *)s;
-
-    return (uint64_t)b[0] | (uint64_t)b[1] << 8 | (uint64_t)b[2] << 16 | (uint64_t)b[3] << 24 |
-           (uint64_t)b[4] << 32 | (uint64_t)b[5] << 40 | (uint64_t)b[6] << 48 | (uint64_t)b[7] << 56;
-}
-
-size_t json_plain_run(const char *s, size_t len)
-{
-    size_t n = 0;
-
-    for (; len - n >= 8; n += 8) {
-        uint64_t found = stops(eight_bytes(s + n));
-
-        if (found != 0)
-            return n + (size_t)__builtin_ctzll(found) / 8;
-    }
-    while (n < len && (unsigned char)s[n] >= 0x20 && (unsigned char)s[n] < 0x7f && s[n] != '"' &&
-           s[n] != '\\')
-        n++;
-    return n;
-}
-
 /* Where the scan is inside one object or array. */
 struct frame {
     bool object;

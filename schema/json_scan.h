@@ -30,9 +30,47 @@ struct json_scan {
 bool json_scan(struct json_scan *s, const char *text, size_t len);
 void json_scan_clear(struct json_scan *s);
 
+/* The high bit of each byte that is zero, and perhaps of some behind it: the first is right. */
+static inline uint64_t json_zeros(uint64_t x)
+{
+    return (x - 0x0101010101010101u) & ~x;
+}
+
+/* Eight bytes in one step: the first byte that stops a run is the first with its high bit set. */
+static inline uint64_t json_stops(uint64_t x)
+{
+    uint64_t control = x - 0x2020202020202020u, quote = json_zeros(x ^ 0x2222222222222222u);
+    uint64_t backslash = json_zeros(x ^ 0x5c5c5c5c5c5c5c5cu), delete = json_zeros(x ^ 0x7f7f7f7f7f7f7f7fu);
+
+    return (control | quote | backslash | delete | x) & 0x8080808080808080u;
+}
+
+/* The first byte is the lowest, on every machine; compilers make one load of it. */
+static inline uint64_t json_eight_bytes(const char *s)
+{
+    const uint8_t *b = (const uint8_t *)s;
+
+    return (uint64_t)b[0] | (uint64_t)b[1] << 8 | (uint64_t)b[2] << 16 | (uint64_t)b[3] << 24 |
+           (uint64_t)b[4] << 32 | (uint64_t)b[5] << 40 | (uint64_t)b[6] << 48 | (uint64_t)b[7] << 56;
+}
+
 /* How many bytes from `s` on stand for themselves inside a string, in every alphabet: printable ASCII but for quote
  * and backslash. Most text is nothing else. */
-size_t json_plain_run(const char *s, size_t len);
+static inline size_t json_plain_run(const char *s, size_t len)
+{
+    size_t n = 0;
+
+    for (; len - n >= 8; n += 8) {
+        uint64_t found = json_stops(json_eight_bytes(s + n));
+
+        if (found != 0)
+            return n + (size_t)__builtin_ctzll(found) / 8;
+    }
+    while (n < len && (unsigned char)s[n] >= 0x20 && (unsigned char)s[n] < 0x7f && s[n] != '"' &&
+           s[n] != '\\')
+        n++;
+    return n;
+}
 
 /* Append "/NAME" as RFC 6901 has it. */
 void json_pointer_add(struct buf *pointer, const char *name, size_t len);
