@@ -60,7 +60,7 @@ static void forget_old(struct agent *a)
     for (uint32_t i = 0; i < a->fold.n_ops && a->fold.n_ops > AGENT_OPS_MAX;) {
         const struct agent_op *op = a->fold.ops[i];
 
-        if (!op->acked || agent_live_find(a, op) != NULL || agent_action_run(a, op->id) != NULL) {
+        if (!op->acked || agent_op_at_work(a, op)) {
             i++;
             continue;
         }
@@ -188,10 +188,10 @@ static void on_time(struct agent *a)
     if (a->identity_at <= a->mono)
         agent_identity_ask(a);
     for (uint32_t i = 0; i < a->n_runs; i++)
-        if (!a->runs[i]->queued && a->runs[i]->deadline <= a->mono && a->runs[i]->kind != AGENT_RUN_ACTION)
+        if (a->runs[i]->deadline <= a->mono && a->runs[i]->kind != AGENT_RUN_ACTION)
             agent_run_kill(a, a->runs[i]);
     for (uint32_t i = a->n_lives; i > 0; i--) /* from the end: handling may drop the one at hand */
-        if (i <= a->n_lives && agent_live_due(a->lives[i - 1]) <= a->mono)
+        if (agent_live_due(a->lives[i - 1]) <= a->mono)
             agent_live_on_time(a, a->lives[i - 1]);
 }
 
@@ -218,7 +218,7 @@ dur_ms agent_deadline(const struct agent *a)
     dur_ms due = a->identity_at;
 
     for (uint32_t i = 0; i < a->n_runs; i++)
-        if (!a->runs[i]->queued && a->runs[i]->kind != AGENT_RUN_ACTION && a->runs[i]->deadline < due)
+        if (a->runs[i]->kind != AGENT_RUN_ACTION && a->runs[i]->deadline < due)
             due = a->runs[i]->deadline;
     for (uint32_t i = 0; i < a->n_lives; i++)
         if (agent_live_due(a->lives[i]) < due)
@@ -231,7 +231,7 @@ dur_ms agent_deadline(const struct agent *a)
 static void take_back(struct agent *a, const struct agent_record *rec)
 {
     struct agent_op *op = journal_fold_find(&a->fold, rec->op);
-    struct agent_live *l = op == NULL ? NULL : agent_live_find(a, op);
+    struct agent_live *l = agent_live_find(a, op);
 
     if (rec->kind == AGENT_REC_ACCEPT && l != NULL)
         agent_live_drop(a, l);
@@ -270,8 +270,6 @@ int agent_abandon(struct agent *a, const struct agent_effects *done, uint32_t i,
             run->killed = false, run->deadline = mono;
         else if (run != NULL)
             agent_run_drop(a, run);
-        if (e->type == AGENT_DO_CLOSE)
-            agent_emit(a, AGENT_DO_CLOSE)->conn = e->conn;
     }
     return finish(a, err);
 }

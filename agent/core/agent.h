@@ -95,8 +95,7 @@ enum agent_effect_type {
     AGENT_DO_SNTP,          /* ask the servers in `text` (args of time_sync); `offset_ms` is the lab
                              * world's clock error, to be added to the node's own readings -> ANSWER: JSON */
     AGENT_DO_OUTPUT,        /* answer op.output of `op` to conn/request from offset, at most max bytes */
-    AGENT_DO_JOURNAL,       /* answer journal.read to conn/request from record `offset`, at most max */
-    AGENT_DO_CLOSE          /* close `conn` after what was sent */
+    AGENT_DO_JOURNAL        /* answer journal.read to conn/request from record `offset`, at most max */
 };
 
 struct agent_effect {

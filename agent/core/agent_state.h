@@ -184,11 +184,15 @@ void agent_record_write(struct json_writer *w, const char *key, const char *id, 
 void agent_reply_record(struct agent *a, uint32_t conn, int64_t request, const char *id);
 
 /* op_life.c: from ACCEPT to DONE */
-struct agent_live *agent_live_find(const struct agent *a, const struct agent_op *op);
+struct agent_live *agent_live_find(const struct agent *a, const struct agent_op *op); /* NULL for NULL */
+/* Whose run it is, while that is waited for; NULL: it comes too late. */
+struct agent_live *agent_live_of(const struct agent *a, const struct agent_run *run);
+/* Something of ours is busy with it: what is done for it, or a driver that was left. */
+bool agent_op_at_work(const struct agent *a, const struct agent_op *op);
 struct agent_live *agent_live_new(struct agent *a, struct agent_op *op, enum agent_live_phase phase);
 void agent_live_drop(struct agent *a, struct agent_live *l);
-void agent_live_arm(struct agent *a, struct agent_op *op); /* after ACCEPT */
-void agent_live_on_time(struct agent *a, struct agent_live *l);
+void agent_live_arm(struct agent *a, struct agent_op *op);      /* after ACCEPT */
+void agent_live_on_time(struct agent *a, struct agent_live *l); /* agent_live_due() has come */
 dur_ms agent_live_due(const struct agent_live *l);
 void agent_live_act(struct agent *a, struct agent_live *l); /* all checks held: START */
 

@@ -97,10 +97,10 @@ static int check_order(struct agent *a, struct order *o, struct err *err)
     return 0;
 }
 
-/* Something of ours is busy with it, or may still be. */
+/* Something is busy with it, or may still be. */
 static bool is_busy(const struct agent *a, const struct agent_op *op)
 {
-    if (agent_live_find(a, op) != NULL || agent_action_run(a, op->id) != NULL)
+    if (agent_op_at_work(a, op))
         return true;
     return op->state == AGENT_OP_UNKNOWN && !op->not_done && !op->acked;
 }

@@ -151,18 +151,9 @@ void agent_checks_next(struct agent *a, struct agent_live *l)
         agent_live_act(a, l);
 }
 
-/* The run's op, if it still is in its checks for this run. */
-static struct agent_live *live_of(const struct agent *a, const struct agent_run *run)
-{
-    const struct agent_op *op = journal_fold_find(&a->fold, run->op);
-    struct agent_live *l = op == NULL ? NULL : agent_live_find(a, op);
-
-    return l != NULL && l->run == run->no ? l : NULL;
-}
-
 AGENT_ON_RUN(agent_on_package)
 {
-    struct agent_live *l = live_of(a, run);
+    struct agent_live *l = agent_live_of(a, run);
 
     (void)answer;
     if (l == NULL)
@@ -238,7 +229,7 @@ static void on_empty(struct agent *a, struct agent_live *l, const json *result)
 
 AGENT_ON_RUN(agent_on_check)
 {
-    struct agent_live *l = live_of(a, run);
+    struct agent_live *l = agent_live_of(a, run);
 
     (void)ev;
     if (l == NULL)

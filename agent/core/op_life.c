@@ -138,11 +138,11 @@ void agent_live_act(struct agent *a, struct agent_live *l)
         l->run = run->no;
 }
 
-static struct agent_live *live_of(const struct agent *a, const struct agent_run *run)
+struct agent_live *agent_live_of(const struct agent *a, const struct agent_run *run)
 {
-    const struct agent_op *op = journal_fold_find(&a->fold, run->op);
+    struct agent_live *l = agent_live_find(a, journal_fold_find(&a->fold, run->op));
 
-    return op == NULL ? NULL : agent_live_find(a, op);
+    return l != NULL && l->run == run->no ? l : NULL;
 }
 
 /* What the answer itself says; the state of the op follows from it. */
@@ -201,6 +201,11 @@ struct agent_run *agent_action_run(const struct agent *a, const char *op)
     return NULL;
 }
 
+bool agent_op_at_work(const struct agent *a, const struct agent_op *op)
+{
+    return agent_live_find(a, op) != NULL || agent_action_run(a, op->id) != NULL;
+}
+
 /* A driver that was left at its deadline ends after all: evidence is evidence.
  * A reboot's answer is none, and what fetch_package brought is not hashed. */
 static void on_late_action(struct agent *a, const struct agent_run *run, const struct agent_event *ev,
@@ -215,10 +220,10 @@ static void on_late_action(struct agent *a, const struct agent_run *run, const s
 
 AGENT_ON_RUN(agent_on_action)
 {
-    struct agent_live *l = live_of(a, run);
+    struct agent_live *l = agent_live_of(a, run);
     uint32_t flags;
 
-    if (l == NULL || l->run != run->no) {
+    if (l == NULL) {
         on_late_action(a, run, ev, answer);
         return;
     }
@@ -244,10 +249,10 @@ AGENT_ON_RUN(agent_on_action)
 
 AGENT_ON_RUN(agent_on_adopt)
 {
-    struct agent_live *l = live_of(a, run);
+    struct agent_live *l = agent_live_of(a, run);
 
     (void)answer;
-    if (l == NULL || l->run != run->no)
+    if (l == NULL)
         return;
     l->run = 0;
     if (ev->err == NULL)
@@ -261,9 +266,9 @@ AGENT_ON_RUN(agent_on_adopt)
 
 AGENT_ON_RUN(agent_on_doubt)
 {
-    struct agent_live *l = live_of(a, run);
+    struct agent_live *l = agent_live_of(a, run);
 
-    if (l == NULL || l->run != run->no)
+    if (l == NULL)
         return;
     l->run = 0;
     if (answer->kind == DRIVER_WITNESSED && answer->witness == DRIVER_DONE)
@@ -354,7 +359,7 @@ static void on_retry(struct agent *a, struct agent_live *l)
         l->phase = AGENT_LIVE_CHECKING;
         l->step = 0; /* what held then need not hold now */
         agent_checks_next(a, l);
-    } else if (l->phase == AGENT_LIVE_RETRY_DONE) {
+    } else { /* AGENT_LIVE_RETRY_DONE */
         buf_str(&body, l->done);
         agent_op_finish(a, op, &body);
     }
@@ -364,6 +369,6 @@ void agent_live_on_time(struct agent *a, struct agent_live *l)
 {
     if (l->retry_at <= a->mono)
         on_retry(a, l);
-    else if (l->deadline <= a->mono)
+    else
         on_deadline(a, l);
 }

@@ -123,11 +123,6 @@ static void do_send(struct host *h, const struct agent_effect *e)
     server_send(h->server, e->conn, e->text, e->len);
 }
 
-static void do_close(struct host *h, const struct agent_effect *e)
-{
-    server_end(h->server, e->conn);
-}
-
 static void do_kill(struct host *h, const struct agent_effect *e)
 {
     driver_kill(h->drivers, e->run);
@@ -231,7 +226,6 @@ static void (*const doers[])(struct host *, const struct agent_effect *) = {
     [AGENT_DO_SNTP] = do_sntp,
     [AGENT_DO_OUTPUT] = do_output,
     [AGENT_DO_JOURNAL] = do_journal,
-    [AGENT_DO_CLOSE] = do_close,
 };
 
 static int append(struct host *h, const struct agent_record *rec, struct err *why)

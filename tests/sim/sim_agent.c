@@ -391,9 +391,6 @@ static void do_other(struct sim *s, struct sim_agent *a, const struct agent_effe
     case AGENT_DO_JOURNAL:
         do_reply_empty(s, e);
         break;
-    case AGENT_DO_CLOSE:
-        sim_close(s, e->conn, false);
-        break;
     case AGENT_DO_APPEND:
     case AGENT_DO_FORGET:
         break;

@@ -374,6 +374,130 @@ static void test_adopts_only_its_own(void **state)
     bench_connect(b, 1);
 }
 
+/* While its package is opened the op's time is over: the hashing goes on to its end, its answer leads nowhere. */
+static void test_time_over_while_package_opens(void **state)
+{
+    struct bench *b = *state;
+
+    start(b, INSTALL, "install", PACKAGE_ARGS);
+    bench_wait(b, LIMIT_MS);
+    assert_false(bench_run(b, "package_open", "")->killed);
+    assert_string_equal(outcome(b, INSTALL), "cancelled");
+    bench_answer(b, bench_run(b, "package_open", ""), "/p");
+    assert_int_equal(b->n_runs, 0);
+    assert_int_equal(bench_count(b, AGENT_REC_START, INSTALL), 0);
+}
+
+/* No room for START, and the op's time is over before it is tried again: nothing was begun. */
+static void test_time_over_before_the_second_try(void **state)
+{
+    struct bench *b = *state;
+
+    start(b, STOP, "stop_vmms", "{}");
+    bench_wait(b, 29000);
+    bench_wait(b, LIMIT_MS - 29000 - 1);
+    b->fail_appends = 1;
+    bench_answer(b, bench_run(b, "check_empty", "run"), EMPTY_ANSWER);
+    assert_string_equal(bench_state(b, STOP), "accepted");
+    bench_wait(b, 1);
+    assert_string_equal(outcome(b, STOP), "cancelled");
+    assert_int_equal(bench_count(b, AGENT_REC_START, STOP), 0);
+    assert_int_equal(b->n_runs, 0);
+}
+
+/* No room for the end of an op whose time was over in its check: the check is ended when it can be written. */
+static void test_no_room_for_the_end_of_a_check(void **state)
+{
+    struct bench *b = *state;
+
+    bench_start_op(b, 1, BENCH_CONTROLLER, 1, STOP, "stop_vmms", "{}",
+                   "\"precondition\":{\"boot_id\":\"B1\"}");
+    bench_wait(b, 29000);
+    bench_identify(b);
+    b->fail_appends = 1;
+    bench_wait(b, LIMIT_MS - 29000);
+    assert_false(bench_run(b, "check_empty", "run")->killed);
+    assert_int_equal(bench_count(b, AGENT_REC_DONE, STOP), 0);
+    bench_wait(b, 30000);
+    assert_true(bench_run(b, "check_empty", "run")->killed);
+    bench_end(b, bench_run(b, "check_empty", "run"), AGENT_DRIVER_KILLED, "");
+    assert_false(bench_has_run(b, "stop_vmms", "run"));
+}
+
+/* No room for ACCEPT of an op that is refused in the same breath: it was never there. */
+static void test_no_room_for_what_is_refused_at_once(void **state)
+{
+    struct bench *b = *state;
+    int64_t id;
+
+    rename_action(b, "check_empty");
+    b->fail_appends = 1;
+    id = start(b, STOP, "stop_vmms", "{}");
+    assert_string_equal(bench_error(b, id), "full");
+    assert_string_equal(bench_state(b, STOP), "none");
+    start(b, STOP, "stop_vmms", "{}");
+    assert_string_equal(error_of(b, STOP, "code"), "unsupported");
+}
+
+/* The driver was exchanged while the one before was at it: ended at its time limit all the same, and without a witness it is
+ * unknown. */
+static void test_driver_exchanged_while_at_it(void **state)
+{
+    struct bench *b = *state;
+
+    start(b, PAUSE, "pause", "{}");
+    rename_action(b, "pause");
+    bench_wait(b, LIMIT_MS);
+    assert_true(bench_run(b, "pause", "run")->killed);
+    bench_end(b, bench_run(b, "pause", "run"), AGENT_DRIVER_KILLED, "");
+    assert_int_equal(b->n_runs, 0);
+    assert_string_equal(bench_state(b, PAUSE), "unknown");
+    assert_int_equal(bench_count(b, AGENT_REC_DONE, PAUSE), 0);
+}
+
+/* The agent's own witness cannot decide; asked twice at once, the first that says done ends it, and the second says nothing new. */
+static void test_two_witnesses_at_once(void **state)
+{
+    struct bench *b = *state;
+    struct bench_run *own;
+
+    start(b, PAUSE, "pause", "{}");
+    bench_wait(b, LIMIT_MS);
+    bench_end(b, bench_run(b, "pause", "run"), AGENT_DRIVER_KILLED, "");
+    own = bench_run(b, "pause", "witness");
+    bench_answer(b, own, "{\"witness\":\"running\"}");
+    assert_string_equal(bench_state(b, PAUSE), "unknown");
+    ask_op(b, "op.witness", PAUSE);
+    ask_op(b, "op.witness", PAUSE);
+    bench_answer(b, bench_run(b, "pause", "witness"), "{\"witness\":\"done\"}");
+    bench_answer(b, bench_run(b, "pause", "witness"), "{\"witness\":\"not_done\"}");
+    assert_string_equal(outcome(b, PAUSE), "ok");
+    assert_int_equal(bench_count(b, AGENT_REC_DONE, PAUSE), 1);
+    assert_int_equal(bench_count(b, AGENT_REC_WITNESS, PAUSE), 0);
+}
+
+#define FETCH "r1/HV07/1/fetch_package/1"
+
+/* What was fetched is hashed when the op's time is over: unknown, and the late answer leads nowhere; its witness looks anew. */
+static void test_adopted_too_late(void **state)
+{
+    struct bench *b = *state;
+
+    start(b, FETCH, "fetch_package",
+          "{\"source\":\"//share\",\"name\":\"kb.msu\",\"sha256\":"
+          "\"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\",\"size_bytes\":9}");
+    bench_answer(b, bench_run(b, "package_place", ""), "");
+    bench_answer(b, bench_run(b, "fetch_package", "run"), "{\"result\":{\"path\":\"p\"}}");
+    bench_wait(b, LIMIT_MS);
+    assert_string_equal(bench_state(b, FETCH), "unknown");
+    bench_answer(b, bench_run(b, "package_adopt", ""), "/store/kb.msu");
+    assert_string_equal(bench_state(b, FETCH), "unknown");
+    assert_int_equal(bench_count(b, AGENT_REC_DONE, FETCH), 0);
+    ask_op(b, "op.witness", FETCH);
+    bench_answer(b, bench_run(b, "fetch_package", "witness"), "{\"witness\":\"done\"}");
+    assert_string_equal(outcome(b, FETCH), "ok");
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, bench_set_up, bench_tear_down)
@@ -396,6 +520,13 @@ int main(void)
         T(test_cancel_after_restart),
         T(test_cancel_while_package_opens),
         T(test_adopts_only_its_own),
+        T(test_time_over_while_package_opens),
+        T(test_time_over_before_the_second_try),
+        T(test_no_room_for_the_end_of_a_check),
+        T(test_no_room_for_what_is_refused_at_once),
+        T(test_driver_exchanged_while_at_it),
+        T(test_two_witnesses_at_once),
+        T(test_adopted_too_late),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
