@@ -412,7 +412,7 @@ static void count_end(struct engine *e, struct engine_node *n)
         n->in_rollback = false;
         e->rollback_open--;
         e->rollback_failed += n->end != NODE_ROLLED_BACK;
-    } else if (n->wave != IX_NONE && e->waves[n->wave].open > 0 && n->counted_open) {
+    } else if (n->counted_open) {
         e->waves[n->wave].open--;
         e->waves[n->wave].nodes_ended = e->now;
     }
@@ -508,7 +508,7 @@ void node_end(struct engine *e, struct engine_node *n, enum node_end end, const 
     if (n->rehearse && e->ending == RUN_RUNNING)
         wave_rehearsed(e, n);
     count_end(e, n);
-    if (end == NODE_DONE && !n->back && n->plan_ix != IX_NONE)
+    if (end == NODE_DONE && !n->back)
         evidence_node(e, n);
     cluster_dirty(e, &e->clusters[n->cluster]);
 }

@@ -15,6 +15,17 @@ static int not_now(const struct engine *e, struct err *err, const char *verb, co
                    instead);
 }
 
+static const char *said_by(const struct event *ev)
+{
+    return ev->u.verb.person == NULL ? "an operator" : ev->u.verb.person;
+}
+
+/* What a node is, for the sentence. */
+static const char *what_is(const struct engine_node *n)
+{
+    return n->phase == NODE_ENDED ? node_end_names[n->end] : node_phases[n->phase].name;
+}
+
 /* The verb that is possible, for the sentence. */
 static const char *instead_of(const struct engine *e)
 {
@@ -95,10 +106,8 @@ static int verb_promote(struct engine *e, const struct event *ev, struct err *er
                        "the gate is unknown, not passed: promote needs --accept-unknown with person and "
                        "ticket, or resume to ask again");
     engine_note(e, NOTE_GATE, "I13", IX_NONE,
-                SAY(e, "promoted by %s%s%s: %s",
-                    ev->u.verb.person == NULL ? "an operator" : ev->u.verb.person,
-                    ev->u.verb.ticket == NULL ? "" : ", ", ev->u.verb.ticket == NULL ? "" : ev->u.verb.ticket,
-                    e->hold_text));
+                SAY(e, "promoted by %s%s%s: %s", said_by(ev), ev->u.verb.ticket == NULL ? "" : ", ",
+                    ev->u.verb.ticket == NULL ? "" : ev->u.verb.ticket, e->hold_text));
     run_unhold(e);
     if (hold != HOLD_REMOVAL)
         wave_gates_done(e, ANSWER_PASS, "");
@@ -113,8 +122,7 @@ static int verb_abort(struct engine *e, const struct event *ev, struct err *err)
                        : e->closing
                            ? "it ends as soon as the cluster settings are back; abort --force closes it"
                            : "it is under way; abort --force closes the run as it is");
-    run_stop_towards(e, RUN_ABORTED,
-                     SAY(e, "aborted by %s", ev->u.verb.person == NULL ? "an operator" : ev->u.verb.person));
+    run_stop_towards(e, RUN_ABORTED, SAY(e, "aborted by %s", said_by(ev)));
     return 0;
 }
 
@@ -125,8 +133,7 @@ static int verb_abort_force(struct engine *e, const struct event *ev, struct err
     if (has_ended(e))
         return not_now(e, err, "abort --force", instead_of(e));
     b = engine_scratch(e);
-    buf_printf(b, "closed by force by %s; not put back:",
-               ev->u.verb.person == NULL ? "an operator" : ev->u.verb.person);
+    buf_printf(b, "closed by force by %s; not put back:", said_by(ev));
     for (uint32_t i = 0; i < e->inv->n_nodes; i++)
         if (node_in_flight(&e->nodes[i]))
             buf_printf(b, " %s", node_id(e, &e->nodes[i]));
@@ -150,11 +157,10 @@ static int verb_retry(struct engine *e, const struct event *ev, struct err *err)
     if ((e->state != RUN_RUNNING && e->state != RUN_HOLDING) || e->ending != RUN_RUNNING ||
         e->held_state == RUN_ROLLING_BACK)
         return not_now(e, err, "retry", instead_of(e));
-    if (n->phase != NODE_ENDED || !ended || w == NULL)
+    if (!ended || w == NULL)
         return err_set(err, ERR_STATE,
                        "%s is %s: only a node that was set aside, returned or not started can be tried again",
-                       node_id(e, n),
-                       n->phase == NODE_ENDED ? node_end_names[n->end] : node_phases[n->phase].name);
+                       node_id(e, n), what_is(n));
     if (n->wave != e->wave || w->state == WAVE_PASSED)
         return err_set(err, ERR_STATE, "the wave of %s has passed: it needs a plan of its own",
                        node_id(e, n));
@@ -194,8 +200,7 @@ static int verb_set_aside(struct engine *e, const struct event *ev, struct err *
 
     if ((has_ended(e) && !node_in_flight(n)) || n->phase == NODE_ENDED || n->wave == IX_NONE)
         return err_set(err, ERR_STATE, "%s is %s: there is nothing to set aside; return puts a node back",
-                       node_id(e, n),
-                       n->phase == NODE_ENDED ? node_end_names[n->end] : node_phases[n->phase].name);
+                       node_id(e, n), what_is(n));
     if (!node_in_flight(n)) {
         if (n->phase == NODE_PENDING)
             node_to(e, n, NODE_CHECKING);
@@ -228,14 +233,11 @@ static int verb_rollback(struct engine *e, const struct event *ev, struct err *e
         return err_set(err, ERR_STATE, "rollback is not possible: the approval has expired");
     e->rollback_wave = e->rollout->policy.rollback == ROLLBACK_RUN ? IX_NONE : e->wave;
     if (has_ended(e)) {
-        FILL(e->end_text,
-             SAY(e, "rolled back by %s", ev->u.verb.person == NULL ? "an operator" : ev->u.verb.person));
+        FILL(e->end_text, SAY(e, "rolled back by %s", said_by(ev)));
         claim_lost_again(e);
         rollback_begin(e);
     } else {
-        run_stop_towards(
-            e, RUN_ROLLING_BACK,
-            SAY(e, "rolled back by %s", ev->u.verb.person == NULL ? "an operator" : ev->u.verb.person));
+        run_stop_towards(e, RUN_ROLLING_BACK, SAY(e, "rolled back by %s", said_by(ev)));
     }
     return 0;
 }
@@ -247,13 +249,13 @@ static int verb_return(struct engine *e, const struct event *ev, struct err *err
     bool settings = has_ended(e) && settings_return(e, &e->clusters[n->cluster]);
 
     e->at_rest = e->at_rest && !settings;
-    if (settings && (n->phase != NODE_ENDED || n->end != NODE_STUCK)) {
+    if (settings && n->end != NODE_STUCK) {
         claim_lost_again(e);
         return 0;
     }
-    if (n->phase != NODE_ENDED || n->end != NODE_STUCK)
+    if (n->end != NODE_STUCK)
         return err_set(err, ERR_STATE, "%s is %s: only a node that is stuck is put back", node_id(e, n),
-                       n->phase == NODE_ENDED ? node_end_names[n->end] : node_phases[n->phase].name);
+                       what_is(n));
     op_forget(e, n);
     claim_again(e, n);
     n->foreign_settled = true;
@@ -304,9 +306,9 @@ static int verb_decide(struct engine *e, const struct event *ev, struct err *err
         return err_set(err, ERR_STATE, "%s still runs, says the node itself: wait for it, or end it there",
                        op->id.text);
     rec.op = op->id.text;
-    engine_note(e, NOTE_DECISION, "C.3", n->ix,
-                SAY(e, "%s: %s, says %s", op->id.text, d == WITNESS_SAYS_DONE ? "done" : "not done",
-                    ev->u.verb.person == NULL ? "an operator" : ev->u.verb.person));
+    engine_note(
+        e, NOTE_DECISION, "C.3", n->ix,
+        SAY(e, "%s: %s, says %s", op->id.text, d == WITNESS_SAYS_DONE ? "done" : "not done", said_by(ev)));
     op_on_record(e, ev->node, &rec);
     return 0;
 }

@@ -1,4 +1,5 @@
 /* What the engine takes when: an event that cannot be is refused in words, and nothing has changed. */
+#include "orchestrator/core/engine_state.h"
 #include "tests/scenarios/scenario.h"
 
 #include <string.h>
@@ -156,6 +157,61 @@ static void test_nothing_to_do(void **state)
     scenario_free(s);
 }
 
+/* The right answer to a question about a cluster, if one of these commands asks it. */
+static bool answer_of(const struct scenario *s, const char *commands, struct event *ret_ev)
+{
+    struct command_list l = { 0 };
+    struct err err;
+
+    check_ok(commands_read(commands, s->plan->inv, &l, &err), &err);
+    *ret_ev = (struct event){ .type = EV_OBSERVED };
+    for (uint32_t i = 0; i < l.n && ret_ev->u.observed.ask == 0; i++)
+        if (l.items[i].type == CMD_OBSERVE && l.items[i].what == OBSERVE_CLUSTER) {
+            ret_ev->node = l.items[i].node;
+            ret_ev->cluster = l.items[i].cluster;
+            ret_ev->u.observed.ask = l.items[i].ask;
+            ret_ev->u.observed.what = OBSERVE_CLUSTER;
+            ret_ev->u.observed.text = "no";
+        }
+    command_list_clear(&l);
+    return ret_ev->u.observed.ask != 0;
+}
+
+/* An answer that is of another question, another node or another cluster than its number says, or of no question: as if it had
+ * never come. The right one is taken after it. */
+static void test_answers_of_another_question(void **state)
+{
+    struct scenario *s = scenario_new(&words, NULL, NULL);
+    struct event good, ev;
+    char before[SHA256_TEXT], after[SHA256_TEXT];
+
+    (void)state;
+    scenario_start(s);
+    while (!answer_of(s, s->kept.items[s->kept.n - 1].commands, &good))
+        assert_true(scenario_step(s));
+    for (int way = 0; way < 5; way++) {
+        ev = good;
+        if (way == 0)
+            ev.u.observed.what = OBSERVE_FACTS;
+        if (way == 1)
+            ev.node = good.node ^ 1;
+        if (way == 2)
+            ev.cluster = 1 - good.cluster;
+        if (way == 3)
+            ev.u.observed.ask = 0;
+        if (way == 4)
+            ev.u.observed.ask += 1000000;
+        engine_hash(s->engine, before);
+        check_ok(scenario_event(s, &ev), &s->err);
+        engine_hash(s->engine, after);
+        assert_string_equal(before, after);
+        assert_non_null(s->engine->clusters[good.cluster].ask); /* still waited for */
+    }
+    check_ok(scenario_event(s, &good), &s->err);
+    assert_null(s->engine->clusters[good.cluster].ask);
+    scenario_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -164,6 +220,7 @@ int main(void)
         cmocka_unit_test(test_nodes_of_the_run),
         cmocka_unit_test(test_stopped),
         cmocka_unit_test(test_nothing_to_do),
+        cmocka_unit_test(test_answers_of_another_question),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

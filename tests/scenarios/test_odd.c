@@ -253,14 +253,22 @@ static struct inventory *with_pinned_vm(void)
 static void test_parking_goes_wrong(void **state)
 {
     static const struct {
-        const char *action;
+        const char *action, *code;
+        enum op_outcome outcome;
+        bool effect; /* it happened all the same */
         uint32_t times;
         enum node_end end;
         const char *reason;
     } rows[] = {
-        { "park_vm", 0, NODE_DONE, "" },   { "park_vm", 9, NODE_RETURNED, "could not be parked" },
-        { "unpark_vm", 1, NODE_DONE, "" }, { "unpark_vm", 9, NODE_SET_ASIDE, "did not come back" },
-        { "merge", 1, NODE_DONE, "" },     { "merge", 9, NODE_SET_ASIDE, "O4: a checkpoint was not merged" },
+        { "park_vm", "failed", OUTCOME_FAILED, false, 0, NODE_DONE, "" },
+        { "park_vm", "failed", OUTCOME_FAILED, false, 9, NODE_RETURNED, "could not be parked" },
+        { "park_vm", "failed", OUTCOME_FAILED, true, 9, NODE_RETURNED, "could not be parked" },
+        { "park_vm", "busy", OUTCOME_REFUSED, false, 1, NODE_DONE, "" },
+        { "park_vm", "busy", OUTCOME_REFUSED, false, 9, NODE_RETURNED, "could not be parked" },
+        { "unpark_vm", "failed", OUTCOME_FAILED, false, 1, NODE_DONE, "" },
+        { "unpark_vm", "failed", OUTCOME_FAILED, false, 9, NODE_SET_ASIDE, "did not come back" },
+        { "merge", "failed", OUTCOME_FAILED, false, 1, NODE_DONE, "" },
+        { "merge", "failed", OUTCOME_FAILED, false, 9, NODE_SET_ASIDE, "O4: a checkpoint was not merged" },
     };
 
     (void)state;
@@ -268,10 +276,12 @@ static void test_parking_goes_wrong(void **state)
         struct scenario *s = scenario_of(with_pinned_vm(), "[\"100%\"]", CONSENT BUDGET);
         uint32_t home =
             s->plan->inv->vms[inventory_vm(s->plan->inv, "00000000-0000-4000-8000-000000000000")].home;
-        struct fault *f = scenario_fault(s, NULL, rows[i].action, "failed");
+        struct fault *f = scenario_fault(s, NULL, rows[i].action, rows[i].code);
         struct node_view v;
 
         f->times = rows[i].times;
+        f->outcome = rows[i].outcome;
+        f->no_effect = !rows[i].effect;
         scenario_start(s);
         scenario_run(s);
         v = engine_node(s->engine, home);
@@ -279,9 +289,34 @@ static void test_parking_goes_wrong(void **state)
             fail_msg("%s x%u: %s (%s)", rows[i].action, rows[i].times, node_end_names[v.end], v.reason);
         if (rows[i].end == NODE_DONE)
             assert_int_equal(backend_plan_effects(s->world, home, "merge"), 1);
+        if (strcmp(rows[i].action, "park_vm") == 0)
+            scenario_truth(s); /* it runs again, however far its parking went (I9) */
         scenario_replays(s);
         scenario_free(s);
     }
+}
+
+/* Aborted while nobody has heard of a park yet: it is cancelled, and undone as if it had been done, for its node may have begun it. */
+static void test_abort_while_parking(void **state)
+{
+    struct scenario *s = scenario_of(with_pinned_vm(), "[\"100%\"]", CONSENT BUDGET);
+    uint32_t home =
+        s->plan->inv->vms[inventory_vm(s->plan->inv, "00000000-0000-4000-8000-000000000000")].home;
+    struct fault *f = scenario_fault(s, NULL, "park_vm", NULL);
+
+    (void)state;
+    f->silent = f->no_journal = f->no_effect = true;
+    scenario_start(s);
+    while (f->hits == 0)
+        assert_true(scenario_step(s));
+    check_ok(scenario_verb(s, VERB_ABORT, NULL), &s->err);
+    scenario_run(s);
+    check_run(s, RUN_ABORTED);
+    assert_string_equal(node_end_names[engine_node(s->engine, home).end], node_end_names[NODE_RETURNED]);
+    assert_int_equal(backend_plan_effects(s->world, home, "unpark_vm"), 1);
+    scenario_truth(s);
+    scenario_replays(s);
+    scenario_free(s);
 }
 
 /* Identity and host key: a refused node is set aside before its turn, unknown while it is out; a person may ask again. */
@@ -578,6 +613,7 @@ int main(void)
         cmocka_unit_test(test_never_up_again),
         cmocka_unit_test(test_pictures),
         cmocka_unit_test(test_parking_goes_wrong),
+        cmocka_unit_test(test_abort_while_parking),
         cmocka_unit_test(test_refused_nodes),
         cmocka_unit_test(test_lost_between_log_and_wire),
         cmocka_unit_test(test_accepted_and_nobody_at_it),

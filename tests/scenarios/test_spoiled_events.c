@@ -115,8 +115,10 @@ static void kind_of(const char *event, char out[128])
 
     check_ok(json_parse("event", event, strlen(event), &doc, &err), &err);
     root = json_root(doc);
-    snprintf(out, 128, "%s %s %s%s%s", json_get_str(root, "type", ""), json_get_str(root, "what", ""),
-             json_get_str(root, "verb", ""), json_get(root, "error") != NULL ? " error" : "",
+    snprintf(out, 128, "%s %s %s%s%s%s", json_get_str(root, "type", ""), json_get_str(root, "what", ""),
+             json_get_str(root, "verb", ""),
+             json_get(json_get(root, "record"), "error") != NULL ? " error" : "",
+             json_count(json_get(json_get(root, "record"), "downtime")) > 0 ? " downtime" : "",
              json_get(root, "text") != NULL ? " text" : "");
     json_free(doc);
 }
