@@ -77,16 +77,18 @@ static void test_s2d_one_at_a_time(void **state)
                                               .max_out = 3,
                                               .s2d = true };
     struct scenario *s = scenario_new(&words, "[\"100%\"]", "");
+    bool was_out = false, said = false;
     time_ms back = 0;
-    bool was_out = false;
 
     (void)state;
     scenario_start(s);
     while (scenario_step(s)) {
         uint32_t out = 0;
 
-        for (uint32_t i = 0; i < 5; i++)
+        for (uint32_t i = 0; i < 5; i++) {
             out += engine_node(s->engine, i).out;
+            said = said || strcmp(engine_node(s->engine, i).waits_for, "O21: storage repair") == 0;
+        }
         assert_true(out <= 1);
         if (was_out && out == 0)
             back = s->now;
@@ -95,6 +97,7 @@ static void test_s2d_one_at_a_time(void **state)
         was_out = out == 1;
     }
     check_run(s, RUN_FINISHED);
+    assert_true(said); /* what is waited for is named (I28) */
     for (uint32_t i = 0; i < 5; i++) {
         assert_int_equal(backend_plan_effects(s->world, i, "storage_out"), 1);
         assert_int_equal(backend_plan_effects(s->world, i, "storage_in"), 1);
