@@ -18,4 +18,4 @@ for file in tests/sim/regressions/*.txt; do
 done
 build/coverage/tests/sim/sim_patchwave --seeds "1..$seeds" --no-fork --quiet > build/coverage/sim.log
 gcovr -r . --object-directory build/coverage -f '(orchestrator|agent)/core/.*' --exclude-unreachable-branches \
-    --exclude-lines-by-pattern '\s*assert\(.*' -s -b
+    --exclude-lines-by-pattern '\s*assert\(.*' -s -b build/coverage
