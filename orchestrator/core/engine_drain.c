@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#define RECEIVER_OUT "the receiver cannot be reached"
 #define MOVE_AGAIN_MS (60 * SECOND_MS)
 #define MOVE_POLL_MS (15 * SECOND_MS)
 #define BUSY_TRIES 10
@@ -148,6 +149,14 @@ static void move_failed(struct engine *e, struct engine_node *n, struct node_mov
     FILL(n->reason, SAY(e, "VM %s could not be moved: %s", e->fleet.vms.items[m->vm].vm.id, why));
 }
 
+/* A receiver without a connection is waited for as long as any node may be out of reach (O17), and then is none. */
+static bool receiver_is_out(const struct engine *e, uint32_t to)
+{
+    const struct engine_node *r = &e->nodes[to];
+
+    return !r->claimed && (r->refused || e->now - r->lost_at >= e->rollout->policy.unreachable_ms);
+}
+
 static bool start_move(struct engine *e, struct engine_node *n, struct node_move *m)
 {
     const struct fleet_vm *v = &e->fleet.vms.items[m->vm];
@@ -155,6 +164,10 @@ static bool start_move(struct engine *e, struct engine_node *n, struct node_move
     if (v->gone || (v->at != n->ix && v->at != IX_NONE)) {
         m->state = MOVE_LANDED; /* somebody else was quicker */
         fleet_promise(&e->fleet, m->vm, IX_NONE);
+        return true;
+    }
+    if (receiver_is_out(e, m->to) && !retarget(e, n, m, RECEIVER_OUT)) {
+        move_failed(e, n, m, RECEIVER_OUT);
         return true;
     }
     if (!move_may_start(e, m->vm, m->to) || m->not_before > e->now)

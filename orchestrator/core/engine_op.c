@@ -391,6 +391,16 @@ static void op_withdraw(struct engine *e, struct op *op, const struct op_record 
     node_drive(e, n);
 }
 
+/* A receiver says first whether it takes the VM (move.accept), and one that is not back yet cannot: to send now would be to be
+ * refused. The node is asked again meanwhile, until the receiver is there or the move came too late. */
+static void op_send_again(struct engine *e, struct op *op)
+{
+    if (op->receiver != IX_NONE && !e->nodes[op->receiver].claimed)
+        op_wait_and_probe(e, op);
+    else
+        op_send(e, op);
+}
+
 /* The node says it never saw it. If it had said otherwise before, its journal is not to be trusted. */
 static void op_never_seen(struct engine *e, struct op *op, const struct op_record *rec)
 {
@@ -407,7 +417,7 @@ static void op_never_seen(struct engine *e, struct op *op, const struct op_recor
         e->nodes[op->node].pause_in_doubt |= op->action == ACT_PAUSE;
         op_set_unknown(e, op, false);
         op->state = OP_NONE;
-        op_send(e, op); /* never seen: safe to send under the same id */
+        op_send_again(e, op); /* never seen: safe to send under the same id */
     }
 }
 
@@ -434,7 +444,7 @@ static void op_refuted(struct engine *e, struct op *op, const struct op_record *
     }
     op_set_unknown(e, op, false);
     op->state = OP_NONE;
-    op_send(e, op); /* same op once more (C.3) */
+    op_send_again(e, op); /* same op once more (C.3) */
 }
 
 static void op_in_doubt(struct engine *e, struct op *op, const struct op_record *rec)
@@ -473,13 +483,16 @@ static void op_in_doubt(struct engine *e, struct op *op, const struct op_record 
 
 /* An agent that was started anew has its ACCEPT, and nothing is at it until it is told once more (C.3); one that is at it
  * answers with its record. */
-static void op_begin_again(struct engine *e, struct op *op)
+static void op_begin_again(struct engine *e, struct op *op, const struct op_record *rec)
 {
     if (op->cancelled) {
         op_command(e, CMD_OP_CANCEL, op->node, op->id.text);
         op_wait_and_probe(e, op);
+    } else if (op->receiver != IX_NONE && !e->nodes[op->receiver].claimed && came_too_late(e, op)) {
+        op_command(e, CMD_OP_CANCEL, op->node, op->id.text);
+        op_withdraw(e, op, rec);
     } else {
-        op_send(e, op);
+        op_send_again(e, op);
     }
 }
 
@@ -488,7 +501,7 @@ static void op_under_way(struct engine *e, struct op *op, const struct op_record
     op->state = rec->state;
     op_set_unknown(e, op, false);
     if (rec->state == OP_ACCEPTED && (reclaimed || op->late))
-        op_begin_again(e, op);
+        op_begin_again(e, op, rec);
     else if (op->probing || op->late)
         op_wait_and_probe(e, op);
 }

@@ -516,10 +516,119 @@ static void test_led_by_another(void **state)
     }
 }
 
+/* --- a move, and its receiver --- */
+
+static uint32_t receiver_of(const struct scenario *s, const char *op)
+{
+    const struct plan_node *p = &s->plan->nodes[s->plan->waves[0].nodes[0]];
+    struct op_id_parts parts;
+
+    assert_int_equal(op_id_parse(op, &parts, NULL), 0);
+    for (uint32_t i = 0; i < p->n_moves; i++)
+        if (strcmp(s->plan->inv->vms[p->moves[i].vm].id, parts.subject) == 0)
+            return p->moves[i].to;
+    fail_msg("%s is not a move of the plan", op);
+    return IX_NONE;
+}
+
+/* A move was sent, and nothing was heard of it; then its receiver is lost, or a controller has come in whose way to it is slow. */
+static struct scenario *moving(char op[128], uint32_t *ret_receiver)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+    struct event lost = { .type = EV_NODE_LOST, .cluster = IX_NONE };
+
+    scenario_fault(s, NULL, "move_vm", NULL)->silent = true;
+    scenario_start(s);
+    scenario_until(s, first_id(s), NODE_DRAINING);
+    while (engine_ops_open(s->engine) == 0 || strstr(engine_op_open(s->engine, 0).op, "/move_vm:") == NULL)
+        assert_true(scenario_step(s));
+    snprintf(op, 128, "%s", engine_op_open(s->engine, 0).op);
+    *ret_receiver = lost.node = receiver_of(s, op);
+    check_ok(scenario_event(s, &lost), &s->err);
+    return s;
+}
+
+static void receiver_back(struct scenario *s, uint32_t receiver)
+{
+    struct event ev = { .type = EV_NODE_CLAIMED, .node = receiver, .cluster = IX_NONE };
+
+    ev.u.claimed.machine_id = s->plan->inv->nodes[receiver].id;
+    ev.u.claimed.boot_id = "boot";
+    check_ok(scenario_event(s, &ev), &s->err);
+}
+
+/* As its claim, or its answer to what is then asked, says. */
+static void node_has_it(struct scenario *s, const char *op, enum op_state state)
+{
+    struct op_record rec = { .op = op, .action = "move_vm", .state = state, .boot_id = "b" };
+
+    claim_of(s, &rec, state == OP_NONE ? 0 : 1);
+    if (state != OP_NONE)
+        return;
+    assert_true(commands_it(s, "op_probe", op));
+    tell(s, op, (struct told){ OP_NONE, WITNESS_NOT_ASKED, 0 });
+}
+
+/* The node never saw the move, or has it and waits for its order: it is not given before the receiver can say whether it takes the VM,
+ * for that would be a refusal, and the move's end. */
+static void test_receiver_not_yet_back(void **state)
+{
+    static const enum op_state told[] = { OP_NONE, OP_ACCEPTED };
+
+    (void)state;
+    for (unsigned i = 0; i < TABLE_LEN(told); i++) {
+        char op[128];
+        uint32_t receiver;
+        struct scenario *s = moving(op, &receiver);
+
+        for (int k = 0; k < 3; k++) {
+            node_has_it(s, op, told[i]);
+            assert_false(commands_it(s, "op_start", op));
+            assert_true(is_open(s, op));
+        }
+        receiver_back(s, receiver);
+        node_has_it(s, op, told[i]);
+        assert_true(commands_it(s, "op_start", op));
+        scenario_run(s);
+        check_run(s, RUN_FINISHED);
+        scenario_truth(s);
+        scenario_free(s);
+    }
+}
+
+/* A receiver that does not come back is out: the move comes too late, and the VM goes elsewhere, said as a deviation. */
+static void test_receiver_never_back(void **state)
+{
+    static const enum op_state told[] = { OP_NONE, OP_ACCEPTED };
+
+    (void)state;
+    for (unsigned i = 0; i < TABLE_LEN(told); i++) {
+        char op[128];
+        uint32_t receiver;
+        struct scenario *s = moving(op, &receiver);
+        struct event refused = { .type = EV_NODE_REFUSED, .node = receiver, .cluster = IX_NONE };
+
+        refused.u.refused.code = ERR_HOSTKEY;
+        refused.u.refused.text = "another key";
+        check_ok(scenario_event(s, &refused), &s->err);
+        s->now += 3 * MINUTE_MS;
+        node_has_it(s, op, told[i]);
+        assert_false(is_open(s, op));
+        assert_int_equal(commands_it(s, "op_cancel", op), told[i] == OP_ACCEPTED);
+        scenario_run(s);
+        assert_non_null(strstr(buf_text(&s->notes), "the receiver cannot be reached"));
+        assert_int_equal(backend_plan_effects(s->world, first_of(s), "install"), 1);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_under_way),
                                         cmocka_unit_test(test_never_takes_it),
+                                        cmocka_unit_test(test_receiver_not_yet_back),
+                                        cmocka_unit_test(test_receiver_never_back),
                                         cmocka_unit_test(test_a_refutation_heard_twice),
                                         cmocka_unit_test(test_a_refuted_one_lost_on_its_way),
                                         cmocka_unit_test(test_foreign),

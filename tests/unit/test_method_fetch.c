@@ -37,7 +37,8 @@ static int64_t fetch_until(struct bench *b, uint32_t conn, unsigned at)
     return id;
 }
 
-/* One at a time, whatever it is at (the same one again joins it: test_agent.c); reads and a look at what is held go on beside it, and stand in nobody's way. */
+/* One at a time, whatever it is at (the same one again joins it: test_agent.c); reads and a look at what is held go on beside it, and
+ * stand in nobody's way. */
 static void test_one_at_a_time(void **state)
 {
     struct bench *b = *state;
