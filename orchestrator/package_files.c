@@ -40,11 +40,18 @@ static int check_file(const char *kb, const char *path, const char *planned, str
     uint64_t bytes = 0;
     int rc = file_digest(path, sha256, &bytes, err);
 
+    if (rc == ERR_NOT_FOUND)
+        (void)err_set(err, ERR_NOT_FOUND,
+                      "%s is not there: put it back, or `patchwave patch add FILE` tells where it lies now",
+                      path);
     if (rc != 0)
         return err_wrap(err, "package of %s", kb);
     if (strcmp(sha256, planned) != 0)
-        return err_set(err, ERR_INVALID, "package %s was altered: its SHA-256 is %s, approved is %s", path,
-                       sha256, planned);
+        return err_set(
+            err, ERR_INVALID,
+            "package %s was altered: its SHA-256 is %s, approved is %s: put the approved file back, or "
+            "add this one (`patchwave patch add`) and plan anew",
+            path, sha256, planned);
     return 0;
 }
 

@@ -181,10 +181,10 @@ check 'an approval that has run out' 6 'the approval of plan [0-9a-f]{12} by .* 
 p approve allowed --ticket CHG-2 >/dev/null
 check 'nodes that are not enrolled' 5 'nodes of the plan and its clusters are not enrolled \(HV01' p run allowed
 printf 'pakcage' >windows11.0-kb5061977-x64.msu
-check 'an altered package' 3 'package .* was altered: its SHA-256 is ' p run allowed
+check 'an altered package' 3 'package .* was altered: its SHA-256 is .*approved is .*put the approved file back, or add this one' p run allowed
 check 'the same when staging' 3 'was altered' p stage allowed
 rm windows11.0-kb5061977-x64.msu
-check 'a package that is gone' 3 'package of KB5061977: .*No such file' p run allowed
+check 'a package that is gone' 3 'package of KB5061977: .*\.msu is not there: put it back, or `patchwave patch add FILE` tells where' p run allowed
 check 'nothing of all this began a run' 0 'no run yet' p runs
 
 # enrolling
