@@ -208,7 +208,7 @@ static void take_run(struct engine *e, const struct event *ev)
     if (e->deviations > e->deviations_allowed)
         e->deviations_allowed = e->deviations; /* a person let it go on */
     e->moved_at = e->controller_at = e->now;
-    e->taken_over = e->resumed = true;
+    e->taken_over = e->overtook = e->resumed = true;
     FILL(e->end_text, h->end_text);
 }
 

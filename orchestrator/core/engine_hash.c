@@ -28,8 +28,8 @@ static void add_flags(struct sha256 *s, const bool *flags, size_t n)
 
 static void add_run(struct sha256 *s, const struct engine *e)
 {
-    const bool flags[] = { e->stopped,       e->fenced,           e->at_rest,
-                           e->removal_known, e->removal_possible, e->window_blocked };
+    const bool flags[] = { e->stopped,          e->fenced,         e->at_rest, e->removal_known,
+                           e->removal_possible, e->window_blocked, e->overtook };
     const int64_t numbers[] = { e->now,
                                 (int64_t)e->epoch,
                                 (int64_t)e->asks_made,

@@ -171,7 +171,7 @@ bool home_drive(struct engine *e, struct engine_node *n)
         return drive_resume(e, n);
     if (n->phase == NODE_SETTLING)
         return drive_settle(e, n);
-    if (vmms ? n->vmms_touched : n->storage_touched) {
+    if (e->overtook || (vmms ? n->vmms_touched : n->storage_touched)) { /* O12: whoever touched it */
         op_start(e, n, vmms ? ACT_START_VMMS : ACT_STORAGE_IN);
         return false;
     }

@@ -10,6 +10,7 @@ void recover_start(struct engine *e, const struct event *ev)
     e->fence_text[0] = '\0';
     e->moved_at = e->controller_at = e->now;
     e->taken_over = ev->u.controller_start.takeover;
+    e->overtook |= e->taken_over;
     e->resumed = true;
     ask_drop_all(e);
     for (uint32_t i = 0; i < e->inv->n_nodes; i++)

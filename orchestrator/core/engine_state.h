@@ -292,6 +292,8 @@ struct engine {
     uint32_t out_all;
     time_ms moved_at; /* something went on */
     bool window_blocked, budget_changed, taken_over;
+    bool
+        overtook; /* some time: another log may have gone on from where this one was, and no journal tell of it */
     bool resumed;      /* another controller has gone on with this log */
     bool closing;      /* nothing is out any more: the cluster settings are being put back */
     bool settings_due; /* the same after the end, as `return` asked */

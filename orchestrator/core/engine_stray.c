@@ -90,12 +90,11 @@ static void stray_ask(struct engine *e, struct engine_node *n, const struct op_r
         op_command(e, CMD_OP_CANCEL, n->ix, rec->op);
 }
 
-/* It has an end: closed there too. An installation left the node patched, and that was never verified (I17). */
-static void stray_close(struct engine *e, struct engine_node *n, bool done)
+/* It has an end. An installation left the node patched, and that was never verified (I17). */
+static void stray_close(struct engine_node *n, bool done)
 {
     struct op_id_parts p;
 
-    op_command(e, CMD_OP_ACK, n->ix, n->undecided);
     if (done && op_id_parse(n->undecided, &p, NULL) == 0 && strcmp(p.step, "install") == 0) {
         n->patched_by_us = true;
         n->home_end = n->home_end == NODE_RETURNED ? NODE_SET_ASIDE : n->home_end;
@@ -103,20 +102,22 @@ static void stray_close(struct engine *e, struct engine_node *n, bool done)
     n->undecided[0] = '\0';
 }
 
-/* Of this log, and nobody waits for it: its end was heard before, or a person gave it up. */
-static void stray_own(struct engine *e, struct engine_node *n, const struct op_record *rec, bool claim)
+/* Of this log, and nobody waits for it: its end was heard before, or a person gave it up. Of a former life it may be
+ * another log's after all: closed there by a claim only (I21). */
+static void stray_own(struct engine *e, struct engine_node *n, const struct op_record *rec,
+                      const struct op_id_parts *p, bool claim)
 {
     bool given_up = strcmp(rec->op, n->undecided) == 0, ended = rec->state == OP_DONE;
     bool done = ended ? rec->outcome == OUTCOME_OK : rec->witness == WITNESS_SAYS_DONE;
 
     ended = ended || done || rec->witness == WITNESS_SAYS_NOT_DONE;
     if (ended && given_up)
-        stray_close(e, n, done);
-    else if (ended)
+        stray_close(n, done);
+    if (ended && (claim || p->life == n->life || p->subject[0] != '\0'))
         op_command(e, CMD_OP_ACK, n->ix, rec->op);
-    else if (claim && rec->state != OP_NONE)
+    else if (claim && !ended && rec->state != OP_NONE)
         stray_ask(e, n, rec);
-    else if (given_up)
+    else if (given_up && !ended)
         n->undecided_runs = rec->state == OP_RUNNING || rec->witness == WITNESS_SAYS_RUNNING;
 }
 
@@ -125,7 +126,8 @@ int stray_decide(struct engine *e, struct engine_node *n, bool done, struct err 
     if (n->undecided_runs)
         return err_set(err, ERR_STATE, "%s still runs, says the node itself: wait for it, or end it there",
                        n->undecided);
-    stray_close(e, n, done);
+    op_command(e, CMD_OP_ACK, n->ix, n->undecided);
+    stray_close(n, done);
     return 0;
 }
 
@@ -139,7 +141,7 @@ void stray_record(struct engine *e, struct engine_node *n, const struct op_recor
     if (op_id_parse(rec->op, &parts, NULL) != 0)
         return;
     if (op_was_ours(e, n, &parts)) {
-        stray_own(e, n, rec, claim);
+        stray_own(e, n, rec, &parts, claim);
         return;
     }
     if (rec->state == OP_DONE && strcmp(parts.run, e->run) != 0) {

@@ -255,6 +255,18 @@ static void give_up_node(struct sim_oracle *o, uint32_t store, uint32_t node)
             o->intents.items[i].outcome = true;
 }
 
+/* Another store has begun something on the node of which this one cannot know before it has heard the node's journal. */
+static bool overtaken(struct sim_oracle *o, uint32_t store, uint32_t node)
+{
+    for (uint32_t i = 0; i < o->intents.n; i++) {
+        const struct oracle_intent *x = &o->intents.items[i];
+
+        if (x->store != store && x->node == node && x->started && oracle_find(o, store, x->op) == NULL)
+            return true;
+    }
+    return false;
+}
+
 void oracle_node_end(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t node, enum oracle_end end)
 {
     struct oracle_store *s = &o->stores[store];
@@ -265,8 +277,11 @@ void oracle_node_end(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t 
     s->ended_at[node] = at;
     if (end == ORACLE_END_STUCK)
         give_up_node(o, store, node);
-    if (end == ORACLE_END_DONE)
+    s->done_of_old[node] = end == ORACLE_END_DONE && overtaken(o, store, node);
+    if (end == ORACLE_END_DONE && !s->done_before[node] && !s->done_of_old[node])
         oracle_check_done(o, node);
+    s->done_before[node] |=
+        end == ORACLE_END_DONE; /* told once more after a way back that never began: the same end */
 }
 
 void oracle_evidence(struct sim_oracle *o, uint32_t store, time_ms at, const char *what, uint32_t node,

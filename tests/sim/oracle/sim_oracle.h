@@ -95,6 +95,9 @@ struct oracle_store {
     time_ms aborted_at, stopped_at, wave_over[ORACLE_WAVES], wave_began[ORACLE_WAVES];
     bool passed[ORACLE_WAVES], approved, paused_by_verb, rolled_back;
     enum oracle_end ends[WORLD_NODES];
+    /* done_before: judged as done, and nothing of this store has begun there since; done_of_old: told by a copy whose node
+     * another store has been at since: judged at the end */
+    bool done_before[WORLD_NODES], done_of_old[WORLD_NODES];
     time_ms ended_at[WORLD_NODES], given_up[WORLD_NODES]; /* given up: set aside by a person */
     uint64_t last_seq;
     bool failed;                       /* an append failed: no more commands */

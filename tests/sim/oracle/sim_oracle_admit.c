@@ -267,6 +267,8 @@ void oracle_started(struct sim_oracle *o, uint32_t node, uint32_t store, const c
     if (!x->accepted)
         oracle_break(o, 18, "%s started %s without ACCEPT", w->nodes[node].id, op);
     x->started = true;
+    if (!is(action, "cluster_setting") && !is(action, "move_vm"))
+        o->stores[store].done_before[node] = false;
     check_once(o, node, x);
     if (is(action, "resume"))
         check_whole(o, node);
