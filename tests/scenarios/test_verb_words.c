@@ -1,5 +1,6 @@
 /* A verb that is not possible now changes nothing and says what is; each reason there is, in its words. And the few verbs
  * that are taken in a state of their own. */
+#include "orchestrator/core/engine_state.h"
 #include "tests/scenarios/scenario.h"
 
 #include <stdio.h>
@@ -214,6 +215,46 @@ static void test_resume_asks_again(void **state)
     scenario_free(s);
 }
 
+/* A gate before the wave that had no answer is asked again on resume, and nothing has been drained meanwhile. */
+static void test_resume_asks_a_gate_before_the_wave_again(void **state)
+{
+    struct scenario *s =
+        begin(",\"gates\":[{\"name\":\"backup\",\"type\":\"backup_agent\",\"when\":\"before\","
+              "\"samples\":1,\"interval\":\"30s\",\"soak\":\"0s\"}]");
+
+    (void)state;
+    s->meddle = backup_silence;
+    scenario_run(s);
+    check_run(s, RUN_HOLDING);
+    assert_int_equal(scenario_node(s, first_id(s)).phase, NODE_PENDING);
+    check_ok(scenario_verb(s, VERB_RESUME, NULL), &s->err);
+    scenario_run(s);
+    check_run(s, RUN_HOLDING); /* silent still */
+    s->meddle = NULL;
+    check_ok(scenario_verb(s, VERB_RESUME, NULL), &s->err);
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
+/* All nodes are through and the cluster's settings are being put back: there is nothing left to abort. */
+static void test_abort_while_settings_go_back(void **state)
+{
+    struct scenario *s = begin(BUDGET);
+
+    (void)state;
+    while (!s->engine->closing)
+        assert_true(scenario_step(s));
+    check_run(s, RUN_RUNNING);
+    assert_int_equal(scenario_ended(s, NODE_DONE), s->plan->n_nodes);
+    refused_with(s, VERB_ABORT, NULL, "it ends as soon as the cluster settings are back");
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    scenario_truth(s);
+    scenario_free(s);
+}
+
 /* A person decides on an op by its id or on the node's only one, and not on what the node itself says still runs. */
 static void test_decide(void **state)
 {
@@ -281,6 +322,8 @@ int main(void)
         cmocka_unit_test(test_retry),
         cmocka_unit_test(test_set_aside),
         cmocka_unit_test(test_resume_asks_again),
+        cmocka_unit_test(test_resume_asks_a_gate_before_the_wave_again),
+        cmocka_unit_test(test_abort_while_settings_go_back),
         cmocka_unit_test(test_decide),
         cmocka_unit_test(test_rollback),
     };
