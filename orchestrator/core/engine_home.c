@@ -290,8 +290,13 @@ static void home_anew(struct engine *e, struct engine_node *n)
 void home_after_another(struct engine *e, struct engine_node *n)
 {
     bool effect = n->installed || n->patched_by_us != n->back, led = n->foreign_led;
+    bool out = n->paused || n->foreign_out;
 
     n->foreign_led = false;
+    if (n->end == NODE_STUCK)
+        node_fail(e, n); /* it stays so, till it is put back */
+    else if (n->foreign_out && !node_in_flight(n))
+        node_end(e, n, NODE_STUCK, "another log took it out");
     if (!led || !node_in_flight(n))
         return;
     n->paused = n->vmms_touched = true;
@@ -300,6 +305,8 @@ void home_after_another(struct engine *e, struct engine_node *n)
         home_anew(e, n);
     } else if (effect && n->moves_open == 0) {
         n->installed = true;
+        n->go_home = n->go_home || !out; /* back in service, it is not taken out again without a proof */
+        n->go_end = NODE_SET_ASIDE;
         if (n->phase != NODE_VERIFYING)
             node_to(e, n, NODE_VERIFYING);
     } else {

@@ -69,14 +69,16 @@ static void op_foreign_vm(struct engine *e, struct engine_node *n, const struct 
 static void op_foreign_state(struct engine_node *n, const struct op_record *rec, const struct op_id_parts *p)
 {
     bool done = rec->state == OP_DONE && rec->outcome == OUTCOME_OK;
+    bool begun = done || rec->state != OP_DONE; /* it may yet take hold */
 
     n->foreign_led |= p->subject[0] == '\0'; /* a VM's move or parking leaves the node where it was */
-    if (strcmp(p->step, "pause") == 0 && (done || rec->state != OP_DONE)) /* begun: it may yet take hold */
+    if (strcmp(p->step, "pause") == 0 && begun)
         n->foreign_out = true;
     else if (strcmp(p->step, "resume") == 0 && done)
         n->foreign_out = false;
-    else if ((strcmp(p->step, "install") == 0 || strcmp(p->step, "uninstall") == 0) && done)
+    else if ((strcmp(p->step, "install") == 0 || strcmp(p->step, "uninstall") == 0) && begun)
         n->patched_by_us = p->step[0] == 'i';
+    n->paused = n->paused && strcmp(p->step, "resume") != 0; /* begun: nobody knows */
 }
 
 /* Its witness may decide it there, and what has not begun is called off. Till then the node takes no other op. */
@@ -166,7 +168,11 @@ void stray_record(struct engine *e, struct engine_node *n, const struct op_recor
         op_command(e, CMD_OP_PROBE, n->ix, rec->op);
     if (claim && n->foreign_settled && rec->state == OP_DONE) /* a mere answer changes nothing (I21) */
         op_command(e, CMD_OP_ACK, n->ix, rec->op);
-    if (n->foreign_op || n->foreign_settled || !claim) /* a claim tells of all there are */
+    if (n->foreign_settled || !claim) /* a claim tells of all there are */
+        return;
+    if (n->phase == NODE_ENDED && n->foreign_led)
+        n->end = NODE_STUCK; /* it was thought untouched, or back: reported (I29), `return` puts it back */
+    if (n->foreign_op)
         return;
     n->foreign_op = true;
     e->fleet.nodes[n->ix].out |= OUT_STUCK; /* it may be out: nobody here knows */
@@ -174,8 +180,5 @@ void stray_record(struct engine *e, struct engine_node *n, const struct op_recor
     engine_note(e, NOTE_WARNING, "C.3", n->ix, n->doubt);
     if (!node_in_flight(n))
         FILL(n->reason, n->doubt);
-    if (n->phase == NODE_ENDED)
-        n->end =
-            NODE_STUCK; /* it was thought untouched, or back: it is reported (I29), `return` puts it back */
     node_unknown(e, n, was);
 }

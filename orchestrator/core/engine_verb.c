@@ -291,7 +291,9 @@ static int verb_decide(struct engine *e, const struct event *ev, struct err *err
     if (op == NULL && n->foreign_op) {
         n->foreign_op = false;
         n->foreign_settled = true;
-        e->fleet.nodes[n->ix].out &= ~(uint32_t)OUT_STUCK;
+        n->foreign_out = n->foreign_out && d == WITNESS_SAYS_DONE;
+        if (!n->foreign_out && n->end != NODE_STUCK)
+            e->fleet.nodes[n->ix].out &= ~(uint32_t)OUT_STUCK;
         node_unknown(e, n, true);
         home_after_another(e, n);
         node_drive(e, n);

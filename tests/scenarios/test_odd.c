@@ -423,7 +423,6 @@ static void test_paused_by_the_overtaken_log(void **state)
     ev.u.verb.person = "anna";
     ev.u.verb.decision = WITNESS_SAYS_DONE;
     check_ok(scenario_event(s, &ev), &s->err);
-    check_ok(scenario_verb(s, VERB_SET_ASIDE, id), &s->err);
     check_end(s, id, NODE_STUCK);
     check_ok(scenario_verb(s, VERB_RETURN, id), &s->err);
     scenario_run(s);

@@ -154,6 +154,8 @@ def disk_full(play, f, _):
 
 
 def operator_verb(play, f, node):
+    if not play.bed.begun():
+        return False  # there is nothing yet that it could be about, and the program says so
     verb = f.rng.choices(list(VERBS), list(VERBS.values()))[0]
     words = {"promote": ["--ticket", "CHG-9"], "abort": ["--reason", "nemesis"], "decide": [node, f.rng.choice(["done", "not-done"])],
              "rollback": ["--ticket", "CHG-9"]}.get(verb, [node] if verb in ("retry", "set-aside", "return") else [])
