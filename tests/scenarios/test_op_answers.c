@@ -476,6 +476,8 @@ static void test_led_by_another(void **state)
         { NODE_STOPPING_VMMS, BY("install"), NODE_VERIFYING, NODE_SET_ASIDE,
           0 }, /* so it said; it is not there */
         { NODE_INSTALLING, BY("storage_in"), NODE_VERIFYING, NODE_DONE, 1 },
+        { NODE_INSTALLING, BY("resume"), NODE_VERIFYING, NODE_SET_ASIDE,
+          0 }, /* in service: not drained unproved */
         { NODE_REBOOTING, BY("storage_in"), NODE_VERIFYING, NODE_DONE, 1 },
         { NODE_VERIFYING, BY("storage_in"), NODE_STARTING_VMMS, NODE_DONE, 1 },
         { NODE_RESUMING, BY("storage_out"), NODE_STARTING_VMMS, NODE_DONE, 1 },
