@@ -279,7 +279,7 @@ void oracle_node_end(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t 
         give_up_node(o, store, node);
     s->done_of_old[node] = end == ORACLE_END_DONE && overtaken(o, store, node);
     if (end == ORACLE_END_DONE && !s->done_before[node] && !s->done_of_old[node])
-        oracle_check_done(o, node);
+        oracle_check_done(o, node, false);
     s->done_before[node] |=
         end == ORACLE_END_DONE; /* told once more after a way back that never began: the same end */
 }

@@ -223,6 +223,7 @@ bool oracle_recent(const struct sim_oracle *o, uint32_t cluster);
 /* sim_oracle_gate.c, sim_oracle_truth.c */
 void oracle_check_pass(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave,
                        const struct oracle_gate *g);
-void oracle_check_done(struct sim_oracle *o, uint32_t node);
+/* of_old: the end came long ago; other nodes of the cluster may have been out since. */
+void oracle_check_done(struct sim_oracle *o, uint32_t node, bool of_old);
 
 #endif

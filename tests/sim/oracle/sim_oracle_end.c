@@ -91,7 +91,7 @@ static void end_nodes(struct sim_oracle *o, const struct oracle_ending *e)
         if (o->policy.wave_of[i] == WORLD_NONE)
             continue;
         if (s->ends[i] == ORACLE_END_DONE && s->done_of_old[i])
-            oracle_check_done(o, i);
+            oracle_check_done(o, i, true);
         o->checks[27]++;
         if (s->ends[i] == ORACLE_END_NONE)
             oracle_break(o, 27, "%s has no end", n->id);

@@ -149,8 +149,17 @@ void oracle_truth(struct sim_oracle *o, const struct world_truth *t)
         truth_drained(o, t);
 }
 
+/* Whether the storage is not what the end `done` says of it: the cluster's, as it came; long after, the node's own disks. */
+static bool storage_open(const struct sim_oracle *o, const struct world_node *n, bool of_old)
+{
+    return of_old ? n->storage_out
+                  : !world_storage_whole(o->w, n->cluster) &&
+                        o->w->clusters[n->cluster].dirty_since <
+                            o->w->now - o->policy.fresh_ms - o->policy.slack_ms;
+}
+
 /* I17: patched means patched. */
-void oracle_check_done(struct sim_oracle *o, uint32_t node)
+void oracle_check_done(struct sim_oracle *o, uint32_t node, bool of_old)
 {
     const struct world_node *n = &o->w->nodes[node];
 
@@ -164,8 +173,7 @@ void oracle_check_done(struct sim_oracle *o, uint32_t node)
         oracle_break(o, 17, "%s counts as done and has not booted since", n->id);
     else if (!world_node_up(o->w, node) || n->paused)
         oracle_break(o, 17, "%s counts as done and is not in service", n->id);
-    else if (!world_storage_whole(o->w, n->cluster) &&
-             o->w->clusters[n->cluster].dirty_since < o->w->now - o->policy.fresh_ms - o->policy.slack_ms)
+    else if (storage_open(o, n, of_old))
         oracle_break(o, 17, "%s counts as done and its storage is not whole", n->id);
 }
 
