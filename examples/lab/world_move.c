@@ -147,7 +147,7 @@ static void finish(struct world *w, uint32_t vm, const char *error)
     world_move_queue_run(w, v->cluster);
 }
 
-/* Oldest request first; a slot counts on both ends (windows-facts 1.4). */
+/* Oldest request first; a slot counts on both ends. */
 void world_move_queue_run(struct world *w, uint32_t cluster)
 {
     int64_t slots = w->clusters.items[cluster].parallel;

@@ -209,7 +209,7 @@ int world_vmms_stop(struct world *w, uint32_t node, struct refusal *r)
 }
 
 /* With VM groups still here the cluster's health checks of them fail and
- * they are restarted elsewhere: an outage (windows-facts 2, trap 13). */
+ * they are restarted elsewhere: an outage. */
 static void orphans(struct world *w, uint32_t node)
 {
     for (uint32_t i = 0; i < w->vms.n; i++) {

@@ -24,7 +24,7 @@ bool world_storage_clean(const struct world *w, uint32_t cluster)
 }
 
 /* As the cmdlets show it. A repair that is due and has no job yet looks
- * healthy for some seconds: the trap of windows-facts 6.4. */
+ * healthy for some seconds: a trap of the real thing. */
 enum health world_storage_health(const struct world *w, uint32_t cluster)
 {
     const struct world_cluster *c = &w->clusters.items[cluster];

@@ -1,4 +1,4 @@
-/* Claims, fencing and lost connections (DESIGN.md section 7, O17). */
+/* Claims, fencing and lost connections (O17; docs/rules.md). */
 #include "orchestrator/core/engine_state.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* A run goes on under another revision of the engine (DESIGN.md section 5). What is over stays as it was judged. What was
+/* A run goes on under another revision of the engine. What is over stays as it was judged. What was
  * in flight is unknown until journals and witnesses tell; then each node that is out goes to its next safe point, as in an
  * abort, and one that comes back untouched is admitted anew, by this engine's own judgement. A way back that was under way
  * ends: no removal begins on another engine's word, `rollback` begins it again. */

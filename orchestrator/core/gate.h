@@ -1,4 +1,4 @@
-/* Evidence to answer (DESIGN.md section 8): pure. Drivers return facts, here
+/* Evidence to answer: pure. Drivers return facts, here
  * they are judged, and nowhere else. */
 #ifndef PATCHWAVE_GATE_H
 #define PATCHWAVE_GATE_H

@@ -32,7 +32,7 @@ enum node_phase {
     NODE_ENDED,
     NODE_PHASES
 };
-/* DESIGN.md section 5 */
+/* How a node's turn ended; docs/operations.md has each for people. */
 enum node_end {
     NODE_END_NONE,
     NODE_DONE,

@@ -134,7 +134,7 @@ static uint32_t fewest_for(const struct planner *pl, uint32_t node, uint64_t mib
 
 /* Whose VMs have to land on nodes still to be drained: those of the first one
  * that do not fit on nodes which are never drained. The least over the
- * possible first ones (planning.md section 4, rules 3 and 4). */
+ * possible first ones (docs/planning.md). */
 static uint32_t extra_bound(const struct planner *pl, uint32_t cluster)
 {
     const struct cluster *c = &pl->inv->clusters[cluster];

@@ -11,7 +11,7 @@
 #define RESUME_MS 300        /* of its blackout */
 #define DIRTY_SHARE 25       /* an unknown dirty rate: bandwidth / 25 */
 
-/* Start values; windows-facts of the founding case, see docs/rules.md. */
+/* Start values: those of the founding case, see docs/rules.md. */
 static const struct estimate step_defaults[PREDICT_STEPS] = {
     [PREDICT_STAGE] = { 20 * SECOND_MS, 60 * SECOND_MS, 5 * MINUTE_MS },
     [PREDICT_PAUSE] = { 1 * SECOND_MS, 3 * SECOND_MS, 15 * SECOND_MS },
@@ -29,7 +29,7 @@ static const struct estimate step_defaults[PREDICT_STEPS] = {
 };
 
 /* Measured over predicted, in thousandths, of live migrations: 1.2 m/B with
- * the spread of 2,000 public measurements (planning.md section 2). */
+ * the spread of 2,000 public measurements (docs/planning.md). */
 static const struct estimate move_default = { 1000, 1210, 1600 };
 static const struct estimate blackout_default = { 500, 1000, 3000 };
 

@@ -37,7 +37,7 @@ struct predictor; /* per-model calibration state; pure */
 int predictor_new(const struct inventory *inv, struct predictor **ret_p, struct err *err);
 void predictor_free(struct predictor *p);
 struct estimate predict_step(const struct predictor *p, uint32_t node, enum predict_step step);
-/* One migration, by the pre-copy formula of planning.md section 2. */
+/* One migration, by the pre-copy formula (docs/planning.md). */
 struct estimate predict_move(const struct predictor *p, const struct fleet *f, uint32_t vm);
 /* The part of it that the network carries, without the fixed beginning and
  * end: parallel migrations share the bandwidth, not the overhead. */

@@ -1738,7 +1738,7 @@ def engine_commands():
     return set(out.split())
 
 
-@case("surface: enum numbers that windows-facts lists are those of the table; the inverted and the unequal ones stay so")
+@case("surface: enum numbers that Microsoft publishes are those of the table; the inverted and the unequal ones stay so")
 def _():
     enums = {(r["type"].rsplit(".", 1)[1], r["member"]): int(r["value"]) for r in table("types.tsv") + table("own.tsv") if r["kind"] == "enum"}
     for key, want in {("ClusterNodeState", "Paused"): 2, ("ClusterGroupState", "Online"): 0, ("ClusterResourceState", "Online"): 2,

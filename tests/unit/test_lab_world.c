@@ -1,5 +1,5 @@
-/* The lab's world does not flatter (O37): the traps of windows-facts section
- * 14 that it plays, each with what happens to the careless. */
+/* The lab's world does not flatter (O37): the traps of the real thing that it
+ * plays, each with what happens to the careless. */
 #include "tests/lib/check.h"
 
 #include "examples/lab/make_fleet.h"
@@ -197,7 +197,7 @@ static void test_owned_groups_fail_over_hard(void **state)
     assert_true(l->w.groups.items[0].healthy);
 }
 
-/* windows-facts 1.4: a slot counts at both ends, what is over it queues. */
+/* A slot counts at both ends, what is over it queues. */
 static void test_migration_slots_count_on_both_ends(void **state)
 {
     struct lab *l = *state;

@@ -1,5 +1,5 @@
 """The Windows agent under Wine: service, relay (also over a real sshd), crash, power cut, packages, and the guard against
-false greens. Prints TAP. What Wine cannot vouch for (wine.md) is not asserted here. Ends what it started, by prefix and pid."""
+false greens. Prints TAP. What Wine cannot vouch for is not asserted here. Ends what it started, by prefix and pid."""
 import hashlib
 import json
 import os
