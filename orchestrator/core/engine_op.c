@@ -575,10 +575,10 @@ void op_on_record(struct engine *e, uint32_t node, const struct op_record *rec)
         op_take(e, op, rec, false);
 }
 
-static bool listed(const struct op *op, const struct op_record *recs, uint32_t n)
+static bool listed(const char *op, const struct op_record *recs, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
-        if (strcmp(recs[i].op, op->id.text) == 0)
+        if (strcmp(recs[i].op, op) == 0)
             return true;
     return false;
 }
@@ -588,9 +588,10 @@ void op_reclaimed(struct engine *e, struct engine_node *n, const struct op_recor
     struct op *mine[64];
     uint32_t count = 0;
 
-    n->undecided[0] = '\0'; /* all that have no end are told now */
+    if (!listed(n->undecided, recs, n_recs))
+        n->undecided[0] = '\0'; /* all that nobody has acknowledged are told now */
     for (uint32_t i = 0; i < e->ops.n && count < 64; i++)
-        if (e->ops.items[i]->node == n->ix && !listed(e->ops.items[i], recs, n_recs))
+        if (e->ops.items[i]->node == n->ix && !listed(e->ops.items[i]->id.text, recs, n_recs))
             mine[count++] = e->ops.items[i];
     for (uint32_t i = 0; i < n_recs; i++) {
         struct op *op = op_find(e, n->ix, recs[i].op);
@@ -639,7 +640,7 @@ void op_forget(struct engine *e, struct engine_node *n)
 
         if (op->node != n->ix)
             continue;
-        FILL(n->undecided, op->id.text);
+        stray_give_up(n, op->id.text, n->claimed && (op->at_work || op->state == OP_RUNNING));
         op_close(e, op);
         if (end.action == ACT_CLUSTER_SETTING)
             setting_ended(e, n, &end);

@@ -391,8 +391,11 @@ struct op_end { /* how an op ended, for the one who started it */
 
 /* engine_stray.c: a record of no open op. `claim`: told in a claim's answer, which tells all that are not acknowledged. */
 void stray_record(struct engine *e, struct engine_node *n, const struct op_record *rec, bool claim);
-/* A person's word on the op that was given up. */
-int stray_decide(struct engine *e, struct engine_node *n, bool done, struct err *err);
+/* Nobody waits for it any more, and its node takes no other before it has an end. `runs`: it is at work, the node says.
+ * Of several the node's own is kept. */
+void stray_give_up(struct engine_node *n, const char *op, bool runs);
+/* A person's word on the op that was given up. `op`: what is meant; NULL: that one. */
+int stray_decide(struct engine *e, struct engine_node *n, const char *op, bool done, struct err *err);
 
 /* engine_ask.c: questions */
 struct ask *ask_new(struct engine *e, enum observe_what what, uint32_t node, uint32_t cluster,

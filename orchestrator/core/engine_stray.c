@@ -21,16 +21,16 @@ static bool op_was_ours(const struct engine *e, const struct engine_node *n, con
     if (p->subject[0] != '\0') {
         uint32_t vm = fleet_vm_by_id(&e->fleet, p->subject);
 
-        return vm != IX_NONE && p->attempt <= e->vms[vm].ops;
+        return vm != IX_NONE && p->attempt <= e->vms[vm].ops && p->life <= (n->life == 0 ? 1 : n->life);
     }
     if (a == ACT_CLUSTER_SETTING)
         return p->attempt <= n->setting_ops;
     return p->life <= n->life && p->attempt <= (p->life == n->life ? n->attempts[a] : n->attempts_ever[a]);
 }
 
-/* What the other log's op cost stands in the ledger of whoever goes on (O35). */
-static void op_foreign_rows(struct engine *e, const struct engine_node *n, const struct op_record *rec,
-                            const struct op_id_parts *p)
+/* What an op cost that nobody waited for, another log's too, stands in the ledger of whoever goes on, once (O35). */
+static void op_rows(struct engine *e, const struct engine_node *n, const struct op_record *rec,
+                    const struct op_id_parts *p)
 {
     enum action a = action_by_name(p->step);
     uint32_t vm = p->subject[0] == '\0' ? IX_NONE : fleet_vm_by_id(&e->fleet, p->subject);
@@ -81,27 +81,58 @@ static void op_foreign_state(struct engine_node *n, const struct op_record *rec,
     n->paused = n->paused && strcmp(p->step, "resume") != 0; /* begun: nobody knows */
 }
 
+/* A move and a cluster's setting say nothing of the node itself: they hide nothing that does. */
+static bool of_the_node(const char *op)
+{
+    struct op_id_parts p;
+
+    return op[0] != '\0' && op_id_parse(op, &p, NULL) == 0 && strcmp(p.step, "move_vm") != 0 &&
+           strcmp(p.step, action_rows[ACT_CLUSTER_SETTING].name) != 0;
+}
+
+void stray_give_up(struct engine_node *n, const char *op, bool runs)
+{
+    if (of_the_node(n->undecided) && !of_the_node(op))
+        return;
+    n->undecided_runs = runs;
+    FILL(n->undecided, op);
+}
+
 /* Its witness may decide it there, and what has not begun is called off. Till then the node takes no other op. */
 static void stray_ask(struct engine *e, struct engine_node *n, const struct op_record *rec)
 {
-    FILL(n->undecided, rec->op);
-    n->undecided_runs = rec->state == OP_RUNNING;
+    bool ran = n->undecided_runs && strcmp(rec->op, n->undecided) == 0;
+
+    /* told without its witness: what that said last holds until it answers */
+    stray_give_up(n, rec->op, rec->state == OP_RUNNING || (ran && rec->state == OP_UNKNOWN));
     if (rec->state == OP_UNKNOWN)
         op_command(e, CMD_OP_PROBE, n->ix, rec->op);
     else if (rec->state == OP_ACCEPTED)
         op_command(e, CMD_OP_CANCEL, n->ix, rec->op);
 }
 
-/* It has an end. An installation left the node patched, and that was never verified (I17). */
-static void stray_close(struct engine_node *n, bool done)
+/* An installation or a removal that nobody waited for has taken hold: the node is patched, or no longer, and nobody has
+ * verified it (I17). */
+static void took_hold(struct engine *e, struct engine_node *n, enum action action)
+{
+    if (action != ACT_INSTALL && action != ACT_UNINSTALL)
+        return;
+    n->patched_by_us = action == ACT_INSTALL;
+    n->proved = e->fleet.nodes[n->ix].patched = false;
+    if (n->home_end == (n->patched_by_us ? NODE_RETURNED : NODE_DONE))
+        n->home_end = NODE_SET_ASIDE;
+    n->verified = false;
+}
+
+/* It has an end. */
+static void stray_close(struct engine *e, struct engine_node *n, bool done)
 {
     struct op_id_parts p;
 
-    if (done && op_id_parse(n->undecided, &p, NULL) == 0 && strcmp(p.step, "install") == 0) {
-        n->patched_by_us = true;
-        n->home_end = n->home_end == NODE_RETURNED ? NODE_SET_ASIDE : n->home_end;
-    }
+    if (done && op_id_parse(n->undecided, &p, NULL) == 0)
+        took_hold(e, n, action_by_name(p.step));
     n->undecided[0] = '\0';
+    n->undecided_runs = false;
 }
 
 /* Of this log, and nobody waits for it: its end was heard before, or a person gave it up. Of a former life it may be
@@ -113,8 +144,10 @@ static void stray_own(struct engine *e, struct engine_node *n, const struct op_r
     bool done = ended ? rec->outcome == OUTCOME_OK : rec->witness == WITNESS_SAYS_DONE;
 
     ended = ended || done || rec->witness == WITNESS_SAYS_NOT_DONE;
-    if (ended && given_up)
-        stray_close(n, done);
+    if (ended && given_up) {
+        op_rows(e, n, rec, p);
+        stray_close(e, n, done);
+    }
     if (ended && (claim || p->life == n->life || p->subject[0] != '\0'))
         op_command(e, CMD_OP_ACK, n->ix, rec->op);
     else if (claim && !ended && rec->state != OP_NONE)
@@ -123,13 +156,15 @@ static void stray_own(struct engine *e, struct engine_node *n, const struct op_r
         n->undecided_runs = rec->state == OP_RUNNING || rec->witness == WITNESS_SAYS_RUNNING;
 }
 
-int stray_decide(struct engine *e, struct engine_node *n, bool done, struct err *err)
+int stray_decide(struct engine *e, struct engine_node *n, const char *op, bool done, struct err *err)
 {
+    if (op != NULL && strcmp(op, n->undecided) != 0)
+        return err_set(err, ERR_STATE, "%s is not what was given up there: that is %s", op, n->undecided);
     if (n->undecided_runs)
         return err_set(err, ERR_STATE, "%s still runs, says the node itself: wait for it, or end it there",
                        n->undecided);
     op_command(e, CMD_OP_ACK, n->ix, n->undecided);
-    stray_close(n, done);
+    stray_close(e, n, done);
     return 0;
 }
 
@@ -160,7 +195,7 @@ void stray_record(struct engine *e, struct engine_node *n, const struct op_recor
         return;
     }
     if (claim)
-        op_foreign_rows(e, n, rec, &parts);
+        op_rows(e, n, rec, &parts);
     op_foreign_vm(e, n, rec, &parts);
     if (claim && !n->foreign_settled)
         op_foreign_state(n, rec, &parts);

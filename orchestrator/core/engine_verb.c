@@ -278,6 +278,39 @@ static int verb_return(struct engine *e, const struct event *ev, struct err *err
     return 0;
 }
 
+static void note_decided(struct engine *e, const struct event *ev, const char *op)
+{
+    bool done = ev->u.verb.decision == WITNESS_SAYS_DONE;
+
+    engine_note(e, NOTE_DECISION, "C.3", ev->node,
+                SAY(e, "%s: %s, says %s", op, done ? "done" : "not done", said_by(ev)));
+}
+
+/* On what another log did: the node is what it tells, and a person has looked. */
+static int decide_foreign(struct engine *e, struct engine_node *n, const struct event *ev)
+{
+    note_decided(e, ev, ev->u.verb.op == NULL ? "what is not in this log" : ev->u.verb.op);
+    n->foreign_op = false;
+    n->foreign_settled = true;
+    n->foreign_out = n->foreign_out && ev->u.verb.decision == WITNESS_SAYS_DONE;
+    if (!n->foreign_out && n->end != NODE_STUCK)
+        e->fleet.nodes[n->ix].out &= ~(uint32_t)OUT_STUCK;
+    node_unknown(e, n, true);
+    home_after_another(e, n);
+    node_drive(e, n);
+    return 0;
+}
+
+static int decide_given_up(struct engine *e, struct engine_node *n, const struct event *ev, struct err *err)
+{
+    const char *op = SAY(e, "%s", n->undecided);
+    int rc = stray_decide(e, n, ev->u.verb.op, ev->u.verb.decision == WITNESS_SAYS_DONE, err);
+
+    if (rc == 0)
+        note_decided(e, ev, op);
+    return rc;
+}
+
 /* A person saw what no journal and no witness could tell. */
 static int verb_decide(struct engine *e, const struct event *ev, struct err *err)
 {
@@ -288,19 +321,10 @@ static int verb_decide(struct engine *e, const struct event *ev, struct err *err
 
     if (d != WITNESS_SAYS_DONE && d != WITNESS_SAYS_NOT_DONE)
         return err_set(err, ERR_INVALID, "decide: done or not_done");
-    if (op == NULL && n->foreign_op) {
-        n->foreign_op = false;
-        n->foreign_settled = true;
-        n->foreign_out = n->foreign_out && d == WITNESS_SAYS_DONE;
-        if (!n->foreign_out && n->end != NODE_STUCK)
-            e->fleet.nodes[n->ix].out &= ~(uint32_t)OUT_STUCK;
-        node_unknown(e, n, true);
-        home_after_another(e, n);
-        node_drive(e, n);
-        return 0;
-    }
+    if (op == NULL && n->foreign_op)
+        return decide_foreign(e, n, ev);
     if (op == NULL && n->undecided[0] != '\0')
-        return stray_decide(e, n, d == WITNESS_SAYS_DONE, err);
+        return decide_given_up(e, n, ev, err);
     if (op == NULL || !op->unknown)
         return err_set(err, ERR_STATE, "%s has no operation whose outcome is unknown", node_id(e, n));
     if (op->at_work &&
@@ -308,9 +332,7 @@ static int verb_decide(struct engine *e, const struct event *ev, struct err *err
         return err_set(err, ERR_STATE, "%s still runs, says the node itself: wait for it, or end it there",
                        op->id.text);
     rec.op = op->id.text;
-    engine_note(
-        e, NOTE_DECISION, "C.3", n->ix,
-        SAY(e, "%s: %s, says %s", op->id.text, d == WITNESS_SAYS_DONE ? "done" : "not done", said_by(ev)));
+    note_decided(e, ev, op->id.text);
     op_on_record(e, ev->node, &rec);
     return 0;
 }

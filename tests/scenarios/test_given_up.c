@@ -1,0 +1,316 @@
+/* An operation that a person gave up goes on on its node. What it comes to there counts: the node is what it made of it, its
+ * downtime stands in the ledger, and a person's word is about it and about no other (I9, I10, I17, O10, O35). */
+#include "tests/scenarios/scenario.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct fleet_words words = {
+    .seed = 5, .clusters = 1, .nodes = 4, .vms = 2, .node_mib = 65536, .vm_mib_min = 2048, .vm_mib_max = 4096
+};
+#define MORE                                                                                           \
+    ",\"policy\":{\"failures_per_wave\":2,\"failures_per_run\":2,\"rollback\":\"run\"},\"waivers\":[{" \
+    "\"what\":\"rollback_unproved\",\"person\":\"board\",\"ticket\":\"C1\"}]"
+
+static uint32_t first_of(const struct scenario *s)
+{
+    return s->plan->nodes[s->plan->waves[0].nodes[0]].node;
+}
+
+static const char *first_id(const struct scenario *s)
+{
+    return s->plan->inv->nodes[first_of(s)].id;
+}
+
+static const char *commanded(const struct scenario *s)
+{
+    return s->kept.items[s->kept.n - 1].commands;
+}
+
+static bool acks(const struct scenario *s, const char *op)
+{
+    char want[200];
+
+    snprintf(want, sizeof want, "{\"type\":\"op_ack\",\"node\":\"%s\",\"op\":\"%s\"", first_id(s), op);
+    return strstr(commanded(s), want) != NULL;
+}
+
+static void cannot_tell(struct scenario *s, struct plan_answer *a)
+{
+    (void)s;
+    if (a->cause == CMD_OP_PROBE && a->ev->u.op_result.record.state == OP_UNKNOWN)
+        a->ev->u.op_result.record.witness = WITNESS_CANNOT_TELL;
+}
+
+/* No answer to a probe arrives. */
+static void unheard(struct scenario *s, struct plan_answer *a)
+{
+    (void)s;
+    a->silent = a->silent || a->cause == CMD_OP_PROBE;
+}
+
+/* The node's operation of that action has been done, and the controller has heard nothing of it. */
+static void until_done_unheard(struct scenario *s, uint32_t node, const char *action, enum node_phase phase)
+
+{
+    const char *id = s->plan->inv->nodes[node].id;
+
+    scenario_fault(s, id, action, NULL)->silent = true;
+    s->meddle = unheard;
+    scenario_until(s, id, phase);
+    while (backend_plan_effects(s->world, node, action) == 0)
+        assert_true(scenario_step(s));
+    assert_int_equal(engine_ops_open(s->engine), 1);
+}
+
+static void force_closed(struct scenario *s, const char *id)
+{
+    check_ok(scenario_verb(s, VERB_ABORT_FORCE, NULL), &s->err);
+    check_end(s, id, NODE_STUCK);
+}
+
+static void put_back(struct scenario *s, const char *id)
+{
+    check_ok(scenario_verb(s, VERB_RETURN, id), &s->err);
+    s->runner.ended = false;
+    scenario_run(s);
+}
+
+static void claim_of(struct scenario *s, const struct op_record *recs, uint32_t n)
+{
+    struct event ev = { .at = s->now, .type = EV_NODE_CLAIMED, .node = first_of(s), .cluster = IX_NONE };
+
+    ev.u.claimed.machine_id = first_id(s);
+    ev.u.claimed.boot_id = "boot";
+    ev.u.claimed.ops = recs;
+    ev.u.claimed.n_ops = n;
+    check_ok(scenario_event(s, &ev), &s->err);
+}
+
+static int decide(struct scenario *s, const char *op, enum op_witness decision)
+{
+    struct event ev = { .at = s->now, .type = EV_VERB, .node = first_of(s), .cluster = IX_NONE };
+
+    ev.u.verb.verb = VERB_DECIDE;
+    ev.u.verb.person = "anna";
+    ev.u.verb.op = op;
+    ev.u.verb.decision = decision;
+    return scenario_event(s, &ev);
+}
+
+/* The patch that it brought is on the node, unverified: the way back takes it off. */
+static void check_patched_and_goes_back(struct scenario *s)
+{
+    check_end(s, first_id(s), NODE_SET_ASIDE);
+    scenario_truth(s);
+    check_ok(scenario_verb(s, VERB_ROLLBACK, NULL), &s->err);
+    s->runner.ended = false;
+    scenario_run(s);
+    check_end(s, first_id(s), NODE_ROLLED_BACK);
+    assert_int_equal(backend_plan_effects(s->world, first_of(s), "uninstall"), 1);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
+/* The claim that `return` asks for tells its end. */
+static void test_done_says_the_claim_after_return(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", MORE);
+
+    (void)state;
+    scenario_start(s);
+    until_done_unheard(s, first_of(s), "install", NODE_INSTALLING);
+    force_closed(s, first_id(s));
+    put_back(s, first_id(s));
+    check_patched_and_goes_back(s);
+}
+
+/* The node comes back with its end after the run was closed by force, and before anybody says `return`. */
+static void test_done_says_the_claim_before_return(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", MORE);
+    struct op_record rec = { .action = "install", .state = OP_DONE, .outcome = OUTCOME_OK, .boot_id = "b" };
+    char op[128];
+
+    (void)state;
+    scenario_start(s);
+    until_done_unheard(s, first_of(s), "install", NODE_INSTALLING);
+    snprintf(op, sizeof op, "%s", engine_op_open(s->engine, 0).op);
+    force_closed(s, first_id(s));
+    rec.op = op;
+    claim_of(s, &rec, 1);
+    assert_true(acks(s, op));
+    put_back(s, first_id(s));
+    check_patched_and_goes_back(s);
+}
+
+/* Until nobody knows what became of the first node's installation, and a person sets the node aside. */
+static struct scenario *set_aside(enum op_witness says, char op[128])
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", MORE);
+    struct fault *f = scenario_fault(s, first_id(s), "install", NULL);
+    struct event ev = { .type = EV_OP_RESULT, .cluster = IX_NONE };
+
+    f->silent = f->no_journal = true;
+    s->meddle = cannot_tell;
+    scenario_start(s);
+    scenario_until(s, first_id(s), NODE_INSTALLING);
+    while (!scenario_node(s, first_id(s)).unknown)
+        assert_true(scenario_step(s));
+    snprintf(op, 128, "%s", engine_op_open(s->engine, 0).op);
+    ev.at = s->now;
+    ev.node = first_of(s);
+    ev.u.op_result.record =
+        (struct op_record){ .op = op, .action = "install", .state = OP_UNKNOWN, .witness = says };
+    check_ok(scenario_event(s, &ev), &s->err);
+    check_ok(scenario_verb(s, VERB_SET_ASIDE, first_id(s)), &s->err);
+    check_end(s, first_id(s), NODE_STUCK);
+    return s;
+}
+
+static uint32_t rows_of(const struct scenario *s, const char *op)
+{
+    const struct ledger *l = engine_ledger(s->engine);
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < l->n; i++)
+        n += strcmp(l->items[i].op, op) == 0;
+    return n;
+}
+
+/* Set aside, and the node comes back with its end: what it cost is in the ledger, once (O35). */
+static void test_its_downtime_is_in_the_ledger(void **state)
+{
+    char op[128];
+    struct scenario *s = set_aside(WITNESS_CANNOT_TELL, op);
+    struct down_row down = { DOWN_NODE,       first_id(s),     CAUSE_NODE_OUT,
+                             START_MS + 1000, START_MS + 2000, "its event" };
+    struct op_record rec = { .op = op,
+                             .action = "install",
+                             .state = OP_DONE,
+                             .outcome = OUTCOME_OK,
+                             .boot_id = "b",
+                             .rows = &down,
+                             .n_rows = 1 };
+
+    (void)state;
+    assert_int_equal(rows_of(s, op), 0);
+    claim_of(s, &rec, 1);
+    assert_true(acks(s, op));
+    assert_int_equal(rows_of(s, op), 1);
+    claim_of(s, &rec, 1); /* claimed again: told again */
+    assert_int_equal(rows_of(s, op), 1);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
+/* Set aside while it was at work: nobody's word ends it (I10, O10). */
+static void test_nobody_decides_what_is_at_work(void **state)
+{
+    char op[128];
+    struct scenario *s = set_aside(WITNESS_SAYS_RUNNING, op);
+    struct op_record rec = { .op = op, .action = "install", .state = OP_UNKNOWN, .boot_id = "b" };
+
+    (void)state;
+    assert_int_equal(decide(s, NULL, WITNESS_SAYS_NOT_DONE), ERR_STATE);
+    assert_non_null(strstr(s->err.text, "still runs"));
+    claim_of(s, &rec, 1); /* its agent was started anew, and its witness has yet to speak */
+    assert_int_equal(decide(s, NULL, WITNESS_SAYS_NOT_DONE), ERR_STATE);
+    assert_non_null(strstr(s->err.text, "still runs"));
+    scenario_replays(s);
+    scenario_free(s);
+}
+
+/* A VM that was moved off the first node, by this log and in its first life. */
+static uint32_t moved_vm(const struct scenario *s)
+{
+    const struct plan_node *n = &s->plan->nodes[s->plan->waves[0].nodes[0]];
+
+    assert_true(n->n_moves > 0);
+    return n->moves[0].vm;
+}
+
+/* A move that has no end there either does not hide the installation; and who names an operation means that one. */
+static void test_a_word_is_about_the_operation_it_names(void **state)
+{
+    char op[128], move[128], said[200];
+    struct scenario *s = set_aside(WITNESS_CANNOT_TELL, op);
+    struct op_record recs[] = {
+        { .op = op, .action = "install", .state = OP_UNKNOWN, .boot_id = "b" },
+        { .op = move, .action = "move_vm", .state = OP_RUNNING, .boot_id = "b" },
+    };
+
+    (void)state;
+    snprintf(move, sizeof move, "r1/%s/1/move_vm:%s/1", first_id(s), s->plan->inv->vms[moved_vm(s)].id);
+    claim_of(s, recs, 2);
+    assert_false(scenario_node(s, first_id(s)).unknown); /* the move is of this log */
+    assert_int_equal(decide(s, move, WITNESS_SAYS_NOT_DONE), ERR_STATE);
+    assert_non_null(strstr(s->err.text, "is not what was given up"));
+    check_ok(decide(s, op, WITNESS_SAYS_DONE), &s->err);
+    assert_true(acks(s, op));
+    snprintf(said, sizeof said, "%s: done, says anna", op);
+    assert_non_null(strstr(buf_text(&s->notes), said));
+    scenario_replays(s);
+    scenario_free(s);
+}
+
+/* A removal that was given up and took hold: the node is not patched any more, and is not removed from once more. */
+static void test_a_removal_took_hold(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", MORE);
+    const struct plan_wave *last = &s->plan->waves[1];
+    uint32_t node = s->plan->nodes[last->nodes[last->n_nodes - 1]].node; /* the first to go back */
+    const char *id = s->plan->inv->nodes[node].id;
+
+    (void)state;
+    scenario_start(s);
+    scenario_run(s);
+    check_end(s, id, NODE_DONE);
+    check_ok(scenario_verb(s, VERB_ROLLBACK, NULL), &s->err);
+    s->runner.ended = false;
+    until_done_unheard(s, node, "uninstall", NODE_REMOVING);
+    force_closed(s, id);
+    put_back(s, id);
+    check_end(s, id, NODE_SET_ASIDE);
+    assert_false(engine_fleet(s->engine)->nodes[node].patched);
+    check_ok(scenario_verb(s, VERB_ROLLBACK, NULL), &s->err);
+    s->runner.ended = false;
+    scenario_run(s);
+    assert_int_equal(backend_plan_effects(s->world, node, "uninstall"), 1);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
+/* A parking of a life that this log has not lived is another log's, however often this one has moved the VM (I9). */
+static void test_a_parking_of_a_later_life(void **state)
+{
+    char op[128], park[128];
+    struct scenario *s = set_aside(WITNESS_CANNOT_TELL, op);
+    struct op_record rec = {
+        .op = park, .action = "park_vm", .state = OP_DONE, .outcome = OUTCOME_OK, .boot_id = "b"
+    };
+
+    (void)state;
+    snprintf(park, sizeof park, "r1/%s/7/park_vm:%s/1", first_id(s), s->plan->inv->vms[moved_vm(s)].id);
+    claim_of(s, &rec, 1);
+    assert_false(acks(s, park));
+    assert_true(scenario_node(s, first_id(s)).unknown);
+    assert_true(engine_fleet(s->engine)->vms.items[moved_vm(s)].parked);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_done_says_the_claim_after_return),
+        cmocka_unit_test(test_done_says_the_claim_before_return),
+        cmocka_unit_test(test_its_downtime_is_in_the_ledger),
+        cmocka_unit_test(test_nobody_decides_what_is_at_work),
+        cmocka_unit_test(test_a_word_is_about_the_operation_it_names),
+        cmocka_unit_test(test_a_removal_took_hold),
+        cmocka_unit_test(test_a_parking_of_a_later_life),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
