@@ -144,10 +144,10 @@ static void stray_own(struct engine *e, struct engine_node *n, const struct op_r
     bool done = ended ? rec->outcome == OUTCOME_OK : rec->witness == WITNESS_SAYS_DONE;
 
     ended = ended || done || rec->witness == WITNESS_SAYS_NOT_DONE;
-    if (ended && given_up) {
+    if (given_up || strcmp(p->step, "move_vm") == 0) /* several moves may have been given up at once */
         op_rows(e, n, rec, p);
+    if (ended && given_up)
         stray_close(e, n, done);
-    }
     if (ended && (claim || p->life == n->life || p->subject[0] != '\0'))
         op_command(e, CMD_OP_ACK, n->ix, rec->op);
     else if (claim && !ended && rec->state != OP_NONE)

@@ -204,6 +204,34 @@ static void test_its_downtime_is_in_the_ledger(void **state)
     scenario_free(s);
 }
 
+/* Several moves were under way when the run was closed by force: what each of them cost is in the ledger (O35). */
+static void test_downtime_of_several_moves(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", MORE);
+    struct fault *f = scenario_fault(s, first_id(s), "move_vm", NULL);
+    char ops[2][128];
+
+    (void)state;
+    f->silent = true;
+    f->times = 2;
+    s->meddle = unheard;
+    scenario_start(s);
+    scenario_until(s, first_id(s), NODE_DRAINING);
+    while (backend_plan_effects(s->world, first_of(s), "move_vm") < 2)
+        assert_true(scenario_step(s));
+    assert_int_equal(engine_ops_open(s->engine), 2);
+    for (uint32_t i = 0; i < 2; i++)
+        snprintf(ops[i], sizeof ops[i], "%s", engine_op_open(s->engine, i).op);
+    force_closed(s, first_id(s));
+    put_back(s, first_id(s));
+    check_end(s, first_id(s), NODE_RETURNED);
+    for (uint32_t i = 0; i < 2; i++)
+        assert_int_equal(rows_of(s, ops[i]), 1);
+    scenario_truth(s);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 /* Set aside while it was at work: nobody's word ends it (I10, O10). */
 static void test_nobody_decides_what_is_at_work(void **state)
 {
@@ -306,6 +334,7 @@ int main(void)
         cmocka_unit_test(test_done_says_the_claim_after_return),
         cmocka_unit_test(test_done_says_the_claim_before_return),
         cmocka_unit_test(test_its_downtime_is_in_the_ledger),
+        cmocka_unit_test(test_downtime_of_several_moves),
         cmocka_unit_test(test_nobody_decides_what_is_at_work),
         cmocka_unit_test(test_a_word_is_about_the_operation_it_names),
         cmocka_unit_test(test_a_removal_took_hold),
