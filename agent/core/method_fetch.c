@@ -96,8 +96,8 @@ static void ask_for(struct agent_run *run, const struct agent_request *rq)
     run->request = rq->id;
 }
 
-/* The same package is on its way: who asked for it has lost the connection, or asks again before that has been noticed. Its answer and its
- * progress are for the one who asked last. */
+/* The same package is on its way: who asked for it has lost the connection, or asks again before that has been noticed.
+ * Its answer and its progress are for the one who asked last. */
 static int join_fetch(struct agent *a, struct agent_run *run, const struct agent_request *rq, struct err *err)
 {
     struct json_doc *args = NULL;

@@ -7,6 +7,9 @@
 #include <string.h>
 
 #define REBOOT_KNOCK_MS ((dur_ms)250) /* how often to knock while a node reboots */
+/* A receiver without a word has refused nothing: the move is tried again later, on a fresh picture, and goes to another
+ * when the engine holds the receiver for lost (O17). */
+#define NO_RECEIVER "busy"
 
 /* A call about one op; owns its copy of what later calls need. */
 struct live_op {
@@ -66,14 +69,12 @@ static void emit_record(struct live_node *n, const struct op_record *r)
     live_emit(n->b, &ev);
 }
 
-/* The agent said no before anything was accepted: nothing changed. */
-static void emit_refused(struct live_node *n, const char *op, const struct err *why)
+/* An agent said no before anything was accepted, or there was none to say yes: nothing changed. */
+static void emit_refused(struct live_node *n, const char *op, const char *code, const char *text)
 {
-    struct op_record r = { .op = op,
-                           .state = OP_DONE,
-                           .outcome = OUTCOME_REFUSED,
-                           .error_code = err_name(why->code),
-                           .error_text = why->text };
+    struct op_record r = {
+        .op = op, .state = OP_DONE, .outcome = OUTCOME_REFUSED, .error_code = code, .error_text = text
+    };
 
     emit_record(n, &r);
 }
@@ -232,12 +233,13 @@ static void on_started(void *arg, const struct rpc_message *reply, const struct 
         return;
     }
     if (reply != NULL && !told_otherwise(o->n, why))
-        emit_refused(o->n, o->op, why);
+        emit_refused(o->n, o->op, err_name(why->code), why->text);
     op_free(o);
 }
 
 /* Nothing has been sent, so nothing has changed. */
-static void late_end(struct live_node *n, const char *op, enum op_outcome outcome, const char *text)
+static void late_end(struct live_node *n, const char *op, enum op_outcome outcome, const char *code,
+                     const char *text)
 {
     struct live_late *late = live_late_new(n->b, EV_OP_RESULT, n->ix);
 
@@ -246,13 +248,13 @@ static void late_end(struct live_node *n, const char *op, enum op_outcome outcom
     late->ev.u.op_result.record = (struct op_record){ .op = live_late_str(late, op),
                                                       .state = OP_DONE,
                                                       .outcome = outcome,
-                                                      .error_code = "refused",
+                                                      .error_code = code,
                                                       .error_text = live_late_str(late, text) };
 }
 
 static void late_refusal(struct live_node *n, const char *op, const char *text)
 {
-    late_end(n, op, OUTCOME_REFUSED, text);
+    late_end(n, op, OUTCOME_REFUSED, "refused", text);
 }
 
 static void send_start(struct live_op *o)
@@ -268,10 +270,20 @@ static void send_start(struct live_op *o)
     op_free(o);
 }
 
+/* The receiver said no: there this VM cannot go. */
+static void receiver_refused(struct live_op *o, const struct err *why)
+{
+    struct err no = { 0 };
+
+    (void)err_set(&no, why->code == ERR_FENCED || why->code == ERR_CAPACITY ? why->code : ERR_REFUSED,
+                  "the receiver does not take it: %s", why->text);
+    if (!told_otherwise(o->n, &no))
+        emit_refused(o->n, o->op, err_name(no.code), no.text);
+}
+
 static void on_receiver(void *arg, const struct rpc_message *reply, const struct err *why)
 {
     struct live_op *o = arg;
-    struct err no = { 0 };
 
     if (o->dropped) {
         op_free(o);
@@ -282,11 +294,10 @@ static void on_receiver(void *arg, const struct rpc_message *reply, const struct
         send_start(o);
         return;
     }
-    (void)reply;
-    (void)err_set(&no, why->code == ERR_FENCED || why->code == ERR_CAPACITY ? why->code : ERR_REFUSED,
-                  "the receiver does not take it: %s", why->text);
-    if (!told_otherwise(o->n, &no))
-        emit_refused(o->n, o->op, &no);
+    if (reply == NULL)
+        emit_refused(o->n, o->op, NO_RECEIVER, why->text);
+    else
+        receiver_refused(o, why);
     op_free(o);
 }
 
@@ -298,7 +309,7 @@ static void ask_receiver(struct backend_live *b, const struct command *c, struct
     struct json_writer w;
     struct err err = { 0 };
     int rc = to->talk == TALK_CLAIMED ? json_parse("args", c->args, strlen(c->args), &args, &err)
-                                      : err_set(&err, ERR_REFUSED, "the receiver is not connected");
+                                      : err_set(&err, ERR_LOST, "the receiver is not connected");
 
     if (rc == 0) {
         begin_params(&w, &text, to, c->op);
@@ -310,7 +321,7 @@ static void ask_receiver(struct backend_live *b, const struct command *c, struct
     }
     json_free(args);
     if (rc != 0) {
-        late_refusal(o->n, o->op, err.text);
+        late_end(o->n, o->op, OUTCOME_REFUSED, NO_RECEIVER, err.text);
         op_free(o);
         return;
     }
@@ -404,7 +415,7 @@ void live_op_cancel(struct backend_live *b, const struct command *c)
 
     if (*start != NULL) {
         drop(start);
-        late_end(n, c->op, OUTCOME_CANCELLED, "cancelled before it was sent");
+        late_end(n, c->op, OUTCOME_CANCELLED, "refused", "cancelled before it was sent");
         return;
     }
     if (n->talk != TALK_CLAIMED || (o = op_new(n, c->op)) == NULL)

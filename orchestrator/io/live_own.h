@@ -23,11 +23,12 @@ enum live_talk { TALK_DOWN, TALK_UP, TALK_GREETED, TALK_CLAIMED };
 
 /* What is being done about the package (live_stage.c).
  *
- *   idle --> asked ---------> sent ---> idle     over SSH
- *     |        '-- it has it -----------^
- *     '----> pulling <--> cut off ------^        by itself; asked again when it is back */
+ *   idle --> queued --> asked ---------> sent ---> idle     over SSH
+ *              |          '-- it has it -----------^
+ *              '----> pulling <--> cut off --------^        by itself; asked again when it is back */
 enum live_stage_part {
     PART_IDLE,
+    PART_QUEUED,  /* waits until fewer are staged at once */
     PART_ASKED,   /* package.held is on its way */
     PART_SENT,    /* `payload` carries it */
     PART_PULLING, /* package.fetch will be answered */

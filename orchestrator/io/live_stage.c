@@ -76,7 +76,8 @@ static void late_staged(struct live_node *n, const char *failure)
 
 /* --- pulled by the node --- */
 
-/* It pulls on by itself, or will once it is there: it is asked again when it is back, within the time that a node may take nothing. */
+/* It pulls on by itself, or will once it is there: it is asked again when it is back, within the time that a node may
+ * take nothing. */
 static void cut_off(struct live_node *n)
 {
     dur_ms limit = n->b->setup.stage_give_up_ms;
@@ -282,10 +283,12 @@ static void stage_one(struct live_node *n)
     n->stage_begun = fleet_now(&n->b->setup.clock);
     n->stage_until_ms = loop_now_ms(n->b->loop) + FETCH_LIMIT_MS;
     n->stage_file = 0;
-    if (stage_file(n, &err) != 0)
-        late_staged(n, err.text);
-    else
+    if (stage_file(n, &err) == 0) {
         n->b->staging++;
+        return;
+    }
+    n->stage_part = PART_IDLE;
+    late_staged(n, err.text);
 }
 
 static void stage_next(struct backend_live *b)
@@ -311,13 +314,14 @@ void live_stage_submit(struct backend_live *b, const struct command *c)
         return;
     }
     if (n->client == NULL || n->stage_part != PART_IDLE)
-        return; /* under way already */
+        return; /* under way, or in the queue, already: asked again after a loss it is told once */
     s = calloc(1, sizeof *s);
     if (s == NULL) {
         late_staged(n, "out of memory in the controller");
         return;
     }
     s->node = c->node;
+    n->stage_part = PART_QUEUED;
     *b->stage_last = s;
     b->stage_last = &s->next;
     stage_next(b);

@@ -88,7 +88,7 @@ void ap_open(struct agent_process *p)
 
 void ap_open_with(struct agent_process *p, bool resident, int limit_ms)
 {
-    *p = (struct agent_process){ .fd = -1, .dir = "/tmp/pw-agent-XXXXXX" };
+    *p = (struct agent_process){ .fd = -1, .dir = "/tmp/pw-agent-XXXXXX", .node = "HV07" };
     assert_non_null(mkdtemp(p->dir));
     snprintf(p->config, sizeof p->config, "%s/agent.json", p->dir);
     snprintf(p->socket, sizeof p->socket, "%s/sock", p->dir);
@@ -119,8 +119,8 @@ static void put_config(struct agent_process *p)
 
     snprintf(
         text, sizeof text,
-        "{\"node\":\"HV07\",\"state_dir\":\"%s\",\"socket\":\"%s\",\"driver\":\"%s/driver\",\"lab\":true%s}",
-        p->state_dir, p->socket, p->dir, p->more_config);
+        "{\"node\":\"%s\",\"state_dir\":\"%s\",\"socket\":\"%s\",\"driver\":\"%s/driver\",\"lab\":true%s}",
+        p->node, p->state_dir, p->socket, p->dir, p->more_config);
     put_file(p->dir, "agent.json", text);
 }
 

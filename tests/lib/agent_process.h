@@ -24,7 +24,7 @@ struct agent_process {
     uint32_t n_notes;
     char state_dir[128];   /* where the agent keeps its state; may be changed before ap_serve */
     char more_config[128]; /* further members, e.g. ",\"slots\":2" */
-    char crash_at[64], version[32];
+    char crash_at[64], version[32], node[32]; /* "HV07", unless changed before ap_serve */
 };
 
 /* Path of a program of this build, e.g. "agent/patchwave-agent". */

@@ -350,7 +350,7 @@ void sim_backend_local(struct sim_controller *c, uint32_t node, uint32_t what, c
     if (c->state != CTL_LIVE)
         return;
     if (what == 1)
-        feed_refused(c, node, op, "refused", "the receiver is not connected");
+        feed_refused(c, node, op, "busy", "the receiver is not connected");
     else if (what == 2)
         refused_or_lost(c, EV_NODE_LOST, node, ERR_LOST, "no connection");
 }
