@@ -147,6 +147,8 @@ static void on_answered(uv_timer_t *t)
     size_t len = strcspn(text, "\n");
 
     assert(r->asked && len < r->answer.len);
+    if (r->killed)
+        return;                                    /* its end is told when it has ended */
     if (len + 1 != r->answer.len || !has_tag(r)) { /* not one line, or not to this: nobody to ask again */
         child_end_whole(&r->child);
         return;
@@ -339,7 +341,7 @@ int residents_ask(struct residents *s, const struct driver_manifest_action *m, u
 void residents_kill(struct residents *s, uint32_t run)
 {
     for (struct resident *r = s->first; r != NULL; r = r->next)
-        if (r->asked && r->run == run && !r->answered && !r->exited)
+        if (r->asked && r->run == run && !r->exited)
             end_now(r);
 }
 

@@ -85,7 +85,7 @@ json.dump(d, open("ways.json", "w"))'
 p inventory import ways.json >/dev/null
 plan ways
 forget
-p stage ways --from "$work/share" --mib-per-second 2 --give-up 6s >ways.log 2>&1 & staging=$!
+p stage ways --from "$work/share" --mib-per-second 2 --give-up 20s >ways.log 2>&1 & staging=$!
 under_way() { # NODE: a part of the file is there
     local size
     size=$(stat -c %s lab/nodes/"$1"/state/packages/*/*.msu 2>/dev/null)

@@ -1,11 +1,14 @@
 /* Drivers that are kept between reads: how many processes a real agent starts,
  * and that nothing a kept one does wrong becomes somebody's answer. */
+#include "agent/io/driver_resident.h"
 #include "tests/lib/agent_process.h"
 #include "tests/lib/check.h"
+#include "tests/lib/temp_dir.h"
 
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -242,6 +245,82 @@ static void test_gone_with_the_agent(void **state)
     assert_true(nobody_is_left(p));
 }
 
+/* What came of the reads of a set of its own. */
+struct heard {
+    unsigned ends;
+    uint32_t run;
+    enum agent_driver_end end;
+};
+
+static void on_end(void *owner, const struct driver_end *e)
+{
+    struct heard *h = owner;
+
+    h->ends++;
+    h->run = e->run;
+    h->end = e->end;
+}
+
+static void until_end(uv_loop_t *loop, const struct heard *h, unsigned ends)
+{
+    while (h->ends < ends)
+        uv_run(loop, UV_RUN_ONCE);
+    assert_int_equal(h->run, ends);
+}
+
+/* Answers the first question, and the next one with the words of another; then it stays. */
+static void put_babbler(struct temp_dir *d)
+{
+    const char *path = temp_dir_file(d, "babbler.sh");
+    FILE *f = fopen(path, "w");
+
+    assert_non_null(f);
+    (void)fputs("#!/bin/sh\nprintf . >>starts\nread -r line\necho \"${line%% *} {}\"\nread -r line\n"
+                "echo '0 {}'\n: >said\nexec sleep 60\n",
+                f);
+    (void)fclose(f);
+    assert_int_equal(chmod(path, 0700), 0);
+}
+
+/* Its wrong words have come and it has not ended: a run that is ended just then is ended, and nobody is asked anew. */
+static void test_ended_between_its_words_and_its_end(void **state)
+{
+    const char *argv[] = { "./babbler.sh", NULL };
+    const struct driver_manifest_action action = {
+        .name = "vms", .argv = argv, .n_argv = 1, .resident = true
+    };
+    struct heard heard = { 0 };
+    struct residents *set = NULL;
+    struct temp_dir d;
+    struct stat st;
+    struct err err;
+    uv_loop_t loop;
+
+    (void)state;
+    temp_dir_make(&d);
+    put_babbler(&d);
+    assert_int_equal(uv_loop_init(&loop), 0);
+    check_ok(
+        residents_new(&loop, d.path, (struct driver_owner){ .owner = &heard, .on_end = on_end }, &set, &err),
+        &err);
+    check_ok(residents_ask(set, &action, 1, "{}\n", 3, &err), &err);
+    until_end(&loop, &heard, 1);
+    assert_int_equal(heard.end, AGENT_DRIVER_EXITED);
+    check_ok(residents_ask(set, &action, 2, "{}\n", 3, &err), &err);
+    while (access(temp_dir_file(&d, "said"), F_OK) != 0)
+        nanosleep(&(struct timespec){ 0, 5000000 }, NULL);
+    uv_run(&loop, UV_RUN_NOWAIT); /* its words are read, its end is not seen yet */
+    residents_kill(set, 2);
+    until_end(&loop, &heard, 2);
+    assert_int_equal(heard.end, AGENT_DRIVER_KILLED);
+    assert_int_equal(stat(temp_dir_file(&d, "starts"), &st), 0);
+    assert_int_equal(st.st_size, 1);
+    residents_free(set);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loop), 0);
+    temp_dir_remove(&d);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -252,6 +331,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_late_words_are_nobodys_answer, setup, teardown),
         cmocka_unit_test_setup_teardown(test_two_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_gone_with_the_agent, setup, teardown),
+        cmocka_unit_test(test_ended_between_its_words_and_its_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
