@@ -45,7 +45,8 @@ static size_t skip_value(const char *t, size_t i)
     return i + strcspn(t + i, ",}] \t\r\n");
 }
 
-static bool find_value(const char *t, const char *key, size_t *ret_start, size_t *ret_end)
+/* Of the member: where its name begins, where its value begins and ends. */
+static bool find_member(const char *t, const char *key, size_t *ret_name, size_t *ret_start, size_t *ret_end)
 {
     size_t i = skip_space(t, skip_space(t, 0) + 1);
 
@@ -55,6 +56,7 @@ static bool find_value(const char *t, const char *key, size_t *ret_start, size_t
         start = skip_space(t, skip_space(t, name_end) + 1);
         end = skip_value(t, start);
         if (name_end - 1 - name == strlen(key) && strncmp(t + name, key, strlen(key)) == 0) {
+            *ret_name = i;
             *ret_start = start;
             *ret_end = end;
             return true;
@@ -66,24 +68,40 @@ static bool find_value(const char *t, const char *key, size_t *ret_start, size_t
     return false;
 }
 
-static void splice_new(struct buf *out, const char *t, size_t len, const char *key, const char *value)
+static void add_blank(struct buf *out, const char *t, size_t from, size_t to)
 {
-    size_t open = skip_space(t, 0) + 1;
+    for (size_t i = from; i < to; i++)
+        buf_char(out, t[i] == '\n' ? '\n' : ' ');
+}
 
-    buf_add(out, t, open);
-    buf_printf(out, "\"%s\":", key);
+void json_splice_last(struct buf *out, const char *text, size_t len, const char *key, const char *value)
+{
+    size_t name = 0, start = 0, end = 0, close = len, first = skip_space(text, 0) + 1;
+    bool there = find_member(text, key, &name, &start, &end), others;
+
+    while (text[--close] != '}')
+        ;
+    if (there) {
+        end = skip_space(text, end);
+        others = text[end] == ','; /* the last one leaves the comma before it for itself */
+        end += others ? 1 : 0;
+        buf_add(out, text, name);
+        add_blank(out, text, name, end);
+    } else {
+        others = skip_space(text, first) != close;
+    }
+    buf_add(out, text + end, close - end);
+    buf_printf(out, "%s\"%s\":", others ? "," : "", key);
     buf_str(out, value);
-    if (t[skip_space(t, open)] != '}')
-        buf_char(out, ',');
-    buf_add(out, t + open, len - open);
+    buf_add(out, text + close, len - close);
 }
 
 void json_splice(struct buf *out, const char *text, size_t len, const char *key, const char *value)
 {
-    size_t start = 0, end = 0;
+    size_t name = 0, start = 0, end = 0;
 
-    if (!find_value(text, key, &start, &end)) {
-        splice_new(out, text, len, key, value);
+    if (!find_member(text, key, &name, &start, &end)) {
+        json_splice_last(out, text, len, key, value);
         return;
     }
     buf_add(out, text, start);

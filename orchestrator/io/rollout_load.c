@@ -25,11 +25,13 @@ struct load {
     bool forbids;    /* the spans being read are freezes */
 };
 
-static int splice(struct load *l, const char *key, const struct buf *value)
+typedef void splice_fn(struct buf *out, const char *text, size_t len, const char *key, const char *value);
+
+static int splice(struct load *l, splice_fn *fn, const char *key, const struct buf *value)
 {
     struct buf out = BUF_INIT;
 
-    json_splice(&out, buf_text(&l->text), l->text.len, key, buf_text(value));
+    fn(&out, buf_text(&l->text), l->text.len, key, buf_text(value));
     if (out.failed || value->failed) {
         buf_clear(&out);
         return err_set(l->err, ERR_NOMEM, "read rollout");
@@ -92,7 +94,7 @@ static int resolve_patch(struct load *l)
         jw_str(&w, "tool", p.tool);
         rollout_write_checkpoints(&w, &p);
         jw_object_end(&w);
-        rc = splice(l, "patch", &value);
+        rc = splice(l, json_splice_last, "patch", &value); /* no fault is in it, but may be beside it */
     }
     buf_clear(&value);
     arena_clear(&a);
@@ -170,7 +172,7 @@ static int merge_policy(struct load *l, const json *policy, struct json_doc *con
     for (uint32_t i = 0; i <= n; i++)
         add_members(&w, sources[i], sources, i);
     jw_object_end(&w);
-    rc = splice(l, "policy", &value);
+    rc = splice(l, json_splice, "policy", &value);
     buf_clear(&value);
     return rc;
 }
@@ -371,7 +373,7 @@ static int resolve_spans(struct load *l, const char *key)
         rc = json_is_object(v) ? resolve_span(l, v, &w) : json_fault(l->doc, v, l->err, "must be an object");
     if (rc == 0) {
         jw_array_end(&w);
-        rc = splice(l, key, &value);
+        rc = splice(l, json_splice, key, &value);
     }
     buf_clear(&value);
     return rc;
@@ -424,7 +426,7 @@ static int resolve_consents(struct load *l)
             if (!has_consent(list, rows_text(&r, i, 0)))
                 put_consent(&w, &r, i);
         jw_array_end(&w);
-        rc = splice(l, "consents", &value);
+        rc = splice(l, json_splice, "consents", &value);
     }
     rows_clear(&r);
     buf_clear(&value);

@@ -14,7 +14,10 @@ static const struct {
 } faults[] = {
     { SQLITE_FULL, ERR_FULL, "the disk is full" },
     { SQLITE_READONLY, ERR_READONLY, "the file or its folder cannot be written" },
-    { SQLITE_CORRUPT, ERR_CORRUPT, "the file is damaged" },
+    { SQLITE_CORRUPT, ERR_CORRUPT,
+      "the file is damaged: `patchwave db check` looks it through; put a backup, or the copy of `--mirror`, "
+      "in its "
+      "place and go on by `patchwave takeover`" },
     { SQLITE_NOTADB, ERR_CORRUPT, "the file is not a patchwave database" },
     { SQLITE_BUSY, ERR_LOCKED, "another program holds the file" },
     { SQLITE_PROTOCOL, ERR_LOCKED, "other programs hold the file again and again" },

@@ -122,6 +122,8 @@ check 'a good package; its number is read from its name' 0 'added KB5061977: 7 b
 # rollouts
 edit rollout.json 'd["waves"] = [0]' bad.json
 check 'a wave below 1' 3 'bad.json:[0-9]+:[0-9]+: .*\(at /waves/0\)' p plan bad.json
+echo '{"version": 1, "name": "one-line", "patch": "KB5061977", "gates": [], "waves": [0]}' >bad.json
+check 'what stands behind the patch is named by its own column' 3 'bad.json:1:81: .*\(at /waves/0\)' p plan bad.json
 edit rollout.json 'd["waves"] = [12, "101%"]' bad.json
 check 'a percentage above 100' 3 'bad.json:[0-9]+:[0-9]+: .*\(at /waves/1\)' p plan bad.json
 edit rollout.json 'd["gates"] = [{"type": "performance"}]' bad.json

@@ -28,11 +28,35 @@ static void test_lines_stay(void **state)
                  "{\n \"a\": []\n\n\n,\n \"b\": 2\n}\n");
 }
 
-static void test_a_missing_member_goes_in_front(void **state)
+static void test_a_missing_member_goes_to_the_end(void **state)
 {
     (void)state;
-    check_splice("{\n \"a\": 1\n}", "z", "[]", "{\"z\":[],\n \"a\": 1\n}");
-    check_splice("{ }", "z", "1", "{\"z\":1 }");
+    check_splice("{\n \"a\": 1\n}", "z", "[]", "{\n \"a\": 1\n,\"z\":[]}");
+    check_splice("{ }", "z", "1", "{ \"z\":1}");
+}
+
+/* All else keeps line and column, on its own line, too. */
+static void test_a_member_goes_to_the_end(void **state)
+{
+    static const struct {
+        const char *text, *wanted;
+    } rows[] = {
+        { "{\"z\": \"K\", \"a\": 0}", "{          \"a\": 0,\"z\":{}}" },
+        { "{\"a\": 0, \"z\": {\n\"k\": 1}, \"b\": 1}\n", "{\"a\": 0,       \n         \"b\": 1,\"z\":{}}\n" },
+        { "{\"a\": 0, \"z\": \"K\" }", "{\"a\": 0,          \"z\":{}}" },
+        { "{\"z\": \"K\"}", "{        \"z\":{}}" },
+        { "{\"a\": 0}", "{\"a\": 0,\"z\":{}}" },
+        { "{}", "{\"z\":{}}" },
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < TABLE_LEN(rows); i++) {
+        struct buf out = BUF_INIT;
+
+        json_splice_last(&out, rows[i].text, strlen(rows[i].text), "z", "{}");
+        assert_string_equal(buf_text(&out), rows[i].wanted);
+        buf_clear(&out);
+    }
 }
 
 int main(void)
@@ -40,7 +64,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_value_is_replaced_in_its_place),
         cmocka_unit_test(test_lines_stay),
-        cmocka_unit_test(test_a_missing_member_goes_in_front),
+        cmocka_unit_test(test_a_missing_member_goes_to_the_end),
+        cmocka_unit_test(test_a_member_goes_to_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -253,6 +253,7 @@ static void test_a_damaged_page_is_corrupt(void **state)
         store_close(s);
     }
     assert_int_equal(err.code, ERR_CORRUPT);
+    assert_non_null(strstr(err.text, "put a backup")); /* and how to go on */
 }
 
 static int as_nobody(int (*fn)(void))
