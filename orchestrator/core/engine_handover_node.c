@@ -88,7 +88,7 @@ static void restore_ended(struct engine *e, struct engine_node *n, const struct 
         e->fleet.nodes[n->ix].due = 0;
     if (end == NODE_STUCK)
         e->fleet.nodes[n->ix].out |= OUT_STUCK;
-    if (from->out)
+    if (from->out && from->out_since != 0 && from->out_until == 0) /* else another log had it out */
         count_out(e, n, OUT_STUCK);
     no_longer_open(e, n);
 }

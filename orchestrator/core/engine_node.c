@@ -364,6 +364,8 @@ static void back_in_service(struct engine *e, struct engine_node *n)
 {
     struct engine_cluster *c = &e->clusters[n->cluster];
 
+    /* of one that another log had out too: it was never in these books */
+    e->fleet.nodes[n->ix].out &= ~(uint32_t)(OUT_OURS | OUT_STUCK);
     if (!n->counted_out)
         return;
     n->counted_out = false;
@@ -372,7 +374,6 @@ static void back_in_service(struct engine *e, struct engine_node *n)
     c->out--;
     c->changed_at = e->now;
     e->out_all--;
-    e->fleet.nodes[n->ix].out &= ~(uint32_t)(OUT_OURS | OUT_STUCK);
     e->fleet.nodes[n->ix].receives = true;
     ledger_node_out(e, n);
     e->clusters_dirty = true; /* K_g may have a place again */

@@ -81,6 +81,12 @@ bool engine_at_rest(const struct engine *e)
     return e->at_rest;
 }
 
+/* One that another log left out is in no books: nobody knows since when. */
+static bool is_out(const struct engine *e, const struct engine_node *n)
+{
+    return n->counted_out || ((e->fleet.nodes[n->ix].out & OUT_STUCK) != 0 && !n->foreign_op);
+}
+
 struct node_view engine_node(const struct engine *e, uint32_t node)
 {
     const struct engine_node *n = &e->nodes[node];
@@ -89,7 +95,7 @@ struct node_view engine_node(const struct engine *e, uint32_t node)
                            .back = n->back,
                            .unknown = node_is_unknown(n),
                            .claimed = n->claimed,
-                           .out = n->counted_out,
+                           .out = is_out(e, n),
                            .life = n->life,
                            .attempt = n->attempt,
                            .wave = n->wave,

@@ -11,7 +11,8 @@ const char *const downtime_by_names[BY_COUNT] = { "vm", "node", "cluster", "wave
     "WITH spans AS (SELECT run, subject, id, name, node, cluster, wave, cause, start_at, coalesce(end_at, "  \
     "?2) AS e, predicted_p50 FROM downtime WHERE run = ?1 UNION ALL SELECT run, 'node', node, node, node, "  \
     "cluster, wave, 'node_out', out_since, ?2, 0 FROM run_nodes WHERE run = ?1 AND is_out AND out_since IS " \
-    "NOT NULL) SELECT " key " AS k, subject, id, name, start_at, e, predicted_p50 FROM spans WHERE " which   \
+    "NOT NULL AND out_until IS NULL) SELECT " key                                                            \
+    " AS k, subject, id, name, start_at, e, predicted_p50 FROM spans WHERE " which                           \
     " ORDER BY 1, subject, id, start_at"
 static const char *const questions[BY_COUNT] = {
     [BY_VM] = ASK("id", "subject = 'vm'"),

@@ -424,9 +424,13 @@ static void test_paused_by_the_overtaken_log(void **state)
     ev.u.verb.decision = WITNESS_SAYS_DONE;
     check_ok(scenario_event(s, &ev), &s->err);
     check_end(s, id, NODE_STUCK);
+    assert_true(scenario_node(s, id).out);
     check_ok(scenario_verb(s, VERB_RETURN, id), &s->err);
     scenario_run(s);
     check_end(s, id, NODE_RETURNED);
+    assert_false(scenario_node(s, id).out);
+    check_run(s, RUN_FINISHED);
+    assert_int_equal(scenario_ended(s, NODE_DONE), s->plan->n_nodes - 1);
     scenario_free(s);
 }
 

@@ -373,6 +373,13 @@ static void test_foreign_after_the_end(void **state)
     scenario_free(s);
 }
 
+/* Put back it is in service like any other: nothing waits for it, and all the others have their turn. */
+static void check_others_done(struct scenario *s)
+{
+    check_run(s, RUN_FINISHED);
+    assert_int_equal(scenario_ended(s, NODE_DONE), s->plan->n_nodes - 1);
+}
+
 /* A removal by another log: the node that was done lacks the patch, and put back it is no longer done (I17). */
 static void test_foreign_removal(void **state)
 {
@@ -390,6 +397,7 @@ static void test_foreign_removal(void **state)
     check_ok(scenario_verb(s, VERB_RETURN, first_id(s)), &s->err);
     scenario_run(s);
     check_end(s, first_id(s), NODE_RETURNED);
+    check_others_done(s);
     scenario_free(s);
 }
 
