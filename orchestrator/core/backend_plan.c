@@ -116,12 +116,21 @@ static void setting_args(struct backend_plan *b, const struct command *c, struct
     json_free(doc);
 }
 
+static void probe(struct backend_plan *b, const struct command *c)
+{
+    struct world_entry *w = entry(b, DUE_PROBE, c->node, ANSWER_MS);
+
+    memcpy(w->op.text, c->op, strlen(c->op) + 1);
+}
+
 static void start_op(struct backend_plan *b, const struct command *c)
 {
     struct world_node *n = &b->nodes[c->node];
     struct world_op *op = journal_find(n, c->op);
     struct op_id_parts parts;
 
+    if (op != NULL && op->state == OP_DONE)
+        probe(b, c); /* the journal answers, and nothing is done */
     if (op != NULL && op->state != OP_UNKNOWN)
         return; /* the same op again: the record answers when it ends */
     if (op == NULL)
@@ -147,13 +156,33 @@ static void start_op(struct backend_plan *b, const struct command *c)
     due_op(b, c->node, op, duration(b, c->node, op));
 }
 
+void backend_plan_by_another(struct backend_plan *b, uint32_t node, const char *id)
+{
+    struct world_op *op = list_push(&b->nodes[node].journal);
+    struct op_id_parts parts;
+
+    if (op == NULL || op_id_parse(id, &parts, NULL) != 0) {
+        b->nomem = true;
+        return;
+    }
+    memset(op, 0, sizeof *op);
+    memcpy(op->id.text, id, strlen(id) + 1);
+    op->action = action_of(parts.step);
+    op->vm = parts.subject[0] == '\0' ? IX_NONE : fleet_vm_by_id(&b->fleet, parts.subject);
+    op->to = IX_NONE;
+    op->state = OP_DONE;
+    op->outcome = OUTCOME_OK;
+    op->accepted = op->started = op->ended = b->now;
+    world_effect(b, node, op);
+}
+
 static void ack_op(struct backend_plan *b, const struct command *c)
 {
     struct world_node *n = &b->nodes[c->node];
     struct world_op *op = journal_find(n, c->op);
 
     if (op != NULL && (op->state == OP_DONE || op->state == OP_UNKNOWN))
-        *op = n->journal.items[--n->journal.n];
+        op->acked = true;
 }
 
 static void ask(struct backend_plan *b, const struct command *c)
@@ -164,13 +193,6 @@ static void ask(struct backend_plan *b, const struct command *c)
     w->cluster = c->cluster;
     w->ask = c->ask;
     w->what = c->what;
-}
-
-static void probe(struct backend_plan *b, const struct command *c)
-{
-    struct world_entry *w = entry(b, DUE_PROBE, c->node, ANSWER_MS);
-
-    memcpy(w->op.text, c->op, strlen(c->op) + 1);
 }
 
 static void plan_submit(struct backend *backend, const struct command *c)
@@ -226,13 +248,13 @@ static bool answer_claim(struct backend_plan *b, const struct world_entry *w, st
         return false;
     }
     for (uint32_t i = 0; i < n->journal.n; i++)
-        world_record(b, &n->journal.items[i], w->node, &recs[i]);
+        if (!n->journal.items[i].acked)
+            world_record(b, &n->journal.items[i], w->node, &recs[ev->u.claimed.n_ops++]);
     ev->type = EV_NODE_CLAIMED;
     ev->u.claimed.boot_id = world_boot_id(b, w->node);
     ev->u.claimed.machine_id = b->inv->nodes[w->node].machine_id;
     ev->u.claimed.agent = "plan";
     ev->u.claimed.ops = recs;
-    ev->u.claimed.n_ops = n->journal.n;
     return true;
 }
 

@@ -41,6 +41,8 @@ bool backend_plan_next(struct backend_plan *b, time_ms deadline, struct event *r
 void backend_plan_cut(struct backend_plan *b, uint32_t node,
                       time_ms until);             /* NODE_LOST now, reachable again then */
 void backend_plan_forget(struct backend_plan *b); /* the controller died: no answer under way arrives */
+/* An operation of another log is done on the node, and stands in its journal. */
+void backend_plan_by_another(struct backend_plan *b, uint32_t node, const char *op);
 uint32_t backend_plan_vm_at(const struct backend_plan *b, uint32_t vm);
 bool backend_plan_vm_runs(const struct backend_plan *b, uint32_t vm);
 bool backend_plan_in_service(const struct backend_plan *b, uint32_t node); /* Up and not paused */

@@ -13,6 +13,7 @@ struct world_op { /* a line of a node's journal */
     enum op_outcome outcome;
     char error_code[32], error_text[96];
     time_ms accepted, started, ended;
+    bool acked;                               /* no claim tells it any more */
     bool already, reboot_required, true_done; /* true_done: the effect is there, whatever the journal says */
     dur_ms blackout_ms;
     time_ms down_since;

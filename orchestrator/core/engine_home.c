@@ -166,7 +166,8 @@ bool home_drive(struct engine *e, struct engine_node *n)
 
     if (vmms && n->undecided[0] != '\0')
         return drive_undecided(e, n);
-
+    if (vmms)
+        node_own_life(n);
     if (n->phase == NODE_RESUMING)
         return drive_resume(e, n);
     if (n->phase == NODE_SETTLING)

@@ -339,6 +339,14 @@ void node_begin_life(struct engine *e, struct engine_node *n, bool back)
         engine_timer(e, &n->link, e->now + e->rollout->policy.unreachable_ms);
 }
 
+void node_own_life(struct engine_node *n)
+{
+    if (n->life > n->life_heard)
+        return;
+    n->life = n->life_heard + 1;
+    memset(n->attempts, 0, sizeof n->attempts);
+}
+
 void node_activate(struct engine *e, struct engine_node *n)
 {
     if (n->phase != NODE_PENDING)

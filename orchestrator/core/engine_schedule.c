@@ -289,6 +289,7 @@ static uint32_t tell_deviations(struct engine *e, struct engine_node *n, bool ou
 static void admit(struct engine *e, struct engine_cluster *c, struct engine_node *n)
 {
     drain_take_proof(e, n, &e->proof);
+    node_own_life(n);
     n->counted_out = true;
     n->out_since = e->now;
     n->out_until = 0;

@@ -132,6 +132,8 @@ struct engine_node {
     bool suspended;               /* BitLocker, for the next boot */
     uint32_t unknown_ops, moves_open, park_at;
     uint32_t life, attempt, tries, reboots, proofs;
+    uint32_t
+        life_heard; /* the highest in which another log has led it: an id of those lives may be that log's op */
     uint32_t rehearsal;             /* lives of the rehearsal that are over (O14) */
     struct build build_first;       /* before the run touched it */
     uint8_t attempts[ACTIONS];      /* of this life */
@@ -458,6 +460,9 @@ bool node_again(struct engine *e, struct engine_node *n, uint32_t tries, dur_ms 
 /* Admitted, and nothing was begun: it waits for its turn again. */
 void node_withdraw(struct engine *e, struct engine_node *n);
 void node_begin_life(struct engine *e, struct engine_node *n, bool back);
+/* Before the first operation of a life, or of a way home: another log may have led the node in a life of this number, and what
+ * it did stands in the node's journal. Asked for under the same id it would be told as done, and not be done (C.3). */
+void node_own_life(struct engine_node *n);
 void node_unknown(struct engine *e, struct engine_node *n, bool was);
 bool node_is_unknown(const struct engine_node *n);
 void node_safe_point(struct engine *e, struct engine_node *n);

@@ -194,6 +194,8 @@ void stray_record(struct engine *e, struct engine_node *n, const struct op_recor
             op_command(e, CMD_OP_ACK, n->ix, rec->op);
         return;
     }
+    if (strcmp(parts.run, e->run) == 0 && parts.life > n->life_heard)
+        n->life_heard = parts.life;
     if (claim)
         op_rows(e, n, rec, &parts);
     op_foreign_vm(e, n, rec, &parts);

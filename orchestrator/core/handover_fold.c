@@ -21,13 +21,14 @@ static bool make_lists(struct handover_fold *f)
     f->now.n_waves = f->plan->n_waves;
     f->now.n_settings = inv->n_clusters * CLUSTER_SETTINGS;
     f->seen = ARENA_ARRAY(&f->arena, struct node_record, inv->n_nodes);
+    f->returned = ARENA_ARRAY(&f->arena, bool, inv->n_nodes);
     f->latest = none_yet(f, inv->n_nodes);
     f->setting_latest = none_yet(f, f->now.n_settings);
     f->vm_at = none_yet(f, inv->n_vms);
     f->now.nodes = ARENA_ARRAY(&f->arena, struct handover_node, inv->n_nodes);
     f->now.waves = ARENA_ARRAY(&f->arena, struct handover_wave, f->plan->n_waves);
     f->now.settings = ARENA_ARRAY(&f->arena, struct handover_setting, f->now.n_settings);
-    return f->seen != NULL && f->latest != NULL && f->setting_latest != NULL && f->vm_at != NULL &&
+    return f->seen != NULL && f->returned != NULL && f->latest != NULL && f->setting_latest != NULL && f->vm_at != NULL &&
            f->now.nodes != NULL && f->now.waves != NULL && f->now.settings != NULL;
 }
 
@@ -295,6 +296,8 @@ static int take_event(struct handover_fold *f, const struct event *ev, struct er
             l->abort_said = ev->u.verb.verb == VERB_ABORT;
             l->rollback_said = !l->abort_said;
         }
+        if (ev->u.verb.verb == VERB_RETURN && ev->node != IX_NONE)
+            f->returned[ev->node] = true;
         if (ev->u.verb.verb == VERB_DECIDE && ev->u.verb.op != NULL) {
             decided = (struct op_record){ .op = ev->u.verb.op,
                                           .state = OP_UNKNOWN,

@@ -106,10 +106,14 @@ static bool goes_home(enum action a)
     return a == ACT_START_VMMS || a == ACT_STORAGE_IN || a == ACT_RESUME;
 }
 
-/* Of `return` when it leads home at once. */
+/* Of `return` when it leads home at once; without that word it is the way home of the life before, under a number that no
+ * other log has used. */
 void handover_life_begun(struct handover_fold *f, struct handover_node *n, uint32_t life, enum action a)
 {
-    if (n->removed) {
+    bool same = goes_home(a) && !f->returned[n->node] && n->ops_life != 0;
+
+    f->returned[n->node] = false;
+    if (n->removed && !same) {
         f->now.log.removal_known = f->now.log.removal_possible =
             true; /* it went on to a next life: verified */
         n->patched = false;
@@ -117,6 +121,8 @@ void handover_life_begun(struct handover_fold *f, struct handover_node *n, uint3
     n->ops_life = life;
     memset(n->attempts, 0, sizeof n->attempts);
     n->paused = n->vmms = n->storage = goes_home(a);
+    if (same)
+        return;
     n->effect = n->removed = n->rebooted = n->suspended = false;
     n->reboots = 0;
     forget_parks(f, n->node);

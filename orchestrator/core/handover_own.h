@@ -24,6 +24,7 @@ struct handover_fold {
     struct LIST_OF(struct handover_vm) vms;
     struct LIST_OF(struct handover_park) parks;
     struct node_record *seen; /* per node: its facts as last told */
+    bool *returned;           /* per node: put back by `return`, and no operation since */
     uint32_t *latest;         /* per node: its latest operation, IX_NONE */
     uint32_t *setting_latest; /* per setting of a cluster: the same */
     uint32_t *vm_at;          /* per VM of the inventory: its place in `vms`, IX_NONE */

@@ -526,6 +526,74 @@ static void test_led_by_another(void **state)
     }
 }
 
+/* What another log does is done, and the node's journal tells it when it is claimed anew. */
+static void led_by_another(struct scenario *s, const char *const *steps)
+{
+    char op[128];
+
+    for (; *steps != NULL; steps++) {
+        snprintf(op, sizeof op, "r1/%s/%s/1", first_id(s), *steps);
+        backend_plan_by_another(s->world, first_of(s), op);
+    }
+    backend_plan_cut(s->world, first_of(s), s->now + MINUTE_MS);
+    while (!scenario_node(s, first_id(s)).unknown)
+        assert_true(scenario_step(s));
+}
+
+/* The overtaken log had led the node home in the life that this one has of it, or had not begun yet, and out again in its
+ * next. Its operations are in the node's journal: under their ids nothing more is done, whoever asks. This log's own way home,
+ * and its own life, have numbers that are nobody else's. */
+static void test_ids_of_the_overtaken_log(void **state)
+{
+#define HOME "1/start_vmms", "1/storage_in", "1/resume"
+    static const struct {
+        enum node_phase at;
+        bool put_back;
+        const char *steps[8];
+        enum node_end end;
+        const char *effect;
+    } led[] = {
+        { NODE_STOPPING_VMMS,
+          false,
+          { HOME, "2/pause", "2/storage_out", "2/stop_vmms" },
+          NODE_DONE,
+          "resume" },
+        { NODE_PENDING, false, { "1/pause", HOME }, NODE_DONE, "pause" },
+        { NODE_PENDING,
+          true,
+          { "2/pause", "2/start_vmms", "2/storage_in", "2/resume", "3/pause", "3/stop_vmms" },
+          NODE_RETURNED,
+          "resume" },
+    };
+#undef HOME
+
+    (void)state;
+    for (unsigned i = 0; i < TABLE_LEN(led); i++) {
+        struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+        uint32_t before;
+
+        scenario_start(s);
+        if (led[i].at != NODE_PENDING)
+            scenario_until(s, first_id(s), led[i].at);
+        led_by_another(s, led[i].steps);
+        before = backend_plan_effects(s->world, first_of(s), led[i].effect);
+        scenario_run(s);
+        until_nothing_is_open(s);
+        decide(s, WITNESS_SAYS_DONE);
+        if (led[i].put_back)
+            check_ok(scenario_verb(s, VERB_RETURN, first_id(s)), &s->err);
+        scenario_run(s);
+        check_run(s, RUN_FINISHED);
+        check_end(s, first_id(s), led[i].end);
+        if (backend_plan_effects(s->world, first_of(s), led[i].effect) == before)
+            fail_msg("row %u: no %s of its own", i, led[i].effect);
+        assert_true(backend_plan_in_service(s->world, first_of(s)));
+        scenario_truth(s);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
 /* --- a move, and its receiver --- */
 
 static uint32_t receiver_of(const struct scenario *s, const char *op)
@@ -647,6 +715,7 @@ int main(void)
                                         cmocka_unit_test(test_foreign_removal),
                                         cmocka_unit_test(test_foreign_settled),
                                         cmocka_unit_test(test_led_by_another),
+                                        cmocka_unit_test(test_ids_of_the_overtaken_log),
                                         cmocka_unit_test(test_whom_downtime_hit) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

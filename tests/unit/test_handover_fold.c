@@ -140,7 +140,16 @@ static void told(struct log *l, const char *how)
     check_ok(entry(l, &ev, "[]"), &l->err);
 }
 
-/* "pause:ok reboot" : two operations, one with a record; "next" a new life; "n00-01/" the node from here on; "twice:ok" another
+static void returned(struct log *l)
+{
+    struct event ev = plain(EV_VERB);
+
+    ev.node = inventory_node(l->plan->inv, l->on);
+    ev.u.verb.verb = VERB_RETURN;
+    check_ok(entry(l, &ev, "[]"), &l->err);
+}
+
+/* "pause:ok reboot" : two operations, one with a record; "return" the verb; "next" a new life; "n00-01/" the node from here on; "twice:ok" another
  * record of the same. */
 static void play(struct log *l, const char *words)
 {
@@ -154,6 +163,8 @@ static void play(struct log *l, const char *words)
             *how++ = '\0';
         if (strcmp(word, "next") == 0) {
             l->life++;
+        } else if (strcmp(word, "return") == 0) {
+            returned(l);
         } else if (strchr(word, '/') != NULL) {
             snprintf(l->on, sizeof l->on, "%.*s", (int)strcspn(word, "/"), word);
         } else {
@@ -289,14 +300,21 @@ static const struct {
     { "move_vm#0", NODE_SETTLING, "? move_vm" }, /* not paused: of the evidence load */
     { "move_vm#0", NODE_ENDED, "? move_vm" },
     { OUT "move_vm#0 pause", NODE_DRAINING, "paused ? move_vm ? pause" },
-    /* lives: what is down stays owed, all else begins anew; a life that leads home began with everything touched */
+    /* lives: what is down stays owed, all else begins anew; put back, it is led home with everything touched; led home under a
+     * number of its own after another log, it is what it was in the life before */
     { OUT "park_vm#0:ok park_vm#1:refused next pause:ok", NODE_DRAINING, "paused down" },
     { OUT "install:ok reboot:ok next pause:ok", NODE_DRAINING, "paused patched" },
-    { OUT "install:ok reboot:ok resume:ok next start_vmms:ok", NODE_STORAGE_IN, "paused storage patched" },
-    { OUT "next storage_in", NODE_STORAGE_IN, "paused vmms storage ? storage_in" },
-    { OUT "next resume:ok", NODE_SETTLING, "vmms storage" },
+    { OUT "install:ok reboot:ok resume:ok return next start_vmms:ok", NODE_STORAGE_IN,
+      "paused storage patched" },
+    { OUT "return next storage_in", NODE_STORAGE_IN, "paused vmms storage ? storage_in" },
+    { OUT "return next resume:ok", NODE_SETTLING, "vmms storage" },
+    { OUT "install:ok reboot:ok next start_vmms:ok", NODE_STORAGE_IN,
+      "paused storage installed rebooted patched" },
+    { OUT "uninstall:ok next start_vmms:ok", NODE_STORAGE_IN, "paused storage removed" },
+    { OUT "return next start_vmms:ok next pause:ok install:ok next start_vmms", NODE_STARTING_VMMS,
+      "paused vmms storage installed patched ? start_vmms" },
     { OUT "install:ok next", NODE_DRAINING, "patched" },
-    { OUT "install:ok next", NODE_RESUMING, "paused vmms storage patched" },
+    { OUT "install:ok return next", NODE_RESUMING, "paused vmms storage patched" },
     { OUT "install:ok next", NODE_ENDED, "patched" },
     { "next", NODE_RESUMING, "" }, /* it never had an operation */
     { OUT "install:ok next pause:ok uninstall:ok", NODE_REMOVING, "paused removed patched" },
