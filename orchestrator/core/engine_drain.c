@@ -205,6 +205,17 @@ static bool picture_is_old(struct engine *e, struct engine_node *n)
     return true;
 }
 
+static const char *moves_wait_for(struct engine *e, const struct engine_node *n)
+{
+    for (uint32_t i = 0; i < n->moves.n; i++) {
+        const struct node_move *m = &n->moves.items[i];
+
+        if (m->state == MOVE_PENDING && !e->nodes[m->to].claimed)
+            return SAY(e, "the connection to the receiver %s", e->inv->nodes[m->to].id);
+    }
+    return "O19: a migration slot";
+}
+
 /* List scheduling in the proof's order: whoever finds both ends free starts. */
 static bool drive_moves(struct engine *e, struct engine_node *n)
 {
@@ -224,7 +235,7 @@ static bool drive_moves(struct engine *e, struct engine_node *n)
     if (n->go_home)
         return true;
     if (pending > 0) {
-        node_waits(e, n, "O19: a migration slot");
+        node_waits(e, n, moves_wait_for(e, n));
         node_wake(e, n, MOVE_POLL_MS);
         if (e->clusters[n->cluster].strangers > 0)
             cluster_want_later(e, &e->clusters[n->cluster]);

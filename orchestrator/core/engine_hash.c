@@ -85,10 +85,10 @@ static void add_node(struct sha256 *s, const struct engine_node *n)
                            n->suspended,      n->unpark_failed, n->seen,           n->pause_in_doubt,
                            n->anew,           n->proved,        n->undecided_runs, n->foreign_led,
                            n->foreign_settled };
-    const int64_t numbers[] = { n->phase,        n->end,         n->home_end,   n->step,
-                                n->goal,         n->life,        n->attempt,    n->tries,
-                                n->since,        n->out_since,   n->out_until,  n->lost_at,
-                                n->rehearsal,    n->unknown_ops, n->moves_open, n->build_now.number,
+    const int64_t numbers[] = { n->phase,         n->end,         n->home_end,   n->step,
+                                n->goal,          n->life,        n->attempt,    n->tries,
+                                n->since,         n->out_since,   n->out_until,  n->lost_at,
+                                n->rehearsal,     n->unknown_ops, n->moves_open, n->build_now.number,
                                 n->build_now.ubr, n->life_heard };
 
     add_flags(s, flags, sizeof flags / sizeof flags[0]);

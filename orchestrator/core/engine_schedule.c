@@ -305,7 +305,7 @@ static void admit(struct engine *e, struct engine_cluster *c, struct engine_node
     node_drive(e, n);
 }
 
-/* The run holds before such a start; who resumes it has seen how far this one goes. */
+/* The run holds before such a start and says how far it would go: so far `resume` lets it. */
 static bool deviates_too_far(struct engine *e, struct engine_node *n, bool out_of_order)
 {
     uint32_t after = e->deviations + tell_deviations(e, n, out_of_order, true);
@@ -314,8 +314,8 @@ static bool deviates_too_far(struct engine *e, struct engine_node *n, bool out_o
         return false;
     e->deviations_asked = after;
     run_hold(e, HOLD_DEVIATIONS,
-             SAY(e, "%s would need more deviations than the plan allows (%u)", node_id(e, n),
-                 e->deviations_allowed));
+             SAY(e, "%s would need more deviations than the plan allows (%u): %u", node_id(e, n),
+                 e->deviations_allowed, after));
     return true;
 }
 

@@ -71,7 +71,6 @@ static void allow_deviations(struct engine *e)
     uint32_t again = e->deviations + e->rollout->policy.deviations_max + 1;
 
     e->deviations_allowed = e->deviations_asked > again ? e->deviations_asked : again;
-    e->deviations_asked = 0;
 }
 
 static int verb_resume(struct engine *e, const struct event *ev, struct err *err)

@@ -72,6 +72,7 @@ void run_unhold(struct engine *e)
         return;
     e->hold = HOLD_NONE;
     e->hold_text[0] = '\0';
+    e->deviations_asked = 0;
     e->window_blocked = false;
     e->window_at = TIME_NEVER;
     run_to(e, e->held_state);

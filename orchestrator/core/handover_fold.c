@@ -28,8 +28,8 @@ static bool make_lists(struct handover_fold *f)
     f->now.nodes = ARENA_ARRAY(&f->arena, struct handover_node, inv->n_nodes);
     f->now.waves = ARENA_ARRAY(&f->arena, struct handover_wave, f->plan->n_waves);
     f->now.settings = ARENA_ARRAY(&f->arena, struct handover_setting, f->now.n_settings);
-    return f->seen != NULL && f->returned != NULL && f->latest != NULL && f->setting_latest != NULL && f->vm_at != NULL &&
-           f->now.nodes != NULL && f->now.waves != NULL && f->now.settings != NULL;
+    return f->seen != NULL && f->returned != NULL && f->latest != NULL && f->setting_latest != NULL &&
+           f->vm_at != NULL && f->now.nodes != NULL && f->now.waves != NULL && f->now.settings != NULL;
 }
 
 int handover_fold_new(const struct plan *plan, struct handover_fold **ret_fold, struct err *err)

@@ -674,6 +674,26 @@ static void test_receiver_not_yet_back(void **state)
     }
 }
 
+/* A drain that waits for its receivers says for which (I28). */
+static void test_waits_for_a_receiver(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+    const struct plan_node *p = &s->plan->nodes[s->plan->waves[0].nodes[0]];
+
+    (void)state;
+    scenario_start(s);
+    scenario_until(s, first_id(s), NODE_DRAINING);
+    for (uint32_t i = 0; i < p->n_moves; i++)
+        backend_plan_cut(s->world, p->moves[i].to, s->now + 2 * MINUTE_MS);
+    while (strstr(scenario_node(s, first_id(s)).waits_for, "the connection to the receiver n00-0") == NULL)
+        assert_true(scenario_step(s));
+    assert_int_equal(backend_plan_effects(s->world, first_of(s), "move_vm"), 0);
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    check_end(s, first_id(s), NODE_DONE);
+    scenario_free(s);
+}
+
 /* A receiver that does not come back is out: the move comes too late, and the VM goes elsewhere, said as a deviation. */
 static void test_receiver_never_back(void **state)
 {
@@ -707,6 +727,7 @@ int main(void)
                                         cmocka_unit_test(test_never_takes_it),
                                         cmocka_unit_test(test_receiver_not_yet_back),
                                         cmocka_unit_test(test_receiver_never_back),
+                                        cmocka_unit_test(test_waits_for_a_receiver),
                                         cmocka_unit_test(test_a_refutation_heard_twice),
                                         cmocka_unit_test(test_a_refuted_one_lost_on_its_way),
                                         cmocka_unit_test(test_foreign),

@@ -1,4 +1,5 @@
 /* What the board signed besides the waves: rehearsal, deviations, proofs, caps. Windows and freezes have test_windows.c. */
+#include "orchestrator/core/engine_state.h"
 #include "tests/scenarios/scenario.h"
 
 #include <stdio.h>
@@ -192,9 +193,9 @@ static void test_deviations(void **state)
     scenario_free(s);
 }
 
-/* A start that would itself deviate is not made: the run holds before it, and `resume` lets that one go on, however many
- * deviations it takes. */
-static void test_holds_before_it_deviates(void **state)
+/* A start that would itself deviate is not made: the run holds before it and says how many deviations that would come to.
+ * `resume` lets that one go on, however many it takes; any other verb leaves nothing allowed for later. */
+static void holds_before_it_deviates(bool abort)
 {
     static const struct fleet_words two_out = { .seed = 3,
                                                 .clusters = 1,
@@ -207,8 +208,8 @@ static void test_holds_before_it_deviates(void **state)
     struct scenario *s =
         scenario_new(&two_out, "[\"100%\"]", ",\"policy\":{\"deviations_max\":0,\"unreachable\":\"1h\"}");
     uint32_t first = s->plan->nodes[s->plan->waves[0].nodes[0]].node;
+    char how_far[32];
 
-    (void)state;
     scenario_start(s);
     scenario_until(s, s->plan->inv->nodes[first].id, NODE_STAGING);
     backend_plan_cut(s->world, first, s->now + 20 * MINUTE_MS);
@@ -217,19 +218,30 @@ static void test_holds_before_it_deviates(void **state)
     assert_non_null(
         strstr(engine_run(s->engine).hold_reason, "would need more deviations than the plan allows (0)"));
     assert_int_equal(engine_run(s->engine).deviations, 0);
-    check_ok(scenario_verb(s, VERB_RESUME, NULL), &s->err);
+    assert_true(s->engine->deviations_asked > 1);
+    snprintf(how_far, sizeof how_far, "(0): %u", (unsigned)s->engine->deviations_asked);
+    assert_non_null(strstr(engine_run(s->engine).hold_reason, how_far));
+    check_ok(scenario_verb(s, abort ? VERB_ABORT : VERB_RESUME, NULL), &s->err);
+    assert_int_equal(s->engine->deviations_asked, 0);
     while (engine_run(s->engine).state == RUN_RUNNING && engine_run(s->engine).deviations == 0)
         assert_true(scenario_step(s));
-    assert_true(engine_run(s->engine).deviations > 1);
+    assert_int_equal(engine_run(s->engine).deviations > 1, !abort);
     scenario_run(s);
     for (int i = 0; i < 20 && engine_run(s->engine).state == RUN_HOLDING; i++) {
         check_ok(scenario_verb(s, VERB_RESUME, NULL), &s->err);
         scenario_run(s);
     }
-    check_run(s, RUN_FINISHED);
-    assert_int_equal(scenario_ended(s, NODE_DONE), 6);
+    check_run(s, abort ? RUN_ABORTED : RUN_FINISHED);
+    assert_int_equal(scenario_ended(s, NODE_DONE), abort ? 0 : 6);
     scenario_replays(s);
     scenario_free(s);
+}
+
+static void test_holds_before_it_deviates(void **state)
+{
+    (void)state;
+    holds_before_it_deviates(false);
+    holds_before_it_deviates(true);
 }
 
 /* Never more out than the caps say, in the cluster and in the fleet (C9). */
