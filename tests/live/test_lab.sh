@@ -105,16 +105,16 @@ say $? "and ends"
 
 # A reboot ends the node's processes, and brings them back.
 boot=$(boot_of HV06)
-before=$(pgrep -f "sshd.*nodes/HV06/sshd_config" | head -1)
+before=$(pgrep -f "sshd.*$lab/nodes/HV06/sshd_config" | head -1)
 ask HV06 reboot "{\"boot_id\":\"$boot\",\"parked\":[]}" > /dev/null
 say $((! $?)) "the driver that asked for the reboot gets no answer"
 gone=
-for _ in $(seq 400); do pgrep -f "nodes/HV06/" > /dev/null || { gone=yes && break; }; sleep 0.01; done
+for _ in $(seq 400); do pgrep -f "$lab/nodes/HV06/" > /dev/null || { gone=yes && break; }; sleep 0.01; done
 [ "$gone" ]
 say $? "sshd and agent of HV06 are gone"
-for _ in $(seq 3000); do pgrep -f "nodes/HV06/sshd_config" > /dev/null && break; sleep 0.02; done
+for _ in $(seq 3000); do pgrep -f "$lab/nodes/HV06/sshd_config" > /dev/null && break; sleep 0.02; done
 "$bin/hvlab" wait --dir "$lab"
-after=$(pgrep -f "sshd.*nodes/HV06/sshd_config" | head -1)
+after=$(pgrep -f "sshd.*$lab/nodes/HV06/sshd_config" | head -1)
 [ -n "$after" ] && [ "$before" != "$after" ] && [ "$(boot_of HV06)" != "$boot" ]
 say $? "they are back, with a new boot id"
 agent=$(pgrep -f "serve --config $lab/nodes/HV07/agent.json")
