@@ -176,7 +176,7 @@ static void merge_node(struct node *n, const struct node_facts *f)
     n->machine_id = f->machine_id;
     n->bmc = f->bmc != NULL ? f->bmc : n->bmc;
     n->time_source = f->time_source != NULL ? f->time_source : n->time_source;
-    n->build = f->build;
+    n->build = facts_level(f);
     n->applies_article = f->applies_article;
     n->applies_microsoft = f->applies_microsoft;
     n->memory_mib = f->memory_mib;

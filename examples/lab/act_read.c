@@ -45,6 +45,7 @@ static void write_packages(struct ask *a)
                  (long long)p->build, (long long)p->ubr);
         jw_object(w, NULL);
         jw_str(w, "identity", text);
+        jw_int(w, "build", p->build);
         jw_int(w, "ubr", p->ubr);
         jw_str(w, "state", package_text(p->state));
         jw_object_end(w);

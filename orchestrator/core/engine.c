@@ -10,7 +10,7 @@ static void init_nodes(struct engine *e)
         n->ix = i;
         n->cluster = e->inv->nodes[i].cluster;
         n->plan_ix = n->wave = IX_NONE;
-        n->build_now = n->build_first = e->inv->nodes[i].build;
+        n->build_now = n->build_first = n->level_first = e->inv->nodes[i].build;
         n->wake = (struct timer){ .kind = TIMER_NODE, .of = n };
         n->link = (struct timer){ .kind = TIMER_LINK, .of = n };
     }

@@ -109,7 +109,7 @@ static void args_uninstall(struct json_writer *w, const struct engine *e, const 
     char build[32];
 
     write_package(w, e);
-    jw_str(w, "predecessor", build_text(n->build_first, build));
+    jw_str(w, "predecessor", build_text(n->level_first, build));
     write_parked(w, e, n);
 }
 

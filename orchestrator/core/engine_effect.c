@@ -289,7 +289,7 @@ static enum verdict judge_removed(const struct engine *e, const struct engine_no
         return VERDICT_REBOOT;
     if (f->package == PACKAGE_INSTALLED || f->package == PACKAGE_SUPERSEDED)
         return VERDICT_NO;
-    if (f->predecessor != NULL && strcmp(f->predecessor, build_text(n->build_first, build)) == 0 &&
+    if (f->predecessor != NULL && strcmp(f->predecessor, build_text(n->level_first, build)) == 0 &&
         build_compare(f->build, n->build_first) == 0 && boot_is_new(n, f))
         return VERDICT_YES;
     return VERDICT_WAIT;
@@ -343,6 +343,7 @@ static void rebooted_first(struct engine *e, struct engine_node *n, const struct
         return;
     }
     n->build_first = n->build_now = ev->u.observed.facts.build;
+    n->level_first = facts_level(&ev->u.observed.facts);
     n->reboot_sent = false;
     if (ev->u.observed.facts.pending_reboot) {
         node_give_up(e, n, NODE_SET_ASIDE, "O11: a reboot is still pending after a reboot");

@@ -13,20 +13,27 @@ static bool is_home(enum node_phase p)
     return (node_phases[p].flags & NODE_GOES_HOME) != 0;
 }
 
+/* A hotpatch's number that was there before the run proves nothing (I17). */
+static bool at_target(const struct engine *e, const struct handover_node *from)
+{
+    bool same = build_compare(from->build_now, from->build_before) == 0;
+
+    return build_compare(from->build_now, e->rollout->patch.target) >= 0 &&
+           !(same && from->level_before.number != 0);
+}
+
 /* What a node on its way home comes to; I17: success rests on what the node itself said, not on a phase. */
 static enum node_end home_end_of(const struct engine *e, const struct handover_node *from)
 {
-    bool at_target = build_compare(from->build_now, e->rollout->patch.target) >= 0;
-
     if (from->back && !from->effect)
         return NODE_DONE; /* patched, as before */
     if (from->back)
         return untold(from) && build_compare(from->build_now, from->build_before) == 0 ? NODE_ROLLED_BACK
                                                                                        : NODE_SET_ASIDE;
     if (from->effect)
-        return untold(from) && at_target ? NODE_DONE : NODE_SET_ASIDE;
+        return untold(from) && at_target(e, from) ? NODE_DONE : NODE_SET_ASIDE;
     if (from->patched)
-        return at_target ? NODE_DONE : NODE_SET_ASIDE;
+        return at_target(e, from) ? NODE_DONE : NODE_SET_ASIDE;
     return NODE_RETURNED;
 }
 
@@ -152,6 +159,7 @@ static void restore(struct engine *e, const struct handover_node *from)
     n->out_since = from->out_since;
     n->out_until = from->out_until;
     n->build_first = from->build_before;
+    n->level_first = from->level_before.number != 0 ? from->level_before : from->build_before;
     n->build_now = from->build_now;
     n->patched_by_us = from->patched;
     if (n->rehearse)

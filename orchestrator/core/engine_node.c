@@ -145,7 +145,7 @@ static bool judge_forward(struct engine *e, struct engine_node *n)
             return false;
         }
         n->goal = GOAL_REBOOT_FIRST;
-    } else if (build_compare(n->before.build, e->rollout->patch.target) >= 0) {
+    } else if (build_compare(n->before.level, e->rollout->patch.target) >= 0) {
         e->fleet.nodes[n->ix].patched = true;
         node_end(e, n, NODE_COMPLIANT, "at the target or newer already");
         return false;
@@ -179,23 +179,31 @@ static void keep_facts(struct engine *e, struct engine_node *n, const struct nod
     e->fleet.nodes[n->ix].facts = &n->facts;
 }
 
-static void judge_facts(struct engine *e, struct engine_node *n, const struct node_facts *f)
+static void tell_hotpatched(struct engine *e, const struct engine_node *n, const struct node_facts *f)
 {
     char level[32];
 
+    engine_note(e, NOTE_WARNING, "I17", n->ix,
+                f->level == 0 ? "hotpatched, and its cumulative updates are not told: not counted as patched"
+                              : SAY(e, "hotpatched: counted as %s, the level of its newest cumulative update",
+                                    build_text(facts_level(f), level)));
+}
+
+static void judge_facts(struct engine *e, struct engine_node *n, const struct node_facts *f)
+{
     if (f->cluster != NULL && strcmp(f->cluster, e->inv->clusters[n->cluster].id) != 0) {
         refuse(e, n, SAY(e, "I16: the node says it belongs to cluster %s", f->cluster));
         return;
     }
-    if (n->life == 1 && n->attempt == 1)
+    if (n->life == 1 && n->attempt == 1) {
         n->build_first = f->build;
+        n->level_first = facts_level(f);
+    }
     n->build_now = f->build;
     record_take(&n->before, f, e->now);
     keep_facts(e, n, f);
     if (f->hotpatch && n->phase == NODE_CHECKING && n->life == 1)
-        engine_note(e, NOTE_WARNING, "I17", n->ix,
-                    SAY(e, "hotpatched: counted as %s, the level of its newest cumulative update",
-                        build_text(f->build, level)));
+        tell_hotpatched(e, n, f);
     if (!n->before.idle) {
         if (!node_again(e, n, CHECK_TRIES, CHECK_AGAIN_MS))
             refuse(e, n, "O26: servicing is in progress on the node");
@@ -604,6 +612,7 @@ void record_take(struct node_record *r, const struct node_facts *f, time_ms at)
     r->cpus = f->cpus;
     r->storage_paths = f->storage_paths;
     r->build = f->build;
+    r->level = facts_level(f);
     r->pending = f->pending_reboot;
     r->idle = f->servicing_idle;
     r->bitlocker = f->bitlocker_os_volume != NULL && strcmp(f->bitlocker_os_volume, "on") == 0;

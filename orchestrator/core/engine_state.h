@@ -98,7 +98,7 @@ struct node_record {
     time_ms at;
     uint64_t memory_mib, switches, interfaces; /* the last two: hashes over the sorted list */
     uint32_t cpus, storage_paths;
-    struct build build;
+    struct build build, level; /* level: as facts_level() */
     bool pending, idle, bitlocker;
     char boot_id[64];
     uint64_t bitlocker_state, attestation;
@@ -136,6 +136,7 @@ struct engine_node {
         life_heard; /* the highest in which another log has led it: an id of those lives may be that log's op */
     uint32_t rehearsal;             /* lives of the rehearsal that are over (O14) */
     struct build build_first;       /* before the run touched it */
+    struct build level_first;       /* its newest cumulative update then: what a removal goes back to */
     uint8_t attempts[ACTIONS];      /* of this life */
     uint8_t attempts_ever[ACTIONS]; /* the most in any life: what this log cannot have meant is another's */
     uint32_t setting_ops;           /* asked of it for its cluster, in all its lives */

@@ -34,21 +34,39 @@ static struct named_state *read_states(struct fields *f, const json *o, const ch
 }
 
 /* A hotpatch counts the UBR on and brings security fixes only, so that number does not say which cumulative update is in: the
- * newest one that is installed does (I17). What was read before and is read again has no packages, and stands. */
+ * newest one of this build that is installed does (I17). None above the number is: that one is not running. */
 static void read_level(struct fields *f, const json *v, struct node_facts *n)
 {
     const json *packages = fields_array(f, v, "packages", JSON_OPTIONAL);
-    uint32_t level = 0;
 
     for (const json *p = json_first(packages); p != NULL; p = json_next(p)) {
         const char *state = fields_str(f, p, "state", JSON_REQUIRED);
+        uint32_t build = fields_u32(f, p, "build", JSON_OPTIONAL, 999999999, 0);
         uint32_t ubr = fields_u32(f, p, "ubr", JSON_REQUIRED, 999999999, 0);
 
-        if (state != NULL && strcmp(state, "installed") == 0 && ubr > level)
-            level = ubr;
+        if (state != NULL && strcmp(state, "installed") == 0 && build == n->build.number &&
+            ubr <= n->build.ubr && ubr > n->level)
+            n->level = ubr;
     }
-    if (level > 0)
-        n->build.ubr = level;
+}
+
+/* As the driver would say it, so that what was written is read as it was. */
+static void write_level(struct json_writer *w, const struct node_facts *n)
+{
+    jw_array(w, "packages");
+    if (n->level > 0) {
+        jw_object(w, NULL);
+        jw_int(w, "build", n->build.number);
+        jw_int(w, "ubr", n->level);
+        jw_str(w, "state", "installed");
+        jw_object_end(w);
+    }
+    jw_array_end(w);
+}
+
+struct build facts_level(const struct node_facts *f)
+{
+    return f->hotpatch ? (struct build){ f->build.number, f->level } : f->build;
 }
 
 static void read_node_parts(struct fields *f, const json *v, struct node_facts *n)
@@ -140,6 +158,8 @@ static void write_node_parts(struct json_writer *w, const struct node_facts *n)
         known_write(w, "microsoft", n->applies_microsoft);
         jw_object_end(w);
     }
+    if (n->hotpatch)
+        write_level(w, n);
     write_states(w, "services", n->services, n->n_services);
     write_states(w, "interfaces", n->interfaces, n->n_interfaces);
     vm_write_strings(w, "switches", n->switches, n->n_switches);

@@ -38,7 +38,8 @@ struct named_state {
 /* `facts` */
 struct node_facts {
     const char *node, *machine_id, *boot_id, *cluster, *model, *firmware, *bmc;
-    struct build build; /* where `hotpatch`: of the newest cumulative update, not the hotpatch's own number */
+    struct build build; /* the node's own number: where `hotpatch`, the hotpatch's */
+    uint32_t level;     /* where `hotpatch`: UBR of the newest cumulative update; 0: not known */
     bool server, pending_reboot, servicing_idle, tpm, hotpatch;
     uint64_t memory_mib, host_reserve_mib, free_disk_bytes;
     uint32_t cpus, storage_paths;
@@ -188,6 +189,9 @@ struct time_facts {
     } * servers;
     uint32_t n_servers;
 };
+
+/* What the node counts as where it is asked whether it is patched (I17); its UBR is 0 where nobody knows. */
+struct build facts_level(const struct node_facts *f);
 
 int facts_read_node(const struct json_doc *d, const json *v, struct arena *a, struct node_facts *ret,
                     struct err *err);

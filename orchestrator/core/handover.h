@@ -75,6 +75,7 @@ struct handover_node {
     time_ms reboot_last, reboot_before;
     const char *boot, *boot_effect, *boot_effect_first; /* "": not told */
     struct node_record before;                          /* the drain (O12) */
+    struct build level_before; /* where it was hotpatched before the run: its level then; else 0.0 */
 };
 struct handover_log { /* what the old revision's part of the log is */
     uint32_t revision;

@@ -260,6 +260,16 @@ static int take_intent(struct handover_fold *f, const struct command *c, time_ms
 
 static int take_handover(struct handover_fold *f, const struct event *ev, struct err *err);
 
+static void take_facts(struct handover_fold *f, const struct event *ev)
+{
+    struct handover_node *n = &f->now.nodes[ev->node];
+    struct node_record *seen = &f->seen[ev->node];
+
+    record_take(seen, &ev->u.observed.facts, ev->at);
+    if (n->ops_life <= 1 && !n->effect) /* nothing of ours is in */
+        n->level_before = ev->u.observed.facts.hotpatch ? seen->level : (struct build){ 0, 0 };
+}
+
 static int take_event(struct handover_fold *f, const struct event *ev, struct err *err)
 {
     struct handover_log *l = &f->now.log;
@@ -286,7 +296,7 @@ static int take_event(struct handover_fold *f, const struct event *ev, struct er
         break;
     case EV_OBSERVED:
         if (ev->u.observed.what == OBSERVE_FACTS && ev->u.observed.ok && ev->node != IX_NONE)
-            record_take(&f->seen[ev->node], &ev->u.observed.facts, ev->at);
+            take_facts(f, ev);
         break;
     case EV_OP_RESULT:
         take_record(f, &ev->u.op_result.record);

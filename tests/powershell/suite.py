@@ -165,7 +165,7 @@ def _():
           "free_disk_bytes packages hotfixes pending servicing_idle services switches interfaces storage_paths bitlocker "
           "attestation vbs tpm applicability hotpatch time_source".split(), "fields: %s" % list(f))
     check(f["os"] == {"build": 26100, "ubr": 4061, "server": True, "caption": "Windows Server 2025 Datacenter"}, f["os"])
-    check(f["packages"][1] == {"identity": rollup(4061), "ubr": 4061, "state": "installed"}, f["packages"])
+    check(f["packages"][1] == {"identity": rollup(4061), "build": BUILD, "ubr": 4061, "state": "installed"}, f["packages"])
     check(f["pending"] == {"reboot": False, "marks": []}, f["pending"])
     check(f["time_source"] == "127.1.0.250:123" and f["attestation"] is None and f["bmc"] == "10.0.0.1", "sources")
     check({"name": "vmms", "state": "running", "start": "automatic"} in f["services"], f["services"])

@@ -254,33 +254,6 @@ static void test_compliant_is_not_touched(void **state)
     scenario_free(s);
 }
 
-static void hotpatched(struct scenario *s, struct plan_answer *a)
-{
-    (void)s;
-    if (a->cause == CMD_OBSERVE && a->ev->u.observed.what == OBSERVE_FACTS && a->node == 0)
-        a->ev->u.observed.facts.hotpatch = true;
-}
-
-/* I17: a hotpatched node is patched as any other, and the log says which of its two numbers counted. */
-static void test_hotpatched_is_told(void **state)
-{
-    struct scenario *s = scenario_new(NULL, "[\"100%\"]", NULL);
-    char level[32], want[96];
-
-    (void)state;
-    s->meddle = hotpatched;
-    scenario_start(s);
-    scenario_run(s);
-    check_run(s, RUN_FINISHED);
-    check_end(s, s->plan->inv->nodes[0].id, NODE_DONE);
-    snprintf(want, sizeof want, "I17 hotpatched: counted as %s,",
-             build_text(s->plan->inv->nodes[0].build, level));
-    assert_non_null(strstr(buf_text(&s->notes), want));
-    assert_null(strstr(strstr(buf_text(&s->notes), want) + 1, want)); /* once */
-    scenario_replays(s);
-    scenario_free(s);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -288,7 +261,6 @@ int main(void)
         cmocka_unit_test(test_budget_halts),        cmocka_unit_test(test_comes_back_whole_or_stays_out),
         cmocka_unit_test(test_verify_decides),      cmocka_unit_test(test_second_reboot),
         cmocka_unit_test(test_pending_reboot),      cmocka_unit_test(test_compliant_is_not_touched),
-        cmocka_unit_test(test_hotpatched_is_told),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -308,6 +308,35 @@ static void test_what_a_node_comes_to(void **state)
     }
 }
 
+/* I17: a hotpatch's number above the target's was there before; only another one tells that something is in. */
+static enum node_end hotpatched_comes_to(struct build before, struct build now)
+{
+    struct handover_bed b;
+    struct handover_node *n;
+    enum node_end is;
+
+    handover_bed_begin(&b, WAVES, "");
+    n = out_in(&b, NODE_RESUMING);
+    n->effect = true;
+    n->build_before = before;
+    n->level_before = (struct build)BEFORE;
+    n->build_now = now;
+    check_ok(handover_bed_take(&b), &b.s->err);
+    is = b.e->nodes[n->node].home_end;
+    assert_int_equal(build_compare(b.e->nodes[n->node].level_first, (struct build)BEFORE), 0);
+    handover_bed_end(&b);
+    return is;
+}
+
+static void test_what_a_hotpatched_node_comes_to(void **state)
+{
+    const struct build hotpatch = { 26100, 4361 };
+
+    (void)state;
+    assert_int_equal(hotpatched_comes_to(hotpatch, (struct build)TARGET), NODE_DONE);
+    assert_int_equal(hotpatched_comes_to(hotpatch, hotpatch), NODE_SET_ASIDE);
+}
+
 /* What it is on the way to, and at which step it stands. */
 static const struct {
     enum node_phase phase;
@@ -897,6 +926,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_cannot_be),
         cmocka_unit_test(test_what_a_node_comes_to),
+        cmocka_unit_test(test_what_a_hotpatched_node_comes_to),
         cmocka_unit_test(test_where_a_node_stands),
         cmocka_unit_test(test_proof_of_a_node_that_goes_back),
         cmocka_unit_test(test_what_had_not_begun),

@@ -147,42 +147,67 @@ static void test_round_trips(void **state)
     }
 }
 
-/* The node facts of the table, with their end as given. */
-static struct build level_of(const char *end)
+/* The node facts of the table, with their end as given: what the node counts as. Its own number stands beside that. */
+static uint32_t level_of(const char *end)
 {
     const char *text = kinds[0].text, *from = strstr(text, "\"hotpatch\"");
     struct buf changed = BUF_INIT, again = BUF_INIT;
     struct arena a = ARENA_INIT;
     struct json_writer w;
     struct err err = { 0 };
-    struct build first;
+    struct build level;
     union any x;
 
     buf_printf(&changed, "%.*s%s", (int)(from - text), text, end);
     check_ok(read_text(0, changed.data, changed.len, &a, &x, &err), &err);
-    first = x.node.build;
+    assert_int_equal(x.node.build.ubr, 4061);
+    level = facts_level(&x.node);
+    assert_int_equal(level.number, 26100);
     jw_init(&w, &again);
     kinds[0].write(&w, &x);
     check_ok(read_text(0, again.data, again.len, &a, &x, &err), &err);
-    assert_int_equal(build_compare(x.node.build, first), 0); /* as the log keeps it */
+    assert_int_equal(x.node.build.ubr, 4061); /* as the log keeps both */
+    assert_int_equal(build_compare(facts_level(&x.node), level), 0);
     buf_clear(&changed);
     buf_clear(&again);
     arena_clear(&a);
-    return first;
+    return level.ubr;
 }
+
+#define TRUE_WITH(packages) "\"hotpatch\":true,\"time_source\":null" packages "}"
+#define PACKAGE(build, ubr, state) "{\"build\":" #build ",\"ubr\":" #ubr ",\"state\":\"" state "\"}"
 
 /* A hotpatch's number is above that of packages which are not in: the level is the newest installed one's (I17). */
 static void test_level_of_a_hotpatched_node(void **state)
 {
-#define PACKAGES                                                                                     \
-    "\"time_source\":null,\"packages\":[{\"identity\":\"a\",\"ubr\":3775,\"state\":\"superseded\"}," \
-    "{\"identity\":\"b\",\"ubr\":4050,\"state\":\"installed\"},"                                     \
-    "{\"identity\":\"c\",\"ubr\":4055,\"state\":\"install_pending\"}]}"
+#define PACKAGES                                                                                            \
+    ",\"packages\":[" PACKAGE(26100, 3775, "superseded") "," PACKAGE(26100, 4040, "installed") "," PACKAGE( \
+        26100, 4050, "installed") "," PACKAGE(26100, 4055, "install_pending") "]"
     (void)state;
-    assert_int_equal(level_of("\"hotpatch\":true," PACKAGES).ubr, 4050);
-    assert_int_equal(level_of("\"hotpatch\":false," PACKAGES).ubr, 4061);
-    assert_int_equal(level_of("\"hotpatch\":true,\"time_source\":null,\"packages\":[]}").ubr, 4061);
+    assert_int_equal(level_of(TRUE_WITH(PACKAGES)), 4050);
+    assert_int_equal(level_of("\"hotpatch\":false,\"time_source\":null" PACKAGES "}"), 4061);
 #undef PACKAGES
+}
+
+/* Only what can be running counts: of this build, and not above the node's own number. */
+static void test_level_is_not_raised(void **state)
+{
+    (void)state;
+    assert_int_equal(level_of(TRUE_WITH(",\"packages\":[" PACKAGE(26100, 4050, "installed") "," PACKAGE(
+                         26100, 4062, "installed") "]")),
+                     4050);
+    assert_int_equal(level_of(TRUE_WITH(",\"packages\":[" PACKAGE(26100, 4050, "installed") "," PACKAGE(
+                         20348, 4060, "installed") "]")),
+                     4050);
+    assert_int_equal(level_of(TRUE_WITH(",\"packages\":[{\"ubr\":4060,\"state\":\"installed\"}]")), 0);
+}
+
+static void test_level_without_packages(void **state)
+{
+    (void)state;
+    assert_int_equal(level_of(TRUE_WITH("")), 0);
+    assert_int_equal(level_of(TRUE_WITH(",\"packages\":null")), 0);
+    assert_int_equal(level_of(TRUE_WITH(",\"packages\":[]")), 0);
 }
 
 /* Members that may be missing: what a driver cannot know, or need not say. */
@@ -299,8 +324,9 @@ static void test_storage_clean(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trips),     cmocka_unit_test(test_level_of_a_hotpatched_node),
-        cmocka_unit_test(test_missing_members), cmocka_unit_test(test_odd_words),
+        cmocka_unit_test(test_round_trips),         cmocka_unit_test(test_level_of_a_hotpatched_node),
+        cmocka_unit_test(test_level_is_not_raised), cmocka_unit_test(test_level_without_packages),
+        cmocka_unit_test(test_missing_members),     cmocka_unit_test(test_odd_words),
         cmocka_unit_test(test_storage_clean),
     };
 

@@ -17,7 +17,7 @@ function Test-Command {
 }
 
 function Get-Packages {
-    foreach ($package in @(Get-Rollups)) { [ordered]@{ identity = $package.identity; ubr = $package.ubr; state = $package.state } }
+    foreach ($package in @(Get-Rollups)) { [ordered]@{ identity = $package.identity; build = $package.build; ubr = $package.ubr; state = $package.state } }
 }
 
 function Get-HotFixes {
