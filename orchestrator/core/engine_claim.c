@@ -30,12 +30,9 @@ void claim_all(struct engine *e)
 
         if (!e->clusters[n->cluster].in_scope)
             continue;
-        n->claimed = n->refused = false;
-        n->lost_at = e->now;
-        n->claim_due = false;
+        n->refused = false;
         e->fleet.nodes[i].out |= OUT_UNCLAIMED;
-        claim_node(e, n);
-        engine_timer(e, &n->link, e->now + e->rollout->policy.unreachable_ms);
+        claim_anew(e, n);
     }
 }
 
