@@ -148,6 +148,22 @@ static void reply_fetched(struct agent *a, const struct agent_run *run)
     agent_reply(a, run->conn, run->request, &result);
 }
 
+/* A pull under a slow cap takes its time: half as much again as the cap wants, or it would be ended, and begun from its first byte, for ever. */
+static dur_ms pull_limit(const struct agent_run *run, dur_ms limit_ms)
+{
+    struct json_doc *args = NULL;
+    int64_t size, cap, seconds = 0;
+
+    if (run->args == NULL || json_parse("own", run->args, strlen(run->args), &args, NULL) != 0)
+        return limit_ms;
+    size = json_get_int(json_root(args), "size_bytes", 0);
+    cap = json_get_int(json_root(args), "bytes_per_second", 0);
+    if (cap > 0)
+        seconds = size / cap + size / cap / 2 + 1;
+    json_free(args);
+    return seconds > limit_ms / 1000 ? seconds * 1000 : limit_ms;
+}
+
 /* What the store holds is not put at stake by whatever lies at the source. */
 AGENT_ON_RUN(agent_on_fetch_held)
 {
@@ -180,7 +196,7 @@ AGENT_ON_RUN(agent_on_fetch_place)
         agent_reply_error(a, run->conn, run->request, ev->err, NULL);
         return;
     }
-    rq.limit_ms = m->limit_ms;
+    rq.limit_ms = pull_limit(run, m->limit_ms);
     next = next_part(a, run, AGENT_RUN_FETCH, m->name);
     if (next != NULL)
         agent_run_start(a, next, &rq);

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 import cmdlets
 from pshost_client import Host
@@ -942,6 +943,19 @@ def _():
         check("install-" not in s.did("install")[0], "a closed folder with nothing else is used as it is")
 
 
+@case("install: a copy that something still reads, and so stays behind, says nothing about the installation; the next one begins with its own")
+def _():
+    with tempfile.TemporaryDirectory() as d:
+        p = package(d)
+        (pathlib.Path(d) / "other.msu").write_bytes(b"x")
+        own = pathlib.Path(d) / ("install-" + p["sha256"][:16])
+        s = emptied()
+        s.node()["in_use"] = "install-"
+        check(s.result("install", {"package": p, "tool": "dism", "parked": PARKED})["class"] == "done" and own.exists(), "installed")
+        (own / "left.msu").write_bytes(b"x")
+        check(emptied().result("install", {"package": p, "tool": "dism", "parked": PARKED})["class"] == "done" and not own.exists(), "again")
+
+
 def with_checkpoint(folder, body=b"MSWIM checkpoint"):
     """A target that needs the checkpoint package beside it."""
     p = package(folder)
@@ -1053,7 +1067,7 @@ def _():
     s = emptied()
     s.fault("reboot", exit=1191)
     e = s.error("reboot", dict(args, boot_id=s.result("facts")["boot_id"]))
-    check(e["code"] == "refused" and e["native"] == "0x000004a7" and "logged on" in e["hint"], e)
+    check(e["code"] == "refused" and e["native"] == "0x000004a7" and "log them off" in e["hint"], e)
 
 
 @case("one life: pause to resume with install and reboot, ledger rows included, then verified")
@@ -1135,6 +1149,92 @@ def _():
             check("error" in s.ask("fetch_package", {**args, "name": "e.msu", "source": url + "absent"}), "404")
 
 
+@contextlib.contextmanager
+def source(send):
+    """A web server whose only answer `send` writes: (file to write to, the header's writer)."""
+    class Answer(http.server.BaseHTTPRequestHandler):
+        log_message = lambda *a: None
+
+        def do_GET(self):
+            def head(length):
+                self.send_response(200)
+                if length is not None:
+                    self.send_header("Content-Length", str(length))
+                self.end_headers()
+            send(self.wfile, head)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield "http://127.0.0.1:%d/x.msu" % server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@case("fetch_package: what came of a source that breaks or ends early is removed, also that of a pull that was killed, and the answer says how far it came")
+def _():
+    def broken(length):
+        def send(to, head):
+            head(length)
+            to.write(b"x" * 30000)
+        return send
+    with tempfile.TemporaryDirectory() as d:
+        to = pathlib.Path(d) / "staged"
+        to.mkdir(mode=0o700)
+        args = {"name": "a.msu", "sha256": hashlib.sha256(b"x" * 50000).hexdigest(), "size_bytes": 50000, "to": str(to)}
+        s = Stage()
+        with source(broken(50000)) as url:
+            e = s.error("fetch_package", {**args, "source": url})
+            check(e["code"] == "failed" and list(to.iterdir()) == [], "broken in the middle: %s %s" % (e, list(to.iterdir())))
+        with source(broken(None)) as url:
+            e = s.error("fetch_package", {**args, "source": url})
+            check(e["code"] == "failed" and "30000 of 50000" in e["message"] and list(to.iterdir()) == [], e)
+        (to / "a.msu.part").write_bytes(b"of a pull that was killed")
+        e = s.error("fetch_package", {**args, "source": d + "/absent"})
+        check(e["code"] in ("refused", "not_found") and list(to.iterdir()) == [], "%s %s" % (e, list(to.iterdir())))
+        (to / "a.msu").mkdir() # the name is taken: nothing is there that could be replaced
+        path = package(d, b"x" * 50000)["path"]
+        check("error" in s.ask("fetch_package", {**args, "source": path}) and [x.name for x in to.iterdir()] == ["a.msu"], "at the very end")
+
+
+@case("fetch_package, install: every file name that the agent's store takes, and no other")
+def _():
+    with tempfile.TemporaryDirectory() as d:
+        p = package(d)
+        args = {"source": p["path"], "sha256": p["sha256"], "size_bytes": 13, "to": d + "/staged"}
+        s = Stage()
+        for name in ("_a.msu", "kb (1)~+".replace(" ", "-"), "-x", "a" * 159):
+            check(s.result("fetch_package", {**args, "name": name})["path"].endswith("/" + name), name)
+        for name in (".a", "a b", "a/b", "a" * 160, "a\n", "\u212aB.msu", "a:b"):
+            check(s.error("fetch_package", {**args, "name": name})["code"] == "bad_request", name)
+        s = emptied()
+        e = s.error("install", {"package": {**p, "checkpoints": [{"name": "a:b", "sha256": "0" * 64}]}, "tool": "dism", "parked": PARKED})
+        check(e["code"] == "bad_request", e)
+        e = s.error("install", {"package": {**p, "checkpoints": [{"name": "_(1)~.msu", "sha256": "0" * 64}]}, "tool": "dism", "parked": PARKED})
+        check(e["code"] == "not_found", e)
+
+
+@case("fetch_package: what a source that stood still kept back is not made up for faster than the cap")
+def _():
+    with tempfile.TemporaryDirectory() as d:
+        s = Stage()
+        before = s.see()["now_ms"]
+        s.sync()
+
+        def send(to, head):
+            head(50000)
+            to.write(b"x" * 25000)
+            to.flush()
+            time.sleep(0.3)
+            Stage.host.patch("w", "now_ms", Stage.host.state("w")["now_ms"] + 60000)
+            to.write(b"x" * 25000)
+        with source(send) as url:
+            s.result("fetch_package", {"source": url, "name": "a.msu", "sha256": hashlib.sha256(b"x" * 50000).hexdigest(), "size_bytes": 50000,
+                                       "to": d + "/staged", "bytes_per_second": 5000})
+        took = s.see()["now_ms"] - before
+        check(took >= 60000 + 10000 - 1500, "a minute's stop and 50000 bytes at 5000 a second in %d ms" % took)
+
+
 @case("fetch_package: no faster than the cap, by the node's clock, and it tells how far it is")
 def _():
     with tempfile.TemporaryDirectory() as d:
@@ -1210,9 +1310,9 @@ class Board:
         """As Set-AuthenticodeSignature of the stand-ins' world does."""
         self.path.write_text(text + "# SIG # %s %s\n" % (digest or hashlib.sha256(text.encode()).hexdigest(), signer))
 
-    def run(self, s, node="HV01"):
+    def run(self, s, node="HV01", policy="allsigned"):
         s.sync()
-        f = Stage.host.run(self.path, node, "mini:w", b"")
+        f = Stage.host.run(self.path, node, "mini:w", b"", "fresh " + policy)
         return f["X"], f.get("O", "") + f.get("E", "")
 
 
@@ -1320,6 +1420,17 @@ def _():
         refused("not beside")
 
 
+@case("export: a group policy that lets none but signed scripts run is a guard that failed, and the sentence says so")
+def _():
+    with board() as b:
+        b.sign(b.export())
+        for policy in ("allsigned", ""):
+            s = Stage()
+            s.node()["group_policy"] = "AllSigned"
+            code, said = b.run(s, policy=policy)
+            check(code == 20 and "group policy" in said and s.see().get("log") is None, said)
+
+
 @case("export: unsigned, signed by somebody else, changed after signing, changed before signing, foreign - nothing is done")
 def _():
     with board() as b:
@@ -1328,11 +1439,13 @@ def _():
         def refused(want, body=text, **how):
             s = Stage()
             b.sign(body, **how)
-            got, said = b.run(s)
+            got, said = b.run(s, policy="")
             check(got == 22 and want in said and s.see().get("log") is None, "%s: %s %s" % (want, got, said))
         b.path.write_text(text)
-        code, said = b.run(Stage())
+        code, said = b.run(Stage(), policy="")
         check(code == 22 and "NotSigned" in said, said)
+        code, said = b.run(Stage())
+        check(code == 1 and "not digitally signed" in said, "under AllSigned PowerShell itself refuses it: " + said)
         refused("no trusted publisher", signer="FFFFFF")
         refused("HashMismatch", text.replace('"ticket": "CHG-1"', '"ticket": "CHG-2"'), digest=hashlib.sha256(text.encode()).hexdigest())
         refused("slice was altered", text.replace('"ticket": "CHG-1"', '"ticket": "CHG-2"'))
@@ -1643,7 +1756,7 @@ def _():
     for p in calls:
         check(p in MODULES or not made[p] & set(home), "%s has a function of a module: %s" % (p.name, made[p] & set(home)))
         needs = {home[f].name for f in calls[p] - made[p] if f in home} - {p.name}
-        has = set(re.findall(r"Patchwave\w+\.psm1", "\n".join(l for l in p.read_text().splitlines() if l.startswith("Import-Module"))))
+        has = set(re.findall(r"Patchwave\w+\.psm1", "\n".join(l for l in p.read_text().splitlines() if l.strip().startswith("Import-Module"))))
         check(has == needs, "%s imports %s, not %s" % (p.name, sorted(has), sorted(needs)))
 
 
@@ -1828,13 +1941,15 @@ def _():
         pathlib.Path(d + "/agent.json").write_text(json.dumps({"node": "HV01", "state_dir": d + "/state", "socket": d + "/agent.sock", "driver": d + "/hyperv"}))
         os.makedirs(d + "/state/packages/" + "0" * 64, 0o700)
         os.chmod(d + "/state", 0o700)
-        package(d + "/state/packages/" + "0" * 64)
+        for end in ("", ".lock", ".part"):
+            package(d + "/state/packages/" + "0" * 64, name="windows11.0-kb5061977-x64.msu" + end)
         r = subprocess.run([BUILD_DIR / "agent/patchwave-agent", "probe", "--json", "--config", d + "/agent.json"], capture_output=True, text=True, timeout=300)
         report = json.loads(r.stdout)
         seen = {row["id"]: row for row in report["rows"]}
         check(rows <= set(seen) and {"state-folder", "driver-folder", "driver-actions", "facts", "time-answer", "service"} <= set(seen), sorted(rows - set(seen)))
         check(seen["driver-actions"]["ok"] and seen["facts"]["observed"] == json.dumps(s.node()["machine_id"]), seen["facts"])
         check("kb5061977-x64.msu Valid CN=Microsoft Corporation" in seen["msu-signature"]["observed"], seen["msu-signature"])
+        check(seen["msu-signature"]["observed"].count(".msu") == 1, "what is no package yet has no signature: %s" % seen["msu-signature"])
         check(report["rows"][0]["id"] == "account" and ("uid %d" % os.geteuid()) in seen["account"]["observed"] and (seen["account"]["ok"] or os.geteuid()), seen["account"])
         check(not seen["service"]["ok"] and r.returncode == 1, "no service runs here, and that is told")
         check(json.loads(seen["vss-writers"]["observed"])[1] == 1 and "127.1.0.250:123" in seen["time-answer"]["observed"], seen["time-answer"])

@@ -3,6 +3,7 @@
 #include "tests/lib/agent_bench.h"
 #include "tests/lib/check.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define DIGEST "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -114,12 +115,61 @@ static void test_a_driver_that_cannot_fetch(void **state)
     b->manifest.n_actions = last + 1;
 }
 
+static dur_ms limit_of(const struct bench_run *run)
+{
+    struct json_doc *d = NULL;
+    dur_ms limit;
+
+    assert_int_equal(json_parse("request", run->text, strlen(run->text), &d, NULL), 0);
+    limit = json_get_int(json_root(d), "limit_ms", 0);
+    json_free(d);
+    return limit;
+}
+
+/* A cap that wants more time than the driver's limit gets it, and half as much again; one that wants less changes nothing. */
+static void test_a_slow_cap_has_its_time(void **state)
+{
+    static const struct {
+        const char *size_and_cap;
+        dur_ms at_least, less_than; /* 0: the limit of driver.json */
+    } rows[] = {
+        { "4294967296,\"bytes_per_second\":131072", 32768000 / 2 * 3, 32768000 / 2 * 3 + 2000 },
+        { "4294967296,\"bytes_per_second\":1099511627776", 0, 0 },
+        { "1099511627776,\"bytes_per_second\":1", 1099511627776 / 2 * 3 * 1000,
+          1099511627776 / 2 * 3 * 1000 + 2000 },
+        { "4294967296", 0, 0 },
+    };
+    struct bench *b = *state;
+    dur_ms usual = driver_manifest_find(&b->manifest, "fetch_package")->limit_ms;
+
+    for (unsigned i = 0; i < TABLE_LEN(rows); i++) {
+        char params[512];
+        dur_ms limit;
+
+        snprintf(params, sizeof params,
+                 "{\"source\":\"//share/kb.msu\",\"name\":\"kb.msu\",\"sha256\":\"" DIGEST
+                 "\",\"size_bytes\":%s}",
+                 rows[i].size_and_cap);
+        (void)bench_ask(b, 1, "package.fetch", params);
+        answer_stage(b, 0);
+        answer_stage(b, 1);
+        limit = limit_of(bench_run(b, "fetch_package", "run"));
+        if (rows[i].at_least == 0)
+            assert_int_equal(limit, usual);
+        else
+            assert_in_range(limit, rows[i].at_least, rows[i].less_than);
+        answer_stage(b, 2);
+        answer_stage(b, 3);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_one_at_a_time, bench_set_up, bench_tear_down),
         cmocka_unit_test_setup_teardown(test_who_asked_is_gone, bench_set_up, bench_tear_down),
         cmocka_unit_test_setup_teardown(test_who_asked_is_gone_when_it_fails, bench_set_up, bench_tear_down),
+        cmocka_unit_test_setup_teardown(test_a_slow_cap_has_its_time, bench_set_up, bench_tear_down),
         cmocka_unit_test_setup_teardown(test_a_driver_that_cannot_fetch, bench_set_up, bench_tear_down),
     };
 

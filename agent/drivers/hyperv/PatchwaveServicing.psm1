@@ -92,6 +92,12 @@ function Get-BootMs {
 
 # --- packages on disk -----------------------------------------------------------------------------------------------------
 
+# A file name that the agent's store takes (package_name_ok), and no other.
+function Test-PackageName {
+    param([string]$Name)
+    $Name.Length -lt 160 -and $Name -cmatch '^[A-Za-z0-9_+()~-][A-Za-z0-9._+()~-]*\z'
+}
+
 $script:LockedSddl = 'O:SYG:SYD:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)'
 
 # Whether only SYSTEM and the administrators have any right on the folder: every rule names one of them, and so does the owner

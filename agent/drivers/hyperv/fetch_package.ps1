@@ -20,7 +20,7 @@ function Test-Package {
 
 function Get-TargetPath {
     $name = Get-Argument -Name 'name' -Kind 'text'
-    if ($name -notmatch '^[A-Za-z0-9][A-Za-z0-9._-]*$') { Stop-Driver -Code 'bad_request' -Message 'name is not a plain file name' }
+    if (-not (Test-PackageName -Name $name)) { Stop-Driver -Code 'bad_request' -Message 'name is not a plain file name' }
     [System.IO.Path]::Combine((Get-Argument -Name 'to' -Kind 'text'), $name)
 }
 
@@ -53,10 +53,25 @@ function Copy-Source {
             $ahead = $done * 1000 / $BytesPerSecond - ((Get-NowMs) - $begun)
             if ($ahead -gt 1000) { $ahead = 1000 } # a clock that was set back holds nothing up for long
             if ($ahead -gt 0) { Start-Sleep -Milliseconds ([int]$ahead) }
+            if ($ahead -lt -1000) { $begun -= [long][Math]::Floor($ahead + 1000) } # what a source that stood still kept back is not made up for
         }
     } finally {
         $from.Dispose()
         if ($null -ne $file) { $file.Dispose() }
+    }
+}
+
+function Remove-Part {
+    param([string]$Path)
+    Remove-Item -LiteralPath $Path -ErrorAction SilentlyContinue # what keeps it there is not why the pull failed
+}
+
+function Assert-Whole {
+    param([string]$Path, [long]$Size, [string]$Sha256)
+    $length = (Get-Item -LiteralPath $Path).Length
+    if ($length -lt $Size) { Stop-Driver -Code 'failed' -Message ('what the source sends ended after ' + $length + ' of ' + $Size + ' bytes') }
+    if ($length -ne $Size -or (Get-Digest -Path $Path) -ne $Sha256.ToLowerInvariant()) {
+        Stop-Driver -Code 'refused' -Message 'what the source holds is not the approved package'
     }
 }
 
@@ -70,14 +85,17 @@ Invoke-DriverAction -Action 'fetch_package' -Run {
     $folder = Get-Argument -Name 'to' -Kind 'text'
     New-LockedFolder -Path $folder
     $part = $path + '.part'
-    Invoke-Effect -Do {
-        Copy-Source -Source $source -To $part -Size $size -BytesPerSecond $cap
-    } -Unchanged { -not (Test-Path -LiteralPath $path) }
-    if ((Get-Item -LiteralPath $part).Length -ne $size -or (Get-Digest -Path $part) -ne $sha256.ToLowerInvariant()) {
-        Remove-Item -LiteralPath $part
-        Stop-Driver -Code 'refused' -Message 'what the source holds is not the approved package'
+    Remove-Part -Path $part # of a pull that was killed
+    try {
+        Invoke-Effect -Do {
+            Copy-Source -Source $source -To $part -Size $size -BytesPerSecond $cap
+        } -Unchanged { -not (Test-Path -LiteralPath $part) }
+        Assert-Whole -Path $part -Size $size -Sha256 $sha256
+        Move-Item -LiteralPath $part -Destination $path -Force
+    } catch {
+        Remove-Part -Path $part
+        throw
     }
-    Move-Item -LiteralPath $part -Destination $path -Force
     New-Result -Result ([ordered]@{ path = $path })
 } -Witness {
     New-Witness -Done (Test-Package -Path (Get-TargetPath) -Sha256 (Get-Argument -Name 'sha256' -Kind 'text'))

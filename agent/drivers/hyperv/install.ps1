@@ -70,7 +70,7 @@ function Get-Checkpoints {
     param($Package)
     $list = Get-Value -Object $Package -Name 'checkpoints' -Otherwise @()
     foreach ($checkpoint in $list) {
-        if (-not (Test-Kind -Value (Get-Value -Object $checkpoint -Name 'name') -Kind 'text') -or $checkpoint.name -notmatch '^[A-Za-z0-9][A-Za-z0-9._-]*$') {
+        if (-not (Test-Kind -Value (Get-Value -Object $checkpoint -Name 'name') -Kind 'text') -or -not (Test-PackageName -Name $checkpoint.name)) {
             Stop-Driver -Code 'bad_request' -Message 'a checkpoint package has no plain file name'
         }
         if ([string](Get-Value -Object $checkpoint -Name 'sha256') -notmatch '^[0-9A-Fa-f]{64}$') { Stop-Driver -Code 'bad_request' -Message 'a checkpoint package has no digest' }
@@ -122,7 +122,8 @@ Invoke-DriverAction -Action 'install' -Run {
         $exit = Invoke-Install -Tool $tool -Path $path
     } finally {
         foreach ($file in $held) { $file.Dispose() }
-        if ($path -ne $package.path) { Remove-Item -LiteralPath ([System.IO.Path]::GetDirectoryName($path)) -Recurse }
+        # What cannot be removed now, because something still reads it, is removed before the next installation: it says nothing about this one.
+        if ($path -ne $package.path) { Remove-Item -LiteralPath ([System.IO.Path]::GetDirectoryName($path)) -Recurse -ErrorAction SilentlyContinue }
     }
     $class = Get-ExitClass -Exit $exit
     $now = Find-Rollup -Build $package.build -Ubr $package.ubr

@@ -67,7 +67,7 @@ function Show-Signatures {
     if (-not (Test-Path -LiteralPath $Store -PathType Container)) { return 'no package is staged on this node yet' }
     $files = @(foreach ($name in @(Get-ChildItem -Path $Store -Name)) {
         $folder = [System.IO.Path]::Combine($Store, $name)
-        Get-ChildItem -Path $folder -Name | ForEach-Object { [System.IO.Path]::Combine($folder, $_) }
+        Get-ChildItem -Path $folder -Name | Where-Object { $_ -notmatch '\.(lock|part)$' } | ForEach-Object { [System.IO.Path]::Combine($folder, $_) }
     })
     if ($files.Count -eq 0) { return 'no package is staged on this node yet' }
     foreach ($file in $files) {

@@ -471,6 +471,8 @@ namespace Pshost
         [Handles("Remove-Item")]
         static IEnumerable<object> RemoveItem(Call c) => FileEffect(c, () =>
         {
+            if (c.World is MiniWorld && c.View.S("in_use") is string held && Path.GetFileName(OnlyPath(c)).StartsWith(held))
+                throw new IOException("The process cannot access the file because it is being used by another process.", unchecked((int)0x80070020));
             if (Directory.Exists(OnlyPath(c)))
                 Directory.Delete(OnlyPath(c), c.On("Recurse"));
             else
@@ -529,7 +531,33 @@ namespace Pshost
         [Handles("Get-ExecutionPolicy")]
         static IEnumerable<object> GetExecutionPolicy(Call c)
         {
-            yield return "Bypass";
+            yield return Policy(c.Job);
+        }
+
+        /// <summary>A group policy stands above what a process was started with.</summary>
+        public static string Policy(Job job) => (job.World as MiniWorld)?.View(job.Node).S("group_policy") ?? job.Policy;
+
+        [Handles("Set-ExecutionPolicy")]
+        static IEnumerable<object> SetExecutionPolicy(Call c)
+        {
+            if (c.Text("Scope") != "Process" || !c.On("Force"))
+                throw new NotSupportedException("a policy is set for this process alone, and without asking");
+            c.Job.Policy = c.Text("ExecutionPolicy");
+            if (Policy(c.Job) != c.Job.Policy)
+                c.Error("ExecutionPolicyOverride", ErrorCategory.PermissionDenied, "the setting is overridden by a policy defined at a more specific scope");
+            return null;
+        }
+
+        /// <summary>Under AllSigned no unsigned script runs, and no unsigned module is loaded (PSH about_Execution_Policies); the engine itself asks
+        /// for no policy outside Windows. No module of the driver is signed.</summary>
+        public static string Refusal(Job job, string file) => Policy(job) != "AllSigned" || SignedBy(file).Status == "Valid" ? null :
+            "File " + file + " cannot be loaded. The file " + file + " is not digitally signed.";
+
+        public static void RefuseModules(object sender, CommandLookupEventArgs lookup)
+        {
+            if (lookup.CommandName == "Import-Module" && Job.Current is Job job && Policy(job) == "AllSigned")
+                lookup.CommandScriptBlock = ScriptBlock.Create("throw (New-Object -TypeName System.Management.Automation.PSSecurityException -ArgumentList " +
+                    "('File ' + @($args)[-1][0] + ' cannot be loaded. The file is not digitally signed.'))");
         }
 
         // Servicing programs
@@ -585,9 +613,6 @@ namespace Pshost
         [Handles("Get-AuthenticodeSignature")]
         static IEnumerable<object> GetAuthenticodeSignature(Call c)
         {
-            string text = File.ReadAllText(c.Texts("FilePath").Single());
-            int at = text.LastIndexOf("# SIG # ", StringComparison.Ordinal);
-            string digest = at < 0 ? "" : Convert.ToHexString(System.Security.Cryptography.SHA256.HashData(System.Text.Encoding.ASCII.GetBytes(text[..at]))).ToLowerInvariant();
             if (c.Texts("FilePath").Single().EndsWith(".msu"))
             {
                 SimObject signer = Surface.Make("X509Certificate2", ("Subject", c.View.S("signer") ?? "CN=Microsoft Corporation, O=Microsoft Corporation, C=US"));
@@ -595,10 +620,21 @@ namespace Pshost
             }
             else
             {
-                string[] words = at < 0 ? Array.Empty<string>() : text[(at + 8)..].Trim().Split(' ');
-                yield return Surface.Make("Signature", ("Status", at < 0 ? "NotSigned" : words[0] == digest ? "Valid" : "HashMismatch"),
-                    ("SignerCertificate", at < 0 ? null : Surface.Make("X509Certificate2", ("Subject", "CN=Signer " + words[1]), ("Thumbprint", words[1]))));
+                (string status, string signer) = SignedBy(c.Texts("FilePath").Single());
+                yield return Surface.Make("Signature", ("Status", status),
+                    ("SignerCertificate", signer == null ? null : Surface.Make("X509Certificate2", ("Subject", "CN=Signer " + signer), ("Thumbprint", signer))));
             }
+        }
+
+        static (string Status, string Signer) SignedBy(string path)
+        {
+            string text = File.ReadAllText(path);
+            int at = text.LastIndexOf("# SIG # ", StringComparison.Ordinal);
+            if (at < 0)
+                return ("NotSigned", null);
+            string digest = Convert.ToHexString(System.Security.Cryptography.SHA256.HashData(System.Text.Encoding.ASCII.GetBytes(text[..at]))).ToLowerInvariant();
+            string[] words = text[(at + 8)..].Trim().Split(' ');
+            return (words[0] == digest ? "Valid" : "HashMismatch", words[1]);
         }
 
         static long Dism(Call c, string line)

@@ -67,6 +67,7 @@ namespace Pshost
             Runspace r = RunspaceFactory.CreateRunspace(iss);
             r.ThreadOptions = PSThreadOptions.UseCurrentThread;
             r.Open();
+            r.SessionStateProxy.InvokeCommand.PreCommandLookupAction = Machine.RefuseModules;
             return r;
         }
 
@@ -82,6 +83,8 @@ namespace Pshost
             job.Bind(r);
             try
             {
+                if (Machine.Refusal(job, file) is string refusal)
+                    throw new PSSecurityException(refusal);
                 using PowerShell ps = PowerShell.Create();
                 ps.Runspace = r;
                 using CancellationTokenRegistration stop = job.Cancelled.Token.Register(() => ps.BeginStop(_ => { }, null));
@@ -180,7 +183,7 @@ namespace Pshost
                 switch (words[0])
                 {
                     case "RUN":
-                        var job = new Job { Node = words[2], In = new StringReader(text), Out = s => Frame("O", s), Err = s => Frame("E", s) };
+                        var job = new Job { Node = words[2], Policy = words[4].Contains("allsigned") ? "AllSigned" : "Bypass", In = new StringReader(text), Out = s => Frame("O", s), Err = s => Frame("E", s) };
                         using (HvlabWorld lab = words[3].StartsWith("hvlab:") ? new HvlabWorld(words[3][6..], words[2], job.Cancelled.Token) : null)
                         {
                             job.World = lab != null ? lab : Minis[words[3][5..]];

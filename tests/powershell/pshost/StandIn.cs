@@ -22,6 +22,8 @@ namespace Pshost
         public IWorld World;
         public string Node;
         public string Language = "FullLanguage";
+        /// <summary>What -ExecutionPolicy said, or Set-ExecutionPolicy -Scope Process since.</summary>
+        public string Policy = "Bypass";
         public TextReader In = TextReader.Null;
         public Action<string> Out = _ => { };
         public Action<string> Err = _ => { };

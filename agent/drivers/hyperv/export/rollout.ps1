@@ -6,6 +6,7 @@ $ErrorActionPreference = 'Stop'
 #   0     the node is patched and back in service (again and again: it was already)
 #   20    a guard failed, nothing was done; may be tried later
 #   21    a step failed half way: the node stays paused, a person has to look
+#   1     under AllSigned PowerShell itself refused this file; nothing was done
 #   22    not signed by a publisher whom this node trusts, altered, expired, or not for this node; nothing was done
 # Sign it with the certificate of the shop, whose public half is in the nodes' TrustedPublisher store: that signature, and no other
 # thing in this file, is what a node believes. The digest of the slice is what the exporting command printed, for the board to compare.
@@ -370,7 +371,14 @@ Write-Slice
 $slice = ConvertFrom-Json -InputObject $sliceText
 Assert-Node
 Write-Scripts
-Import-Module -Name (Get-FilePath -Name 'PatchwaveDriver.psm1'), (Get-FilePath -Name 'PatchwaveNode.psm1'), (Get-FilePath -Name 'PatchwaveServicing.psm1')
+# The driver's scripts are not signed one by one: this file's signature covers them. So the policy that this process was started with, AllSigned,
+# has done its part; where a group policy says the same, it stays in force, and nothing can be done here (probe:execution-policy).
+try {
+    Set-ExecutionPolicy -ExecutionPolicy Bypass -Scope Process -Force
+    Import-Module -Name (Get-FilePath -Name 'PatchwaveDriver.psm1'), (Get-FilePath -Name 'PatchwaveNode.psm1'), (Get-FilePath -Name 'PatchwaveServicing.psm1')
+} catch {
+    Stop-Export -Code 20 -Why ('the scripts in this file may not run here; a group policy for execution has to allow it: ' + $_.Exception.Message)
+}
 Set-DriverNode -Name $slice.node
 try { Invoke-Export } catch {
     # Before the record nothing was done; after it a person has to look.
