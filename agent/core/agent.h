@@ -40,7 +40,7 @@ struct agent_config {
     const char *os;                       /* "linux", "windows" */
     const char *journal_id;               /* 32 hex digits */
     const struct driver_manifest *driver; /* outlives the agent */
-    const char *store_dir;                /* fetch_package puts a package into the folder store_dir/SHA256 */
+    const char *fetch_dir;                /* fetch_package puts a package into the folder fetch_dir/SHA256 */
     uint32_t move_slots;                  /* move_vm ops at once */
     int64_t clock_factor;
     time_ms clock_anchor_ms;
@@ -89,7 +89,7 @@ enum agent_effect_type {
     AGENT_DO_DRIVER_START, /* start `action`; `text` is its standard input -> DRIVER_DONE */
     AGENT_DO_DRIVER_KILL, /* end `run` with its process group -> DRIVER_DONE (KILLED, or as it ended before) */
     AGENT_DO_PACKAGE_OPEN, /* private copy of `name`/`sha256` in the folder of package `with`, hashed again -> ANSWER: path */
-    AGENT_DO_PACKAGE_PLACE, /* make the folder store_dir/sha256 with room for `size_bytes` (O32) -> ANSWER: any text */
+    AGENT_DO_PACKAGE_PLACE, /* make the folder fetch_dir/sha256 with room for `size_bytes` (O32) -> ANSWER: any text */
     AGENT_DO_PACKAGE_ADOPT, /* take what fetch_package brought into the store, hashed -> ANSWER: path */
     AGENT_DO_PACKAGE_CHECK, /* is `name`/`sha256` in the store, hashed? Nothing is changed -> ANSWER: path */
     AGENT_DO_SNTP,          /* ask the servers in `text` (args of time_sync); `offset_ms` is the lab

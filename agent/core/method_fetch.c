@@ -40,7 +40,7 @@ static int write_args(struct agent *a, const struct agent_request *rq, struct bu
         rc = err_set(err, ERR_INVALID, "a fetch has a source, a file name and a SHA-256");
     if (rc != 0)
         return rc;
-    buf_printf(&to, "%s/%s", a->cfg.store_dir, sha256);
+    buf_printf(&to, "%s/%s", a->cfg.fetch_dir, sha256);
     jw_init(&w, out);
     w.ascii = true; /* O29 */
     jw_object(&w, NULL);

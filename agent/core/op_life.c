@@ -77,7 +77,7 @@ void agent_fetch_target(struct agent *a, const struct agent_op *op, struct drive
 {
     if (!(driver_action_flags(op->action) & DRIVER_FETCHES))
         return;
-    buf_printf(text, "%s/%s", a->cfg.store_dir, json_get_str(rq->args, "sha256", ""));
+    buf_printf(text, "%s/%s", a->cfg.fetch_dir, json_get_str(rq->args, "sha256", ""));
     a->no_memory |= text->failed;
     rq->in_args = "";
     rq->add_key = "to";

@@ -23,7 +23,7 @@ struct host {
     uv_timer_t timer;
     uv_signal_t on_term, on_int;
     uv_async_t on_stop;
-    char store_dir[2048];
+    char fetch_dir[2048];
     struct os_lock lock;
     bool locked, ending;
     struct driver_manifest manifest;
@@ -442,14 +442,14 @@ static int open_state(struct host *h, const char *version, struct journal_fold *
 
 static int new_agent(struct host *h, const char *version, struct journal_fold *fold, struct err *err)
 {
-    int rc = agent_settings_path(h->set, "packages", h->store_dir, sizeof h->store_dir, err);
+    int rc = agent_settings_path(h->set, PACKAGE_FETCHED, h->fetch_dir, sizeof h->fetch_dir, err);
     struct agent_config c = {
         .node = h->set->node,
         .version = version,
         .os = os_name(),
         .journal_id = journal_id(h->journal),
         .driver = &h->manifest,
-        .store_dir = h->store_dir,
+        .fetch_dir = h->fetch_dir,
         .move_slots = (uint32_t)h->set->slots,
         .clock_factor = h->set->clock.factor,
         .clock_anchor_ms = h->set->clock.anchor_ms,

@@ -75,7 +75,7 @@ int package_place(const char *state_dir, const char *sha256, const char *name, i
                   char out[PACKAGE_PATH_MAX], struct err *err)
 {
     char folder[PACKAGE_PATH_MAX];
-    int rc = package_store_path(state_dir, sha256, name, out, err);
+    int rc = place(state_dir, PACKAGE_FETCHED, false, sha256, name, "", out, err);
 
     if (rc != 0 || os_exists(out))
         return rc;
@@ -218,11 +218,35 @@ int package_held(const char *state_dir, const char *sha256, const char *name, ch
     return rc != 0 ? rc : package_check(out, sha256, err);
 }
 
+static int settle(const char *from, const char *to, struct err *err)
+{
+    char folder[PACKAGE_PATH_MAX];
+    int rc = os_rename(from, to, err);
+
+    snprintf(folder, sizeof folder, "%s", to);
+    *strrchr(folder, '/') = '\0';
+    return rc != 0 ? rc : os_sync_dir(folder, err);
+}
+
 int package_adopt(const char *state_dir, const char *sha256, const char *name, char out[PACKAGE_PATH_MAX],
                   struct err *err)
 {
-    int rc = package_held(state_dir, sha256, name, out, err);
+    char brought[PACKAGE_PATH_MAX];
+    int rc = place(state_dir, PACKAGE_FETCHED, false, sha256, name, "", brought, err);
+    bool there = rc == 0 && os_exists(brought);
 
+    if (rc == 0 && there)
+        rc = package_check(brought, sha256, err);
+    if (rc == ERR_CORRUPT)
+        os_remove(brought);
+    if (rc == 0 && there) {
+        rc = package_store_path(state_dir, sha256, name, out, err);
+        if (rc == 0)
+            rc = settle(brought, out, err);
+    }
+    if (rc != 0 || there)
+        return rc;
+    rc = package_held(state_dir, sha256, name, out, err);
     if (rc == ERR_CORRUPT)
         os_remove(out);
     return rc;

@@ -1,5 +1,7 @@
 /* Packages on this node. The store (`packages/SHA256/NAME` under the state
- * folder) is filled by `receive` and fetch_package; what is executed is a copy
+ * folder) is filled by `receive` as the SSH account; what fetch_package brings
+ * comes into a folder of its own that is closed to that account, and is moved
+ * when its digest is right. What is executed is a copy
  * in `private`, which only the service can write, hashed again right before
  * (O9, I15). All functions block: call them off the loop. */
 #ifndef PATCHWAVE_PACKAGE_H
@@ -13,6 +15,7 @@
 
 #define PACKAGE_PATH_MAX 2048
 #define PACKAGE_NAME_MAX 160
+#define PACKAGE_FETCHED "fetched" /* the folder in the state folder that fetch_package fills */
 
 /* A file name without any path in it, and 64 hex digits. */
 bool package_name_ok(const char *name);
@@ -36,13 +39,14 @@ int package_check(const char *path, const char *sha256, struct err *err);
  * ERR_FULL, ERR_IO. */
 int package_open(const char *state_dir, const char *with, const char *sha256, const char *name,
                  char out[PACKAGE_PATH_MAX], struct err *err);
-/* Where fetch_package is to put it: package_store_path(), and room for it unless it is there (package_check_room()). */
+/* Where fetch_package is to put it, and room for it unless it is there (package_check_room()). */
 int package_place(const char *state_dir, const char *sha256, const char *name, int64_t size_bytes,
                   char out[PACKAGE_PATH_MAX], struct err *err);
 /* Is it in the store, with its digest? ERR_NOT_FOUND, ERR_CORRUPT, ERR_IO; what is there is left as it is. */
 int package_held(const char *state_dir, const char *sha256, const char *name, char out[PACKAGE_PATH_MAX],
                  struct err *err);
-/* Believe what fetch_package brought, if its digest is right. */
+/* Move what fetch_package brought into the store, if its digest is right; with nothing brought, package_held(). What has another digest is
+ * removed. */
 int package_adopt(const char *state_dir, const char *sha256, const char *name, char out[PACKAGE_PATH_MAX],
                   struct err *err);
 

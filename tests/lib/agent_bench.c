@@ -53,7 +53,7 @@ void bench_open(struct bench *b)
         .os = "linux",
         .journal_id = "11111111111111111111111111111111",
         .driver = &b->manifest,
-        .store_dir = "/store",
+        .fetch_dir = "/store",
         .move_slots = 2,
         .clock_factor = 1,
         .lab = true,

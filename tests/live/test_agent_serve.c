@@ -700,12 +700,50 @@ static void test_fetch_needs_room(void **state)
     assert_string_equal(ap_str(d, "error", "code"), "full");
     assert_int_equal(ap_effects(p, "r1/HV07/1/fetch_package/1"), 0);
     json_free(d);
-    snprintf(path, sizeof path, "%s/packages/%s/kb.msu", p->state_dir, digest);
+    snprintf(path, sizeof path, "%s/fetched/%s/kb.msu", p->state_dir, digest);
     write_text_file(path, "there already");
     json_free(ap_start(p, "r1/HV07/1/fetch_package/2", "fetch_package", args, 30000));
     d = ap_note(p, "op.done", "r1/HV07/1/fetch_package/2");
     assert_int_equal(ap_effects(p, "r1/HV07/1/fetch_package/2"), 1);
     json_free(d);
+}
+
+/* What the driver brings comes into a folder that is the service's alone, and into the store when its digest is right: a fetch that fails
+ * leaves the store's folder to `receive`, which works there as the SSH account. */
+static void test_fetch_comes_through_a_closed_folder(void **state)
+{
+    struct agent_process *p = *state;
+    char args[512], brought[512], store[512], digest[SHA256_TEXT];
+    struct json_doc *d;
+    struct stat s;
+
+    ap_serve(p);
+    ap_connect(p);
+    snprintf(args, sizeof args,
+             "{\"source\":\"//share\",\"name\":\"kb.msu\",\"sha256\":\"%s\",\"size_bytes\":9}",
+             sha256_text("the patch", 9, digest));
+    json_free(ap_start(p, "r1/HV07/1/fetch_package/1", "fetch_package", args, 30000));
+    d = ap_note(p, "op.done", "r1/HV07/1/fetch_package/1");
+    assert_string_equal(ap_str(d, "error", "code"), "not_found"); /* the driver says that it is there */
+    json_free(d);
+    snprintf(brought, sizeof brought, "%s/fetched/%s", p->state_dir, digest);
+    assert_int_equal(stat(brought, &s), 0);
+    assert_int_equal(s.st_mode & 07777, 0700);
+    snprintf(store, sizeof store, "%s/packages/%s", p->state_dir, digest);
+    strcat(brought, "/kb.msu");
+    strcat(store, "/kb.msu");
+    for (int good = 0; good < 2; good++) {
+        char op[] = "r1/HV07/1/fetch_package/2";
+
+        op[sizeof op - 2] = (char)('2' + good);
+        write_text_file(brought, good ? "the patch" : "another");
+        json_free(ap_start(p, op, "fetch_package", args, 30000));
+        d = ap_note(p, "op.done", op);
+        assert_string_equal(ap_str(d, NULL, "outcome"), good ? "ok" : "failed");
+        json_free(d);
+        assert_int_equal(stat(store, &s), good ? 0 : -1);
+        assert_int_equal(stat(brought, &s), -1);
+    }
 }
 
 static const json *probe_row(const struct json_doc *report, const char *id)
@@ -778,6 +816,7 @@ int main(void)
         T(test_altered_package),
         T(test_checkpoint_beside),
         T(test_fetch_needs_room),
+        T(test_fetch_comes_through_a_closed_folder),
         T(test_probe),
     };
 

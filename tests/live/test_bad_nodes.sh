@@ -39,7 +39,7 @@ report $((took >= 2500 ? 0 : 1)) 'six MiB at two a second cannot take less than 
 report $(($(staged) == 6 ? 0 : 1)) 'the package is at every node under its digest' "$(find lab/nodes -name '*.msu')"
 
 # pulled by the nodes themselves, from a folder that they reach; what lies there is believed by its digest only (O32)
-forget() { rm -rf lab/nodes/*/state/packages/*; }
+forget() { rm -rf lab/nodes/*/state/packages/* lab/nodes/*/state/fetched/*; }
 mkdir share
 forget
 cp windows11.0-kb5061977-x64.msu share/
@@ -88,14 +88,14 @@ forget
 p stage ways --from "$work/share" --mib-per-second 2 --give-up 20s >ways.log 2>&1 & staging=$!
 under_way() { # NODE: a part of the file is there
     local size
-    size=$(stat -c %s lab/nodes/"$1"/state/packages/*/*.msu 2>/dev/null)
+    size=$(stat -c %s lab/nodes/"$1"/state/fetched/*/*.msu 2>/dev/null)
     [[ ${size:-0} -gt 0 && $size -lt 1048576 ]]
 }
 for ((i = 0; i < 400; i++)); do under_way HV02 && under_way HV04 && break; sleep 0.05; done
 report $((i == 400)) 'two nodes behind a proxy are pulling'
 printf 'refuse\ncut\n' >&7
 printf 'refuse\ncut\n' >&8
-for ((i = 0; i < 400; i++)); do [[ $(stat -c %s lab/nodes/HV02/state/packages/*/*.msu) == 1048576 ]] && break; sleep 0.05; done
+for ((i = 0; i < 400; i++)); do [[ $(stat -c %s lab/nodes/HV02/state/packages/*/*.msu 2>/dev/null) == 1048576 ]] && break; sleep 0.05; done
 report $((i == 400)) 'a node that is cut off pulls on by itself'
 echo accept >&7
 wait "$staging"

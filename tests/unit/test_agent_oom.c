@@ -203,7 +203,7 @@ static void test_every_allocation(void **state)
                                    .os = "t",
                                    .journal_id = S,
                                    .driver = &m,
-                                   .store_dir = "/store",
+                                   .fetch_dir = "/store",
                                    .move_slots = 1,
                                    .clock_factor = 1 };
     bool hit = true;
