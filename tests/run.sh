@@ -192,16 +192,20 @@ if [ $install = yes ]; then
     note "install: $((SECONDS - start)) s"
 fi
 
-case " $suites " in
-*" ${pair% *} "*" ${pair#* } "*) both=yes ;;
-esac
+both=yes
+for suite in $pair; do
+    case " $suites " in
+    *" $suite "*) ;;
+    *) both= ;;
+    esac
+done
 for suite in $suites; do
     case " $pair " in
-    *" $suite "*) [ -n "${both:-}" ] || run_suite "$suite" ;;
+    *" $suite "*) [ -n "$both" ] || run_suite "$suite" ;;
     *) run_suite "$suite" ;;
     esac
 done
-[ -z "${both:-}" ] || run_pair
+[ -z "$both" ] || run_pair
 [ -z "$skips" ] || note "skipped:$skips"
 note "all: $SECONDS s"
 echo "$passed passed, $failed failed, $skipped skipped"

@@ -1969,6 +1969,11 @@ def _():
     check(not {n for n in never if n.split(" ")[0] not in core and "(positional)" not in n}, "no case runs: %s" % sorted(never))
 
 
+def ends_of(text):
+    """Of a long text its beginning and its end: what failed is mostly said last."""
+    return text if len(text) <= 3000 else text[:1000] + "\n...\n" + text[-2000:]
+
+
 def main():
     chosen = [c for c in CASES if len(sys.argv) < 3 or any(word in c[0] for word in sys.argv[2:])]
     print("1..%d" % len(chosen), flush=True)
@@ -1982,7 +1987,7 @@ def main():
                     print("ok %d - %s" % (i, name), flush=True)
                 except (Failed, KeyError, ValueError, TypeError, StopIteration, subprocess.CalledProcessError) as e:
                     bad += 1
-                    print("not ok %d - %s\n# %s: %s" % (i, name, type(e).__name__, str(e)[:2000].replace("\n", "\n# ")), flush=True)
+                    print("not ok %d - %s\n# %s: %s" % (i, name, type(e).__name__, ends_of(str(e)).replace("\n", "\n# ")), flush=True)
         finally:
             Stage.host.close()
     sys.exit(1 if bad else 0)

@@ -99,7 +99,7 @@ namespace Pshost
 
         public JsonObject Catalog(string node, string path)
         {
-            System.Text.RegularExpressions.Match kb = System.Text.RegularExpressions.Regex.Match(path, "kb(\\d+)", System.Text.RegularExpressions.RegexOptions.IgnoreCase);
+            System.Text.RegularExpressions.Match kb = System.Text.RegularExpressions.Regex.Match(System.IO.Path.GetFileName(path), "kb(\\d+)", System.Text.RegularExpressions.RegexOptions.IgnoreCase);
             lock (gate)
                 return Node(node)["catalog"]?["KB" + kb.Groups[1].Value]?.DeepClone() is JsonObject o ? With(o, "KB" + kb.Groups[1].Value) : null;
         }
