@@ -228,26 +228,28 @@ static int settle(const char *from, const char *to, struct err *err)
     return rc != 0 ? rc : os_sync_dir(folder, err);
 }
 
+/* What is not the package is no use there, and in the way of the next try. */
+static int check_or_remove(const char *path, const char *sha256, struct err *err)
+{
+    int rc = package_check(path, sha256, err);
+
+    if (rc == ERR_CORRUPT)
+        os_remove(path);
+    return rc;
+}
+
 int package_adopt(const char *state_dir, const char *sha256, const char *name, char out[PACKAGE_PATH_MAX],
                   struct err *err)
 {
     char brought[PACKAGE_PATH_MAX];
     int rc = place(state_dir, PACKAGE_FETCHED, false, sha256, name, "", brought, err);
-    bool there = rc == 0 && os_exists(brought);
 
-    if (rc == 0 && there)
-        rc = package_check(brought, sha256, err);
-    if (rc == ERR_CORRUPT)
-        os_remove(brought);
-    if (rc == 0 && there) {
+    if (rc == 0)
         rc = package_store_path(state_dir, sha256, name, out, err);
-        if (rc == 0)
-            rc = settle(brought, out, err);
-    }
-    if (rc != 0 || there)
+    if (rc != 0)
         return rc;
-    rc = package_held(state_dir, sha256, name, out, err);
-    if (rc == ERR_CORRUPT)
-        os_remove(out);
-    return rc;
+    if (!os_exists(brought))
+        return check_or_remove(out, sha256, err);
+    rc = check_or_remove(brought, sha256, err);
+    return rc != 0 ? rc : settle(brought, out, err);
 }

@@ -302,6 +302,21 @@ void scenario_replays(struct scenario *s)
     engine_free(again);
 }
 
+uint32_t scenario_first(const struct scenario *s)
+{
+    return s->plan->nodes[s->plan->waves[0].nodes[0]].node;
+}
+
+const char *scenario_first_id(const struct scenario *s)
+{
+    return s->plan->inv->nodes[scenario_first(s)].id;
+}
+
+const char *scenario_commanded(const struct scenario *s)
+{
+    return s->kept.items[s->kept.n - 1].commands;
+}
+
 uint32_t node_ix(const struct scenario *s, const char *id)
 {
     uint32_t ix = inventory_node(s->plan->inv, id);

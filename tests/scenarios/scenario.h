@@ -73,6 +73,11 @@ void scenario_upgrade(struct scenario *s);
 /* Replays all of it (since the last upgrade) into a new engine, compares commands and state hash. */
 void scenario_replays(struct scenario *s);
 
+/* The first node of the first wave. */
+uint32_t scenario_first(const struct scenario *s);
+const char *scenario_first_id(const struct scenario *s);
+/* What the last event led to: its commands as JSON. */
+const char *scenario_commanded(const struct scenario *s);
 uint32_t node_ix(const struct scenario *s, const char *id);
 struct node_view scenario_node(const struct scenario *s, const char *id);
 uint32_t scenario_ended(const struct scenario *s, enum node_end end);

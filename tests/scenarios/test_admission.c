@@ -9,18 +9,13 @@ static const struct fleet_words words = {
 };
 #define BUDGET ",\"policy\":{\"failures_per_wave\":9,\"failures_per_run\":9}"
 
-static uint32_t first_of(const struct scenario *s)
-{
-    return s->plan->nodes[s->plan->waves[0].nodes[0]].node;
-}
-
 /* Of the first node, or of its cluster: its change is in every answer. */
 static void (*change)(const struct scenario *s, struct event *ev);
 
 static void change_answers(struct scenario *s, struct plan_answer *a)
 {
-    bool of_it =
-        a->node == first_of(s) || (a->cause == CMD_OBSERVE && a->ev->u.observed.what == OBSERVE_CLUSTER);
+    bool of_it = a->node == scenario_first(s) ||
+                 (a->cause == CMD_OBSERVE && a->ev->u.observed.what == OBSERVE_CLUSTER);
 
     if (of_it && (a->cause == CMD_OBSERVE || a->cause == CMD_STAGE))
         change(s, a->ev);
@@ -59,7 +54,7 @@ static void vm_busy(const struct scenario *s, struct event *ev)
     if (!shows(ev, OBSERVE_CLUSTER))
         return;
     for (uint32_t i = 0; i < ev->u.observed.n_vms_nodes; i++)
-        if (ev->u.observed.vms_nodes[i] == first_of(s) && ev->u.observed.vms[i].n > 0)
+        if (ev->u.observed.vms_nodes[i] == scenario_first(s) && ev->u.observed.vms[i].n > 0)
             ((struct vm_seen *)(uintptr_t)ev->u.observed.vms[i].items)[0].vm.busy = VM_BUSY_BACKUP;
 }
 
@@ -122,10 +117,10 @@ static void test_stays_so(void **state)
         s->meddle = change_answers;
         scenario_start(s);
         scenario_run(s);
-        v = engine_node(s->engine, first_of(s));
+        v = engine_node(s->engine, scenario_first(s));
         if (v.end != rows[i].end || strstr(v.reason, rows[i].reason) == NULL)
             fail_msg("%u: %s (%s)", i, node_end_names[v.end], v.reason);
-        assert_int_equal(backend_plan_effects(s->world, first_of(s), "pause"), 0);
+        assert_int_equal(backend_plan_effects(s->world, scenario_first(s), "pause"), 0);
         scenario_truth(s);
         scenario_replays(s);
         scenario_free(s);

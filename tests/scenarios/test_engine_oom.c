@@ -90,11 +90,6 @@ static struct inventory *fleet(bool s2d, const char *more)
     return inv;
 }
 
-static uint32_t first_of(const struct scenario *s)
-{
-    return s->plan->nodes[s->plan->waves[0].nodes[0]].node;
-}
-
 static void two_switches(struct scenario *s, struct plan_answer *a)
 {
     (void)s;
@@ -150,12 +145,12 @@ static struct scenario *gate_fails(void)
 static void foreign_pause(struct scenario *s)
 {
     struct op_record rec = { .action = "pause", .state = OP_DONE, .outcome = OUTCOME_OK, .boot_id = "b" };
-    struct event ev = { .type = EV_NODE_CLAIMED, .node = first_of(s), .cluster = IX_NONE };
+    struct event ev = { .type = EV_NODE_CLAIMED, .node = scenario_first(s), .cluster = IX_NONE };
     struct buf op = BUF_INIT;
 
-    buf_printf(&op, "r1/%s/7/pause/1", s->plan->inv->nodes[first_of(s)].id);
+    buf_printf(&op, "r1/%s/7/pause/1", scenario_first_id(s));
     rec.op = buf_text(&op);
-    ev.u.claimed.machine_id = s->plan->inv->nodes[first_of(s)].id;
+    ev.u.claimed.machine_id = scenario_first_id(s);
     ev.u.claimed.boot_id = "boot";
     ev.u.claimed.ops = &rec;
     ev.u.claimed.n_ops = 1;
@@ -168,8 +163,8 @@ static struct scenario *trouble(void)
 {
     struct scenario *s = scenario_of(fleet(false, ""), "[1,\"100%\"]",
                                      GATES ",\"policy\":{\"failures_per_wave\":2,\"failures_per_run\":3}");
-    const char *first = s->plan->inv->nodes[first_of(s)].id;
-    struct event decide = { .type = EV_VERB, .node = first_of(s), .cluster = IX_NONE };
+    const char *first = scenario_first_id(s);
+    struct event decide = { .type = EV_VERB, .node = scenario_first(s), .cluster = IX_NONE };
 
     decide.u.verb.verb = VERB_DECIDE;
     decide.u.verb.person = "anna";
@@ -187,7 +182,7 @@ static struct scenario *trouble(void)
     check_ok(scenario_verb(s, VERB_RETRY, first), &s->err);
     check_ok(scenario_verb(s, VERB_RESUME, NULL), &s->err);
     scenario_until(s, first, NODE_INSTALLING);
-    backend_plan_cut(s->world, first_of(s), s->now + 20 * MINUTE_MS);
+    backend_plan_cut(s->world, scenario_first(s), s->now + 20 * MINUTE_MS);
     scenario_run(s);
     check_ok(scenario_verb(s, VERB_SET_ASIDE, first), &s->err);
     scenario_run(s);

@@ -12,11 +12,6 @@ static const struct fleet_words words = {
 #define GATES(list) ",\"gates\":[" list "]"
 #define WAIVED ",\"waivers\":[{\"what\":\"rollback_unproved\",\"person\":\"board\",\"ticket\":\"CHG1\"}]"
 
-static uint32_t first_of(const struct scenario *s)
-{
-    return s->plan->nodes[s->plan->waves[0].nodes[0]].node;
-}
-
 /* In what was commanded before the last event. */
 static uint32_t count(const struct scenario *s, const char *what)
 {
@@ -85,7 +80,7 @@ static void test_scope_cluster(void **state)
         s = scenario_new(&words, "[1,\"100%\"]", buf_text(&more));
         buf_clear(&more);
         if (rows[i].stuck)
-            scenario_fault(s, s->plan->inv->nodes[first_of(s)].id, "start_vmms", "failed")->times = 99;
+            scenario_fault(s, scenario_first_id(s), "start_vmms", "failed")->times = 99;
         scenario_start(s);
         while (engine_wave(s->engine, 0).state != WAVE_RUNNING)
             assert_true(scenario_step(s));
@@ -106,9 +101,9 @@ static void test_node_out_of_reach(void **state)
 
     (void)state;
     scenario_start(s);
-    while (engine_node(s->engine, first_of(s)).phase != NODE_ENDED)
+    while (engine_node(s->engine, scenario_first(s)).phase != NODE_ENDED)
         assert_true(scenario_step(s));
-    backend_plan_cut(s->world, first_of(s), TIME_NEVER);
+    backend_plan_cut(s->world, scenario_first(s), TIME_NEVER);
     scenario_run(s);
     check_run(s, RUN_HOLDING);
     assert_non_null(strstr(engine_run(s->engine).hold_reason, "n00-01: not connected"));
@@ -179,7 +174,7 @@ static void test_answer_to_a_stopped_gate(void **state)
     struct scenario *s = scenario_new(
         &words, "[2,\"100%\"]",
         GATES(ONE("backup_agent", "")) ",\"policy\":{\"failures_per_wave\":2,\"failures_per_run\":2}");
-    const char *first = s->plan->inv->nodes[first_of(s)].id;
+    const char *first = scenario_first_id(s);
 
     (void)state;
     scenario_fault(s, first, "install", "failed");
@@ -202,7 +197,7 @@ static void test_answer_from_before_a_retry(void **state)
     struct scenario *s = scenario_new(
         &words, "[2,\"100%\"]",
         GATES(ONE("backup_agent", "")) ",\"policy\":{\"failures_per_wave\":2,\"failures_per_run\":2}");
-    const char *first = s->plan->inv->nodes[first_of(s)].id;
+    const char *first = scenario_first_id(s);
 
     (void)state;
     scenario_fault(s, first, "install", "failed");

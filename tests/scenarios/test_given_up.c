@@ -12,27 +12,13 @@ static const struct fleet_words words = {
     ",\"policy\":{\"failures_per_wave\":2,\"failures_per_run\":2,\"rollback\":\"run\"},\"waivers\":[{" \
     "\"what\":\"rollback_unproved\",\"person\":\"board\",\"ticket\":\"C1\"}]"
 
-static uint32_t first_of(const struct scenario *s)
-{
-    return s->plan->nodes[s->plan->waves[0].nodes[0]].node;
-}
-
-static const char *first_id(const struct scenario *s)
-{
-    return s->plan->inv->nodes[first_of(s)].id;
-}
-
-static const char *commanded(const struct scenario *s)
-{
-    return s->kept.items[s->kept.n - 1].commands;
-}
-
 static bool acks(const struct scenario *s, const char *op)
 {
     char want[200];
 
-    snprintf(want, sizeof want, "{\"type\":\"op_ack\",\"node\":\"%s\",\"op\":\"%s\"", first_id(s), op);
-    return strstr(commanded(s), want) != NULL;
+    snprintf(want, sizeof want, "{\"type\":\"op_ack\",\"node\":\"%s\",\"op\":\"%s\"", scenario_first_id(s),
+             op);
+    return strstr(scenario_commanded(s), want) != NULL;
 }
 
 static void cannot_tell(struct scenario *s, struct plan_answer *a)
@@ -78,9 +64,11 @@ static void put_back(struct scenario *s, const char *id)
 
 static void claim_of(struct scenario *s, const struct op_record *recs, uint32_t n)
 {
-    struct event ev = { .at = s->now, .type = EV_NODE_CLAIMED, .node = first_of(s), .cluster = IX_NONE };
+    struct event ev = {
+        .at = s->now, .type = EV_NODE_CLAIMED, .node = scenario_first(s), .cluster = IX_NONE
+    };
 
-    ev.u.claimed.machine_id = first_id(s);
+    ev.u.claimed.machine_id = scenario_first_id(s);
     ev.u.claimed.boot_id = "boot";
     ev.u.claimed.ops = recs;
     ev.u.claimed.n_ops = n;
@@ -89,7 +77,7 @@ static void claim_of(struct scenario *s, const struct op_record *recs, uint32_t 
 
 static int decide(struct scenario *s, const char *op, enum op_witness decision)
 {
-    struct event ev = { .at = s->now, .type = EV_VERB, .node = first_of(s), .cluster = IX_NONE };
+    struct event ev = { .at = s->now, .type = EV_VERB, .node = scenario_first(s), .cluster = IX_NONE };
 
     ev.u.verb.verb = VERB_DECIDE;
     ev.u.verb.person = "anna";
@@ -101,13 +89,13 @@ static int decide(struct scenario *s, const char *op, enum op_witness decision)
 /* The patch that it brought is on the node, unverified: the way back takes it off. */
 static void check_patched_and_goes_back(struct scenario *s)
 {
-    check_end(s, first_id(s), NODE_SET_ASIDE);
+    check_end(s, scenario_first_id(s), NODE_SET_ASIDE);
     scenario_truth(s);
     check_ok(scenario_verb(s, VERB_ROLLBACK, NULL), &s->err);
     s->runner.ended = false;
     scenario_run(s);
-    check_end(s, first_id(s), NODE_ROLLED_BACK);
-    assert_int_equal(backend_plan_effects(s->world, first_of(s), "uninstall"), 1);
+    check_end(s, scenario_first_id(s), NODE_ROLLED_BACK);
+    assert_int_equal(backend_plan_effects(s->world, scenario_first(s), "uninstall"), 1);
     scenario_replays(s);
     scenario_free(s);
 }
@@ -119,9 +107,9 @@ static void test_done_says_the_claim_after_return(void **state)
 
     (void)state;
     scenario_start(s);
-    until_done_unheard(s, first_of(s), "install", NODE_INSTALLING);
-    force_closed(s, first_id(s));
-    put_back(s, first_id(s));
+    until_done_unheard(s, scenario_first(s), "install", NODE_INSTALLING);
+    force_closed(s, scenario_first_id(s));
+    put_back(s, scenario_first_id(s));
     check_patched_and_goes_back(s);
 }
 
@@ -134,13 +122,13 @@ static void test_done_says_the_claim_before_return(void **state)
 
     (void)state;
     scenario_start(s);
-    until_done_unheard(s, first_of(s), "install", NODE_INSTALLING);
+    until_done_unheard(s, scenario_first(s), "install", NODE_INSTALLING);
     snprintf(op, sizeof op, "%s", engine_op_open(s->engine, 0).op);
-    force_closed(s, first_id(s));
+    force_closed(s, scenario_first_id(s));
     rec.op = op;
     claim_of(s, &rec, 1);
     assert_true(acks(s, op));
-    put_back(s, first_id(s));
+    put_back(s, scenario_first_id(s));
     check_patched_and_goes_back(s);
 }
 
@@ -148,23 +136,23 @@ static void test_done_says_the_claim_before_return(void **state)
 static struct scenario *set_aside(enum op_witness says, char op[128])
 {
     struct scenario *s = scenario_new(&words, "[1,\"100%\"]", MORE);
-    struct fault *f = scenario_fault(s, first_id(s), "install", NULL);
+    struct fault *f = scenario_fault(s, scenario_first_id(s), "install", NULL);
     struct event ev = { .type = EV_OP_RESULT, .cluster = IX_NONE };
 
     f->silent = f->no_journal = true;
     s->meddle = cannot_tell;
     scenario_start(s);
-    scenario_until(s, first_id(s), NODE_INSTALLING);
-    while (!scenario_node(s, first_id(s)).unknown)
+    scenario_until(s, scenario_first_id(s), NODE_INSTALLING);
+    while (!scenario_node(s, scenario_first_id(s)).unknown)
         assert_true(scenario_step(s));
     snprintf(op, 128, "%s", engine_op_open(s->engine, 0).op);
     ev.at = s->now;
-    ev.node = first_of(s);
+    ev.node = scenario_first(s);
     ev.u.op_result.record =
         (struct op_record){ .op = op, .action = "install", .state = OP_UNKNOWN, .witness = says };
     check_ok(scenario_event(s, &ev), &s->err);
-    check_ok(scenario_verb(s, VERB_SET_ASIDE, first_id(s)), &s->err);
-    check_end(s, first_id(s), NODE_STUCK);
+    check_ok(scenario_verb(s, VERB_SET_ASIDE, scenario_first_id(s)), &s->err);
+    check_end(s, scenario_first_id(s), NODE_STUCK);
     return s;
 }
 
@@ -183,8 +171,8 @@ static void test_its_downtime_is_in_the_ledger(void **state)
 {
     char op[128];
     struct scenario *s = set_aside(WITNESS_CANNOT_TELL, op);
-    struct down_row down = { DOWN_NODE,       first_id(s),     CAUSE_NODE_OUT,
-                             START_MS + 1000, START_MS + 2000, "its event" };
+    struct down_row down = { DOWN_NODE,       scenario_first_id(s), CAUSE_NODE_OUT,
+                             START_MS + 1000, START_MS + 2000,      "its event" };
     struct op_record rec = { .op = op,
                              .action = "install",
                              .state = OP_DONE,
@@ -208,7 +196,7 @@ static void test_its_downtime_is_in_the_ledger(void **state)
 static void test_downtime_of_several_moves(void **state)
 {
     struct scenario *s = scenario_new(&words, "[1,\"100%\"]", MORE);
-    struct fault *f = scenario_fault(s, first_id(s), "move_vm", NULL);
+    struct fault *f = scenario_fault(s, scenario_first_id(s), "move_vm", NULL);
     char ops[2][128];
 
     (void)state;
@@ -216,15 +204,15 @@ static void test_downtime_of_several_moves(void **state)
     f->times = 2;
     s->meddle = unheard;
     scenario_start(s);
-    scenario_until(s, first_id(s), NODE_DRAINING);
-    while (backend_plan_effects(s->world, first_of(s), "move_vm") < 2)
+    scenario_until(s, scenario_first_id(s), NODE_DRAINING);
+    while (backend_plan_effects(s->world, scenario_first(s), "move_vm") < 2)
         assert_true(scenario_step(s));
     assert_int_equal(engine_ops_open(s->engine), 2);
     for (uint32_t i = 0; i < 2; i++)
         snprintf(ops[i], sizeof ops[i], "%s", engine_op_open(s->engine, i).op);
-    force_closed(s, first_id(s));
-    put_back(s, first_id(s));
-    check_end(s, first_id(s), NODE_RETURNED);
+    force_closed(s, scenario_first_id(s));
+    put_back(s, scenario_first_id(s));
+    check_end(s, scenario_first_id(s), NODE_RETURNED);
     for (uint32_t i = 0; i < 2; i++)
         assert_int_equal(rows_of(s, ops[i]), 1);
     scenario_truth(s);
@@ -269,9 +257,10 @@ static void test_a_word_is_about_the_operation_it_names(void **state)
     };
 
     (void)state;
-    snprintf(move, sizeof move, "r1/%s/1/move_vm:%s/1", first_id(s), s->plan->inv->vms[moved_vm(s)].id);
+    snprintf(move, sizeof move, "r1/%s/1/move_vm:%s/1", scenario_first_id(s),
+             s->plan->inv->vms[moved_vm(s)].id);
     claim_of(s, recs, 2);
-    assert_false(scenario_node(s, first_id(s)).unknown); /* the move is of this log */
+    assert_false(scenario_node(s, scenario_first_id(s)).unknown); /* the move is of this log */
     assert_int_equal(decide(s, move, WITNESS_SAYS_NOT_DONE), ERR_STATE);
     assert_non_null(strstr(s->err.text, "is not what was given up"));
     check_ok(decide(s, op, WITNESS_SAYS_DONE), &s->err);
@@ -319,10 +308,11 @@ static void test_a_parking_of_a_later_life(void **state)
     };
 
     (void)state;
-    snprintf(park, sizeof park, "r1/%s/7/park_vm:%s/1", first_id(s), s->plan->inv->vms[moved_vm(s)].id);
+    snprintf(park, sizeof park, "r1/%s/7/park_vm:%s/1", scenario_first_id(s),
+             s->plan->inv->vms[moved_vm(s)].id);
     claim_of(s, &rec, 1);
     assert_false(acks(s, park));
-    assert_true(scenario_node(s, first_id(s)).unknown);
+    assert_true(scenario_node(s, scenario_first_id(s)).unknown);
     assert_true(engine_fleet(s->engine)->vms.items[moved_vm(s)].parked);
     scenario_replays(s);
     scenario_free(s);

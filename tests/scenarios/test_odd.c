@@ -14,11 +14,6 @@ static const struct fleet_words words = {
 
 static uint32_t times_left; /* of the meddling under test */
 
-static uint32_t first_of(const struct scenario *s)
-{
-    return s->plan->nodes[s->plan->waves[0].nodes[0]].node;
-}
-
 static struct scenario *run_with(const char *more, void (*meddle)(struct scenario *, struct plan_answer *),
                                  uint32_t times)
 {
@@ -33,7 +28,7 @@ static struct scenario *run_with(const char *more, void (*meddle)(struct scenari
 
 static void expect(struct scenario *s, enum run_state run, enum node_end end, const char *reason)
 {
-    struct node_view v = engine_node(s->engine, first_of(s));
+    struct node_view v = engine_node(s->engine, scenario_first(s));
 
     if (engine_run(s->engine).state != run || v.end != end || strstr(v.reason, reason) == NULL)
         fail_msg("run %s, node %s (%s)\n%s", run_states[engine_run(s->engine).state].name,
@@ -49,7 +44,7 @@ static bool about(const struct plan_answer *a, enum observe_what what)
 
 static bool observes(const struct scenario *s, const struct plan_answer *a, enum observe_what what)
 {
-    return about(a, what) && a->node == first_of(s) && times_left > 0 && times_left-- > 0;
+    return about(a, what) && a->node == scenario_first(s) && times_left > 0 && times_left-- > 0;
 }
 
 static struct empty_left left = { "vm", "00000000-0000-4000-8000-0000000000ff", "stranger", "runs here" };
@@ -91,7 +86,7 @@ static void test_does_not_tell_whether_empty(void **state)
 
 static void stage_fails(struct scenario *s, struct plan_answer *a)
 {
-    if (a->cause == CMD_STAGE && a->node == first_of(s) && times_left > 0 && times_left-- > 0) {
+    if (a->cause == CMD_STAGE && a->node == scenario_first(s) && times_left > 0 && times_left-- > 0) {
         a->ev->u.staged.ok = false;
         a->ev->u.staged.text = "no space";
     }
@@ -161,7 +156,7 @@ static void test_bitlocker(void **state)
     assert_non_null(strstr(buf_text(&s->notes), "BitLocker"));
     scenario_free(s);
     s = run_with("", bitlocker_on, 0);
-    assert_int_equal(backend_plan_effects(s->world, first_of(s), "bitlocker_suspend"), 0);
+    assert_int_equal(backend_plan_effects(s->world, scenario_first(s), "bitlocker_suspend"), 0);
     assert_int_equal(warned_in_time(s), 1);
     scenario_free(s);
 }
@@ -170,7 +165,7 @@ static void csv_gone(struct scenario *s, struct plan_answer *a)
 {
     static struct view_csv csv = { "csv1", "Volume1", "n00-00", false };
 
-    if (about(a, OBSERVE_CLUSTER) && engine_node(s->engine, first_of(s)).phase == NODE_RESUMING) {
+    if (about(a, OBSERVE_CLUSTER) && engine_node(s->engine, scenario_first(s)).phase == NODE_RESUMING) {
         a->ev->u.observed.view.csvs = &csv;
         a->ev->u.observed.view.n_csvs = 1;
     }
@@ -188,12 +183,12 @@ static void never_up(struct scenario *s, struct plan_answer *a)
     struct cluster_view *v = &a->ev->u.observed.view;
     static struct view_node nodes[16];
 
-    if (!about(a, OBSERVE_CLUSTER) || engine_node(s->engine, first_of(s)).phase != NODE_SETTLING)
+    if (!about(a, OBSERVE_CLUSTER) || engine_node(s->engine, scenario_first(s)).phase != NODE_SETTLING)
         return;
     assert_true(v->n_nodes <= TABLE_LEN(nodes));
     for (uint32_t i = 0; i < v->n_nodes; i++) {
         nodes[i] = v->nodes[i];
-        if (strcmp(nodes[i].id, s->plan->inv->nodes[first_of(s)].id) == 0)
+        if (strcmp(nodes[i].id, scenario_first_id(s)) == 0)
             nodes[i].state = SEEN_JOINING;
     }
     v->nodes = nodes;
@@ -323,21 +318,21 @@ static void test_abort_while_parking(void **state)
 static void test_refused_nodes(void **state)
 {
     struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
-    struct event ev = { .type = EV_NODE_REFUSED, .node = first_of(s), .cluster = IX_NONE };
+    struct event ev = { .type = EV_NODE_REFUSED, .node = scenario_first(s), .cluster = IX_NONE };
 
     (void)state;
     ev.u.refused.code = ERR_HOSTKEY;
     scenario_start(s);
-    scenario_until(s, s->plan->inv->nodes[first_of(s)].id, NODE_STAGING);
+    scenario_until(s, scenario_first_id(s), NODE_STAGING);
     check_ok(scenario_event(s, &ev), &s->err);
     expect(s, RUN_RUNNING, NODE_SET_ASIDE, "host key");
 
     s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
     scenario_start(s);
-    scenario_until(s, s->plan->inv->nodes[first_of(s)].id, NODE_STOPPING_VMMS);
+    scenario_until(s, scenario_first_id(s), NODE_STOPPING_VMMS);
     check_ok(scenario_event(s, &ev), &s->err);
-    assert_true(engine_node(s->engine, first_of(s)).unknown);
-    check_ok(scenario_verb(s, VERB_RETRY, s->plan->inv->nodes[first_of(s)].id), &s->err);
+    assert_true(engine_node(s->engine, scenario_first(s)).unknown);
+    check_ok(scenario_verb(s, VERB_RETRY, scenario_first_id(s)), &s->err);
     scenario_run(s);
     expect(s, RUN_FINISHED, NODE_DONE, "");
 }
@@ -368,7 +363,7 @@ static void test_lost_between_log_and_wire(void **state)
         assert_true(scenario_step(s));
     scenario_crash(s);
     scenario_run(s);
-    assert_int_equal(backend_plan_effects(s->world, first_of(s), "install"), 1);
+    assert_int_equal(backend_plan_effects(s->world, scenario_first(s), "install"), 1);
     expect(s, RUN_FINISHED, NODE_DONE, "");
 }
 
@@ -376,9 +371,9 @@ static void test_lost_between_log_and_wire(void **state)
 static void test_accepted_and_nobody_at_it(void **state)
 {
     struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
-    const char *id = s->plan->inv->nodes[first_of(s)].id;
+    const char *id = scenario_first_id(s);
     struct op_record rec = { .action = "install", .state = OP_ACCEPTED };
-    struct event ev = { .type = EV_NODE_LOST, .node = first_of(s), .cluster = IX_NONE };
+    struct event ev = { .type = EV_NODE_LOST, .node = scenario_first(s), .cluster = IX_NONE };
     char op[64];
     uint32_t sent = 0;
 
@@ -405,9 +400,9 @@ static void test_accepted_and_nobody_at_it(void **state)
 static void test_paused_by_the_overtaken_log(void **state)
 {
     struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
-    const char *id = s->plan->inv->nodes[first_of(s)].id;
+    const char *id = scenario_first_id(s);
     struct op_record rec = { .action = "pause", .state = OP_DONE, .outcome = OUTCOME_OK };
-    struct event ev = { .type = EV_NODE_CLAIMED, .node = first_of(s), .cluster = IX_NONE };
+    struct event ev = { .type = EV_NODE_CLAIMED, .node = scenario_first(s), .cluster = IX_NONE };
     char op[64];
 
     (void)state;
@@ -418,7 +413,7 @@ static void test_paused_by_the_overtaken_log(void **state)
     ev.u.claimed.n_ops = 1;
     scenario_start(s);
     check_ok(scenario_event(s, &ev), &s->err);
-    ev = (struct event){ .type = EV_VERB, .node = first_of(s), .cluster = IX_NONE };
+    ev = (struct event){ .type = EV_VERB, .node = scenario_first(s), .cluster = IX_NONE };
     ev.u.verb.verb = VERB_DECIDE;
     ev.u.verb.person = "anna";
     ev.u.verb.decision = WITNESS_SAYS_DONE;
@@ -458,11 +453,11 @@ static void test_downtime_of_a_foreign_operation(void **state)
     struct op_record rec = {
         .action = "move_vm", .state = OP_DONE, .outcome = OUTCOME_OK, .rows = &row, .n_rows = 1
     };
-    struct event ev = { .type = EV_NODE_CLAIMED, .node = first_of(s), .cluster = IX_NONE };
+    struct event ev = { .type = EV_NODE_CLAIMED, .node = scenario_first(s), .cluster = IX_NONE };
     char op[128];
 
     (void)state;
-    snprintf(op, sizeof op, "r1/%s/7/move_vm:%s/1", s->plan->inv->nodes[first_of(s)].id, vm);
+    snprintf(op, sizeof op, "r1/%s/7/move_vm:%s/1", scenario_first_id(s), vm);
     rec.op = op;
     ev.u.claimed.boot_id = "boot";
     ev.u.claimed.ops = &rec;
@@ -481,21 +476,21 @@ static void test_foreign_operation(void **state)
     struct op_record rec = {
         .op = "r1/n00-00/7/pause/1", .action = "pause", .state = OP_DONE, .outcome = OUTCOME_OK
     };
-    struct event ev = { .type = EV_NODE_CLAIMED, .node = first_of(s), .cluster = IX_NONE };
+    struct event ev = { .type = EV_NODE_CLAIMED, .node = scenario_first(s), .cluster = IX_NONE };
     char op[64];
 
     (void)state;
-    snprintf(op, sizeof op, "r1/%s/7/pause/1", s->plan->inv->nodes[first_of(s)].id);
+    snprintf(op, sizeof op, "r1/%s/7/pause/1", scenario_first_id(s));
     rec.op = op;
     ev.u.claimed.boot_id = "boot";
     ev.u.claimed.ops = &rec;
     ev.u.claimed.n_ops = 1;
     scenario_start(s);
     check_ok(scenario_event(s, &ev), &s->err);
-    assert_true(engine_node(s->engine, first_of(s)).unknown);
+    assert_true(engine_node(s->engine, scenario_first(s)).unknown);
     scenario_run(s);
     check_run(s, RUN_HOLDING);
-    assert_int_equal(backend_plan_effects(s->world, first_of(s), "pause"), 0);
+    assert_int_equal(backend_plan_effects(s->world, scenario_first(s), "pause"), 0);
     memset(&ev.u, 0, sizeof ev.u);
     ev.type = EV_VERB;
     ev.u.verb.verb = VERB_DECIDE;
@@ -547,7 +542,7 @@ static void test_still_running(void **state)
     s->meddle = witness_running;
     scenario_start(s);
     scenario_run(s);
-    assert_int_equal(backend_plan_effects(s->world, first_of(s), "install"), 1);
+    assert_int_equal(backend_plan_effects(s->world, scenario_first(s), "install"), 1);
     expect(s, RUN_FINISHED, NODE_DONE, "");
 }
 

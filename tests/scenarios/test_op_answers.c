@@ -10,27 +10,13 @@ static const struct fleet_words words = {
 };
 #define BUDGET ",\"policy\":{\"failures_per_wave\":4,\"failures_per_run\":4}"
 
-static uint32_t first_of(const struct scenario *s)
-{
-    return s->plan->nodes[s->plan->waves[0].nodes[0]].node;
-}
-
-static const char *first_id(const struct scenario *s)
-{
-    return s->plan->inv->nodes[first_of(s)].id;
-}
-
-static const char *commanded(const struct scenario *s)
-{
-    return s->kept.items[s->kept.n - 1].commands;
-}
-
 static bool commands_it(const struct scenario *s, const char *what, const char *op)
 {
     char want[200];
 
-    snprintf(want, sizeof want, "{\"type\":\"%s\",\"node\":\"%s\",\"op\":\"%s\"", what, first_id(s), op);
-    return strstr(commanded(s), want) != NULL;
+    snprintf(want, sizeof want, "{\"type\":\"%s\",\"node\":\"%s\",\"op\":\"%s\"", what, scenario_first_id(s),
+             op);
+    return strstr(scenario_commanded(s), want) != NULL;
 }
 
 /* --- the op under way --- */
@@ -48,7 +34,7 @@ static struct scenario *installing(char op[128])
 
     scenario_fault(s, NULL, "install", NULL)->silent = true;
     scenario_start(s);
-    scenario_until(s, first_id(s), NODE_INSTALLING);
+    scenario_until(s, scenario_first_id(s), NODE_INSTALLING);
     assert_int_equal(engine_ops_open(s->engine), 1);
     snprintf(op, 128, "%s", engine_op_open(s->engine, 0).op);
     assert_non_null(strstr(op, "/install/"));
@@ -57,7 +43,7 @@ static struct scenario *installing(char op[128])
 
 static void tell(struct scenario *s, const char *op, struct told t)
 {
-    struct event ev = { .type = EV_OP_RESULT, .node = first_of(s), .cluster = IX_NONE };
+    struct event ev = { .type = EV_OP_RESULT, .node = scenario_first(s), .cluster = IX_NONE };
 
     ev.u.op_result.record = (struct op_record){ .op = op,
                                                 .action = "install",
@@ -156,10 +142,11 @@ static void test_under_way(void **state)
         for (unsigned k = 0; k < TABLE_LEN(about); k++)
             if (commands_it(s, about[k], op) !=
                 (rows[i].command != NULL && strcmp(rows[i].command, about[k]) == 0))
-                fail_msg("%s: %s", rows[i].name, commanded(s));
-        if (is_open(s, op) != rows[i].open || engine_node(s->engine, first_of(s)).unknown != rows[i].unknown)
+                fail_msg("%s: %s", rows[i].name, scenario_commanded(s));
+        if (is_open(s, op) != rows[i].open ||
+            engine_node(s->engine, scenario_first(s)).unknown != rows[i].unknown)
             fail_msg("%s: %s, %s", rows[i].name, is_open(s, op) ? "open" : "closed",
-                     engine_node(s->engine, first_of(s)).unknown ? "unknown" : "known");
+                     engine_node(s->engine, scenario_first(s)).unknown ? "unknown" : "known");
         scenario_replays(s);
         scenario_free(s);
     }
@@ -181,9 +168,21 @@ static void test_a_refutation_heard_twice(void **state)
     assert_true(is_open(s, op));
     tell(s, op, (struct told){ OP_UNKNOWN, WITNESS_SAYS_DONE, 1 });
     assert_false(is_open(s, op));
-    assert_string_equal(node_phases[scenario_node(s, first_id(s)).phase].name, "rebooting");
+    assert_string_equal(node_phases[scenario_node(s, scenario_first_id(s)).phase].name, "rebooting");
     scenario_replays(s);
     scenario_free(s);
+}
+
+/* Told the same each time it is asked, it has an end after some. */
+static void ends_however_often(struct scenario *s, const char *op, struct told what)
+{
+    uint32_t sends = 1;
+
+    for (; is_open(s, op) && sends < 20; sends++) {
+        until_asked(s, op);
+        tell(s, op, what);
+    }
+    assert_in_range(sends, 3, 10);
 }
 
 /* Sent again it was lost on its way: asked anew the witness says the same of the same start, which is no second failure.
@@ -192,14 +191,9 @@ static void test_a_refuted_one_lost_on_its_way(void **state)
 {
     char op[128];
     struct scenario *s = installing(op);
-    uint32_t sends = 1;
 
     (void)state;
-    for (; is_open(s, op) && sends < 20; sends++) {
-        until_asked(s, op);
-        tell(s, op, (struct told){ OP_UNKNOWN, WITNESS_SAYS_NOT_DONE, 0 });
-    }
-    assert_in_range(sends, 3, 10);
+    ends_however_often(s, op, (struct told){ OP_UNKNOWN, WITNESS_SAYS_NOT_DONE, 0 });
     scenario_free(s);
 }
 
@@ -208,16 +202,11 @@ static void test_never_takes_it(void **state)
 {
     char op[128];
     struct scenario *s = installing(op);
-    uint32_t sends = 1;
 
     (void)state;
-    for (; is_open(s, op) && sends < 20; sends++) {
-        until_asked(s, op);
-        tell(s, op, (struct told)NONE);
-    }
-    assert_in_range(sends, 3, 10);
+    ends_however_often(s, op, (struct told)NONE);
     scenario_run(s);
-    assert_int_equal(backend_plan_effects(s->world, first_of(s), "install"), 1);
+    assert_int_equal(backend_plan_effects(s->world, scenario_first(s), "install"), 1);
     scenario_free(s);
 }
 
@@ -266,9 +255,9 @@ static const struct foreign {
 
 static void claim_of(struct scenario *s, const struct op_record *recs, uint32_t n)
 {
-    struct event ev = { .type = EV_NODE_CLAIMED, .node = first_of(s), .cluster = IX_NONE };
+    struct event ev = { .type = EV_NODE_CLAIMED, .node = scenario_first(s), .cluster = IX_NONE };
 
-    ev.u.claimed.machine_id = first_id(s);
+    ev.u.claimed.machine_id = scenario_first_id(s);
     ev.u.claimed.boot_id = "boot";
     ev.u.claimed.ops = recs;
     ev.u.claimed.n_ops = n;
@@ -288,7 +277,7 @@ static void test_claim_during_an_op(void **state)
                                 { .op = op, .action = "install", .state = OP_RUNNING, .boot_id = "b" } };
 
     (void)state;
-    assert_string_equal(first_id(s), "n00-01");
+    assert_string_equal(scenario_first_id(s), "n00-01");
     claim_of(s, recs, 2);
     assert_false(commands_it(s, "op_probe", op));
     claim_of(s, recs, 1);
@@ -307,19 +296,19 @@ static void claim_with(struct scenario *s, const struct foreign *f)
                              .rows = &down,
                              .n_rows = f->cause == CAUSE_CRASH ? 0 : 1 };
 
-    assert_string_equal(first_id(s), "n00-01");
+    assert_string_equal(scenario_first_id(s), "n00-01");
     claim_of(s, &rec, 1);
 }
 
 static void check_foreign(struct scenario *s, const struct foreign *f)
 {
-    bool unknown = engine_node(s->engine, first_of(s)).unknown;
+    bool unknown = engine_node(s->engine, scenario_first(s)).unknown;
     uint32_t vm = fleet_vm_by_id(engine_fleet(s->engine), VM);
     bool parked = engine_fleet(s->engine)->vms.items[vm].parked;
 
     if (unknown != f->unknown || commands_it(s, "op_ack", f->op) != f->acked || parked != f->parked)
         fail_msg("%s: %s%s, %s", f->name, unknown ? "unknown" : "known", parked ? ", parked" : "",
-                 commanded(s));
+                 scenario_commanded(s));
 }
 
 static void test_foreign(void **state)
@@ -338,7 +327,7 @@ static void test_foreign(void **state)
 
 static void decide(struct scenario *s, enum op_witness decision)
 {
-    struct event ev = { .type = EV_VERB, .node = first_of(s), .cluster = IX_NONE };
+    struct event ev = { .type = EV_VERB, .node = scenario_first(s), .cluster = IX_NONE };
 
     ev.u.verb.verb = VERB_DECIDE;
     ev.u.verb.person = "anna";
@@ -362,14 +351,14 @@ static void test_foreign_after_the_end(void **state)
 
     (void)state;
     scenario_start(s);
-    scenario_until(s, first_id(s), NODE_ENDED);
-    check_end(s, first_id(s), NODE_DONE);
+    scenario_until(s, scenario_first_id(s), NODE_ENDED);
+    check_end(s, scenario_first_id(s), NODE_DONE);
     claim_with(s, &runs);
     check_foreign(s, &runs);
-    check_end(s, first_id(s), NODE_STUCK);
+    check_end(s, scenario_first_id(s), NODE_STUCK);
     decide(s, WITNESS_SAYS_NOT_DONE);
-    assert_false(scenario_node(s, first_id(s)).unknown);
-    assert_non_null(strstr(scenario_node(s, first_id(s)).reason, "is not in this log"));
+    assert_false(scenario_node(s, scenario_first_id(s)).unknown);
+    assert_non_null(strstr(scenario_node(s, scenario_first_id(s)).reason, "is not in this log"));
     scenario_free(s);
 }
 
@@ -390,13 +379,13 @@ static void test_foreign_removal(void **state)
 
     (void)state;
     scenario_start(s);
-    scenario_until(s, first_id(s), NODE_ENDED);
-    check_end(s, first_id(s), NODE_DONE);
+    scenario_until(s, scenario_first_id(s), NODE_ENDED);
+    check_end(s, scenario_first_id(s), NODE_DONE);
     claim_with(s, &removed);
-    check_end(s, first_id(s), NODE_STUCK);
-    check_ok(scenario_verb(s, VERB_RETURN, first_id(s)), &s->err);
+    check_end(s, scenario_first_id(s), NODE_STUCK);
+    check_ok(scenario_verb(s, VERB_RETURN, scenario_first_id(s)), &s->err);
     scenario_run(s);
-    check_end(s, first_id(s), NODE_RETURNED);
+    check_end(s, scenario_first_id(s), NODE_RETURNED);
     check_others_done(s);
     scenario_free(s);
 }
@@ -418,7 +407,7 @@ static void test_foreign_settled(void **state)
     check_foreign(s, &after);
     scenario_run(s);
     check_run(s, RUN_FINISHED);
-    check_end(s, first_id(s), NODE_DONE);
+    check_end(s, scenario_first_id(s), NODE_DONE);
     scenario_truth(s);
     scenario_free(s);
 }
@@ -430,10 +419,10 @@ static void test_whom_downtime_hit(void **state)
     struct scenario *s = installing(op);
     const struct down_row down[] = {
         { DOWN_VM, VM, CAUSE_SAVED, s->now - 7 * MINUTE_MS, s->now - MINUTE_MS, "seen" },
-        { DOWN_NODE, first_id(s), CAUSE_CRASH, s->now - 5 * MINUTE_MS, s->now, "seen" },
-        { DOWN_VMMS, first_id(s), CAUSE_VMMS_STOPPED, s->now - 3 * MINUTE_MS, s->now, "seen" },
+        { DOWN_NODE, scenario_first_id(s), CAUSE_CRASH, s->now - 5 * MINUTE_MS, s->now, "seen" },
+        { DOWN_VMMS, scenario_first_id(s), CAUSE_VMMS_STOPPED, s->now - 3 * MINUTE_MS, s->now, "seen" },
     };
-    struct event ev = { .type = EV_OP_RESULT, .node = first_of(s), .cluster = IX_NONE };
+    struct event ev = { .type = EV_OP_RESULT, .node = scenario_first(s), .cluster = IX_NONE };
 
     (void)state;
     ev.u.op_result.record = (struct op_record){ .op = op,
@@ -448,7 +437,7 @@ static void test_whom_downtime_hit(void **state)
                                                 .n_rows = TABLE_LEN(down) };
     check_ok(scenario_event(s, &ev), &s->err);
     for (unsigned i = 0; i < TABLE_LEN(down); i++) {
-        struct ledger_ask ask = { (int)down[i].subject, (int)down[i].cause, first_of(s), IX_NONE,
+        struct ledger_ask ask = { (int)down[i].subject, (int)down[i].cause, scenario_first(s), IX_NONE,
                                   down[i].id };
 
         assert_int_equal(ledger_sum(engine_ledger(s->engine), &ask, s->now), down[i].end - down[i].start);
@@ -501,9 +490,9 @@ static void test_led_by_another(void **state)
     for (unsigned i = 0; i < TABLE_LEN(leads); i++) {
         struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
 
-        ev.node = first_of(s);
+        ev.node = scenario_first(s);
         scenario_start(s);
-        scenario_until(s, first_id(s), leads[i].at);
+        scenario_until(s, scenario_first_id(s), leads[i].at);
         claim_with(s, &leads[i].op);
         scenario_run(s); /* it waits for somebody; what was under way there ends */
         check_run(s, RUN_HOLDING);
@@ -511,16 +500,17 @@ static void test_led_by_another(void **state)
         if (scenario_event(s, &ev) != 0)
             fail_msg("%s: %s: %s\n%s", node_phases[leads[i].at].name, leads[i].op.op, s->err.text,
                      buf_text(&s->notes));
-        if (scenario_node(s, first_id(s)).phase != leads[i].then)
+        if (scenario_node(s, scenario_first_id(s)).phase != leads[i].then)
             fail_msg("%s, then %s: %s", node_phases[leads[i].at].name, leads[i].op.op,
-                     node_phases[scenario_node(s, first_id(s)).phase].name);
-        assert_null(strstr(commanded(s), "\"action\":\"reboot\""));
+                     node_phases[scenario_node(s, scenario_first_id(s)).phase].name);
+        assert_null(strstr(scenario_commanded(s), "\"action\":\"reboot\""));
         scenario_run(s);
-        if (scenario_node(s, first_id(s)).end != leads[i].end ||
-            backend_plan_effects(s->world, first_of(s), "reboot") != leads[i].reboots)
+        if (scenario_node(s, scenario_first_id(s)).end != leads[i].end ||
+            backend_plan_effects(s->world, scenario_first(s), "reboot") != leads[i].reboots)
             fail_msg("%s, then %s: %s (%s), %u reboots\n%s", node_phases[leads[i].at].name, leads[i].op.op,
-                     node_end_names[scenario_node(s, first_id(s)).end], scenario_node(s, first_id(s)).reason,
-                     backend_plan_effects(s->world, first_of(s), "reboot"), buf_text(&s->notes));
+                     node_end_names[scenario_node(s, scenario_first_id(s)).end],
+                     scenario_node(s, scenario_first_id(s)).reason,
+                     backend_plan_effects(s->world, scenario_first(s), "reboot"), buf_text(&s->notes));
         scenario_replays(s);
         scenario_free(s);
     }
@@ -532,11 +522,11 @@ static void led_by_another(struct scenario *s, const char *const *steps)
     char op[128];
 
     for (; *steps != NULL; steps++) {
-        snprintf(op, sizeof op, "r1/%s/%s/1", first_id(s), *steps);
-        backend_plan_by_another(s->world, first_of(s), op);
+        snprintf(op, sizeof op, "r1/%s/%s/1", scenario_first_id(s), *steps);
+        backend_plan_by_another(s->world, scenario_first(s), op);
     }
-    backend_plan_cut(s->world, first_of(s), s->now + MINUTE_MS);
-    while (!scenario_node(s, first_id(s)).unknown)
+    backend_plan_cut(s->world, scenario_first(s), s->now + MINUTE_MS);
+    while (!scenario_node(s, scenario_first_id(s)).unknown)
         assert_true(scenario_step(s));
 }
 
@@ -574,20 +564,20 @@ static void test_ids_of_the_overtaken_log(void **state)
 
         scenario_start(s);
         if (led[i].at != NODE_PENDING)
-            scenario_until(s, first_id(s), led[i].at);
+            scenario_until(s, scenario_first_id(s), led[i].at);
         led_by_another(s, led[i].steps);
-        before = backend_plan_effects(s->world, first_of(s), led[i].effect);
+        before = backend_plan_effects(s->world, scenario_first(s), led[i].effect);
         scenario_run(s);
         until_nothing_is_open(s);
         decide(s, WITNESS_SAYS_DONE);
         if (led[i].put_back)
-            check_ok(scenario_verb(s, VERB_RETURN, first_id(s)), &s->err);
+            check_ok(scenario_verb(s, VERB_RETURN, scenario_first_id(s)), &s->err);
         scenario_run(s);
         check_run(s, RUN_FINISHED);
-        check_end(s, first_id(s), led[i].end);
-        if (backend_plan_effects(s->world, first_of(s), led[i].effect) == before)
+        check_end(s, scenario_first_id(s), led[i].end);
+        if (backend_plan_effects(s->world, scenario_first(s), led[i].effect) == before)
             fail_msg("row %u: no %s of its own", i, led[i].effect);
-        assert_true(backend_plan_in_service(s->world, first_of(s)));
+        assert_true(backend_plan_in_service(s->world, scenario_first(s)));
         scenario_truth(s);
         scenario_replays(s);
         scenario_free(s);
@@ -617,7 +607,7 @@ static struct scenario *moving(char op[128], uint32_t *ret_receiver)
 
     scenario_fault(s, NULL, "move_vm", NULL)->silent = true;
     scenario_start(s);
-    scenario_until(s, first_id(s), NODE_DRAINING);
+    scenario_until(s, scenario_first_id(s), NODE_DRAINING);
     while (engine_ops_open(s->engine) == 0 || strstr(engine_op_open(s->engine, 0).op, "/move_vm:") == NULL)
         assert_true(scenario_step(s));
     snprintf(op, 128, "%s", engine_op_open(s->engine, 0).op);
@@ -682,15 +672,16 @@ static void test_waits_for_a_receiver(void **state)
 
     (void)state;
     scenario_start(s);
-    scenario_until(s, first_id(s), NODE_DRAINING);
+    scenario_until(s, scenario_first_id(s), NODE_DRAINING);
     for (uint32_t i = 0; i < p->n_moves; i++)
         backend_plan_cut(s->world, p->moves[i].to, s->now + 2 * MINUTE_MS);
-    while (strstr(scenario_node(s, first_id(s)).waits_for, "the connection to the receiver n00-0") == NULL)
+    while (strstr(scenario_node(s, scenario_first_id(s)).waits_for, "the connection to the receiver n00-0") ==
+           NULL)
         assert_true(scenario_step(s));
-    assert_int_equal(backend_plan_effects(s->world, first_of(s), "move_vm"), 0);
+    assert_int_equal(backend_plan_effects(s->world, scenario_first(s), "move_vm"), 0);
     scenario_run(s);
     check_run(s, RUN_FINISHED);
-    check_end(s, first_id(s), NODE_DONE);
+    check_end(s, scenario_first_id(s), NODE_DONE);
     scenario_free(s);
 }
 
@@ -715,7 +706,7 @@ static void test_receiver_never_back(void **state)
         assert_int_equal(commands_it(s, "op_cancel", op), told[i] == OP_ACCEPTED);
         scenario_run(s);
         assert_non_null(strstr(buf_text(&s->notes), "the receiver cannot be reached"));
-        assert_int_equal(backend_plan_effects(s->world, first_of(s), "install"), 1);
+        assert_int_equal(backend_plan_effects(s->world, scenario_first(s), "install"), 1);
         scenario_replays(s);
         scenario_free(s);
     }

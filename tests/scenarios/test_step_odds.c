@@ -19,11 +19,6 @@ static struct fleet_words words_of(bool s2d)
                                  .s2d = s2d };
 }
 
-static uint32_t first_of(const struct scenario *s)
-{
-    return s->plan->nodes[s->plan->waves[0].nodes[0]].node;
-}
-
 static const struct {
     const char *action, *code;
     enum op_outcome outcome;
@@ -64,7 +59,7 @@ static void test_steps(void **state)
         struct fleet_words words = words_of(rows[i].s2d);
         struct scenario *s =
             scenario_new(&words, "[1,\"100%\"]", ",\"policy\":{" BUDGET ",\"bitlocker_suspend\":true}");
-        const char *id = s->plan->inv->nodes[first_of(s)].id;
+        const char *id = scenario_first_id(s);
         struct fault *f = scenario_fault(s, id, rows[i].action, rows[i].code);
         struct node_view v;
 
@@ -74,11 +69,11 @@ static void test_steps(void **state)
         s->meddle = bitlocker_on;
         scenario_start(s);
         scenario_run(s);
-        v = engine_node(s->engine, first_of(s));
+        v = engine_node(s->engine, scenario_first(s));
         if (v.end != rows[i].end || strstr(v.reason, rows[i].reason) == NULL)
             fail_msg("%s %s x%u: %s (%s)", rows[i].action, rows[i].code, rows[i].times, node_end_names[v.end],
                      v.reason);
-        assert_int_equal(backend_plan_effects(s->world, first_of(s), "install"), rows[i].installs);
+        assert_int_equal(backend_plan_effects(s->world, scenario_first(s), "install"), rows[i].installs);
         scenario_replays(s);
         scenario_free(s);
     }
@@ -150,7 +145,7 @@ static void pending_first(struct scenario *s, struct plan_answer *a)
     struct event *ev = a->ev;
     bool rebooted = backend_plan_effects(s->world, a->node, "reboot") > 0;
 
-    if (a->cause != CMD_OBSERVE || ev->u.observed.what != OBSERVE_FACTS || a->node != first_of(s))
+    if (a->cause != CMD_OBSERVE || ev->u.observed.what != OBSERVE_FACTS || a->node != scenario_first(s))
         return;
     ev->u.observed.facts.pending_reboot = !rebooted || first_boots[boot_row].pending_still;
     if (rebooted && first_boots[boot_row].silent_once && silenced++ == 0) {
@@ -172,10 +167,11 @@ static void test_reboot_first(void **state)
         s->meddle = pending_first;
         scenario_start(s);
         scenario_run(s);
-        v = engine_node(s->engine, first_of(s));
+        v = engine_node(s->engine, scenario_first(s));
         if (v.end != first_boots[boot_row].end || strstr(v.reason, first_boots[boot_row].reason) == NULL)
             fail_msg("%u: %s (%s)", boot_row, node_end_names[v.end], v.reason);
-        assert_int_equal(backend_plan_effects(s->world, first_of(s), "reboot"), v.end == NODE_DONE ? 2 : 1);
+        assert_int_equal(backend_plan_effects(s->world, scenario_first(s), "reboot"),
+                         v.end == NODE_DONE ? 2 : 1);
         scenario_truth(s);
         scenario_replays(s);
         scenario_free(s);
@@ -186,7 +182,7 @@ static const char *told_boot;
 
 static void old_boot_id(struct scenario *s, struct plan_answer *a)
 {
-    if (a->node == first_of(s) && a->ev->type == EV_NODE_CLAIMED)
+    if (a->node == scenario_first(s) && a->ev->type == EV_NODE_CLAIMED)
         a->ev->u.claimed.boot_id = told_boot;
 }
 
@@ -199,11 +195,11 @@ static void test_boot_id_stays(void **state)
 
     (void)state;
     told_boot = "boot-n00-01-1";
-    assert_string_equal(s->plan->inv->nodes[first_of(s)].id, "n00-01");
+    assert_string_equal(scenario_first_id(s), "n00-01");
     s->meddle = old_boot_id;
     scenario_start(s);
     scenario_run(s);
-    v = engine_node(s->engine, first_of(s));
+    v = engine_node(s->engine, scenario_first(s));
     assert_int_equal(v.end, NODE_SET_ASIDE);
     assert_string_equal(v.reason, "the reboot was reported, the boot id is the old one");
     scenario_replays(s);
@@ -220,9 +216,9 @@ static void busy_after_the_moves(struct scenario *s, struct plan_answer *a)
     static struct empty_left stranger = { "vm", "00000000-0000-4000-8000-0000000000ff", NULL, "runs here" };
     struct event *ev = a->ev;
 
-    if (a->cause != CMD_OBSERVE || engine_node(s->engine, first_of(s)).phase != NODE_DRAINING)
+    if (a->cause != CMD_OBSERVE || engine_node(s->engine, scenario_first(s)).phase != NODE_DRAINING)
         return;
-    if (ev->u.observed.what == OBSERVE_EMPTY && a->node == first_of(s)) {
+    if (ev->u.observed.what == OBSERVE_EMPTY && a->node == scenario_first(s)) {
         ev->u.observed.empty.empty = false;
         ev->u.observed.empty.left = &stranger;
         ev->u.observed.empty.n_left = busy_with == NULL ? 0 : 1;
@@ -249,13 +245,13 @@ static void test_not_empty(void **state)
         busy_with = cases[i].busy;
         s->meddle = busy_after_the_moves;
         scenario_start(s);
-        scenario_until(s, s->plan->inv->nodes[first_of(s)].id, NODE_DRAINING);
-        while (engine_node(s->engine, first_of(s)).end == NODE_END_NONE)
+        scenario_until(s, scenario_first_id(s), NODE_DRAINING);
+        while (engine_node(s->engine, scenario_first(s)).end == NODE_END_NONE)
             assert_true(scenario_step(s));
-        assert_int_equal(engine_node(s->engine, first_of(s)).end, NODE_RETURNED);
-        assert_string_equal(engine_node(s->engine, first_of(s)).reason, cases[i].reason);
-        assert_true(backend_plan_in_service(s->world, first_of(s)));
-        assert_int_equal(backend_plan_effects(s->world, first_of(s), "install"), 0);
+        assert_int_equal(engine_node(s->engine, scenario_first(s)).end, NODE_RETURNED);
+        assert_string_equal(engine_node(s->engine, scenario_first(s)).reason, cases[i].reason);
+        assert_true(backend_plan_in_service(s->world, scenario_first(s)));
+        assert_int_equal(backend_plan_effects(s->world, scenario_first(s), "install"), 0);
         scenario_free(s);
     }
 }

@@ -16,16 +16,6 @@ static const struct fleet_words words = {
     "\"interval\":\"30s\",\"soak\":\"0s\"}]"
 #define WAIVED ",\"waivers\":[{\"what\":\"rollback_unproved\",\"person\":\"board\",\"ticket\":\"CHG1\"}]"
 
-static uint32_t first_of(const struct scenario *s)
-{
-    return s->plan->nodes[s->plan->waves[0].nodes[0]].node;
-}
-
-static const char *first_id(const struct scenario *s)
-{
-    return s->plan->inv->nodes[first_of(s)].id;
-}
-
 /* One of the second wave. */
 static const char *second_id(const struct scenario *s)
 {
@@ -57,22 +47,22 @@ static void test_while_running(void **state)
     struct scenario *s = begin(BUDGET);
 
     (void)state;
-    scenario_until(s, first_id(s), NODE_DRAINING);
+    scenario_until(s, scenario_first_id(s), NODE_DRAINING);
     refused_with(s, VERB_PROMOTE, NULL, "the run is running; pause and abort are possible");
     refused_with(s, VERB_RESUME, NULL, "the run is running; pause and abort are possible");
-    refused_with(s, VERB_RETRY, first_id(s), "is draining: only a node that was set aside");
-    refused_with(s, VERB_RETURN, first_id(s), "is draining: only a node that is stuck is put back");
+    refused_with(s, VERB_RETRY, scenario_first_id(s), "is draining: only a node that was set aside");
+    refused_with(s, VERB_RETURN, scenario_first_id(s), "is draining: only a node that is stuck is put back");
     refused_with(s, VERB_ROLLBACK, NULL, "rollback is not possible: ");
     check_ok(scenario_verb(s, VERB_ABORT, NULL), &s->err);
     refused_with(s, VERB_ABORT, NULL, "it is under way; abort --force closes the run as it is");
     refused_with(s, VERB_PAUSE, NULL, "pause and abort are possible");
-    refused_with(s, VERB_RETRY, first_id(s), "retry is not possible");
+    refused_with(s, VERB_RETRY, scenario_first_id(s), "retry is not possible");
     scenario_run(s);
     check_run(s, RUN_ABORTED);
     refused_with(s, VERB_ABORT, NULL, "rollback and return are possible");
     refused_with(s, VERB_ABORT_FORCE, NULL, "rollback and return are possible");
-    refused_with(s, VERB_RETRY, first_id(s), "rollback and return are possible");
-    refused_with(s, VERB_SET_ASIDE, first_id(s), "is returned: there is nothing to set aside");
+    refused_with(s, VERB_RETRY, scenario_first_id(s), "rollback and return are possible");
+    refused_with(s, VERB_SET_ASIDE, scenario_first_id(s), "is returned: there is nothing to set aside");
     scenario_free(s);
 }
 
@@ -95,8 +85,8 @@ static void test_while_a_gate_waits_for_a_person(void **state)
     check_run(s, RUN_HOLDING);
     refused_with(s, VERB_RESUME, NULL, "promote leads on");
     refused_with(s, VERB_PAUSE, NULL, "promote leads on");
-    refused_with(s, VERB_SET_ASIDE, first_id(s), "is done: there is nothing to set aside");
-    refused_with(s, VERB_RETRY, first_id(s), "is done: only a node that was set aside");
+    refused_with(s, VERB_SET_ASIDE, scenario_first_id(s), "is done: there is nothing to set aside");
+    refused_with(s, VERB_RETRY, scenario_first_id(s), "is done: only a node that was set aside");
     check_ok(scenario_verb(s, VERB_PROMOTE, NULL), &s->err);
     scenario_run(s);
     check_ok(scenario_verb(s, VERB_PROMOTE, NULL), &s->err);
@@ -149,14 +139,14 @@ static void test_retry(void **state)
     f->times = 9;
     refused_with(s, VERB_RETRY, second_id(s), "is pending: only a node that was set aside");
     scenario_run(s);
-    check_end(s, first_id(s), NODE_SET_ASIDE);
-    check_ok(scenario_verb(s, VERB_RETRY, first_id(s)), &s->err);
+    check_end(s, scenario_first_id(s), NODE_SET_ASIDE);
+    check_ok(scenario_verb(s, VERB_RETRY, scenario_first_id(s)), &s->err);
     assert_int_equal(engine_run(s->engine).failures, 0);
     scenario_run(s);
-    check_end(s, first_id(s), NODE_SET_ASIDE);
-    refused_with(s, VERB_RETRY, first_id(s), "had its 2 attempts (I19)");
+    check_end(s, scenario_first_id(s), NODE_SET_ASIDE);
+    refused_with(s, VERB_RETRY, scenario_first_id(s), "had its 2 attempts (I19)");
     check_ok(scenario_verb(s, VERB_PROMOTE, NULL), &s->err);
-    refused_with(s, VERB_RETRY, first_id(s), "the wave of");
+    refused_with(s, VERB_RETRY, scenario_first_id(s), "the wave of");
     scenario_free(s);
 }
 
@@ -167,17 +157,17 @@ static void test_set_aside(void **state)
     struct inventory *inv = (struct inventory *)(uintptr_t)s->plan->inv;
 
     (void)state;
-    inv->nodes[first_of(s)].bmc = "10.0.0.9";
+    inv->nodes[scenario_first(s)].bmc = "10.0.0.9";
     check_ok(scenario_verb(s, VERB_SET_ASIDE, second_id(s)), &s->err);
     check_end(s, second_id(s), NODE_SET_ASIDE);
-    scenario_until(s, first_id(s), NODE_INSTALLING);
-    backend_plan_cut(s->world, first_of(s), TIME_NEVER);
+    scenario_until(s, scenario_first_id(s), NODE_INSTALLING);
+    backend_plan_cut(s->world, scenario_first(s), TIME_NEVER);
     scenario_run(s);
     check_run(s, RUN_HOLDING);
     refused_with(s, VERB_PROMOTE, NULL, "decide leads on");
-    check_ok(scenario_verb(s, VERB_SET_ASIDE, first_id(s)), &s->err);
-    check_end(s, first_id(s), NODE_STUCK);
-    assert_string_equal(scenario_node(s, first_id(s)).reason,
+    check_ok(scenario_verb(s, VERB_SET_ASIDE, scenario_first_id(s)), &s->err);
+    check_end(s, scenario_first_id(s), NODE_STUCK);
+    assert_string_equal(scenario_node(s, scenario_first_id(s)).reason,
                         "set aside by an operator while its state was unknown; BMC 10.0.0.9");
     scenario_free(s);
 }
@@ -211,7 +201,7 @@ static void test_resume_asks_again(void **state)
     assert_non_null(strstr(s->kept.items[s->kept.n - 1].commands, "\"op_probe\""));
     scenario_run(s);
     check_run(s, RUN_FINISHED);
-    assert_int_equal(backend_plan_effects(s->world, first_of(s), "install"), 1);
+    assert_int_equal(backend_plan_effects(s->world, scenario_first(s), "install"), 1);
     scenario_free(s);
 }
 
@@ -226,7 +216,7 @@ static void test_resume_asks_a_gate_before_the_wave_again(void **state)
     s->meddle = backup_silence;
     scenario_run(s);
     check_run(s, RUN_HOLDING);
-    assert_int_equal(scenario_node(s, first_id(s)).phase, NODE_PENDING);
+    assert_int_equal(scenario_node(s, scenario_first_id(s)).phase, NODE_PENDING);
     check_ok(scenario_verb(s, VERB_RESUME, NULL), &s->err);
     scenario_run(s);
     check_run(s, RUN_HOLDING); /* silent still */
@@ -259,12 +249,12 @@ static void test_abort_while_settings_go_back(void **state)
 static void test_decide(void **state)
 {
     struct scenario *s = begin(BUDGET);
-    struct event ev = { .type = EV_OP_RESULT, .node = first_of(s), .cluster = IX_NONE };
+    struct event ev = { .type = EV_OP_RESULT, .node = scenario_first(s), .cluster = IX_NONE };
     char op[128];
 
     (void)state;
     scenario_fault(s, NULL, "install", NULL)->silent = true;
-    scenario_until(s, first_id(s), NODE_INSTALLING);
+    scenario_until(s, scenario_first_id(s), NODE_INSTALLING);
     snprintf(op, sizeof op, "%s", engine_op_open(s->engine, 0).op);
     ev.u.op_result.record =
         (struct op_record){ .op = op, .action = "install", .state = OP_UNKNOWN, .boot_id = "b" };
@@ -283,7 +273,7 @@ static void test_decide(void **state)
     ev.u.verb.decision = WITNESS_SAYS_DONE;
     check_ok(scenario_event(s, &ev), &s->err);
     assert_non_null(strstr(buf_text(&s->notes), "/install/1: done, says an operator"));
-    assert_int_equal(scenario_node(s, first_id(s)).phase, NODE_REBOOTING);
+    assert_int_equal(scenario_node(s, scenario_first_id(s)).phase, NODE_REBOOTING);
     scenario_free(s);
 }
 

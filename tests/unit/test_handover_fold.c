@@ -56,6 +56,11 @@ static int entry(struct log *l, struct event *ev, const char *commands)
     return handover_fold_event(l->fold, ev, commands, &l->err);
 }
 
+static void enter(struct log *l, struct event *ev)
+{
+    check_ok(entry(l, ev, "[]"), &l->err);
+}
+
 static struct event plain(enum event_type type)
 {
     return (struct event){ .type = type, .node = IX_NONE, .cluster = IX_NONE };
@@ -137,7 +142,7 @@ static void told(struct log *l, const char *how)
     struct event ev = plain(EV_OP_RESULT);
 
     ev.u.op_result.record = record_of(l, how);
-    check_ok(entry(l, &ev, "[]"), &l->err);
+    enter(l, &ev);
 }
 
 static void returned(struct log *l)
@@ -146,7 +151,7 @@ static void returned(struct log *l)
 
     ev.node = inventory_node(l->plan->inv, l->on);
     ev.u.verb.verb = VERB_RETURN;
-    check_ok(entry(l, &ev, "[]"), &l->err);
+    enter(l, &ev);
 }
 
 /* "pause:ok reboot" : two operations, one with a record; "return" the verb; "next" a new life; "n00-01/" the node from here on; "twice:ok" another
@@ -643,9 +648,9 @@ static void test_what_people_said(void **state)
 
         log_begin(&l, false);
         ev.u.verb.verb = said[i].first;
-        check_ok(entry(&l, &ev, "[]"), &l.err);
+        enter(&l, &ev);
         ev.u.verb.verb = said[i].then;
-        check_ok(entry(&l, &ev, "[]"), &l.err);
+        enter(&l, &ev);
         h = end_of(&l, NODE_PENDING);
         assert_int_equal(h->log.abort_said, said[i].abort);
         assert_int_equal(h->log.rollback_said, said[i].rollback);
@@ -663,13 +668,13 @@ static void test_what_people_decided(void **state)
     log_begin(&l, false);
     play(&l, OUT "install");
     ev.u.verb.verb = VERB_DECIDE;
-    check_ok(entry(&l, &ev, "[]"), &l.err);
+    enter(&l, &ev);
     ev.u.verb.op = l.op;
     ev.u.verb.decision = WITNESS_SAYS_NOT_DONE;
-    check_ok(entry(&l, &ev, "[]"), &l.err);
+    enter(&l, &ev);
     assert_false(node_now(&l)->effect);
     ev.u.verb.decision = WITNESS_SAYS_DONE;
-    check_ok(entry(&l, &ev, "[]"), &l.err);
+    enter(&l, &ev);
     assert_true(node_now(&l)->effect);
     log_end(&l);
 }
@@ -691,12 +696,12 @@ static void test_a_claim(void **state)
     ev.node = node_now(&l)->node;
     ev.u.claimed.ops = ops;
     ev.u.claimed.n_ops = 3;
-    check_ok(entry(&l, &ev, "[]"), &l.err);
+    enter(&l, &ev);
     assert_string_equal(node_now(&l)->boot, "");
     assert_false(node_now(&l)->effect);
     ev.u.claimed.boot_id = "B7";
     ev.u.claimed.n_ops = 4;
-    check_ok(entry(&l, &ev, "[]"), &l.err);
+    enter(&l, &ev);
     assert_string_equal(node_now(&l)->boot, "B7");
     assert_string_equal(says(&l, end_of(&l, NODE_INSTALLING)), "paused installed patched");
     log_end(&l);
@@ -715,16 +720,16 @@ static void test_facts_before_the_drain(void **state)
     ev.u.observed.ok = true;
     ev.u.observed.facts.boot_id = "B1";
     ev.u.observed.facts.cpus = 16;
-    check_ok(entry(&l, &ev, "[]"), &l.err);
+    enter(&l, &ev);
     ev.u.observed.facts.cpus = 32;
     ev.u.observed.ok = false;
-    check_ok(entry(&l, &ev, "[]"), &l.err);
+    enter(&l, &ev);
     ev.u.observed.ok = true;
     ev.u.observed.what = OBSERVE_VERIFY;
-    check_ok(entry(&l, &ev, "[]"), &l.err);
+    enter(&l, &ev);
     ev.u.observed.what = OBSERVE_FACTS;
     ev.node = IX_NONE;
-    check_ok(entry(&l, &ev, "[]"), &l.err);
+    enter(&l, &ev);
     play(&l, "pause");
     assert_true(node_now(&l)->before.known);
     assert_int_equal(node_now(&l)->before.cpus, 16);
@@ -744,10 +749,10 @@ static void test_facts_of_a_second_pause(void **state)
     ev.u.observed.ok = true;
     ev.u.observed.facts.boot_id = "B1";
     ev.u.observed.facts.cpus = 16;
-    check_ok(entry(&l, &ev, "[]"), &l.err);
+    enter(&l, &ev);
     play(&l, OUT);
     ev.u.observed.facts.cpus = 8;
-    check_ok(entry(&l, &ev, "[]"), &l.err);
+    enter(&l, &ev);
     play(&l, "pause:ok");
     assert_int_equal(node_now(&l)->before.cpus, 16);
     log_end(&l);
@@ -837,7 +842,7 @@ static void test_a_takeover_in_the_log(void **state)
 
     log_begin(&l, false);
     play(&l, "n00-03/ pause:ok n00-00/"); /* of this nothing is left: the takeover says what is */
-    check_ok(entry(&l, &ev, "[]"), &l.err);
+    enter(&l, &ev);
     log_end(&before);
     h = handover_fold_now(l.fold);
     assert_int_equal(h->log.revision, 7);
@@ -868,7 +873,7 @@ static void test_a_setting_over_a_takeover(void **state)
     setting(&before, "n00-01", "auto_balancer_mode", 2, 9);
     ev.u.handover.state = end_of(&before, NODE_PENDING);
     log_begin(&l, false);
-    check_ok(entry(&l, &ev, "[]"), &l.err);
+    enter(&l, &ev);
     log_end(&before);
     setting(&l, "n00-02", "auto_balancer_mode", 2, 9);
     told(&l, "ok");
@@ -898,7 +903,7 @@ static void test_a_takeover_that_does_not_fit(void **state)
     ops[0].node = IX_NONE;
     assert_int_equal(entry(&l, &ev, "[]"), ERR_INVALID);
     ops[0].node = 1;
-    check_ok(entry(&l, &ev, "[]"), &l.err);
+    enter(&l, &ev);
     bad.n_nodes--;
     assert_int_equal(entry(&l, &ev, "[]"), ERR_INVALID);
     assert_non_null(strstr(l.err.text, "its nodes are not the inventory's"));
