@@ -32,14 +32,19 @@ static bool enough(const struct engine *e, const struct engine_node *n, struct c
     return c.mib * 100 >= n->former_mib * e->rollout->policy.evidence_percent && c.vms >= vms;
 }
 
+/* VMs are taken from nodes in service only: off one that is out, by whosever doing, that would be a part of a drain (I11). */
+static bool may_leave(const struct engine *e, uint32_t node)
+{
+    return e->nodes[node].claimed && fleet_receives(&e->fleet, node);
+}
+
 static bool may_load(struct engine *e, const struct engine_node *n, uint32_t vm)
 {
     const struct fleet_vm *v = &e->fleet.vms.items[vm];
 
     if (v->gone || v->parked || v->at == IX_NONE || v->at == n->ix || v->moving_to != IX_NONE)
         return false;
-    if (v->vm.state != VM_RUNNING || v->vm.busy != VM_IDLE || v->vm.role != ROLE_NONE ||
-        !e->nodes[v->at].claimed)
+    if (v->vm.state != VM_RUNNING || v->vm.busy != VM_IDLE || v->vm.role != ROLE_NONE || !may_leave(e, v->at))
         return false;
     return vm_cannot_move(&e->fleet, v, n->ix) == NULL &&
            capacity_may_land(&e->fleet, e->rollout, vm, n->ix, &e->nomem) == NULL;
@@ -166,7 +171,7 @@ static bool may_still(const struct engine *e, const struct engine_load *l)
 {
     const struct fleet_vm *v = &e->fleet.vms.items[l->vm];
 
-    return !v->gone && v->at != IX_NONE && e->nodes[v->at].claimed && e->nodes[l->to].claimed &&
+    return !v->gone && v->at != IX_NONE && may_leave(e, v->at) && e->nodes[l->to].claimed &&
            fleet_receives(&e->fleet, l->to);
 }
 

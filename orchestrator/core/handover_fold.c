@@ -165,14 +165,50 @@ static struct folded_op *add_op(struct handover_fold *f, const struct handover_o
 static void take_record(struct handover_fold *f, const struct op_record *rec)
 {
     struct folded_op *o = op_of(f, rec->op);
+    bool done = rec->state == OP_DONE ? rec->outcome == OUTCOME_OK
+                                      : rec->state == OP_UNKNOWN && rec->witness == WITNESS_SAYS_DONE;
+    bool ended = done || rec->state == OP_DONE;
 
+    if (o != NULL && o->given_up && ended) {
+        o->given_up = false;
+        if (done)
+            handover_op_end_heard(f, o);
+    }
     if (o == NULL || o->over)
         return;
     o->op.seen = o->op.seen || rec->state != OP_NONE;
-    if (rec->state == OP_DONE)
-        handover_op_over(f, o, rec->outcome == OUTCOME_OK, rec);
-    else if (rec->state == OP_UNKNOWN && rec->witness == WITNESS_SAYS_DONE)
-        handover_op_over(f, o, true, rec);
+    if (ended)
+        handover_op_over(f, o, done, rec);
+}
+
+/* A person's word without a name is about what the node was at, or what was given up there last. */
+static const char *decided_op(const struct handover_fold *f, const struct event *ev)
+{
+    uint32_t i = ev->node == IX_NONE ? IX_NONE : f->latest[ev->node];
+
+    if (ev->u.verb.op != NULL)
+        return ev->u.verb.op;
+    while (i != IX_NONE &&
+           (f->ops.items[i].op.action == ACT_MOVE_VM || (f->ops.items[i].over && !f->ops.items[i].given_up)))
+        i = f->ops.items[i].earlier;
+    return i == IX_NONE ? "" : f->ops.items[i].op.id;
+}
+
+static void take_verb(struct handover_fold *f, const struct event *ev)
+{
+    struct handover_log *l = &f->now.log;
+    struct op_record decided = { .state = OP_UNKNOWN, .witness = ev->u.verb.decision };
+
+    if (ev->u.verb.verb == VERB_ABORT || ev->u.verb.verb == VERB_ROLLBACK) {
+        l->abort_said = ev->u.verb.verb == VERB_ABORT;
+        l->rollback_said = !l->abort_said;
+    }
+    if (ev->u.verb.verb == VERB_RETURN && ev->node != IX_NONE)
+        f->returned[ev->node] = true;
+    if (ev->u.verb.verb == VERB_DECIDE) {
+        decided.op = decided_op(f, ev);
+        take_record(f, &decided);
+    }
 }
 
 /* Node-level operations of a node come one after another: only the latest can be without its end. */
@@ -270,10 +306,19 @@ static void take_facts(struct handover_fold *f, const struct event *ev)
         n->level_before = ev->u.observed.facts.hotpatch ? seen->level : (struct build){ 0, 0 };
 }
 
+static void take_observed(struct handover_fold *f, const struct event *ev)
+{
+    if (!ev->u.observed.ok || ev->node == IX_NONE)
+        return;
+    if (ev->u.observed.what == OBSERVE_FACTS)
+        take_facts(f, ev);
+    if (ev->u.observed.what == OBSERVE_VERIFY)
+        handover_verified(f, &f->now.nodes[ev->node], &ev->u.observed.verify);
+}
+
 static int take_event(struct handover_fold *f, const struct event *ev, struct err *err)
 {
     struct handover_log *l = &f->now.log;
-    struct op_record decided;
 
     switch (ev->type) {
     case EV_RUN_START:
@@ -295,25 +340,13 @@ static int take_event(struct handover_fold *f, const struct event *ev, struct er
             take_record(f, &ev->u.claimed.ops[i]);
         break;
     case EV_OBSERVED:
-        if (ev->u.observed.what == OBSERVE_FACTS && ev->u.observed.ok && ev->node != IX_NONE)
-            take_facts(f, ev);
+        take_observed(f, ev);
         break;
     case EV_OP_RESULT:
         take_record(f, &ev->u.op_result.record);
         break;
     case EV_VERB:
-        if (ev->u.verb.verb == VERB_ABORT || ev->u.verb.verb == VERB_ROLLBACK) {
-            l->abort_said = ev->u.verb.verb == VERB_ABORT;
-            l->rollback_said = !l->abort_said;
-        }
-        if (ev->u.verb.verb == VERB_RETURN && ev->node != IX_NONE)
-            f->returned[ev->node] = true;
-        if (ev->u.verb.verb == VERB_DECIDE && ev->u.verb.op != NULL) {
-            decided = (struct op_record){ .op = ev->u.verb.op,
-                                          .state = OP_UNKNOWN,
-                                          .witness = ev->u.verb.decision };
-            take_record(f, &decided);
-        }
+        take_verb(f, ev);
         break;
     case EV_CONTROLLER_STOP:
     case EV_NODE_REFUSED:

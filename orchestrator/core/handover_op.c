@@ -113,11 +113,8 @@ void handover_life_begun(struct handover_fold *f, struct handover_node *n, uint3
     bool same = goes_home(a) && !f->returned[n->node] && n->ops_life != 0;
 
     f->returned[n->node] = false;
-    if (n->removed && !same) {
-        f->now.log.removal_known = f->now.log.removal_possible =
-            true; /* it went on to a next life: verified */
-        n->patched = false;
-    }
+    if (n->removed && !n->patched && !goes_home(a)) /* verified, and it went on to a next life */
+        f->now.log.removal_known = f->now.log.removal_possible = true;
     n->ops_life = life;
     memset(n->attempts, 0, sizeof n->attempts);
     n->paused = n->vmms = n->storage = goes_home(a);
@@ -188,6 +185,32 @@ static void effect_made(struct handover_node *n, enum action a)
     n->patched = n->patched || a == ACT_INSTALL;
 }
 
+/* It was given up, and its end is told after all: nobody goes on from it, but it is in, or no longer, unless another effect
+ * came after it. */
+void handover_op_end_heard(struct handover_fold *f, const struct folded_op *o)
+{
+    uint32_t i = f->latest[o->op.node];
+
+    while (i != IX_NONE && f->ops.items[i].op.action != ACT_INSTALL &&
+           f->ops.items[i].op.action != ACT_UNINSTALL)
+        i = f->ops.items[i].earlier;
+    if (i != IX_NONE && &f->ops.items[i] == o)
+        f->now.nodes[o->op.node].patched = o->op.action == ACT_INSTALL;
+}
+
+/* What is in is what the node itself says (I17): a boot may have rolled the installation back, and a removal that was never
+ * verified has proved nothing. While servicing is at it nothing is said. */
+void handover_verified(struct handover_fold *f, struct handover_node *n, const struct verify_facts *v)
+{
+    bool listed = v->package == PACKAGE_INSTALLED || v->package == PACKAGE_SUPERSEDED;
+    bool built = build_compare(v->build, f->plan->rollout->patch.target) >= 0;
+
+    if (!v->servicing_idle || v->pending || v->package == PACKAGE_INSTALL_PENDING ||
+        v->package == PACKAGE_UNINSTALL_PENDING)
+        return;
+    n->patched = listed || (built && !n->removed);
+}
+
 static void op_done(struct handover_fold *f, const struct handover_op *op, const struct op_record *rec)
 {
     struct handover_node *n = &f->now.nodes[op->node];
@@ -241,6 +264,7 @@ void handover_op_over(struct handover_fold *f, struct folded_op *o, bool ok, con
 void handover_op_given_up(struct handover_fold *f, struct folded_op *o, enum action next)
 {
     handover_op_over(f, o, o->op.action == ACT_REBOOT && next != ACT_REBOOT, NULL);
+    o->given_up = true;
     if (o->op.action == ACT_PARK_VM)
         parked(f, &o->op, NULL);
 }

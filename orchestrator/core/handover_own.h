@@ -10,7 +10,8 @@ struct folded_op {
     uint32_t life;
     uint32_t earlier; /* its node's one before it: a chain from `latest` to IX_NONE */
     bool over, ok;
-    bool back; /* of a life that removes: its moves have a budget of their own */
+    bool given_up; /* over without a record of its end */
+    bool back;     /* of a life that removes: its moves have a budget of their own */
 };
 
 struct handover_fold {
@@ -38,6 +39,10 @@ void handover_life_goes_back(struct handover_fold *f, uint32_t node, uint32_t li
 void handover_op_begun(struct handover_fold *f, struct folded_op *o, const json *args, const char *boot_id);
 void handover_op_over(struct handover_fold *f, struct folded_op *o, bool ok, const struct op_record *rec);
 void handover_op_given_up(struct handover_fold *f, struct folded_op *o, enum action next);
+/* That one has taken hold, says its node, its witness or a person later on. */
+void handover_op_end_heard(struct handover_fold *f, const struct folded_op *o);
+/* What a node said when it was asked whether the patch is in. */
+void handover_verified(struct handover_fold *f, struct handover_node *n, const struct verify_facts *v);
 uint32_t handover_setting_ix(const struct handover_fold *f,
                              const struct handover_op *op); /* among all clusters' */
 /* The entry of a parked VM; made where there is none and `make`. NULL: none, or out of memory. */

@@ -238,6 +238,61 @@ static void test_patched_nodes_carry_load(void **state)
     scenario_free(s);
 }
 
+static bool gives_load(const struct scenario *s, const char *id)
+{
+    const struct plan_node *pn = &s->plan->nodes[s->plan->waves[0].nodes[0]];
+
+    for (uint32_t i = 0; i < pn->n_evidence; i++) {
+        uint32_t at = backend_plan_vm_at(s->world, pn->evidence[i].vm);
+
+        if (at != pn->node && strcmp(s->plan->inv->nodes[at].id, id) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Somebody has paused the nodes that the plan takes the load from, at the moment when the first one is back. */
+static void givers_paused(struct scenario *s, struct plan_answer *a)
+{
+    struct cluster_view *v = &a->ev->u.observed.view;
+    static struct view_node nodes[16];
+
+    if (a->cause != CMD_OBSERVE || a->ev->u.observed.what != OBSERVE_CLUSTER ||
+        engine_node(s->engine, scenario_first(s)).phase < NODE_SETTLING)
+        return;
+    assert_true(v->n_nodes <= TABLE_LEN(nodes));
+    for (uint32_t i = 0; i < v->n_nodes; i++) {
+        nodes[i] = v->nodes[i];
+        if (gives_load(s, nodes[i].id))
+            nodes[i].state = SEEN_PAUSED;
+    }
+    v->nodes = nodes;
+}
+
+/* The load does not come off a node that is out of service, whoever took it out: nobody's drain is helped on (I11, O7). */
+static void test_load_comes_from_nodes_in_service(void **state)
+{
+    struct scenario *s =
+        scenario_new(NULL, "[1,\"100%\"]", ",\"gates\":[{\"type\":\"vm_heartbeat\",\"when\":\"after\"}]");
+    uint32_t first = scenario_first(s), paused = 0;
+
+    (void)state;
+    s->meddle = givers_paused;
+    scenario_start(s);
+    while (engine_wave(s->engine, 0).state != WAVE_GATE_AFTER)
+        assert_true(scenario_step(s));
+    for (uint32_t i = 0; i < s->plan->inv->n_nodes; i++) {
+        bool out = (engine_fleet(s->engine)->nodes[i].out & OUT_PAUSED) != 0;
+
+        paused += out;
+        if (out)
+            assert_int_equal(backend_plan_effects(s->world, i, "move_vm"), 0);
+    }
+    assert_int_equal(backend_plan_effects(s->world, first, "resume"), 1);
+    assert_true(paused > 0);
+    scenario_free(s);
+}
+
 static void refuse_removal_moves(struct scenario *s, struct plan_answer *a)
 {
     backup_7001(s, a);
@@ -327,6 +382,7 @@ int main(void)
         cmocka_unit_test(test_manual_gate),
         cmocka_unit_test(test_stale_evidence_is_unknown),
         cmocka_unit_test(test_patched_nodes_carry_load),
+        cmocka_unit_test(test_load_comes_from_nodes_in_service),
         cmocka_unit_test(test_refused_move_ends_a_nodes_rollback),
         cmocka_unit_test(test_answer_while_paused),
         cmocka_unit_test(test_manual_beside_unknown),

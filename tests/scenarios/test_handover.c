@@ -165,6 +165,48 @@ static void test_a_way_back_waits_for_a_person(void **state)
     assert_true(halted > 5 && removing > 0);
 }
 
+/* A boot has taken the patch of the first node back. */
+static void rolled_back_at_boot(struct scenario *s, struct plan_answer *a)
+{
+    struct verify_facts *v = &a->ev->u.observed.verify;
+
+    if (a->ev->type != EV_OBSERVED || a->ev->u.observed.what != OBSERVE_VERIFY ||
+        a->node != scenario_first(s) || engine_node(s->engine, a->node).back)
+        return;
+    v->package = PACKAGE_ABSENT;
+    v->build.ubr = 1;
+}
+
+#define WITHIN_BUDGET                                                                                  \
+    ",\"policy\":{\"rollback\":\"run\",\"failures_per_wave\":1,\"failures_per_run\":1},\"waivers\":[{" \
+    "\"what\":"                                                                                        \
+    "\"rollback_unproved\",\"person\":\"board\",\"ticket\":\"C1\"}]"
+
+/* Nothing of ours is in it: a rollback after a takeover leaves it alone (I12). */
+static void test_a_way_back_only_of_what_is_patched(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", WITHIN_BUDGET);
+    const char *first = scenario_first_id(s);
+
+    (void)state;
+    s->meddle = rolled_back_at_boot;
+    scenario_start(s);
+    while (scenario_ended(s, NODE_DONE) < 2)
+        assert_true(scenario_step(s));
+    check_end(s, first, NODE_SET_ASIDE);
+    scenario_upgrade(s);
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    check_ok(scenario_verb(s, VERB_ROLLBACK, NULL), &s->err);
+    scenario_run(s);
+    check_run(s, RUN_ROLLED_BACK);
+    check_end(s, first, NODE_SET_ASIDE);
+    assert_int_equal(backend_plan_effects(s->world, scenario_first(s), "pause"), 1);
+    assert_int_equal(scenario_ended(s, NODE_ROLLED_BACK), 3);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 /* A failure whose baseline the old engine kept may be older than the wave: it is unknown, and rolls nothing back (I13). */
 static void test_a_lost_baseline_is_not_a_failure(void **state)
 {
@@ -266,6 +308,7 @@ int main(void)
         cmocka_unit_test(test_an_abort_goes_on),
         cmocka_unit_test(test_a_pause_holds_on),
         cmocka_unit_test(test_a_way_back_waits_for_a_person),
+        cmocka_unit_test(test_a_way_back_only_of_what_is_patched),
         cmocka_unit_test(test_a_lost_baseline_is_not_a_failure),
         cmocka_unit_test(test_a_plain_start_is_refused),
         cmocka_unit_test(test_what_does_not_fit_is_refused),

@@ -154,8 +154,40 @@ static void returned(struct log *l)
     enter(l, &ev);
 }
 
+/* What the node says when it is asked whether the patch is in. */
+static void sees(struct log *l, const char *what)
+{
+    struct event ev = plain(EV_OBSERVED);
+    struct verify_facts *v = &ev.u.observed.verify;
+
+    ev.node = node_now(l)->node;
+    ev.u.observed.what = OBSERVE_VERIFY;
+    ev.u.observed.ok = strcmp(what, "nothing") != 0;
+    v->build = (struct build){ 26100, strcmp(what, "built") == 0 ? 4066 : 4061 };
+    v->package = strcmp(what, "listed") == 0       ? PACKAGE_INSTALLED
+                 : strcmp(what, "superseded") == 0 ? PACKAGE_SUPERSEDED
+                 : strcmp(what, "coming") == 0     ? PACKAGE_INSTALL_PENDING
+                 : strcmp(what, "going") == 0      ? PACKAGE_UNINSTALL_PENDING
+                                                   : PACKAGE_ABSENT;
+    v->servicing_idle = strcmp(what, "servicing") != 0;
+    v->pending = strcmp(what, "pending") == 0;
+    v->boot_id = "B2";
+    enter(l, &ev);
+}
+
+static void decided(struct log *l, const char *op)
+{
+    struct event ev = plain(EV_VERB);
+
+    ev.node = node_now(l)->node;
+    ev.u.verb.verb = VERB_DECIDE;
+    ev.u.verb.op = op;
+    ev.u.verb.decision = WITNESS_SAYS_DONE;
+    enter(l, &ev);
+}
+
 /* "pause:ok reboot" : two operations, one with a record; "return" the verb; "next" a new life; "n00-01/" the node from here on; "twice:ok" another
- * record of the same. */
+ * record of the same; "sees:listed" the node's word on the patch; "decide" a person's on what it was at: done. */
 static void play(struct log *l, const char *words)
 {
     char text[256], *rest = text;
@@ -170,6 +202,10 @@ static void play(struct log *l, const char *words)
             l->life++;
         } else if (strcmp(word, "return") == 0) {
             returned(l);
+        } else if (strcmp(word, "sees") == 0) {
+            sees(l, how);
+        } else if (strcmp(word, "decide") == 0) {
+            decided(l, NULL);
         } else if (strchr(word, '/') != NULL) {
             snprintf(l->on, sizeof l->on, "%.*s", (int)strcspn(word, "/"), word);
         } else {
@@ -323,7 +359,29 @@ static const struct {
     { OUT "install:ok next", NODE_ENDED, "patched" },
     { "next", NODE_RESUMING, "" }, /* it never had an operation */
     { OUT "install:ok next pause:ok uninstall:ok", NODE_REMOVING, "paused removed patched" },
-    { OUT "install:ok next pause:ok uninstall:ok next pause:ok", NODE_DRAINING, "paused" },
+    { OUT "install:ok next pause:ok uninstall:ok next pause:ok", NODE_DRAINING, "paused patched" },
+    { OUT "install:ok next pause:ok uninstall:ok sees:gone next pause:ok", NODE_DRAINING, "paused" },
+    /* what is in is what the node says; while servicing is at it nothing is said (I17) */
+    { OUT "install:ok sees:gone", NODE_STARTING_VMMS, "paused installed" }, /* a boot took it back */
+    { OUT "install:ok sees:gone", NODE_ENDED, "paused installed" },
+    { OUT "install:ok sees:nothing", NODE_VERIFYING, "paused installed patched" },
+    { OUT "install:ok sees:listed", NODE_VERIFYING, "paused installed patched" },
+    { OUT "install:ok sees:superseded", NODE_VERIFYING, "paused installed patched" },
+    { OUT "install:ok sees:built", NODE_VERIFYING, "paused installed patched" },
+    { OUT "install:ok sees:servicing", NODE_VERIFYING, "paused installed patched" },
+    { OUT "install:ok sees:pending", NODE_VERIFYING, "paused installed patched" },
+    { OUT "install:ok sees:coming", NODE_VERIFYING, "paused installed patched" },
+    { OUT "install:ok sees:gone next pause:ok install:ok", NODE_INSTALLING, "paused installed patched" },
+    { OUT "install:ok next pause:ok uninstall:ok sees:gone", NODE_ENDED, "paused removed" },
+    { OUT "install:ok next pause:ok uninstall:ok sees:built", NODE_VERIFYING, "paused removed" },
+    { OUT "install:ok next pause:ok uninstall:ok sees:listed", NODE_ENDED, "paused removed patched" },
+    { OUT "install:ok next pause:ok uninstall:ok sees:going", NODE_VERIFYING, "paused removed patched" },
+    /* given up, and its end is heard later; not when another effect came after it */
+    { OUT "install return next start_vmms:ok", NODE_STORAGE_IN, "paused storage" },
+    { OUT "install next pause:ok decide", NODE_DRAINING, "paused patched" },
+    { OUT "install decide", NODE_INSTALLING, "paused installed patched" },
+    { OUT "pause:ok decide", NODE_DRAINING, "paused" },
+    { OUT "move_vm#0 decide", NODE_DRAINING, "paused ? move_vm" }, /* a move is named */
 };
 
 static void test_what_is_told_of_a_node(void **state)
@@ -447,9 +505,15 @@ static void test_is_it_removable(void **state)
         const char *log;
         bool known, possible;
     } removals[] = {
-        { OUT "uninstall:ok next pause:ok", true, true }, { OUT "uninstall:ok", false, false },
-        { OUT "uninstall:not_removable", true, false },   { OUT "uninstall:busy", false, false },
-        { OUT "uninstall:failed", false, false },         { OUT "install:not_removable", false, false },
+        { OUT "uninstall:ok sees:gone next pause:ok", true, true },
+        { OUT "uninstall:ok", false, false },
+        { OUT "install:ok next pause:ok uninstall:ok next pause:ok", false, false }, /* never looked at */
+        { OUT "install:ok next pause:ok uninstall:ok sees:listed next pause:ok", false, false },
+        { OUT "uninstall:ok sees:gone return next start_vmms:ok", false, false }, /* no next life: led home */
+        { OUT "uninstall:not_removable", true, false },
+        { OUT "uninstall:busy", false, false },
+        { OUT "uninstall:failed", false, false },
+        { OUT "install:not_removable", false, false },
     };
 
     (void)state;
@@ -658,7 +722,43 @@ static void test_what_people_said(void **state)
     }
 }
 
-/* A person's word on an operation is an end when it says done; one about a node says nothing of operations. */
+/* The end of what was given up, told when other operations have come: it is in after all, or no longer (I17). */
+static void test_the_end_of_what_was_given_up(void **state)
+{
+    static const struct {
+        const char *before, *how, *after;
+        bool patched;
+    } heard[] = {
+        { OUT "install", "ok", "", true },
+        { OUT "install", "says_done", "", true },
+        { OUT "install", "failed", "", false },
+        { OUT "install", "running", "", false },
+        { OUT "install:ok next pause:ok uninstall", "ok", "", false },
+        { OUT "install:ok next pause:ok uninstall", "failed", "", true },
+        { OUT "stop_vmms", "ok", "", false },
+        { OUT "install", "ok", "next pause:ok install:ok sees:gone", false }, /* of long ago */
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < TABLE_LEN(heard); i++) {
+        struct log l;
+        char op[128];
+
+        log_begin(&l, false);
+        play(&l, heard[i].before);
+        snprintf(op, sizeof op, "%s", l.op);
+        play(&l, "return next start_vmms:ok");
+        play(&l, heard[i].after);
+        snprintf(l.op, sizeof l.op, "%s", op);
+        told(&l, heard[i].how);
+        told(&l, heard[i].how); /* once more: nothing new */
+        if (node_now(&l)->patched != heard[i].patched)
+            fail_msg("%s, given up, then %s", heard[i].before, heard[i].how);
+        log_end(&l);
+    }
+}
+
+/* A person's word on an operation is an end when it says done; one about no node says nothing of operations. */
 static void test_what_people_decided(void **state)
 {
     struct event ev = plain(EV_VERB);
@@ -927,6 +1027,7 @@ int main(void)
         cmocka_unit_test(test_settings),
         cmocka_unit_test(test_settings_beside_each_other),
         cmocka_unit_test(test_what_people_said),
+        cmocka_unit_test(test_the_end_of_what_was_given_up),
         cmocka_unit_test(test_what_people_decided),
         cmocka_unit_test(test_a_claim),
         cmocka_unit_test(test_facts_before_the_drain),
