@@ -68,14 +68,14 @@ void cluster_want_later(struct engine *e, struct engine_cluster *c)
 }
 
 /* Gates that wait for the picture hear that there is none: unknown, and the run holds by it (I13, I28). */
-static void nobody_speaks(struct engine *e, struct engine_cluster *c)
+static void no_picture(struct engine *e, struct engine_cluster *c, const char *why, time_ms asked)
 {
     struct event ev = { .at = e->now, .type = EV_OBSERVED, .node = IX_NONE, .cluster = c->ix };
 
     ev.u.observed.what = OBSERVE_CLUSTER;
-    ev.u.observed.text = "no node of the cluster can be asked";
+    ev.u.observed.text = why;
     ev.u.observed.taken = e->now;
-    gate_on_cluster(e, c, &ev, e->now);
+    gate_on_cluster(e, c, &ev, asked);
 }
 
 void cluster_timeout(struct engine *e, struct engine_cluster *c)
@@ -83,7 +83,7 @@ void cluster_timeout(struct engine *e, struct engine_cluster *c)
     if (c->wanted)
         cluster_want(e, c);
     if (c->ask == NULL && c->waiters.n > 0 && cluster_voice(e, c) == IX_NONE)
-        nobody_speaks(e, c);
+        no_picture(e, c, "no node of the cluster can be asked", e->now);
     cluster_dirty(e, c);
 }
 
@@ -227,11 +227,13 @@ static void tell_nodes(struct engine *e, struct engine_cluster *c)
     }
 }
 
-void cluster_ask_failed(struct engine *e, struct engine_cluster *c, const char *why)
+/* None, or not whole: asked again in a while, and whoever waits for it hears so. */
+static void picture_failed(struct engine *e, struct engine_cluster *c, const char *why, time_ms asked)
 {
     c->fails++;
     FILL(c->why, why);
     cluster_again(e, c, CLUSTER_AGAIN_MS);
+    no_picture(e, c, c->why, asked);
     cluster_dirty(e, c);
 }
 
@@ -244,9 +246,8 @@ void cluster_on_observed(struct engine *e, struct ask *a, const struct event *ev
 
     ask_end(e, a);
     if (!ev->u.observed.ok) {
-        gate_on_cluster(e, c, ev, asked);
-        cluster_ask_failed(e, c,
-                           ev->u.observed.text == NULL ? "no view of the cluster" : ev->u.observed.text);
+        picture_failed(e, c, ev->u.observed.text == NULL ? "no view of the cluster" : ev->u.observed.text,
+                       asked);
         return;
     }
     settings_seen(e, c, &ev->u.observed.view, asked);
@@ -256,7 +257,7 @@ void cluster_on_observed(struct engine *e, struct ask *a, const struct event *ev
     }
     why = incomplete(e, ev);
     if (why != NULL) {
-        cluster_ask_failed(e, c, why);
+        picture_failed(e, c, why, asked);
         return;
     }
     if (fleet_observe(&e->fleet, c->ix, &ev->u.observed.view, &ev->u.observed.storage, ev->u.observed.vms,

@@ -108,7 +108,7 @@ static void restore_waiting(struct engine *e, struct engine_node *n, const struc
     if (from->back && !n->rehearse) {
         FILL(n->reason, "its way back had not begun");
         n->back = false;
-        restore_ended(e, n, from, from->patched ? NODE_DONE : NODE_SET_ASIDE);
+        restore_ended(e, n, from, from->proved ? NODE_DONE : NODE_SET_ASIDE);
         return;
     }
     n->phase = NODE_PENDING;
@@ -136,7 +136,7 @@ static void restore_out(struct engine *e, struct engine_node *n, const struct ha
     n->reboot_due = e->rollout->patch.reboot == REBOOT_ALWAYS || from->rebooted || n->phase == NODE_REBOOTING;
     n->home_end = is_home(n->phase) ? home_end_of(e, from) : NODE_END_NONE;
     n->verified = n->home_end == NODE_DONE || n->home_end == NODE_ROLLED_BACK;
-    n->proved = n->back ? from->patched && !from->effect : n->home_end == NODE_DONE;
+    n->proved = n->back ? from->proved && !from->effect : n->home_end == NODE_DONE;
     n->failed = !untold(from) && !n->back;
     n->anew = untold(from) && !n->back;
     e->fleet.nodes[n->ix].patched = n->home_end == NODE_DONE;

@@ -288,16 +288,28 @@ static void home_anew(struct engine *e, struct engine_node *n)
         node_to(e, n, NODE_STARTING_VMMS);
 }
 
+/* Why it may not simply have its turn, if so. */
+static const char *left_by_another(struct engine *e, const struct engine_node *n)
+{
+    if (n->foreign_out)
+        return "another log took it out";
+    for (uint32_t i = 0; i < n->parks.n; i++)
+        if (n->parks.items[i].down)
+            return SAY(e, "another log parked VM %s", e->fleet.vms.items[n->parks.items[i].vm].vm.id);
+    return NULL;
+}
+
 void home_after_another(struct engine *e, struct engine_node *n)
 {
     bool effect = n->installed || n->patched_by_us != n->back, led = n->foreign_led;
     bool out = n->paused || n->foreign_out;
+    const char *left = left_by_another(e, n);
 
     n->foreign_led = false;
     if (n->end == NODE_STUCK)
         node_fail(e, n); /* it stays so, till it is put back */
-    else if (n->foreign_out && !node_in_flight(n))
-        node_end(e, n, NODE_STUCK, "another log took it out");
+    else if (left != NULL && !node_in_flight(n))
+        node_end(e, n, NODE_STUCK, left);
     if (!led || !node_in_flight(n))
         return;
     n->paused = n->vmms_touched = true;

@@ -415,7 +415,6 @@ void ask_drop_node(struct engine *e, uint32_t node);
 /* engine_cluster.c: the picture of a cluster */
 void cluster_want(struct engine *e, struct engine_cluster *c);
 void cluster_on_observed(struct engine *e, struct ask *a, const struct event *ev);
-void cluster_ask_failed(struct engine *e, struct engine_cluster *c, const char *why);
 void cluster_dirty(struct engine *e, struct engine_cluster *c);
 /* Not at once: it is waited for something that others do. */
 void cluster_want_later(struct engine *e, struct engine_cluster *c);

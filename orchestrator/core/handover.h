@@ -71,6 +71,7 @@ struct handover_node {
     bool effect, removed;       /* install or removal is made; it was a removal */
     bool rebooted;              /* since then, or the reboot before it */
     bool suspended, patched;
+    bool proved; /* the node itself has said that it is patched, and nothing was done to that since (I17) */
     uint32_t setting_ops, reboots;
     time_ms reboot_last, reboot_before;
     const char *boot, *boot_effect, *boot_effect_first; /* "": not told */

@@ -91,7 +91,7 @@ int handover_fold_end(struct handover_fold *f, const struct handover **ret_h, st
         settle_life(f, &f->now.nodes[i]);
     for (uint32_t i = 0; i < f->now.n_nodes; i++)
         if (f->now.nodes[i].end == NODE_ROLLED_BACK)
-            f->now.nodes[i].patched = false;
+            f->now.nodes[i].patched = f->now.nodes[i].proved = false;
     f->now.ops = f->open.items;
     f->now.n_ops = f->open.n;
     f->now.vms = f->vms.items;

@@ -97,7 +97,9 @@ static const struct part node_parts[] = {
     P(handover_node, BOOL, patched), P(handover_node, U32, setting_ops), P(handover_node, U32, reboots),
     P(handover_node, TIME, reboot_last), P(handover_node, TIME, reboot_before), P(handover_node, TEXT, boot),
     P(handover_node, TEXT, boot_effect), P(handover_node, TEXT, boot_effect_first), { 0 } };
-static const struct part level_part = P(handover_node, BUILD, level_before); /* of hotpatched nodes only */
+/* where they say something */
+static const struct part level_part = P(handover_node, BUILD, level_before);
+static const struct part proved_part = P(handover_node, BOOL, proved);
 static const struct part record_parts[] = {
     P(node_record, TIME, at), P(node_record, U64, memory_mib), P(node_record, U64, switches),
     P(node_record, U64, interfaces), P(node_record, U32, cpus), P(node_record, U32, storage_paths),
@@ -208,6 +210,8 @@ static void write_node_more(struct json_writer *w, const struct handover_node *n
     jw_array_end(w);
     if (n->level_before.number != 0)
         write_part(w, &level_part, (const char *)n, inv);
+    if (n->proved)
+        write_part(w, &proved_part, (const char *)n, inv);
     if (!n->before.known)
         return;
     jw_object(w, "before");
@@ -337,6 +341,8 @@ static void read_node_more(struct fields *f, const json *o, struct handover_node
         n->attempts[a++] = (uint8_t)json_int(v, 0);
     if (json_get(o, level_part.key) != NULL)
         read_part(f, o, &level_part, (char *)n, inv);
+    if (json_get(o, proved_part.key) != NULL)
+        read_part(f, o, &proved_part, (char *)n, inv);
     n->before.known = before != NULL;
     if (before != NULL)
         read_parts(f, before, record_parts, &n->before, inv);

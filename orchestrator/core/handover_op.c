@@ -183,6 +183,7 @@ static void effect_made(struct handover_node *n, enum action a)
     n->rebooted = false;
     n->removed = a == ACT_UNINSTALL;
     n->patched = n->patched || a == ACT_INSTALL;
+    n->proved = false;
 }
 
 /* It was given up, and its end is told after all: nobody goes on from it, but it is in, or no longer, unless another effect
@@ -194,8 +195,10 @@ void handover_op_end_heard(struct handover_fold *f, const struct folded_op *o)
     while (i != IX_NONE && f->ops.items[i].op.action != ACT_INSTALL &&
            f->ops.items[i].op.action != ACT_UNINSTALL)
         i = f->ops.items[i].earlier;
-    if (i != IX_NONE && &f->ops.items[i] == o)
-        f->now.nodes[o->op.node].patched = o->op.action == ACT_INSTALL;
+    if (i == IX_NONE || &f->ops.items[i] != o)
+        return;
+    f->now.nodes[o->op.node].patched = o->op.action == ACT_INSTALL;
+    f->now.nodes[o->op.node].proved = false;
 }
 
 /* What is in is what the node itself says (I17): a boot may have rolled the installation back, and a removal that was never
@@ -208,7 +211,7 @@ void handover_verified(struct handover_fold *f, struct handover_node *n, const s
     if (!v->servicing_idle || v->pending || v->package == PACKAGE_INSTALL_PENDING ||
         v->package == PACKAGE_UNINSTALL_PENDING)
         return;
-    n->patched = listed || (built && !n->removed);
+    n->patched = n->proved = listed || (built && !n->removed);
 }
 
 static void op_done(struct handover_fold *f, const struct handover_op *op, const struct op_record *rec)

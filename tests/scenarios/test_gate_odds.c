@@ -168,6 +168,34 @@ static void test_no_evidence(void **state)
     }
 }
 
+static void without_a_list(struct scenario *s, struct plan_answer *a)
+{
+    (void)s;
+    if (a->cause == CMD_OBSERVE && a->ev->u.observed.what == OBSERVE_CLUSTER)
+        a->ev->u.observed.n_vms_nodes--;
+}
+
+/* A node that is Up and lists no VMs, its service stopped by somebody else: no picture is whole. The gate that asks for one does
+ * not wait without end, it has no answer and says whose fault that is (I13, I28). */
+static void test_no_whole_picture(void **state)
+{
+    struct scenario *s =
+        scenario_new(&words, "[1,\"100%\"]",
+                     ",\"gates\":[{\"type\":\"cluster_health\",\"when\":\"before\",\"samples\":1,"
+                     "\"interval\":\"30s\",\"soak\":\"0s\",\"unknown_limit\":2}]");
+
+    (void)state;
+    s->meddle = without_a_list;
+    scenario_start(s);
+    scenario_run(s);
+    check_run(s, RUN_HOLDING);
+    assert_non_null(strstr(engine_run(s->engine).hold_reason, "did not list its VMs"));
+    assert_int_equal(engine_gate(s->engine, 0).samples, 3);
+    assert_int_equal(backend_plan_effects(s->world, scenario_first(s), "pause"), 0);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 /* A retry stops the gate while its question is out: the answer belongs to nobody, the gate begins anew. */
 static void test_answer_to_a_stopped_gate(void **state)
 {
@@ -225,9 +253,10 @@ static void test_answer_from_before_a_retry(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_which_answer_decides),     cmocka_unit_test(test_scope_cluster),
-        cmocka_unit_test(test_node_out_of_reach),        cmocka_unit_test(test_no_evidence),
-        cmocka_unit_test(test_answer_to_a_stopped_gate), cmocka_unit_test(test_answer_from_before_a_retry),
+        cmocka_unit_test(test_which_answer_decides),       cmocka_unit_test(test_scope_cluster),
+        cmocka_unit_test(test_node_out_of_reach),          cmocka_unit_test(test_no_evidence),
+        cmocka_unit_test(test_no_whole_picture),           cmocka_unit_test(test_answer_to_a_stopped_gate),
+        cmocka_unit_test(test_answer_from_before_a_retry),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

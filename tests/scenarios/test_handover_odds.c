@@ -384,11 +384,11 @@ static void test_where_a_node_stands(void **state)
     }
 }
 
-/* A patched node whose way back had removed nothing is proved still; one that had is not. */
+/* A verified node whose way back had removed nothing is proved still; one that had is not, nor one that never was. */
 static void test_proof_of_a_node_that_goes_back(void **state)
 {
     static const struct {
-        bool effect, patched, want;
+        bool effect, proved, want;
     } rows[] = { { false, true, true }, { true, true, false }, { false, false, false } };
 
     (void)state;
@@ -400,17 +400,19 @@ static void test_proof_of_a_node_that_goes_back(void **state)
         n = out_in(&b, NODE_REMOVING);
         n->back = true;
         n->effect = rows[i].effect;
-        n->patched = rows[i].patched;
+        n->patched = true;
+        n->proved = rows[i].proved;
         check_ok(handover_bed_take(&b), &b.s->err);
         assert_int_equal(b.e->nodes[n->node].proved, rows[i].want);
         handover_bed_end(&b);
     }
 }
 
-/* Not begun is not begun: such a life and attempt are counted once more; a way back that had not begun ends. */
+/* Not begun is not begun: such a life and attempt are counted once more; a way back that had not begun ends, as done only
+ * where the patch was verified (I17). */
 static const struct {
     enum node_phase phase;
-    bool back, patched;
+    bool back, proved;
     uint32_t life, ops_life, attempt; /* as left */
     enum node_end end;
     uint32_t life_now, attempt_now;
@@ -438,7 +440,8 @@ static void test_what_had_not_begun(void **state)
         from->out = false;
         b.h->waves[0].state = WAVE_WAITING;
         from->back = waits[i].back;
-        from->patched = waits[i].patched;
+        from->patched = waits[i].back;
+        from->proved = waits[i].proved;
         from->life = waits[i].life;
         from->ops_life = waits[i].ops_life;
         from->attempt = waits[i].attempt;

@@ -429,6 +429,44 @@ static void test_paused_by_the_overtaken_log(void **state)
     scenario_free(s);
 }
 
+/* It had parked a VM on the way home of a node that this one thinks untouched, and resumed the node. The VM is owed a way back:
+ * the node has no turn before it was put back (I9). */
+static void test_parked_by_the_overtaken_log(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+    const char *id = scenario_first_id(s), *vm = s->plan->inv->vms[0].id;
+    char ops[3][128];
+    struct op_record recs[] = { { .action = "pause", .state = OP_DONE, .outcome = OUTCOME_OK },
+                                { .action = "park_vm", .state = OP_DONE, .outcome = OUTCOME_OK },
+                                { .action = "resume", .state = OP_DONE, .outcome = OUTCOME_OK } };
+    struct event ev = { .type = EV_NODE_CLAIMED, .node = scenario_first(s), .cluster = IX_NONE };
+
+    (void)state;
+    snprintf(ops[0], sizeof ops[0], "r1/%s/1/pause/1", id);
+    snprintf(ops[1], sizeof ops[1], "r1/%s/1/park_vm:%s/1", id, vm);
+    snprintf(ops[2], sizeof ops[2], "r1/%s/1/resume/1", id);
+    for (int i = 0; i < 3; i++)
+        recs[i].op = ops[i];
+    ev.u.claimed.boot_id = "boot";
+    ev.u.claimed.ops = recs;
+    ev.u.claimed.n_ops = 3;
+    scenario_start(s);
+    check_ok(scenario_event(s, &ev), &s->err);
+    ev = (struct event){ .type = EV_VERB, .node = scenario_first(s), .cluster = IX_NONE };
+    ev.u.verb.verb = VERB_DECIDE;
+    ev.u.verb.person = "anna";
+    ev.u.verb.decision = WITNESS_SAYS_NOT_DONE;
+    check_ok(scenario_event(s, &ev), &s->err);
+    check_end(s, id, NODE_STUCK);
+    assert_non_null(strstr(scenario_node(s, id).reason, vm));
+    check_ok(scenario_verb(s, VERB_RETURN, id), &s->err);
+    scenario_run(s);
+    check_end(s, id, NODE_RETURNED);
+    assert_int_equal(backend_plan_effects(s->world, scenario_first(s), "unpark_vm"), 1);
+    assert_int_equal(backend_plan_effects(s->world, scenario_first(s), "install"), 0);
+    scenario_free(s);
+}
+
 static uint32_t rows_of(const struct scenario *s, const char *vm, time_ms end)
 {
     const struct ledger *l = engine_ledger(s->engine);
@@ -616,6 +654,7 @@ int main(void)
         cmocka_unit_test(test_lost_between_log_and_wire),
         cmocka_unit_test(test_accepted_and_nobody_at_it),
         cmocka_unit_test(test_paused_by_the_overtaken_log),
+        cmocka_unit_test(test_parked_by_the_overtaken_log),
         cmocka_unit_test(test_foreign_operation),
         cmocka_unit_test(test_downtime_of_a_foreign_operation),
         cmocka_unit_test(test_still_running),

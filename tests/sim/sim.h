@@ -170,7 +170,7 @@ struct sim_agent {
     time_ms boot_at, due;
     bool dying, host_key_changed, auth_refused, slow;
     uint32_t starts, duds; /* duds: drivers that will say something and do nothing */
-    bool foreign;          /* its disk came with another machine */
+    bool foreign;          /* its journal is that of another machine */
     bool hears_garbage;    /* what it is told just now is no answer */
 };
 

@@ -211,6 +211,7 @@ void sim_agent_lose_journal(struct sim *s, uint32_t node)
     sim_agent_kill(s, node, false);
     a->journal.n = 0;
     a->runs.n = 0;
+    a->foreign = strcmp(s->world.nodes[node].machine, s->world.nodes[node].machine_plan) != 0;
     oracle_journal_lost(&s->oracle, node);
 }
 

@@ -50,6 +50,30 @@ static enum op_witness looked_at(const struct sim *s, const struct op_view *v)
     return there ? WITNESS_SAYS_DONE : WITNESS_SAYS_NOT_DONE;
 }
 
+/* Out, as somebody who goes there finds it. */
+static bool is_out(const struct world_node *n)
+{
+    return n->paused || !n->vmms || n->storage_out;
+}
+
+/* Operations that this log lacks, after a takeover: somebody goes and looks at the node. */
+static bool decide_foreign(struct sim *s, struct sim_controller *c)
+{
+    for (uint32_t i = 0; i < s->plan->n_nodes; i++) {
+        uint32_t node = s->plan->nodes[i].node, open = 0;
+        const struct world_node *n = &s->world.nodes[node];
+
+        for (uint32_t k = 0; k < engine_ops_open(c->engine); k++)
+            open += engine_op_open(c->engine, k).node == node;
+        if (open > 0 || !engine_node(c->engine, node).unknown || n->power != POWER_ON)
+            continue;
+        sim_ctl_verb(s, c->index, VERB_DECIDE, node, NULL,
+                     is_out(n) ? WITNESS_SAYS_DONE : WITNESS_SAYS_NOT_DONE);
+        return true;
+    }
+    return false;
+}
+
 /* A doubt that nothing decides: somebody goes and looks. */
 static bool decide(struct sim *s, struct sim_controller *c)
 {
@@ -67,7 +91,7 @@ static bool decide(struct sim *s, struct sim_controller *c)
         sim_ctl_verb(s, c->index, VERB_DECIDE, v.node, op, found);
         return true;
     }
-    return false;
+    return decide_foreign(s, c);
 }
 
 /* A node that was refused is asked again when somebody says so. */

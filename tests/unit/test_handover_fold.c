@@ -242,6 +242,7 @@ static const char *says(struct log *l, const struct handover *h)
     add(out, sizeof out, n->rebooted, "rebooted");
     add(out, sizeof out, n->suspended, "suspended");
     add(out, sizeof out, n->patched, "patched");
+    add(out, sizeof out, n->proved, "proved");
     for (uint32_t i = 0; i < h->n_parks; i++)
         if (h->parks[i].node == n->node) {
             add(out, sizeof out, true, h->parks[i].down ? "down" : "up");
@@ -365,16 +366,18 @@ static const struct {
     { OUT "install:ok sees:gone", NODE_STARTING_VMMS, "paused installed" }, /* a boot took it back */
     { OUT "install:ok sees:gone", NODE_ENDED, "paused installed" },
     { OUT "install:ok sees:nothing", NODE_VERIFYING, "paused installed patched" },
-    { OUT "install:ok sees:listed", NODE_VERIFYING, "paused installed patched" },
-    { OUT "install:ok sees:superseded", NODE_VERIFYING, "paused installed patched" },
-    { OUT "install:ok sees:built", NODE_VERIFYING, "paused installed patched" },
+    { OUT "install:ok sees:listed", NODE_VERIFYING, "paused installed patched proved" },
+    { OUT "install:ok sees:superseded", NODE_VERIFYING, "paused installed patched proved" },
+    { OUT "install:ok sees:built", NODE_VERIFYING, "paused installed patched proved" },
     { OUT "install:ok sees:servicing", NODE_VERIFYING, "paused installed patched" },
     { OUT "install:ok sees:pending", NODE_VERIFYING, "paused installed patched" },
     { OUT "install:ok sees:coming", NODE_VERIFYING, "paused installed patched" },
+    { OUT "install:ok sees:listed next pause:ok", NODE_DRAINING, "paused patched proved" },
+    { OUT "install:ok sees:listed next pause:ok uninstall:ok", NODE_REMOVING, "paused removed patched" },
     { OUT "install:ok sees:gone next pause:ok install:ok", NODE_INSTALLING, "paused installed patched" },
     { OUT "install:ok next pause:ok uninstall:ok sees:gone", NODE_ENDED, "paused removed" },
     { OUT "install:ok next pause:ok uninstall:ok sees:built", NODE_VERIFYING, "paused removed" },
-    { OUT "install:ok next pause:ok uninstall:ok sees:listed", NODE_ENDED, "paused removed patched" },
+    { OUT "install:ok next pause:ok uninstall:ok sees:listed", NODE_ENDED, "paused removed patched proved" },
     { OUT "install:ok next pause:ok uninstall:ok sees:going", NODE_VERIFYING, "paused removed patched" },
     /* given up, and its end is heard later; not when another effect came after it */
     { OUT "install return next start_vmms:ok", NODE_STORAGE_IN, "paused storage" },

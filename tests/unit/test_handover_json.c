@@ -108,9 +108,37 @@ static void test_one_change(void **state)
     buf_clear(&good);
 }
 
+/* What is said of some nodes only is read of those, and of no other. */
+static void test_of_some_nodes(void **state)
+{
+    struct buf text = BUF_INIT;
+    struct json_writer w;
+    struct arena a = ARENA_INIT;
+    const struct handover *h = NULL;
+    struct handover *back = NULL;
+    struct err err = { 0 };
+
+    (void)state;
+    check_ok(handover_fold_end(fold, &h, &err), &err);
+    h->nodes[1].proved = true;
+    h->nodes[1].level_before = (struct build){ 26100, 4061 };
+    jw_init(&w, &text);
+    handover_write(&w, NULL, h, plan->inv);
+    check_ok(read_text(buf_text(&text), &a, &back, &err), &err);
+    for (uint32_t i = 0; i < h->n_nodes; i++) {
+        assert_int_equal(back->nodes[i].proved, i == 1);
+        assert_int_equal(back->nodes[i].level_before.number, i == 1 ? 26100 : 0);
+        assert_int_equal(back->nodes[i].level_before.ubr, i == 1 ? 4061 : 0);
+    }
+    buf_clear(&text);
+    arena_clear(&a);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(test_one_change, set_up, tear_down) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(test_one_change, set_up, tear_down),
+                                        cmocka_unit_test_setup_teardown(test_of_some_nodes, set_up,
+                                                                        tear_down) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
