@@ -111,6 +111,19 @@ static void stray_ask(struct engine *e, struct engine_node *n, const struct op_r
         op_command(e, CMD_OP_CANCEL, n->ix, rec->op);
 }
 
+/* While another log's ran it was taken for one that takes hold: the node is what it was before. */
+static void was_for_nothing(struct engine *e, struct engine_node *n, enum action action)
+{
+    bool install = action == ACT_INSTALL;
+
+    (void)e;
+    if ((!install && action != ACT_UNINSTALL) || n->patched_by_us != install)
+        return;
+    n->patched_by_us = !install;
+    if (n->home_end == (install ? NODE_SET_ASIDE : NODE_RETURNED))
+        n->home_end = install ? NODE_RETURNED : n->verified ? NODE_DONE : NODE_SET_ASIDE;
+}
+
 /* An installation or a removal that nobody waited for has taken hold: the node is patched, or no longer, and nobody has
  * verified it (I17). */
 static void took_hold(struct engine *e, struct engine_node *n, enum action action)
@@ -129,8 +142,8 @@ static void stray_close(struct engine *e, struct engine_node *n, bool done)
 {
     struct op_id_parts p;
 
-    if (done && op_id_parse(n->undecided, &p, NULL) == 0)
-        took_hold(e, n, action_by_name(p.step));
+    if (op_id_parse(n->undecided, &p, NULL) == 0)
+        (done ? took_hold : was_for_nothing)(e, n, action_by_name(p.step));
     n->undecided[0] = '\0';
     n->undecided_runs = false;
 }
@@ -182,6 +195,8 @@ void stray_record(struct engine *e, struct engine_node *n, const struct op_recor
         return;
     }
     if (rec->state == OP_DONE && strcmp(parts.run, e->run) != 0) {
+        if (claim && strcmp(rec->op, n->undecided) == 0)
+            stray_close(e, n, rec->outcome == OUTCOME_OK);
         op_command(e, CMD_OP_ACK, n->ix, rec->op);
         return;
     }
@@ -199,14 +214,19 @@ void stray_record(struct engine *e, struct engine_node *n, const struct op_recor
     if (claim)
         op_rows(e, n, rec, &parts);
     op_foreign_vm(e, n, rec, &parts);
-    if (claim && !n->foreign_settled)
-        op_foreign_state(n, rec, &parts);
-    if (claim && rec->state == OP_UNKNOWN) /* till its witness decides it there the node takes no other op */
-        op_command(e, CMD_OP_PROBE, n->ix, rec->op);
-    if (claim && n->foreign_settled && rec->state == OP_DONE) /* a mere answer changes nothing (I21) */
-        op_command(e, CMD_OP_ACK, n->ix, rec->op);
-    if (n->foreign_settled || !claim) /* a claim tells of all there are */
+    if (!claim) /* a claim tells of all there are; a mere answer changes nothing (I21) */
         return;
+    if (n->foreign_settled) { /* a person has looked: from here on like what this log gave up */
+        stray_own(e, n, rec, &parts, claim);
+        return;
+    }
+    op_foreign_state(n, rec, &parts);
+    if (rec->state != OP_DONE) /* remembered: what it comes to is told by a later claim */
+        stray_give_up(n, rec->op, rec->state == OP_RUNNING);
+    else if (strcmp(rec->op, n->undecided) == 0)
+        stray_close(e, n, rec->outcome == OUTCOME_OK);
+    if (rec->state == OP_UNKNOWN) /* till its witness decides it there the node takes no other op */
+        op_command(e, CMD_OP_PROBE, n->ix, rec->op);
     if (n->phase == NODE_ENDED && n->foreign_led)
         n->end = NODE_STUCK; /* it was thought untouched, or back: reported (I29), `return` puts it back */
     if (n->foreign_op)

@@ -296,6 +296,8 @@ static int decide_foreign(struct engine *e, struct engine_node *n, const struct 
         e->fleet.nodes[n->ix].out &= ~(uint32_t)OUT_STUCK;
     node_unknown(e, n, true);
     home_after_another(e, n);
+    if (n->claimed && n->undecided[0] != '\0')
+        claim_anew(e, n); /* it may have an end by now; before that the node takes nothing else */
     node_drive(e, n);
     return 0;
 }

@@ -211,7 +211,8 @@ void handover_verified(struct handover_fold *f, struct handover_node *n, const s
     if (!v->servicing_idle || v->pending || v->package == PACKAGE_INSTALL_PENDING ||
         v->package == PACKAGE_UNINSTALL_PENDING)
         return;
-    n->patched = n->proved = listed || (built && !n->removed);
+    n->patched = listed || (built && !n->removed);
+    n->proved = listed && built && !n->removed;
 }
 
 static void op_done(struct handover_fold *f, const struct handover_op *op, const struct op_record *rec)

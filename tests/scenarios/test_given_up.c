@@ -318,6 +318,95 @@ static void test_a_parking_of_a_later_life(void **state)
     scenario_free(s);
 }
 
+/* --- the same, begun by a log that this one has overtaken --- */
+
+static struct { /* what each claim tells of it: it runs, so often, and then has that end */
+    const char *op;
+    uint32_t runs, told;
+    enum op_outcome outcome;
+} other;
+
+static void tells_of_the_other(struct scenario *s, struct plan_answer *a)
+{
+    static struct op_record rec;
+
+    if (a->ev->type != EV_NODE_CLAIMED || a->node != scenario_first(s))
+        return;
+    rec = (struct op_record){ .op = other.op, .action = "install", .state = OP_RUNNING, .boot_id = "b" };
+    if (other.told++ >= other.runs) {
+        rec.state = OP_DONE;
+        rec.outcome = other.outcome;
+    }
+    a->ev->u.claimed.ops = &rec;
+    a->ev->u.claimed.n_ops = 1;
+}
+
+/* Set aside here, being installed there. */
+static struct scenario *being_installed_by_another(const char *op, uint32_t runs, enum op_outcome outcome)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", MORE);
+
+    other.op = op;
+    other.runs = runs;
+    other.told = 0;
+    other.outcome = outcome;
+    scenario_start(s);
+    check_ok(scenario_verb(s, VERB_SET_ASIDE, scenario_first_id(s)), &s->err);
+    s->meddle = tells_of_the_other;
+    backend_plan_cut(s->world, scenario_first(s), s->now + MINUTE_MS);
+    while (other.told == 0 || !scenario_node(s, scenario_first_id(s)).unknown)
+        assert_true(scenario_step(s));
+    check_end(s, scenario_first_id(s), NODE_STUCK);
+    return s;
+}
+
+/* Put back it is waited for: the node takes nothing else before. What it comes to is what the node is (I29, I12). */
+static void test_put_back_while_another_logs_runs(void **state)
+{
+    static const struct {
+        enum op_outcome outcome;
+        enum node_end end;
+    } ends[] = { { OUTCOME_OK, NODE_SET_ASIDE }, { OUTCOME_FAILED, NODE_RETURNED } };
+    static const char *const ops[] = { "r1/n00-01/1/install/1", "r9/n00-01/1/install/1" };
+
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        struct scenario *s = being_installed_by_another(ops[i / 2], 4, ends[i % 2].outcome);
+
+        check_ok(scenario_verb(s, VERB_RETURN, scenario_first_id(s)), &s->err);
+        s->runner.ended = false;
+        while (scenario_node(s, scenario_first_id(s)).phase == NODE_STARTING_VMMS && other.told <= 4) {
+            assert_null(strstr(scenario_commanded(s), "start_vmms"));
+            assert_true(scenario_step(s));
+        }
+        assert_true(other.told > 4);
+        scenario_run(s);
+        check_end(s, scenario_first_id(s), ends[i % 2].end);
+        check_ok(scenario_verb(s, VERB_ROLLBACK, NULL), &s->err);
+        s->runner.ended = false;
+        scenario_run(s);
+        assert_int_equal(backend_plan_effects(s->world, scenario_first(s), "uninstall"),
+                         ends[i % 2].outcome == OUTCOME_OK);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
+/* It came to its end before anybody had looked: the node is what that made of it. */
+static void test_another_logs_ended_before_anybody_looked(void **state)
+{
+    struct scenario *s = being_installed_by_another("r1/n00-01/1/install/1", 1, OUTCOME_FAILED);
+
+    (void)state;
+    backend_plan_cut(s->world, scenario_first(s), s->now + MINUTE_MS);
+    while (other.told < 2)
+        assert_true(scenario_step(s));
+    put_back(s, scenario_first_id(s));
+    check_end(s, scenario_first_id(s), NODE_RETURNED);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -328,6 +417,8 @@ int main(void)
         cmocka_unit_test(test_nobody_decides_what_is_at_work),
         cmocka_unit_test(test_a_word_is_about_the_operation_it_names),
         cmocka_unit_test(test_a_removal_took_hold),
+        cmocka_unit_test(test_put_back_while_another_logs_runs),
+        cmocka_unit_test(test_another_logs_ended_before_anybody_looked),
         cmocka_unit_test(test_a_parking_of_a_later_life),
     };
 

@@ -163,12 +163,15 @@ static void sees(struct log *l, const char *what)
     ev.node = node_now(l)->node;
     ev.u.observed.what = OBSERVE_VERIFY;
     ev.u.observed.ok = strcmp(what, "nothing") != 0;
-    v->build = (struct build){ 26100, strcmp(what, "built") == 0 ? 4066 : 4061 };
-    v->package = strcmp(what, "listed") == 0       ? PACKAGE_INSTALLED
-                 : strcmp(what, "superseded") == 0 ? PACKAGE_SUPERSEDED
-                 : strcmp(what, "coming") == 0     ? PACKAGE_INSTALL_PENDING
-                 : strcmp(what, "going") == 0      ? PACKAGE_UNINSTALL_PENDING
-                                                   : PACKAGE_ABSENT;
+    v->build = (struct build){ 26100, strcmp(what, "built") == 0 || strcmp(what, "there") == 0 ||
+                                              strcmp(what, "superseded") == 0
+                                          ? 4066
+                                          : 4061 };
+    v->package = strcmp(what, "listed") == 0 || strcmp(what, "there") == 0 ? PACKAGE_INSTALLED
+                 : strcmp(what, "superseded") == 0                         ? PACKAGE_SUPERSEDED
+                 : strcmp(what, "coming") == 0                             ? PACKAGE_INSTALL_PENDING
+                 : strcmp(what, "going") == 0                              ? PACKAGE_UNINSTALL_PENDING
+                                                                           : PACKAGE_ABSENT;
     v->servicing_idle = strcmp(what, "servicing") != 0;
     v->pending = strcmp(what, "pending") == 0;
     v->boot_id = "B2";
@@ -366,18 +369,19 @@ static const struct {
     { OUT "install:ok sees:gone", NODE_STARTING_VMMS, "paused installed" }, /* a boot took it back */
     { OUT "install:ok sees:gone", NODE_ENDED, "paused installed" },
     { OUT "install:ok sees:nothing", NODE_VERIFYING, "paused installed patched" },
-    { OUT "install:ok sees:listed", NODE_VERIFYING, "paused installed patched proved" },
+    { OUT "install:ok sees:there", NODE_VERIFYING, "paused installed patched proved" },
+    { OUT "install:ok sees:listed", NODE_VERIFYING, "paused installed patched" }, /* half of it: no proof */
     { OUT "install:ok sees:superseded", NODE_VERIFYING, "paused installed patched proved" },
-    { OUT "install:ok sees:built", NODE_VERIFYING, "paused installed patched proved" },
+    { OUT "install:ok sees:built", NODE_VERIFYING, "paused installed patched" },
     { OUT "install:ok sees:servicing", NODE_VERIFYING, "paused installed patched" },
     { OUT "install:ok sees:pending", NODE_VERIFYING, "paused installed patched" },
     { OUT "install:ok sees:coming", NODE_VERIFYING, "paused installed patched" },
-    { OUT "install:ok sees:listed next pause:ok", NODE_DRAINING, "paused patched proved" },
+    { OUT "install:ok sees:there next pause:ok", NODE_DRAINING, "paused patched proved" },
     { OUT "install:ok sees:listed next pause:ok uninstall:ok", NODE_REMOVING, "paused removed patched" },
     { OUT "install:ok sees:gone next pause:ok install:ok", NODE_INSTALLING, "paused installed patched" },
     { OUT "install:ok next pause:ok uninstall:ok sees:gone", NODE_ENDED, "paused removed" },
     { OUT "install:ok next pause:ok uninstall:ok sees:built", NODE_VERIFYING, "paused removed" },
-    { OUT "install:ok next pause:ok uninstall:ok sees:listed", NODE_ENDED, "paused removed patched proved" },
+    { OUT "install:ok next pause:ok uninstall:ok sees:there", NODE_ENDED, "paused removed patched" },
     { OUT "install:ok next pause:ok uninstall:ok sees:going", NODE_VERIFYING, "paused removed patched" },
     /* given up, and its end is heard later; not when another effect came after it */
     { OUT "install return next start_vmms:ok", NODE_STORAGE_IN, "paused storage" },
