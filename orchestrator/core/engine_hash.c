@@ -71,7 +71,8 @@ static void add_moves(struct sha256 *s, const struct engine_node *n)
     }
     for (uint32_t i = 0; i < n->parks.n; i++) {
         add_int(s, n->parks.items[i].vm);
-        add_int(s, n->parks.items[i].down | n->parks.items[i].merged << 1 | n->parks.items[i].again << 2);
+        add_int(s, n->parks.items[i].down | n->parks.items[i].merged << 1 | n->parks.items[i].again << 2 |
+                       n->parks.items[i].lost << 3);
     }
 }
 

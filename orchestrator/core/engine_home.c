@@ -53,7 +53,7 @@ static bool drive_csv(struct engine *e, struct engine_node *n)
 static bool drive_unpark(struct engine *e, struct engine_node *n)
 {
     for (uint32_t i = 0; i < n->parks.n; i++) {
-        if (n->parks.items[i].down) {
+        if (n->parks.items[i].down && !n->parks.items[i].lost) {
             n->park_at = i;
             op_start(e, n, ACT_UNPARK_VM);
             return false;
@@ -194,24 +194,35 @@ static void node_op_failed(struct engine *e, struct engine_node *n, const struct
         stuck(e, n, SAY(e, "%s: %s %s", action_name(end->action), end->code, end->text));
 }
 
+/* A VM did not come back, or not as it was (O4): it does not count as done, and each of them is named. */
+static void vm_left(struct engine *e, struct engine_node *n, const char *rule, const char *text)
+{
+    char why[sizeof n->reason];
+
+    FILL(why, text);
+    engine_note(e, NOTE_WARNING, rule, n->ix, why);
+    FILL(n->reason, n->unpark_failed ? SAY(e, "%s; %s", n->reason, why) : why);
+    n->unpark_failed = true;
+    if (!n->back)
+        node_fail(e, n);
+}
+
 static void unparked(struct engine *e, struct engine_node *n, const struct op_end *end)
 {
     struct node_park *k = &n->parks.items[n->park_at];
 
     if (!end->ok && again(e, n, end))
         return;
-    k->down = k->again = false;
+    k->down = !end->ok;
+    k->lost = !end->ok;
+    k->again = false;
     e->clusters[n->cluster].moved_at = e->now;
-    if (end->ok) {
+    if (end->ok)
         fleet_park(&e->fleet, k->vm, false);
-        return;
-    }
-    n->unpark_failed = true;
-    if (!n->back)
-        node_fail(e, n);
-    FILL(n->reason,
-         SAY(e, "VM %s did not come back: %s %s", e->fleet.vms.items[k->vm].vm.id, end->code, end->text));
-    engine_note(e, NOTE_WARNING, "I9", n->ix, n->reason);
+    else
+        vm_left(
+            e, n, "I9",
+            SAY(e, "VM %s did not come back: %s %s", e->fleet.vms.items[k->vm].vm.id, end->code, end->text));
 }
 
 static void merged(struct engine *e, struct engine_node *n, const struct op_end *end)
@@ -221,10 +232,7 @@ static void merged(struct engine *e, struct engine_node *n, const struct op_end 
     n->parks.items[n->park_at].merged = true;
     if (end->ok)
         return;
-    n->unpark_failed = true; /* O4: it does not count as done with a checkpoint left */
-    if (!n->back)
-        node_fail(e, n);
-    FILL(n->reason, SAY(e, "O4: a checkpoint was not merged: %s", end->text));
+    vm_left(e, n, "O4", SAY(e, "O4: a checkpoint was not merged: %s", end->text));
 }
 
 static void stepped(struct engine *e, struct engine_node *n, enum action action)
@@ -237,6 +245,8 @@ static void stepped(struct engine *e, struct engine_node *n, enum action action)
         node_to(e, n, NODE_RESUMING);
     } else {
         n->paused = n->foreign_out = false;
+        for (uint32_t i = 0; i < n->parks.n; i++)
+            n->parks.items[i].lost = false;
         e->clusters[n->cluster].clean_since = 0; /* repairs start late: look anew (O21) */
         node_step(e, n, RESUME_VMS);
     }
@@ -294,7 +304,7 @@ static const char *left_by_another(struct engine *e, const struct engine_node *n
     if (n->foreign_out)
         return "another log took it out";
     for (uint32_t i = 0; i < n->parks.n; i++)
-        if (n->parks.items[i].down)
+        if (n->parks.items[i].down && !n->parks.items[i].lost)
             return SAY(e, "another log parked VM %s", e->fleet.vms.items[n->parks.items[i].vm].vm.id);
     return NULL;
 }

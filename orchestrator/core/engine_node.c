@@ -410,7 +410,7 @@ void node_withdraw(struct engine *e, struct engine_node *n)
 /* The rehearsal's next life, if this end was one of its first two (O14). */
 static bool rehearsal_goes_on(struct engine *e, struct engine_node *n, enum node_end end)
 {
-    if (!n->rehearse || n->rehearsal >= 2 || e->ending != RUN_RUNNING || n->go_home)
+    if (!n->rehearse || n->rehearsal >= 2 || e->ending != RUN_RUNNING || n->go_home || n->unpark_failed)
         return false;
     if (end != (n->rehearsal == 0 ? NODE_DONE : NODE_ROLLED_BACK))
         return false;

@@ -86,6 +86,7 @@ struct node_park {
     enum park_method method;
     bool checkpoint, merged;
     bool down;  /* by us: it is owed a way back */
+    bool lost;  /* that failed: the next way home tries it again */
     bool again; /* a boot may have started it: parked once more before anything else happens */
     time_ms down_since;
 };

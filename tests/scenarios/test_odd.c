@@ -291,6 +291,35 @@ static void test_parking_goes_wrong(void **state)
     }
 }
 
+/* A VM that did not come back is owed a way back still: the node's next way home tries it again (I9). */
+static void test_a_lost_vm_is_tried_again(void **state)
+{
+    struct scenario *s =
+        scenario_of(with_pinned_vm(), "[\"100%\"]",
+                    CONSENT BUDGET ",\"waivers\":[{\"what\":\"rollback_unproved\",\"person\":"
+                                   "\"board\",\"ticket\":\"C1\"}]");
+    uint32_t home =
+        s->plan->inv->vms[inventory_vm(s->plan->inv, "00000000-0000-4000-8000-000000000000")].home;
+    struct fault *f = scenario_fault(s, NULL, "unpark_vm", "failed");
+
+    (void)state;
+    f->times = 9;
+    f->outcome = OUTCOME_FAILED;
+    f->no_effect = true;
+    scenario_start(s);
+    scenario_run(s);
+    check_end(s, s->plan->inv->nodes[home].id, NODE_SET_ASIDE);
+    assert_int_equal(backend_plan_effects(s->world, home, "unpark_vm"), 0);
+    f->times = 0;
+    check_ok(scenario_verb(s, VERB_ROLLBACK, NULL), &s->err);
+    scenario_run(s);
+    check_end(s, s->plan->inv->nodes[home].id, NODE_ROLLED_BACK);
+    assert_int_equal(backend_plan_effects(s->world, home, "unpark_vm"), 1);
+    scenario_truth(s);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 /* Aborted while nobody has heard of a park yet: it is cancelled, and undone as if it had been done, for its node may have begun it. */
 static void test_abort_while_parking(void **state)
 {
@@ -649,6 +678,7 @@ int main(void)
         cmocka_unit_test(test_never_up_again),
         cmocka_unit_test(test_pictures),
         cmocka_unit_test(test_parking_goes_wrong),
+        cmocka_unit_test(test_a_lost_vm_is_tried_again),
         cmocka_unit_test(test_abort_while_parking),
         cmocka_unit_test(test_refused_nodes),
         cmocka_unit_test(test_lost_between_log_and_wire),
