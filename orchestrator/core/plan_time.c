@@ -195,8 +195,30 @@ static uint64_t used_on(const struct inventory *inv, const struct cluster *c, ui
     return used;
 }
 
+/* L4 counts on it that every VM needs its room at all times: then none is parked, none ends with its node, and no node
+ * holds more than it has. */
+static bool all_need_room(const struct planner *pl, const struct plan_wave *w, uint32_t cluster)
+{
+    const struct inventory *inv = pl->inv;
+    const struct cluster *c = &inv->clusters[cluster];
+
+    for (uint32_t i = 0; i < w->n_nodes; i++) {
+        const struct plan_node *x = &pl->plan->nodes[w->nodes[i]];
+
+        if (inv->nodes[x->node].cluster == cluster && x->n_parks > 0)
+            return false;
+    }
+    for (uint32_t i = 0; i < c->n_vms; i++)
+        if (inv->vms[c->vms[i]].local_disk)
+            return false;
+    for (uint32_t i = 0; i < c->n_nodes; i++)
+        if (used_on(inv, c, c->nodes[i]) > capacity_of(inv, c->nodes[i]))
+            return false;
+    return true;
+}
+
 /* Memory that may be out at once: all of it, without what VMs take, without
- * the reserve where it must hold. What a node holds above its own needs no room while it stays there. */
+ * the reserve where it must hold. */
 static uint64_t out_capacity(const struct planner *pl, uint32_t cluster)
 {
     const struct cluster *c = &pl->inv->clusters[cluster];
@@ -205,10 +227,8 @@ static uint64_t out_capacity(const struct planner *pl, uint32_t cluster)
     uint64_t all = 0, used = 0, slack;
 
     for (uint32_t i = 0; i < c->n_nodes; i++) {
-        uint64_t capacity = capacity_of(pl->inv, c->nodes[i]), there = used_on(pl->inv, c, c->nodes[i]);
-
-        all += capacity;
-        used += there < capacity ? there : capacity;
+        all += capacity_of(pl->inv, c->nodes[i]);
+        used += used_on(pl->inv, c, c->nodes[i]);
     }
     slack = all > used ? all - used : 0;
     return full ? slack - least_reserve(pl->inv, c, slack) : slack;
@@ -241,7 +261,7 @@ static dur_ms cluster_bound(const struct planner *pl, const struct plan_wave *w,
                             const struct bound *b)
 {
     const struct cluster *c = &pl->inv->clusters[cluster];
-    uint64_t out = out_capacity(pl, cluster);
+    uint64_t out = all_need_room(pl, w, cluster) ? out_capacity(pl, cluster) : 0;
     dur_ms bound = b->longest, l2 = b->sum / c->max_out, l4 = 0;
 
     if (c->storage == STORAGE_S2D && b->sum > 0)

@@ -132,6 +132,42 @@ static void test_bound_with_an_overfull_node(void **state)
     buf_clear(&text);
 }
 
+/* A parked VM gives its memory back while its node is out, and one on the disks of a lost node is not started elsewhere: the
+ * bound once made room for both, and was above the time itself. */
+static void test_bound_with_a_parked_vm(void **state)
+{
+    static const unsigned assigned_mib[] = { 12, 1024, 12 };
+    struct buf text = BUF_INIT;
+    struct plan *p;
+
+    (void)state;
+    buf_str(&text, "{\"version\":1,\"name\":\"f\",\"clusters\":[{\"id\":\"c\",\"storage\":\"s2d\","
+                   "\"witness\":\"disk\",\"optimisation_off\":true}],\"nodes\":[");
+    for (unsigned i = 0; i < 3; i++)
+        buf_printf(&text,
+                   "%s{\"id\":\"n%u\",\"cluster\":\"c\",\"memory_mib\":100,\"host_reserve_mib\":4,"
+                   "\"build\":\"26100.4061\"}",
+                   i == 0 ? "" : ",", i);
+    buf_str(&text, "],\"vms\":[");
+    for (unsigned i = 0; i < 3; i++)
+        buf_printf(&text,
+                   "%s{\"id\":\"00000000-0000-4000-8000-00000000000%u\",\"node\":\"n%u\",\"dda\":true,"
+                   "\"memory\":{\"assigned_mib\":%u}}",
+                   i == 0 ? "" : ",", i, i, assigned_mib[i]);
+    buf_str(&text, "]}");
+    p = plan_it(inventory_of(buf_text(&text)),
+                small_rollout("[1,\"100%\"]",
+                              ",\"consents\":[{\"vm\":\"00000000-0000-4000-8000-000000000001\",\"person\":"
+                              "\"p\",\"ticket\":\"t\",\"method\":\"shutdown\",\"expires\":"
+                              "\"2027-01-31T00:00:00Z\"}]"));
+    assert_int_equal(p->n_nodes, 1);
+    assert_int_equal(p->nodes[0].n_parks, 1);
+    check_verified(p);
+    assert_true(p->waves[0].lower_bound_ms <= p->waves[0].took.p50);
+    plan_free(p);
+    buf_clear(&text);
+}
+
 /* Where more than one may be out, batches grow, and cost no move. */
 static void test_growing_batches(void **state)
 {
@@ -541,6 +577,7 @@ int main(void)
         cmocka_unit_test(test_72_nodes),
         cmocka_unit_test(test_moves_meet_the_bound),
         cmocka_unit_test(test_bound_with_an_overfull_node),
+        cmocka_unit_test(test_bound_with_a_parked_vm),
         cmocka_unit_test(test_growing_batches),
         cmocka_unit_test(test_s2d_is_serial),
         cmocka_unit_test(test_waiver_for_a_small_cluster),
