@@ -1,6 +1,7 @@
 #include "schema/utf8.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 /* One row per length: which first bytes begin it, and the smallest character
  * that needs it (anything less is an overlong form). */
@@ -44,11 +45,10 @@ size_t utf8_read(const char *s, size_t len, uint32_t *ret_char)
 
 size_t utf8_cut(const char *s, size_t max)
 {
-    size_t n = 0;
+    const char *end = memchr(s, '\0', max); /* looks no further than the first one */
+    size_t n = end == NULL ? max : (size_t)(end - s);
 
-    while (n < max && s[n] != '\0')
-        n++;
-    if (n < max || s[n] == '\0')
+    if (s[n] == '\0')
         return n;
     while (n > 0 && is_continuation(s[n]))
         n--;
