@@ -20,7 +20,9 @@ if(PW_COVERAGE)
     target_link_options(pw_instrument INTERFACE --coverage)
 endif()
 if(PW_FUZZ)
-    target_compile_options(pw_instrument INTERFACE -fsanitize=fuzzer-no-link)
+    # Every input is text: what integers were compared with helps no mutation, and tracing it takes 40 % of the time.
+    # Strings are still traced, by the hooks of strcmp and memcmp.
+    target_compile_options(pw_instrument INTERFACE -fsanitize=fuzzer-no-link -fno-sanitize-coverage=trace-cmp)
     target_link_options(pw_instrument INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 

@@ -10,13 +10,14 @@ trap 'rm -rf "$results"' EXIT
 mkdir -p "$found"
 
 search() { # search TARGET: one line of TAP without its number, and what was wrong
-    local name=${1##*/} new out
-    local corpus=tests/fuzz/corpus/${name#fuzz_}
+    local name=${1##*/} new out words=()
+    local corpus=tests/fuzz/corpus/${name#fuzz_} dict=tests/fuzz/dict/${name#fuzz_}
+    [ ! -f "$dict" ] || words=("-dict=$dict")
     new=$(mktemp -d)
     if [ ! -d "$corpus" ]; then
         echo "not ok - $name: no corpus in $corpus"
     elif out=$("$1" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -artifact_prefix="$found/$name-" \
-        "$new" "$corpus" 2>&1); then
+        "${words[@]}" "$new" "$corpus" 2>&1); then
         echo "ok - $name: $(grep -oE 'Done [0-9]+ runs' <<< "$out" | tail -n 1)"
     else
         echo "not ok - $name"
