@@ -360,7 +360,8 @@ static int refuse_survey(struct live *l, const struct live_survey *s, struct err
         return err_set(err, ERR_STALE,
                        "node %s has seen entry %" PRIu64
                        " of a log that this database does not hold: it is a stale copy. Use the "
-                       "one that ran last",
+                       "one that ran last. If that is lost, or a takeover from this one was cut short: "
+                       "`patchwave takeover`",
                        l->ses->plan->inv->nodes[s->stale_node].id, s->stale_seq);
     if (!l->o->resume && s->answered == 0 && s->asked > 0)
         return err_set(err, ERR_CONNECT, "none of the plan's %u nodes answered: nothing was begun",

@@ -114,7 +114,7 @@ p resume --on-hold exit --mirror mirror >resume.log 2>&1
 report $(($? == 11 ? 0 : 1)) 'it goes on to the manual gate, and holds' "$(tail -20 resume.log)"
 check 'with a whole copy of the record beside it' 0 'file and chain are whole' p --db mirror/patchwave.db db check
 check 'which the report tells' 0 'leads on' p report
-check 'a stale copy of the database is fenced off by the nodes' 15 'stale copy' p --db stale.db resume
+check 'a stale copy of the database is fenced off by the nodes' 15 'stale copy.*cut short: `patchwave takeover`' p --db stale.db resume
 check 'promote without a process is recorded' 0 'promote: recorded as event' p promote --ticket CHG-1
 p resume --on-hold exit >resume2.log 2>&1
 report $(($? == 11 ? 0 : 1)) 'the second wave runs to its gate' "$(tail -20 resume2.log)"

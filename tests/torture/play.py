@@ -81,6 +81,7 @@ class Play:
         self.ctl = self.overtaken = self.filled = None
         self.kill_at, self.lasting, self.lab_faults, self.lab_hits = [], [], {}, set()
         self.took_over = self.is_calm = self.killed = False
+        self.retake = None  # None: never needed yet; True: due
         self.copies = 0
         self.next_words, self.restart_at, self.restart_db, self.armed = None, None, None, None
         self.verdict.drawn, self.verdict.nodes = [str(f) for f in faults], nodes
@@ -173,7 +174,11 @@ class Play:
 
     def go_on(self):
         self.restart_at = None
-        self.begin(*(("resume",) if self.bed.begun() else ("run",)))
+        if self.retake:
+            self.retake = False
+            self.begin("takeover", "--ticket", "CHG-8")
+        else:
+            self.begin(*(("resume",) if self.bed.begun() else ("run",)))
 
     def state(self):
         rows = self.bed.ask("SELECT state, hold_reason, hold_verb FROM runs ORDER BY last_seq DESC LIMIT 1")
@@ -191,6 +196,8 @@ class Play:
             self.filled = None
         elif code < 0 and not self.killed and code not in (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP):
             raise Wrong(f"I26 the controller died of signal {-code}: {self.bed.log()[-600:]}")
+        elif code == 15 and self.cut_short():
+            self.retake = True  # the refusal says so
         elif code in (1, 2, 3, 7) or code == 15 or (code == 4 and not self.disk_was_full()):
             raise Wrong(f"exit code {code} of {' '.join(self.words)}: {self.bed.log()[-600:]}")
         if state in ENDED and code in (*END_CODES, 6):
@@ -200,6 +207,10 @@ class Play:
             self.lead_out(reason, verb)
         self.restart_at = time.monotonic() + (0 if self.is_calm else 0.4 if code == 4 else self.rng.choice([0, 0, 0.2, 1]))
         return False
+
+    def cut_short(self):
+        """The takeover was killed before each node had heard of it, and `resume` is refused, once."""
+        return self.retake is None and self.took_over and self.words[0] == "resume" and "was cut short" in self.bed.log()
 
     def disk_was_full(self):
         return self.verdict.struck["disk-full"] > 0 or "full" in self.bed.log()[-2000:]
