@@ -384,11 +384,22 @@ static void op_withdraw(struct engine *e, struct op *op, const struct op_record 
         op_finish(e, op, &late, OUTCOME_REFUSED);
         return;
     }
+    if (rec->state == OP_DONE)
+        op_command(e, CMD_OP_ACK, op->node, op->id.text);
     e->moved_at = e->now;
     op_close(e, op);
     if (pause && !n->go_home)
-        node_withdraw(e, n);
+        node_withdraw(e, n, rec->state != OP_DONE);
     node_drive(e, n);
+}
+
+/* Its end is that it was called off before it began. */
+static void op_called_off(struct engine *e, struct op *op, const struct op_record *rec)
+{
+    if (op->too_late)
+        op_withdraw(e, op, rec);
+    else
+        op_finish(e, op, rec, OUTCOME_CANCELLED);
 }
 
 /* A receiver says first whether it takes the VM (move.accept), and one that is not back yet cannot: to send now would be to be
@@ -409,8 +420,10 @@ static void op_never_seen(struct engine *e, struct op *op, const struct op_recor
         op->at_work = false; /* nobody says so any more: a person may look and decide */
         op_set_unknown(e, op, true);
         op_wait_and_probe(e, op);
-    } else if (op->cancelled || op->sends >= SENDS_MAX) {
-        op_finish(e, op, rec, op->cancelled ? OUTCOME_CANCELLED : OUTCOME_REFUSED);
+    } else if (op->cancelled) {
+        op_called_off(e, op, rec);
+    } else if (op->sends >= SENDS_MAX) {
+        op_finish(e, op, rec, OUTCOME_REFUSED);
     } else if (came_too_late(e, op)) {
         op_withdraw(e, op, rec);
     } else {
@@ -432,8 +445,12 @@ static void op_refuted(struct engine *e, struct op *op, const struct op_record *
     bool enough = told_before(op, rec) ? op->sends >= SENDS_MAX : ++op->refuted >= REFUTED_MAX;
 
     op->refuted_start = rec->started;
-    if (op->cancelled || enough) {
-        op_finish(e, op, rec, op->cancelled ? OUTCOME_CANCELLED : OUTCOME_FAILED);
+    if (op->cancelled) {
+        op_called_off(e, op, rec);
+        return;
+    }
+    if (enough) {
+        op_finish(e, op, rec, OUTCOME_FAILED);
         return;
     }
     if (came_too_late(e, op)) {
@@ -482,18 +499,17 @@ static void op_in_doubt(struct engine *e, struct op *op, const struct op_record 
 }
 
 /* An agent that was started anew has its ACCEPT, and nothing is at it until it is told once more (C.3); one that is at it
- * answers with its record. */
-static void op_begin_again(struct engine *e, struct op *op, const struct op_record *rec)
+ * answers with its record. What came too late is called off there first: until the node says so it may begin it yet. */
+static void op_begin_again(struct engine *e, struct op *op)
 {
-    if (op->cancelled) {
-        op_command(e, CMD_OP_CANCEL, op->node, op->id.text);
-        op_wait_and_probe(e, op);
-    } else if (op->receiver != IX_NONE && !e->nodes[op->receiver].claimed && came_too_late(e, op)) {
-        op_command(e, CMD_OP_CANCEL, op->node, op->id.text);
-        op_withdraw(e, op, rec);
-    } else {
+    if (!op->cancelled && !came_too_late(e, op)) {
         op_send_again(e, op);
+        return;
     }
+    op->too_late |= !op->cancelled;
+    op->cancelled = true;
+    op_command(e, CMD_OP_CANCEL, op->node, op->id.text);
+    op_wait_and_probe(e, op);
 }
 
 static void op_under_way(struct engine *e, struct op *op, const struct op_record *rec, bool reclaimed)
@@ -501,7 +517,7 @@ static void op_under_way(struct engine *e, struct op *op, const struct op_record
     op->state = rec->state;
     op_set_unknown(e, op, false);
     if (rec->state == OP_ACCEPTED && (reclaimed || op->late))
-        op_begin_again(e, op, rec);
+        op_begin_again(e, op);
     else if (op->probing || op->late)
         op_wait_and_probe(e, op);
 }
@@ -542,7 +558,10 @@ static void op_take(struct engine *e, struct op *op, const struct op_record *rec
         op_under_way(e, op, rec, reclaimed);
         break;
     case OP_DONE:
-        op_finish(e, op, rec, rec->outcome);
+        if (rec->outcome == OUTCOME_CANCELLED)
+            op_called_off(e, op, rec);
+        else
+            op_finish(e, op, rec, rec->outcome);
         break;
     case OP_UNKNOWN:
         op_in_doubt(e, op, rec);

@@ -56,6 +56,7 @@ struct op {
     bool late;      /* past its deadline */
     bool unknown;   /* nobody can tell: counted in its node */
     bool cancelled; /* an OP_CANCEL was sent */
+    bool too_late;  /* that is why: decided anew when it is called off */
     bool evidence;  /* a move of O15 */
     bool unproved;  /* a move from patched to unpatched (O16) */
     struct timer timer;
@@ -458,8 +459,8 @@ bool node_ready(const struct engine_node *n); /* checked, staged, waiting for ad
 bool node_in_flight(const struct engine_node *n);
 /* Ask again later, at most `tries` times in this step: false when that is over. */
 bool node_again(struct engine *e, struct engine_node *n, uint32_t tries, dur_ms after);
-/* Admitted, and nothing was begun: it waits for its turn again. */
-void node_withdraw(struct engine *e, struct engine_node *n);
+/* Admitted, and nothing was begun: it waits for its turn again. `in_doubt`: no journal tells of the pause. */
+void node_withdraw(struct engine *e, struct engine_node *n, bool in_doubt);
 void node_begin_life(struct engine *e, struct engine_node *n, bool back);
 /* Before the first operation of a life, or of a way home: another log may have led the node in a life of this number, and what
  * it did stands in the node's journal. Asked for under the same id it would be told as done, and not be done (C.3). */
