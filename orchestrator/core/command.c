@@ -75,6 +75,8 @@ static void write_command(struct json_writer *w, const struct command *c, const 
         jw_str(w, "text", c->text);
     if (c->limit_ms != 0)
         jw_int(w, "limit_ms", c->limit_ms);
+    if (c->journal)
+        jw_bool(w, "journal", true);
     jw_object_end(w);
 }
 

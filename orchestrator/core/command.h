@@ -6,7 +6,7 @@
  * CLAIM: the backend keeps trying to connect, with its own backoff and jitter,
  * until it is through, refused, or `limit_ms` is over: only then NODE_LOST. The
  * engine then sends CLAIM anew, so one is always under way while a node is not
- * claimed. OBSERVE of OBSERVE_CLUSTER: `node` gives the view and the storage,
+ * claimed. NODE_CLAIMED tells the ops that nobody has acknowledged; with `journal`, after a takeover, the others too. OBSERVE of OBSERVE_CLUSTER: `node` gives the view and the storage,
  * every claimed node of `cluster` its VMs (one that does not answer is left out
  * of vms_nodes). */
 #ifndef PATCHWAVE_COMMAND_H
@@ -48,6 +48,7 @@ struct command {
     uint32_t receiver;        /* OP_START of move_vm: whose agent must accept first; else IX_NONE */
     uint64_t memory_mib;      /* same */
     dur_ms limit_ms;          /* CLAIM, OP_START, STAGE, OBSERVE */
+    bool journal;             /* CLAIM: NODE_CLAIMED tells every op of this run that the node's journal has */
     enum note_kind note;
     const char *rule, *text; /* NOTE */
 };

@@ -72,6 +72,7 @@ static void read_command(struct reader *r, const json *v, struct command *c)
     c->precondition = read_raw(r, v, "precondition");
     c->memory_mib = (uint64_t)fields_int(f, v, "memory_mib", JSON_OPTIONAL, 0, INT64_MAX, 0);
     c->limit_ms = fields_int(f, v, "limit_ms", JSON_OPTIONAL, 0, INT64_MAX, 0);
+    c->journal = fields_bool(f, v, "journal", JSON_OPTIONAL, false);
     c->ask = (uint64_t)fields_int(f, v, "ask", JSON_OPTIONAL, 0, INT64_MAX, 0);
     if (c->type == CMD_OBSERVE)
         c->what =

@@ -12,6 +12,16 @@ void claim_node(struct engine *e, struct engine_node *n)
 
     c->node = n->ix;
     c->limit_ms = CLAIM_LIMIT_MS;
+    c->journal = n->unread;
+}
+
+/* Another log may have gone on from where this one was: what a node's journal has of it, acknowledged there or not, is owed
+ * until the node has told, whichever start hears it. */
+void claim_overtaken(struct engine *e)
+{
+    e->overtook = true;
+    for (uint32_t i = 0; i < e->inv->n_nodes; i++)
+        e->nodes[i].unread = true;
 }
 
 void claim_anew(struct engine *e, struct engine_node *n)
@@ -112,6 +122,7 @@ void claim_on_claimed(struct engine *e, const struct event *ev)
     if (!n->claimed)
         c->reached_at = e->now;
     n->claimed = n->seen = true;
+    n->unread = false;
     n->refused = false;
     if (n->lost_unknown) {
         n->lost_unknown = false;

@@ -251,7 +251,7 @@ static bool claims_pending(const struct engine *e, const struct gate_run *g)
         return false;
     for (uint32_t i = 0; i < e->inv->n_nodes; i++) {
         const struct engine_node *n = &e->nodes[i];
-        bool matters = n->wave == g->wave || e->taken_over;
+        bool matters = n->wave == g->wave || e->overtook;
 
         if (matters && !n->claimed && !n->refused && e->clusters[n->cluster].in_scope)
             return true;

@@ -208,7 +208,7 @@ static void take_run(struct engine *e, const struct event *ev)
     if (e->deviations > e->deviations_allowed)
         e->deviations_allowed = e->deviations; /* a person let it go on */
     e->moved_at = e->controller_at = e->now;
-    e->taken_over = e->overtook = e->resumed = true;
+    e->resumed = true;
     FILL(e->end_text, h->end_text);
 }
 
@@ -345,6 +345,7 @@ int handover_take(struct engine *e, const struct event *ev, struct err *err)
     handover_parks(e, h);
     handover_ops(e, h);
     note_taken(e, ev);
+    claim_overtaken(e);
     claim_all(e);
     ending = ending_of(e, h);
     if (is_over(h->state))

@@ -438,18 +438,24 @@ static void count_end(struct engine *e, struct engine_node *n)
     n->counted_open = false;
 }
 
-/* After a takeover this log may be the older one: what a node that was not looked at since is like, nobody here knows,
- * whatever this log has of it. */
-static bool unseen(const struct engine *e, const struct engine_node *n)
+/* The controller has started anew, perhaps on a copy that is older than it knows, and the one node that could say so is out of
+ * its reach: the cluster says that it is not in service, and no journal by whom. A node that is down, and was never begun
+ * here, may yet have its turn. */
+static bool found_out(const struct engine *e, const struct engine_node *n)
 {
-    return e->taken_over && !n->seen;
+    uint8_t state = e->seen[n->ix];
+
+    if (!e->resumed || n->seen || e->clusters[n->cluster].seen_at < e->controller_at)
+        return false;
+    return state == SEEN_PAUSED || (state != SEEN_UP && e->ending != RUN_RUNNING);
 }
 
-/* What another log may have left out, and what is paused and may be so by a pause of which no journal tells (I29, O7). */
+/* What another log may have left out, and what is paused and may be so by a pause of which no journal tells (I29, O7). After a
+ * takeover this log may be the older one: what a node is like whose journal nobody has read, nobody here knows. */
 static bool may_be_out(const struct engine *e, const struct engine_node *n)
 {
-    return n->foreign_op || n->foreign_out || unseen(e, n) ||
-           ((n->pause_in_doubt || e->taken_over) && e->seen[n->ix] == SEEN_PAUSED);
+    return n->foreign_op || n->foreign_out || n->unread || found_out(e, n) ||
+           ((n->pause_in_doubt || e->overtook) && e->seen[n->ix] == SEEN_PAUSED);
 }
 
 /* It came back untouched because another engine had drained it: this one judges for itself (I19: in its attempts). */
@@ -500,7 +506,7 @@ void node_end(struct engine *e, struct engine_node *n, enum node_end end, const 
     char why[sizeof n->reason];
 
     FILL(why, text);
-    if (e->taken_over)
+    if (e->overtook)
         FILL(why, with_parked(e, n, why));
     if (rehearsal_goes_on(e, n, end))
         return;

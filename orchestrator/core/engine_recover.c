@@ -9,16 +9,16 @@ void recover_start(struct engine *e, const struct event *ev)
     e->stopped = e->fenced = e->at_rest = false;
     e->fence_text[0] = '\0';
     e->moved_at = e->controller_at = e->now;
-    e->taken_over = ev->u.controller_start.takeover;
-    e->overtook |= e->taken_over;
     e->resumed = true;
+    if (ev->u.controller_start.takeover)
+        claim_overtaken(e);
     ask_drop_all(e);
     for (uint32_t i = 0; i < e->inv->n_nodes; i++)
         e->nodes[i].staging = e->nodes[i].seen = false;
     for (uint32_t i = 0; i < e->ops.n; i++)
         e->ops.items[i]->probing = false;
     for (uint32_t i = 0; i < e->inv->n_clusters; i++) /* the overtaken log may have left nodes paused (I29) */
-        e->clusters[i].wanted = e->clusters[i].wanted || (e->taken_over && e->clusters[i].in_scope);
+        e->clusters[i].wanted = e->clusters[i].wanted || (e->overtook && e->clusters[i].in_scope);
     claim_all(e);
     gates_abandon(e);
     e->clusters_dirty = true;

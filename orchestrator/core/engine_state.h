@@ -126,7 +126,8 @@ struct engine_node {
     bool foreign_out;     /* the log that knew them left it paused, and nobody has resumed it since */
     bool pause_in_doubt;  /* the node says it never saw our pause; or its journal is lost */
     bool undecided_runs;  /* that op is at work, the node says */
-    bool seen;            /* claimed by the controller that is at work: its journal was read */
+    bool seen;            /* claimed by the controller that is at work */
+    bool unread;          /* since a takeover its journal has not been read */
     bool counted_out;     /* in the books of out nodes */
     bool claim_due;       /* the link timer is to claim first */
     bool in_rollback, counted_open;
@@ -296,7 +297,7 @@ struct engine {
         rollback_open, rollback_failed;
     uint32_t out_all;
     time_ms moved_at; /* something went on */
-    bool window_blocked, budget_changed, taken_over;
+    bool window_blocked, budget_changed;
     bool
         overtook; /* some time: another log may have gone on from where this one was, and no journal tell of it */
     bool resumed;      /* another controller has gone on with this log */
@@ -357,6 +358,7 @@ const char *engine_said(struct engine *e);
 
 /* engine_claim.c: who may speak to whom */
 void claim_all(struct engine *e);
+void claim_overtaken(struct engine *e); /* a takeover: the journals are owed */
 void claim_lost_again(
     struct engine *e); /* what ended lets its timers go: connections lost by then are sought again */
 void claim_node(struct engine *e, struct engine_node *n);

@@ -70,7 +70,7 @@ static void on_late(void *arg)
 
 static void submit_claim(struct backend_live *b, const struct command *c)
 {
-    live_claim(&b->nodes[c->node], c->limit_ms);
+    live_claim(&b->nodes[c->node], c->limit_ms, c->journal);
 }
 
 static void submit_nothing(struct backend_live *b, const struct command *c)

@@ -76,7 +76,7 @@ static void on_claimed(void *arg, const struct rpc_message *reply, const struct 
             live_refused(n, why->code, why->text);
         return;
     }
-    if (n->b->takeover && !n->taken_over && n->claim_wanted) {
+    if (n->journal_wanted && n->claim_wanted) {
         live_takeover_begin(n, reply);
         return;
     }
@@ -338,13 +338,14 @@ void live_node_close(struct live_node *n)
     agent_client_close(n->client);
 }
 
-void live_claim(struct live_node *n, dur_ms limit_ms)
+void live_claim(struct live_node *n, dur_ms limit_ms, bool journal)
 {
     dur_ms real = fleet_to_real(&n->b->setup.clock, limit_ms);
 
     if (n->client == NULL)
         return;
     n->claim_wanted = true;
+    n->journal_wanted = journal;
     n->refused = false;
     loop_timer_start(&n->claim_limit, real > LIVE_CLAIM_MIN_MS ? real : LIVE_CLAIM_MIN_MS);
     if (n->talk == TALK_CLAIMED)

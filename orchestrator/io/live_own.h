@@ -50,7 +50,7 @@ struct live_node {
     struct err last_down;           /* why the last attempt failed */
     bool no_retry;                  /* and no other is made until a person has acted */
     struct live_takeover *takeover; /* its journal is being read; NULL: no */
-    bool taken_over;                /* it has been, by this process */
+    bool journal_wanted;            /* this CLAIM asks for it */
     struct loop_timer claim_limit, greet_again;
     enum live_stage_part stage_part;
     struct live_op
@@ -129,7 +129,7 @@ void live_surveyed(struct live_node *n, const struct live_hello *h);
 /* Talk: connecting, hello, claim. */
 int live_node_open(struct backend_live *b, uint32_t ix, struct err *err);
 void live_node_close(struct live_node *n);
-void live_claim(struct live_node *n, dur_ms limit_ms);
+void live_claim(struct live_node *n, dur_ms limit_ms, bool journal);
 void live_refused(struct live_node *n, enum err_code code, const char *text);
 /* The claim is through and these ops are what the node tells: NODE_CLAIMED, if it is still wanted. */
 void live_claimed(struct live_node *n, const struct op_record *ops, uint32_t n_ops);

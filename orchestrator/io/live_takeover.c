@@ -1,4 +1,4 @@
-/* The first claim of a takeover from each node. Claim's answer lists the ops
+/* A claim that asks for the journal: after a takeover, the first from each node. Claim's answer lists the ops
  * that nobody has acknowledged; a log that is a stale copy may lack others as
  * well. So the node's whole journal is read, and each op of this run that the
  * answer lacks is asked about, before NODE_CLAIMED tells of all of them.
@@ -78,7 +78,6 @@ static void finish(struct live_takeover *t)
         ops[i] = t->old.items[i];
     for (uint32_t i = 0; i < t->open.n; i++)
         ops[t->old.n + i] = t->open.items[i];
-    n->taken_over = true;
     live_claimed(n, ops, n_ops);
     takeover_free(t);
 }

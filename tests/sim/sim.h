@@ -225,7 +225,7 @@ struct sim_pending {
 struct sim_link {
     enum sim_link_state state;
     uint32_t conn, tries, claim_no;
-    bool want_claim, told_ready;
+    bool want_claim, told_ready, journal;
     time_ms claim_until;
     int64_t next_id;
     char session[33], machine[80], boot[80];

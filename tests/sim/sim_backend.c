@@ -137,11 +137,12 @@ void sim_backend_survey(struct sim_controller *c)
         dial(&c->backend, i);
 }
 
-static void begin_claim(struct sim_backend *b, uint32_t node, dur_ms limit)
+static void begin_claim(struct sim_backend *b, uint32_t node, dur_ms limit, bool journal)
 {
     struct sim_link *l = &b->links[node];
 
     l->want_claim = true;
+    l->journal = journal;
     l->claim_no++;
     l->tries = 0;
     l->claim_until = b->c->s->now + limit;
@@ -430,7 +431,7 @@ static void tell_claimed(struct sim_controller *c, uint32_t node, const struct r
     arena_clear(&mem);
 }
 
-/* A takeover reads the whole journal: what the last controller acknowledged may be missing in this log. The ids
+/* After a takeover the whole journal is read: what the last controller acknowledged may be missing in this log. The ids
  * come from the fold, as journal.read would give them; the records come by op.status. */
 static bool ask_journal(struct sim_controller *c, uint32_t node, struct rpc_message *claim)
 {
@@ -439,7 +440,7 @@ static bool ask_journal(struct sim_controller *c, uint32_t node, struct rpc_mess
     const struct journal_fold *f = a->a == NULL ? NULL : agent_fold(a->a);
     uint32_t n = 0;
 
-    if (!c->takeover || f == NULL || f->n_ops == 0)
+    if (!l->journal || f == NULL || f->n_ops == 0)
         return false;
     drop_pending(l);
     l->told = calloc(f->n_ops + 1, sizeof *l->told);
@@ -746,7 +747,7 @@ static void backend_submit(struct backend *base, const struct command *cmd)
         return;
     switch (cmd->type) {
     case CMD_CLAIM:
-        begin_claim(b, cmd->node, cmd->limit_ms);
+        begin_claim(b, cmd->node, cmd->limit_ms, cmd->journal);
         break;
     case CMD_OBSERVE:
         sim_ask_begin(b, cmd);

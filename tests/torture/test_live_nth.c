@@ -137,7 +137,8 @@ static void submit_about(enum command_type type, const char *op)
                          .op = op,
                          .action = "pause",
                          .args = "{}",
-                         .limit_ms = 20000 };
+                         .limit_ms = 20000,
+                         .journal = type == CMD_CLAIM && owner.takes_over };
 
     owner.heard_ms = loop_now_ms(site.w->loop);
     backend_live_backend(owner.live)->submit(backend_live_backend(owner.live), &c);
