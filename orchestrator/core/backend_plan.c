@@ -202,6 +202,7 @@ static void plan_submit(struct backend *backend, const struct command *c)
     switch (c->type) {
     case CMD_CLAIM:
         b->nodes[c->node].claim_waits = true;
+        b->nodes[c->node].claim_journal = c->journal;
         entry(b, DUE_CLAIM, c->node, ANSWER_MS);
         break;
     case CMD_OBSERVE:
@@ -248,7 +249,7 @@ static bool answer_claim(struct backend_plan *b, const struct world_entry *w, st
         return false;
     }
     for (uint32_t i = 0; i < n->journal.n; i++)
-        if (!n->journal.items[i].acked)
+        if (!n->journal.items[i].acked || n->claim_journal)
             world_record(b, &n->journal.items[i], w->node, &recs[ev->u.claimed.n_ops++]);
     ev->type = EV_NODE_CLAIMED;
     ev->u.claimed.boot_id = world_boot_id(b, w->node);

@@ -73,6 +73,8 @@ static void effect_node(struct backend_plan *b, uint32_t node, struct world_op *
     } else if (op->action == ACT_RESUME) {
         n->paused = false;
         n->resync_until = b->now + resync(b, node);
+    } else if (op->action == ACT_STORAGE_OUT || op->action == ACT_STORAGE_IN) {
+        n->storage_out = op->action == ACT_STORAGE_OUT;
     } else if (op->action == ACT_STOP_VMMS) {
         n->vmms = false;
     } else if (op->action == ACT_START_VMMS) {
@@ -259,7 +261,7 @@ static void see_storage(struct backend_plan *b, uint32_t cluster, struct storage
         const struct world_node *n = &b->nodes[c->nodes[i]];
         struct view_job *job;
 
-        if (!s->s2d || (n->up && !n->paused && b->now >= n->resync_until))
+        if (!s->s2d || (n->up && !n->paused && !n->storage_out && b->now >= n->resync_until))
             continue;
         job = ARENA_NEW(&b->arena, struct view_job);
         b->nomem |= job == NULL;

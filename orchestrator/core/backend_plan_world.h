@@ -21,7 +21,7 @@ struct world_op { /* a line of a node's journal */
 };
 
 struct world_node {
-    bool up, paused, vmms, storage_out, reachable, claim_waits;
+    bool up, paused, vmms, storage_out, reachable, claim_waits, claim_journal;
     bool install_pending, remove_pending;
     uint32_t boot;
     time_ms resync_until, cut_until;

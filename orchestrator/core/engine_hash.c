@@ -78,14 +78,14 @@ static void add_moves(struct sha256 *s, const struct engine_node *n)
 
 static void add_node(struct sha256 *s, const struct engine_node *n)
 {
-    const bool flags[] = { n->back,           n->claimed,       n->refused,        n->staged,
-                           n->staging,        n->paused,        n->vmms_touched,   n->storage_touched,
-                           n->installed,      n->verified,      n->failed,         n->patched_by_us,
-                           n->go_home,        n->lost_unknown,  n->foreign_op,     n->foreign_out,
-                           n->counted_out,    n->in_rollback,   n->reboot_sent,    n->reboot_due,
-                           n->suspended,      n->unpark_failed, n->seen,           n->pause_in_doubt,
-                           n->anew,           n->proved,        n->undecided_runs, n->foreign_led,
-                           n->foreign_settled, n->unread };
+    const bool flags[] = { n->back,        n->claimed,        n->refused,        n->staged,
+                           n->staging,     n->paused,         n->vmms_touched,   n->storage_touched,
+                           n->installed,   n->verified,       n->failed,         n->patched_by_us,
+                           n->go_home,     n->lost_unknown,   n->foreign_op,     n->foreign_out,
+                           n->counted_out, n->in_rollback,    n->reboot_sent,    n->reboot_due,
+                           n->suspended,   n->unpark_failed,  n->seen,           n->pause_in_doubt,
+                           n->anew,        n->proved,         n->undecided_runs, n->foreign_led,
+                           n->unread,      n->foreign_settled };
     const int64_t numbers[] = { n->phase,         n->end,         n->home_end,   n->step,
                                 n->goal,          n->life,        n->attempt,    n->tries,
                                 n->since,         n->out_since,   n->out_until,  n->lost_at,
@@ -115,8 +115,8 @@ static void add_ops(struct sha256 *s, const struct engine *e)
         add_int(s, op->decided);
         add_int(s, op->deadline);
         add_int(s, op->refuted_start);
-        add_int(s, op->unknown | op->late << 1 | op->probing << 2 | op->seen << 3 |
-                       op->cancelled << 4 | op->too_late << 5);
+        add_int(s, op->unknown | op->late << 1 | op->probing << 2 | op->seen << 3 | op->cancelled << 4 |
+                       op->too_late << 5);
     }
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define CHECK_AGAIN_MS (60 * SECOND_MS)
+#define PICTURE_POLL_MS (5 * SECOND_MS)
 #define CHECK_TRIES 10
 #define STAGE_TRIES 3
 #define STAGE_FLOOR_MS (30 * MINUTE_MS)
@@ -239,6 +240,13 @@ static void receiver_observed(struct engine *e, struct engine_node *n, const str
     cluster_dirty(e, &e->clusters[n->cluster]);
 }
 
+/* After another start the cluster says first whether the node is in service: then it is known what becomes of it (I29). */
+static bool not_looked_at(const struct engine *e, const struct engine_node *n)
+{
+    return e->resumed && !n->seen && e->clusters[n->cluster].seen_at < e->controller_at &&
+           e->now - e->controller_at < e->rollout->policy.unreachable_ms;
+}
+
 /* Gone for too long before its first effect, or not to be trusted: set aside (O17, I16). */
 static void prepare_unclaimed(struct engine *e, struct engine_node *n)
 {
@@ -246,12 +254,16 @@ static void prepare_unclaimed(struct engine *e, struct engine_node *n)
 
     if (n->phase != NODE_CHECKING && n->phase != NODE_STAGING)
         return;
-    if (n->refused)
+    if (n->refused && not_looked_at(e, n)) {
+        node_waits(e, n, "a fresh picture of the cluster");
+        node_wake(e, n, PICTURE_POLL_MS);
+    } else if (n->refused) {
         refuse(e, n, SAY(e, "%s", n->reason));
-    else if (e->now - from >= e->rollout->policy.unreachable_ms)
+    } else if (e->now - from >= e->rollout->policy.unreachable_ms) {
         refuse(e, n, n->lost_why[0] == '\0' ? "unreachable" : SAY(e, "unreachable: %s", n->lost_why));
-    else
+    } else {
         node_waits(e, n, "the connection to the node");
+    }
 }
 
 /* dispatch by phase */
@@ -285,9 +297,15 @@ static const struct phase_row {
     [NODE_ENDED] = { drive_nothing, NULL, receiver_observed },
 };
 
+/* A cluster's setting is not the node's own: it keeps none that is out of reach from being given up (I27). */
+static bool is_kept(const struct engine_node *n)
+{
+    return n->op != NULL && (n->claimed || n->op->action != ACT_CLUSTER_SETTING);
+}
+
 void node_drive(struct engine *e, struct engine_node *n)
 {
-    if (e->stopped || n->op != NULL || n->ask != NULL || n->staging || n->wake.pos != 0)
+    if (e->stopped || is_kept(n) || n->ask != NULL || n->staging || n->wake.pos != 0)
         return;
     if (!n->claimed) {
         prepare_unclaimed(e, n);
@@ -439,15 +457,18 @@ static void count_end(struct engine *e, struct engine_node *n)
 }
 
 /* The controller has started anew, perhaps on a copy that is older than it knows, and the one node that could say so is out of
- * its reach: the cluster says that it is not in service, and no journal by whom. A node that is down, and was never begun
- * here, may yet have its turn. */
+ * its reach: the cluster says that it is not in service, or misses disks though nothing is out here, and no journal by whom.
+ * A node that is down, and was never begun here, may yet have its turn. */
 static bool found_out(const struct engine *e, const struct engine_node *n)
 {
+    const struct engine_cluster *c = &e->clusters[n->cluster];
+    bool s2d = e->inv->clusters[n->cluster].storage == STORAGE_S2D;
     uint8_t state = e->seen[n->ix];
 
-    if (!e->resumed || n->seen || e->clusters[n->cluster].seen_at < e->controller_at)
+    if (!e->resumed || n->seen || c->seen_at < e->controller_at)
         return false;
-    return state == SEEN_PAUSED || (state != SEEN_UP && e->ending != RUN_RUNNING);
+    return state == SEEN_PAUSED || (s2d && c->out == 0 && c->clean_since == 0) ||
+           (state != SEEN_UP && e->ending != RUN_RUNNING);
 }
 
 /* What another log may have left out, and what is paused and may be so by a pause of which no journal tells (I29, O7). After a

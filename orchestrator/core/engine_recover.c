@@ -17,8 +17,8 @@ void recover_start(struct engine *e, const struct event *ev)
         e->nodes[i].staging = e->nodes[i].seen = false;
     for (uint32_t i = 0; i < e->ops.n; i++)
         e->ops.items[i]->probing = false;
-    for (uint32_t i = 0; i < e->inv->n_clusters; i++) /* the overtaken log may have left nodes paused (I29) */
-        e->clusters[i].wanted = e->clusters[i].wanted || (e->overtook && e->clusters[i].in_scope);
+    for (uint32_t i = 0; i < e->inv->n_clusters; i++) /* another log may have left nodes paused (I29) */
+        e->clusters[i].wanted = e->clusters[i].wanted || e->clusters[i].in_scope;
     claim_all(e);
     gates_abandon(e);
     e->clusters_dirty = true;

@@ -222,7 +222,7 @@ static void replay_into(struct scenario *s, struct runner *r, struct event_pictu
     }
 }
 
-void scenario_crash(struct scenario *s)
+static void start_anew(struct scenario *s, bool takeover)
 {
     struct event ev = { .type = EV_CONTROLLER_START, .node = IX_NONE, .cluster = IX_NONE };
 
@@ -235,7 +235,18 @@ void scenario_crash(struct scenario *s)
     ev.u.controller_start.controller = "00000000000000000000000000000002";
     ev.u.controller_start.revision = s->revision;
     ev.u.controller_start.epoch = ++s->epoch;
+    ev.u.controller_start.takeover = takeover;
     check_ok(scenario_event(s, &ev), &s->err);
+}
+
+void scenario_crash(struct scenario *s)
+{
+    start_anew(s, false);
+}
+
+void scenario_takeover(struct scenario *s)
+{
+    start_anew(s, true);
 }
 
 static void fold(struct scenario *s, struct handover_fold *f)

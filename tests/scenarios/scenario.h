@@ -68,6 +68,8 @@ int scenario_verb(struct scenario *s, enum verb verb, const char *node);
 int scenario_event(struct scenario *s, struct event *ev);
 /* The controller dies here; a new one replays the log and starts. */
 void scenario_crash(struct scenario *s);
+/* The same by takeover: nodes tell what another log did as well. */
+void scenario_takeover(struct scenario *s);
 /* The controller dies here, and one of the next engine revision takes over. */
 void scenario_upgrade(struct scenario *s);
 /* Replays all of it (since the last upgrade) into a new engine, compares commands and state hash. */

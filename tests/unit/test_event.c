@@ -139,9 +139,16 @@ static void test_commands(void **state)
                                  .receiver = IX_NONE,
                                  .note = NOTE_DEVIATION,
                                  .rule = "C2",
-                                 .text = "x" } };
-    struct command_list l = { .items = items, .n = 2, .cap = 2 };
+                                 .text = "x" },
+                               { .type = CMD_CLAIM,
+                                 .node = 1,
+                                 .cluster = IX_NONE,
+                                 .receiver = IX_NONE,
+                                 .limit_ms = 7,
+                                 .journal = true } };
+    struct command_list l = { .items = items, .n = 3, .cap = 3 }, back = { 0 };
     struct buf b = BUF_INIT;
+    struct err err;
 
     (void)state;
     commands_write(&b, &l, inv);
@@ -149,7 +156,13 @@ static void test_commands(void **state)
         buf_text(&b),
         "[{\"type\":\"op_start\",\"node\":\"n00-00\",\"op\":\"r1/n00-00/1/pause/1\",\"action\":\"pause\","
         "\"args\":{\"found_ours\":false},\"limit_ms\":5},"
-        "{\"type\":\"note\",\"note\":\"deviation\",\"rule\":\"C2\",\"text\":\"x\"}]");
+        "{\"type\":\"note\",\"note\":\"deviation\",\"rule\":\"C2\",\"text\":\"x\"},"
+        "{\"type\":\"claim\",\"node\":\"n00-01\",\"limit_ms\":7,\"journal\":true}]");
+    check_ok(commands_read(buf_text(&b), inv, &back, &err), &err);
+    assert_int_equal(back.n, 3);
+    assert_false(back.items[0].journal);
+    assert_true(back.items[2].journal);
+    command_list_clear(&back);
     buf_clear(&b);
     inventory_free(inv);
 }

@@ -1,0 +1,130 @@
+/* Another log went on with the run, and its controller acknowledged what it did: a claim alone tells of none of it. Whoever goes
+ * on hears it all the same, or says that he cannot (I9, I29). */
+#include "tests/scenarios/scenario.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct fleet_words words = {
+    .seed = 5, .clusters = 1, .nodes = 4, .vms = 2, .node_mib = 65536, .vm_mib_min = 2048, .vm_mib_max = 4096
+};
+#define BUDGET ",\"policy\":{\"failures_per_wave\":4,\"failures_per_run\":4}"
+
+/* Done on the node by the other log, and closed there. */
+static void by_another(struct scenario *s, const char *step)
+{
+    char op[128];
+    struct command ack = { .type = CMD_OP_ACK, .node = scenario_first(s), .cluster = IX_NONE, .op = op };
+
+    snprintf(op, sizeof op, "r1/%s/1/%s/1", scenario_first_id(s), step);
+    backend_plan_by_another(s->world, scenario_first(s), op);
+    backend_plan_backend(s->world)->submit(backend_plan_backend(s->world), &ack);
+}
+
+static void decide_done(struct scenario *s)
+{
+    struct event ev = { .type = EV_VERB, .node = scenario_first(s), .cluster = IX_NONE };
+
+    ev.u.verb.verb = VERB_DECIDE;
+    ev.u.verb.person = "anna";
+    ev.u.verb.decision = WITNESS_SAYS_DONE;
+    check_ok(scenario_event(s, &ev), &s->err);
+}
+
+/* Whoever takes over dies before the node has told, and the next start is a plain one; or it had told before that. */
+static void test_died_in_its_takeover(void **state)
+{
+    static const struct {
+        bool dies, told;
+    } rows[] = { { false, false }, { true, false }, { true, true } };
+
+    (void)state;
+    for (unsigned i = 0; i < TABLE_LEN(rows); i++) {
+        struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+        const char *id = scenario_first_id(s);
+
+        scenario_start(s);
+        by_another(s, "pause");
+        scenario_takeover(s);
+        assert_non_null(strstr(scenario_commanded(s), "\"journal\":true"));
+        while (rows[i].told && !scenario_node(s, id).unknown)
+            assert_true(scenario_step(s));
+        if (rows[i].dies)
+            scenario_crash(s);
+        scenario_run(s);
+        check_run(s, RUN_HOLDING);
+        assert_true(scenario_node(s, id).unknown);
+        decide_done(s);
+        check_end(s, id, NODE_STUCK);
+        check_ok(scenario_verb(s, VERB_RETURN, id), &s->err);
+        scenario_run(s);
+        check_run(s, RUN_FINISHED);
+        check_end(s, id, NODE_RETURNED);
+        scenario_truth(s);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
+/* What is in the log of whoever took over is not asked for again. */
+static void test_told_once(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+
+    (void)state;
+    scenario_start(s);
+    assert_null(strstr(scenario_commanded(s), "\"journal\""));
+    scenario_takeover(s);
+    scenario_until(s, scenario_first_id(s), NODE_DRAINING);
+    scenario_crash(s);
+    assert_null(strstr(scenario_commanded(s), "\"journal\""));
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    assert_int_equal(scenario_ended(s, NODE_DONE), 4);
+    scenario_free(s);
+}
+
+/* A copy goes on by a plain start, and the one node that knows better is not to be spoken to. The cluster says that it is paused, or
+ * misses its disks: by whom nobody can tell, and it is reported. In service it is set aside, as ever. */
+static void test_out_of_reach(void **state)
+{
+    static const struct {
+        const char *step; /* of the log that went on */
+        enum node_end end;
+    } rows[] = { { NULL, NODE_SET_ASIDE }, { "pause", NODE_STUCK }, { "storage_out", NODE_STUCK } };
+    struct event refused = { .type = EV_NODE_REFUSED, .cluster = IX_NONE };
+    struct fleet_words s2d = words;
+
+    (void)state;
+    s2d.s2d = true;
+    refused.u.refused.code = ERR_HOSTKEY;
+    refused.u.refused.text = "another key";
+    for (unsigned i = 0; i < TABLE_LEN(rows); i++) {
+        struct scenario *s = scenario_new(&s2d, "[1,\"100%\"]", BUDGET);
+        const char *id = scenario_first_id(s);
+
+        scenario_start(s);
+        if (rows[i].step != NULL)
+            by_another(s, rows[i].step);
+        backend_plan_cut(s->world, scenario_first(s), TIME_NEVER);
+        scenario_crash(s);
+        refused.node = scenario_first(s);
+        check_ok(scenario_event(s, &refused), &s->err);
+        scenario_run(s);
+        check_end(s, id, rows[i].end);
+        assert_int_equal(strstr(scenario_node(s, id).reason, "it may be out") != NULL,
+                         rows[i].end == NODE_STUCK);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_died_in_its_takeover),
+                                        cmocka_unit_test(test_told_once),
+                                        cmocka_unit_test(test_out_of_reach) };
+
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("tests", tests, NULL, NULL);
+}

@@ -1,0 +1,179 @@
+/* What was decided on a picture that is old by now is not begun on it, whatever kept it: the node had accepted it, its agent died
+ * before the start, and nobody came back for minutes (C.3, I2, I4, I6, I7). It is called off there, and decided anew when
+ * the node says so: until then it may begin it yet. */
+#include "tests/scenarios/scenario.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct fleet_words words = {
+    .seed = 5, .clusters = 1, .nodes = 4, .vms = 2, .node_mib = 65536, .vm_mib_min = 2048, .vm_mib_max = 4096
+};
+#define BUDGET ",\"policy\":{\"failures_per_wave\":4,\"failures_per_run\":4}"
+
+static const struct {
+    const char *action;
+    enum node_phase at;
+    const char *once_more; /* as the command that decides it anew has it */
+} late[] = {
+    { "move_vm", NODE_DRAINING, "\"action\":\"move_vm\"" },
+    { "pause", NODE_DRAINING, "\"action\":\"pause\"" },
+    { "reboot", NODE_REBOOTING, "\"action\":\"reboot\"" },
+};
+
+static bool commands_it(const struct scenario *s, const char *what, const char *op)
+{
+    char want[200];
+
+    snprintf(want, sizeof want, "{\"type\":\"%s\",\"node\":\"%s\",\"op\":\"%s\"", what, scenario_first_id(s),
+             op);
+    return strstr(scenario_commanded(s), want) != NULL;
+}
+
+static bool is_open(const struct scenario *s, const char *op)
+{
+    for (uint32_t i = 0; i < engine_ops_open(s->engine); i++)
+        if (strcmp(engine_op_open(s->engine, i).op, op) == 0)
+            return true;
+    return false;
+}
+
+static void claimed_with(struct scenario *s, const char *op, const char *action, enum op_state state)
+{
+    struct event ev = { .type = EV_NODE_CLAIMED, .node = scenario_first(s), .cluster = IX_NONE };
+    struct op_record rec = {
+        .op = op, .action = action, .state = state, .boot_id = "b", .accepted = s->now - 3 * MINUTE_MS
+    };
+
+    if (state >= OP_RUNNING)
+        rec.started = s->now;
+    ev.u.claimed.machine_id = scenario_first_id(s);
+    ev.u.claimed.ops = &rec;
+    ev.u.claimed.n_ops = 1;
+    check_ok(scenario_event(s, &ev), &s->err);
+}
+
+static void called_off(struct scenario *s, const char *op, const char *action)
+{
+    struct event ev = { .type = EV_OP_RESULT, .node = scenario_first(s), .cluster = IX_NONE };
+
+    ev.u.op_result.record = (struct op_record){ .op = op,
+                                                .action = action,
+                                                .state = OP_DONE,
+                                                .outcome = OUTCOME_CANCELLED,
+                                                .error_code = "cancelled",
+                                                .error_text = "before it began",
+                                                .boot_id = "b",
+                                                .accepted = s->now - 3 * MINUTE_MS };
+    check_ok(scenario_event(s, &ev), &s->err);
+}
+
+/* The node has accepted it and its agent is gone; three minutes later it is there again, and has it as it was. */
+static struct scenario *accepted_long_ago(unsigned row, char op[128])
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+    struct fault *f = scenario_fault(s, NULL, late[row].action, NULL);
+    struct event lost = { .type = EV_NODE_LOST, .node = scenario_first(s), .cluster = IX_NONE };
+
+    f->silent = f->no_journal = f->no_effect = true;
+    scenario_start(s);
+    scenario_until(s, scenario_first_id(s), late[row].at);
+    while (engine_ops_open(s->engine) == 0 ||
+           strstr(engine_op_open(s->engine, 0).op, late[row].action) == NULL)
+        assert_true(scenario_step(s));
+    snprintf(op, 128, "%s", engine_op_open(s->engine, 0).op);
+    check_ok(scenario_event(s, &lost), &s->err);
+    s->now += 3 * MINUTE_MS;
+    return s;
+}
+
+/* From that entry on: the first look at the cluster, and the first time that the action is commanded again. */
+static void check_looked_first(const struct scenario *s, uint32_t from, unsigned row)
+{
+    uint32_t seen = 0, again = 0;
+
+    for (uint32_t i = from; i < s->kept.n; i++) {
+        if (seen == 0 && strstr(s->kept.items[i].event, "\"what\":\"cluster\"") != NULL)
+            seen = i;
+        if (again == 0 && strstr(s->kept.items[i].commands, late[row].once_more) != NULL)
+            again = i;
+    }
+    if (seen == 0 || again < seen)
+        fail_msg("%s: seen at %u, commanded at %u", late[row].action, seen, again);
+}
+
+static void test_accepted_and_late(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < TABLE_LEN(late); i++) {
+        char op[128];
+        struct scenario *s = accepted_long_ago(i, op);
+        uint32_t from;
+
+        claimed_with(s, op, late[i].action, OP_ACCEPTED);
+        assert_true(commands_it(s, "op_cancel", op));
+        assert_false(commands_it(s, "op_start", op));
+        assert_true(is_open(s, op));
+        called_off(s, op, late[i].action);
+        assert_true(commands_it(s, "op_ack", op));
+        assert_false(is_open(s, op));
+        from = s->kept.n - 1;
+        if (strcmp(late[i].action, "pause") ==
+            0) { /* back in service, and it is known by whom it was not paused */
+            assert_false(engine_node(s->engine, scenario_first(s)).out);
+            assert_non_null(strstr(buf_text(&s->notes), "O26 the pause came too late and was not begun"));
+        }
+        scenario_run(s);
+        check_run(s, RUN_FINISHED);
+        assert_int_equal(scenario_ended(s, NODE_DONE), 4);
+        check_looked_first(s, from, i);
+        scenario_truth(s);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
+/* The agent was alive after all, and had begun before it heard: the op goes on as it is, and nothing is begun beside it. */
+static void test_begun_before_it_was_called_off(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < TABLE_LEN(late); i++) {
+        char op[128];
+        struct scenario *s = accepted_long_ago(i, op);
+
+        claimed_with(s, op, late[i].action, OP_ACCEPTED);
+        claimed_with(s, op, late[i].action, OP_RUNNING);
+        assert_true(is_open(s, op));
+        assert_null(strstr(scenario_commanded(s), late[i].once_more));
+        claimed_with(s, op, late[i].action, OP_ACCEPTED); /* the order got lost: it is given once more */
+        assert_true(commands_it(s, "op_cancel", op));
+        assert_true(is_open(s, op));
+        scenario_free(s);
+    }
+}
+
+/* Within the time for which a picture is good it is begun: the same op once more (C.3). */
+static void test_accepted_in_time(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < TABLE_LEN(late); i++) {
+        char op[128];
+        struct scenario *s = accepted_long_ago(i, op);
+
+        s->now -= 2 * MINUTE_MS;
+        claimed_with(s, op, late[i].action, OP_ACCEPTED);
+        assert_true(commands_it(s, "op_start", op));
+        assert_false(commands_it(s, "op_cancel", op));
+        scenario_free(s);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_accepted_and_late),
+                                        cmocka_unit_test(test_begun_before_it_was_called_off),
+                                        cmocka_unit_test(test_accepted_in_time) };
+
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("tests", tests, NULL, NULL);
+}
