@@ -32,22 +32,31 @@ static enum op_witness looked_at(const struct sim *s, const struct op_view *v)
     const struct sim_world *w = &s->world;
     const struct world_node *n = &w->nodes[v->node];
     struct op_id_parts parts = { 0 };
-    uint32_t vm;
-    bool there = true;
+    bool of_vm = op_id_parse(v->op, &parts, NULL) == 0 && world_vm_find(w, parts.subject) != WORLD_NONE;
+    uint32_t vm = of_vm ? world_vm_find(w, parts.subject) : WORLD_NONE;
+    const struct {
+        const char *action;
+        bool there;
+    } seen[] = {
+        { "install", n->has_package },
+        { "uninstall", !n->has_package },
+        { "pause", n->paused },
+        { "resume", !n->paused },
+        { "storage_out", n->storage_out || !w->clusters[n->cluster].s2d },
+        { "storage_in", !n->storage_out },
+        { "stop_vmms", !n->vmms },
+        { "start_vmms", n->vmms },
+        { "move_vm", !of_vm || w->vms[vm].node != v->node },
+        { "park_vm", !of_vm || !world_vm_live(&w->vms[vm]) },
+        { "unpark_vm", !of_vm || world_vm_live(&w->vms[vm]) },
+    };
 
-    (void)op_id_parse(v->op, &parts, NULL);
-    vm = world_vm_find(w, parts.subject);
     if (world_effect_of(w, v->node, v->action, vm) != WORLD_NONE)
         return WITNESS_SAYS_RUNNING;
-    if (strcmp(v->action, "install") == 0)
-        there = n->has_package;
-    else if (strcmp(v->action, "uninstall") == 0)
-        there = !n->has_package;
-    else if (strcmp(v->action, "pause") == 0)
-        there = n->paused;
-    else if (strcmp(v->action, "move_vm") == 0 && vm != WORLD_NONE)
-        there = w->vms[vm].node != v->node;
-    return there ? WITNESS_SAYS_DONE : WITNESS_SAYS_NOT_DONE;
+    for (uint32_t i = 0; i < sizeof seen / sizeof seen[0]; i++)
+        if (strcmp(v->action, seen[i].action) == 0 && !seen[i].there)
+            return WITNESS_SAYS_NOT_DONE;
+    return WITNESS_SAYS_DONE;
 }
 
 /* Out, as somebody who goes there finds it. */
