@@ -30,12 +30,31 @@ static bool drive_compare(struct engine *e, struct engine_node *n)
     return false;
 }
 
+/* O7: the log that paused it has resumed it, so this pause is somebody else's. VMs that are down cannot come up under it. */
+static void paused_by_others(struct engine *e, struct engine_node *n)
+{
+    static const char why[] =
+        "O7: paused by somebody else since another log put it back in service: not ours to end";
+
+    for (uint32_t i = 0; i < n->parks.n; i++)
+        if (n->parks.items[i].down) {
+            stuck(e, n, why);
+            return;
+        }
+    engine_note(e, NOTE_WARNING, "O7", n->ix, why);
+    node_end(e, n, NODE_SET_ASIDE, why);
+}
+
 static bool drive_csv(struct engine *e, struct engine_node *n)
 {
     struct engine_cluster *c = &e->clusters[n->cluster];
 
+    if (c->seen_at >= n->step_since && !n->paused && e->seen[n->ix] == SEEN_PAUSED) {
+        paused_by_others(e, n);
+        return true;
+    }
     if (c->seen_at >= n->step_since && c->csv_bad <= n->csv_bad) {
-        node_step(e, n, RESUME_NODE);
+        node_step(e, n, n->paused ? RESUME_NODE : RESUME_VMS);
         return true;
     }
     if (c->seen_at - n->since >
@@ -312,7 +331,7 @@ static const char *left_by_another(struct engine *e, const struct engine_node *n
 void home_after_another(struct engine *e, struct engine_node *n)
 {
     bool effect = n->installed || n->patched_by_us != n->back, led = n->foreign_led;
-    bool out = n->paused || n->foreign_out;
+    bool out = n->paused || n->foreign_out, sure = out && !stray_is(n, ACT_RESUME);
     const char *left = left_by_another(e, n);
 
     n->foreign_led = false;
@@ -322,13 +341,14 @@ void home_after_another(struct engine *e, struct engine_node *n)
         node_end(e, n, NODE_STUCK, left);
     if (!led || !node_in_flight(n))
         return;
-    n->paused = n->vmms_touched = true;
+    n->paused = out; /* O7: where it was resumed, a pause that is found now is not ours to end */
+    n->vmms_touched = true;
     n->storage_touched = e->inv->clusters[n->cluster].storage == STORAGE_S2D;
     if ((node_phases[n->phase].flags & NODE_GOES_HOME) != 0) {
         home_anew(e, n);
     } else if (effect && n->moves_open == 0) {
         n->installed = true;
-        n->go_home = n->go_home || !out; /* back in service, it is not taken out again without a proof */
+        n->go_home = n->go_home || !sure; /* back in service, it is not taken out again without a proof */
         n->go_end = NODE_SET_ASIDE;
         if (n->phase != NODE_VERIFYING)
             node_to(e, n, NODE_VERIFYING);

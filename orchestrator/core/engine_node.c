@@ -313,6 +313,7 @@ void node_drive(struct engine *e, struct engine_node *n)
     }
     if (n->foreign_op) {
         node_waits(e, n, "a person's decision about an operation that is not in this log");
+        stray_watch(e, n);
         return;
     }
     while (n->op == NULL && n->ask == NULL && phase_rows[n->phase].drive(e, n)) {
@@ -573,7 +574,7 @@ void node_home(struct engine *e, struct engine_node *n, enum node_end end, const
         m->state = MOVE_GIVEN_UP;
         fleet_promise(&e->fleet, m->vm, IX_NONE);
     }
-    if (!n->paused)
+    if (!n->paused && !n->vmms_touched)
         node_end(e, n, end, SAY(e, "%s", n->reason));
     else
         node_to(e, n, NODE_STARTING_VMMS);

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#define WATCH_AGAIN_MS (30 * SECOND_MS)
+
 static enum action action_by_name(const char *name)
 {
     for (int a = 0; a < ACTIONS; a++)
@@ -65,20 +67,38 @@ static void op_foreign_vm(struct engine *e, struct engine_node *n, const struct 
     fleet_park(&e->fleet, vm, park);
 }
 
-/* How the other log left the node: paused, unless it resumed it; patched, unless it removed that. */
+/* Where a step is taken: what the other log has acknowledged itself, its pause for one, the node tells no more. */
+enum step_place { STEP_ANYWHERE, STEP_OUT, STEP_IN_SERVICE };
+
+static enum step_place step_place(enum action a, bool begun, bool done)
+{
+    if (a == ACT_MOVE_VM || a == ACT_CLUSTER_SETTING || a == ACTIONS || (a == ACT_PAUSE && !begun))
+        return STEP_ANYWHERE;
+    return (a == ACT_RESUME && done) || a == ACT_UNPARK_VM || a == ACT_MERGE ? STEP_IN_SERVICE : STEP_OUT;
+}
+
+/* How the other log left the node: paused, unless it resumed it (O7); patched, unless it removed that. */
 static void op_foreign_state(struct engine_node *n, const struct op_record *rec, const struct op_id_parts *p)
 {
     bool done = rec->state == OP_DONE && rec->outcome == OUTCOME_OK;
     bool begun = done || rec->state != OP_DONE; /* it may yet take hold */
+    enum action a = action_by_name(p->step);
+    enum step_place place = step_place(a, begun, done);
 
     n->foreign_led |= p->subject[0] == '\0'; /* a VM's move or parking leaves the node where it was */
-    if (strcmp(p->step, "pause") == 0 && begun)
-        n->foreign_out = true;
-    else if (strcmp(p->step, "resume") == 0 && done)
-        n->foreign_out = false;
-    else if ((strcmp(p->step, "install") == 0 || strcmp(p->step, "uninstall") == 0) && begun)
-        n->patched_by_us = p->step[0] == 'i';
-    n->paused = n->paused && strcmp(p->step, "resume") != 0; /* begun: nobody knows */
+    if (place != STEP_ANYWHERE)
+        n->foreign_out = place == STEP_OUT;
+    n->paused = n->paused && place != STEP_IN_SERVICE;
+    if ((a == ACT_INSTALL || a == ACT_UNINSTALL) && begun)
+        n->patched_by_us = a == ACT_INSTALL;
+}
+
+bool stray_is(const struct engine_node *n, enum action action)
+{
+    struct op_id_parts p;
+
+    return n->undecided[0] != '\0' && op_id_parse(n->undecided, &p, NULL) == 0 &&
+           action_by_name(p.step) == action;
 }
 
 /* A move and a cluster's setting say nothing of the node itself: they hide nothing that does. */
@@ -137,13 +157,25 @@ static void took_hold(struct engine *e, struct engine_node *n, enum action actio
     n->verified = false;
 }
 
+/* Another log's pause that came to nothing, or its resume that came to pass, leaves nothing of ours to end (O7). */
+static void foreign_closed(struct engine_node *n, enum action action, bool done)
+{
+    if (action == ACT_PAUSE && !done)
+        n->foreign_out = false;
+    else if (action == ACT_RESUME && done)
+        n->paused = n->foreign_out = false;
+}
+
 /* It has an end. */
 static void stray_close(struct engine *e, struct engine_node *n, bool done)
 {
     struct op_id_parts p;
 
-    if (op_id_parse(n->undecided, &p, NULL) == 0)
+    if (op_id_parse(n->undecided, &p, NULL) == 0) {
         (done ? took_hold : was_for_nothing)(e, n, action_by_name(p.step));
+        if (!op_was_ours(e, n, &p))
+            foreign_closed(n, action_by_name(p.step), done);
+    }
     n->undecided[0] = '\0';
     n->undecided_runs = false;
 }
@@ -167,6 +199,29 @@ static void stray_own(struct engine *e, struct engine_node *n, const struct op_r
         stray_ask(e, n, rec);
     else if (given_up && !ended)
         n->undecided_runs = rec->state == OP_RUNNING || rec->witness == WITNESS_SAYS_RUNNING;
+}
+
+/* Its end is told by a claim only: a mere answer about what this log never meant changes nothing (I21). */
+void stray_watch(struct engine *e, struct engine_node *n)
+{
+    dur_ms ago = e->now - n->lost_at;
+
+    if (n->undecided[0] == '\0' || !n->undecided_runs)
+        return;
+    if (ago < WATCH_AGAIN_MS)
+        node_wake(e, n, WATCH_AGAIN_MS - ago);
+    else
+        claim_anew(e, n);
+}
+
+int stray_still_runs(const struct engine *e, const struct engine_node *n, struct err *err)
+{
+    bool there = n->claimed || e->now < n->lost_at + e->rollout->policy.unreachable_ms;
+
+    if (n->undecided[0] == '\0' || !n->undecided_runs || !there)
+        return 0;
+    return err_set(err, ERR_STATE, "%s still runs, says the node itself: wait for it, or end it there",
+                   n->undecided);
 }
 
 int stray_decide(struct engine *e, struct engine_node *n, const char *op, bool done, struct err *err)

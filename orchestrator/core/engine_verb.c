@@ -125,6 +125,21 @@ static int verb_abort(struct engine *e, const struct event *ev, struct err *err)
     return 0;
 }
 
+/* Also what was stuck before, or may be out by another log's doing; and VMs that are down by us, on whatever node (I9, I29). */
+static void list_left(const struct engine *e, struct buf *b)
+{
+    for (uint32_t i = 0; i < e->inv->n_nodes; i++) {
+        const struct engine_node *n = &e->nodes[i];
+
+        if (node_in_flight(n) || n->end == NODE_STUCK || (e->fleet.nodes[i].out & OUT_STUCK) != 0)
+            buf_printf(b, " %s", node_id(e, n));
+        for (uint32_t k = 0; k < n->parks.n; k++)
+            if (n->parks.items[k].down)
+                buf_printf(b, " VM %s (%s)", e->fleet.vms.items[n->parks.items[k].vm].vm.id, node_id(e, n));
+    }
+    settings_list_left(e, b);
+}
+
 static int verb_abort_force(struct engine *e, const struct event *ev, struct err *err)
 {
     struct buf *b;
@@ -133,10 +148,7 @@ static int verb_abort_force(struct engine *e, const struct event *ev, struct err
         return not_now(e, err, "abort --force", instead_of(e));
     b = engine_scratch(e);
     buf_printf(b, "closed by force by %s; not put back:", said_by(ev));
-    for (uint32_t i = 0; i < e->inv->n_nodes; i++)
-        if (node_in_flight(&e->nodes[i]))
-            buf_printf(b, " %s", node_id(e, &e->nodes[i]));
-    settings_list_left(e, b);
+    list_left(e, b);
     FILL(e->end_text, engine_said(e));
     run_end(e, RUN_ABORTED);
     return 0;
@@ -286,8 +298,12 @@ static void note_decided(struct engine *e, const struct event *ev, const char *o
 }
 
 /* On what another log did: the node is what it tells, and a person has looked. */
-static int decide_foreign(struct engine *e, struct engine_node *n, const struct event *ev)
+static int decide_foreign(struct engine *e, struct engine_node *n, const struct event *ev, struct err *err)
 {
+    int rc = stray_still_runs(e, n, err);
+
+    if (rc != 0)
+        return rc;
     note_decided(e, ev, ev->u.verb.op == NULL ? "what is not in this log" : ev->u.verb.op);
     n->foreign_op = false;
     n->foreign_settled = true;
@@ -323,7 +339,7 @@ static int verb_decide(struct engine *e, const struct event *ev, struct err *err
     if (d != WITNESS_SAYS_DONE && d != WITNESS_SAYS_NOT_DONE)
         return err_set(err, ERR_INVALID, "decide: done or not_done");
     if (op == NULL && n->foreign_op)
-        return decide_foreign(e, n, ev);
+        return decide_foreign(e, n, ev, err);
     if (op == NULL && n->undecided[0] != '\0')
         return decide_given_up(e, n, ev, err);
     if (op == NULL || !op->unknown)

@@ -425,11 +425,14 @@ void live_op_cancel(struct backend_live *b, const struct command *c)
     call(o, "op.cancel", &text, on_cancelled);
 }
 
+/* One that got lost, or was refused for another reason, is made again after the next claim. */
 static void on_acked(void *arg, const struct rpc_message *reply, const struct err *why)
 {
-    (void)reply; /* an acknowledgement that got lost is made again after the next claim */
-    (void)why;
-    op_free(arg);
+    struct live_op *o = arg;
+
+    if (reply != NULL && why != NULL)
+        (void)told_otherwise(o->n, why);
+    op_free(o);
 }
 
 void live_op_ack(struct backend_live *b, const struct command *c)

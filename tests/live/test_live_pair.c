@@ -27,7 +27,8 @@ static struct pair {
     struct plan_node nodes[2];
     struct backend_live *live;
     /* what was told */
-    bool surveyed, closed, claimed[2], ended;
+    bool surveyed, closed, claimed[2], ended, refused;
+    enum err_code refused_code;
     unsigned staged[2];
     enum op_outcome outcome;
     char code[32], why[256];
@@ -48,6 +49,9 @@ static void on_event(void *arg, const struct event *ev)
         pair.claimed[ev->node] = true;
     } else if (ev->type == EV_NODE_LOST) {
         pair.claimed[ev->node] = false;
+    } else if (ev->type == EV_NODE_REFUSED) {
+        pair.refused = true;
+        pair.refused_code = ev->u.refused.code;
     } else if (ev->type == EV_STAGED) {
         if (!ev->u.staged.ok)
             fail_msg("not staged: %s", ev->u.staged.text);
@@ -266,6 +270,22 @@ static void test_a_receiver_that_refuses(void **state)
     close_backend();
 }
 
+/* Another controller has claimed the node since. The first refusal is the answer to an acknowledgement, and it is told like
+ * any other: a stale controller stops there */
+static void test_fenced_by_an_acknowledgement(void **state)
+{
+    (void)state;
+    open_backend();
+    claim(HV07);
+    ap_connect(&pair.agents[HV07]);
+    pair.refused = false;
+    submit(CMD_OP_ACK, HV07);
+    ssh_world_until(pair.w, is_true, &pair.refused);
+    assert_int_equal(pair.refused_code, ERR_FENCED);
+    ap_disconnect(&pair.agents[HV07]);
+    close_backend();
+}
+
 /* The engine asks again after a loss; one that waits in the queue is in it once, and told of once. */
 static void test_a_queued_node_is_staged_once(void **state)
 {
@@ -301,9 +321,9 @@ static int story_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        STORY(test_a_receiver_without_a_word_is_busy),
-        STORY(test_a_receiver_that_refuses),
+        STORY(test_a_receiver_without_a_word_is_busy), STORY(test_a_receiver_that_refuses),
         STORY(test_a_queued_node_is_staged_once),
+        STORY(test_fenced_by_an_acknowledgement), /* the last: HV07 is another's from here on */
     };
 
     return cmocka_run_group_tests(tests, pair_open, pair_close);

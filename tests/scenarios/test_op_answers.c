@@ -325,14 +325,28 @@ static void test_foreign(void **state)
     }
 }
 
-static void decide(struct scenario *s, enum op_witness decision)
+static int say_decide(struct scenario *s, enum op_witness decision)
 {
     struct event ev = { .type = EV_VERB, .node = scenario_first(s), .cluster = IX_NONE };
 
     ev.u.verb.verb = VERB_DECIDE;
     ev.u.verb.person = "anna";
     ev.u.verb.decision = decision;
-    check_ok(scenario_event(s, &ev), &s->err);
+    return scenario_event(s, &ev);
+}
+
+static void decide(struct scenario *s, enum op_witness decision)
+{
+    check_ok(say_decide(s, decision), &s->err);
+}
+
+/* What is at work is decided by nobody. */
+static void check_refused(struct scenario *s, const char *sentence)
+{
+    assert_int_equal(say_decide(s, WITNESS_SAYS_DONE), ERR_STATE);
+    assert_string_equal(s->err.text, sentence);
+    assert_true(engine_node(s->engine, scenario_first(s)).unknown);
+    s->err = (struct err){ 0 };
 }
 
 /* Of a node that has its end: a like op of another run is no op of ours, however often ours did the same; the node says what
@@ -346,7 +360,11 @@ static void test_foreign_after_the_end(void **state)
                                          CAUSE_CRASH,
                                          true,
                                          false,
-                                         false };
+                                         false },
+                                failed = { "",          "r9/n00-01/1/pause/1",
+                                           OP_DONE,     OUTCOME_FAILED,
+                                           CAUSE_CRASH, true,
+                                           true,        false };
     struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
 
     (void)state;
@@ -356,6 +374,8 @@ static void test_foreign_after_the_end(void **state)
     claim_with(s, &runs);
     check_foreign(s, &runs);
     check_end(s, scenario_first_id(s), NODE_STUCK);
+    check_refused(s, "r9/n00-01/1/pause/1 still runs, says the node itself: wait for it, or end it there");
+    claim_with(s, &failed);
     decide(s, WITNESS_SAYS_NOT_DONE);
     assert_false(scenario_node(s, scenario_first_id(s)).unknown);
     assert_non_null(strstr(scenario_node(s, scenario_first_id(s)).reason, "is not in this log"));
@@ -409,6 +429,27 @@ static void test_foreign_settled(void **state)
     check_run(s, RUN_FINISHED);
     check_end(s, scenario_first_id(s), NODE_DONE);
     scenario_truth(s);
+    scenario_free(s);
+}
+
+/* Closed by force it names what is still to be put back: a node that was stuck long before, and a VM that is down (I9, I29). */
+static void test_force_names_what_was_stuck(void **state)
+{
+    static const struct foreign parked = {
+        "", "r1/n00-01/1/park_vm:" VM "/9", OP_DONE, OUTCOME_OK, CAUSE_SHUT_DOWN, true, false, true
+    };
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+
+    (void)state;
+    scenario_start(s);
+    claim_with(s, &parked);
+    decide(s, WITNESS_SAYS_DONE);
+    check_end(s, scenario_first_id(s), NODE_STUCK);
+    check_ok(scenario_verb(s, VERB_ABORT_FORCE, NULL), &s->err);
+    check_run(s, RUN_ABORTED);
+    assert_string_equal(engine_run(s->engine).end_text,
+                        "closed by force by tester; not put back: n00-01 VM " VM " (n00-01)");
+    scenario_replays(s);
     scenario_free(s);
 }
 
@@ -528,6 +569,92 @@ static void led_by_another(struct scenario *s, const char *const *steps)
     backend_plan_cut(s->world, scenario_first(s), s->now + MINUTE_MS);
     while (!scenario_node(s, scenario_first_id(s)).unknown)
         assert_true(scenario_step(s));
+}
+
+/* What this log had out the overtaken one has put back in service, and an administrator has paused it since. Nobody ends that
+ * pause but who began it: the node is named with it, and the others have their turn as far as it lets them (O7). */
+static void test_paused_by_others_since(void **state)
+{
+    static const enum node_phase at[] = { NODE_STOPPING_VMMS, NODE_INSTALLING, NODE_RESUMING };
+
+    (void)state;
+    for (unsigned i = 0; i < TABLE_LEN(at); i++) {
+        static const char *const steps[] = { "1/move_groups", "1/start_vmms", "1/storage_in", "1/resume",
+                                             NULL };
+        struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+        uint32_t resumed;
+
+        scenario_start(s);
+        scenario_until(s, scenario_first_id(s), at[i]);
+        led_by_another(s, steps + (at[i] == NODE_RESUMING ? 3 : 1));
+        backend_plan_by_another(s->world, scenario_first(s), "r9/n00-01/1/pause/1");
+        resumed = backend_plan_effects(s->world, scenario_first(s), "resume");
+        scenario_run(s);
+        until_nothing_is_open(s);
+        decide(s, WITNESS_SAYS_DONE);
+        scenario_run(s);
+        if (backend_plan_effects(s->world, scenario_first(s), "resume") != resumed)
+            fail_msg("%s: resumed by us", node_phases[at[i]].name);
+        assert_false(backend_plan_in_service(s->world, scenario_first(s)));
+        check_end(s, scenario_first_id(s), NODE_SET_ASIDE);
+        assert_non_null(strstr(scenario_node(s, scenario_first_id(s)).reason, "O7: paused by somebody else"));
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
+/* The overtaken log had acknowledged its own pause: the node tells of the install only, and that is a step of a node that is out.
+ * Once it has ended, and somebody has looked, the node is resumed. */
+static void test_out_by_a_step_of_another(void **state)
+{
+    static const struct foreign
+        runs = { "", "r1/n00-01/7/install/1", OP_RUNNING, OUTCOME_NONE, CAUSE_CRASH, true, false, false },
+        ended = { "", "r1/n00-01/7/install/1", OP_DONE, OUTCOME_FAILED, CAUSE_CRASH, true, false, false };
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+    time_ms asked;
+
+    (void)state;
+    scenario_start(s);
+    scenario_until(s, scenario_first_id(s), NODE_STAGING);
+    claim_with(s, &runs);
+    for (asked = s->now; strstr(scenario_commanded(s), "\"type\":\"claim\"") == NULL;) {
+        check_refused(s,
+                      "r1/n00-01/7/install/1 still runs, says the node itself: wait for it, or end it there");
+        assert_true(scenario_step(s)); /* it is asked again how that is */
+    }
+    assert_true(s->now > asked);
+    claim_with(s, &ended);
+    decide(s, WITNESS_SAYS_DONE);
+    check_end(s, scenario_first_id(s), NODE_STUCK);
+    check_ok(scenario_verb(s, VERB_RETURN, scenario_first_id(s)), &s->err);
+    scenario_run(s);
+    check_end(s, scenario_first_id(s), NODE_RETURNED);
+    assert_int_equal(backend_plan_effects(s->world, scenario_first(s), "resume"), 1);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
+/* Its resume is in doubt: who is asked says that it came to nothing, and the pause is still ours to end. */
+static void test_a_resume_in_doubt(void **state)
+{
+    static const struct foreign doubt = {
+        "", "r1/n00-01/1/resume/1", OP_UNKNOWN, OUTCOME_NONE, CAUSE_CRASH, true, false, false
+    };
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+
+    (void)state;
+    scenario_start(s);
+    scenario_until(s, scenario_first_id(s), NODE_STOPPING_VMMS);
+    claim_with(s, &doubt);
+    scenario_run(s);
+    until_nothing_is_open(s);
+    decide(s, WITNESS_SAYS_DONE);
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    check_end(s, scenario_first_id(s), NODE_DONE);
+    assert_true(backend_plan_in_service(s->world, scenario_first(s)));
+    scenario_truth(s);
+    scenario_free(s);
 }
 
 /* The overtaken log had led the node home in the life that this one has of it, or had not begun yet, and out again in its
@@ -745,7 +872,11 @@ int main(void)
                                         cmocka_unit_test(test_foreign_after_the_end),
                                         cmocka_unit_test(test_foreign_removal),
                                         cmocka_unit_test(test_foreign_settled),
+                                        cmocka_unit_test(test_force_names_what_was_stuck),
                                         cmocka_unit_test(test_led_by_another),
+                                        cmocka_unit_test(test_paused_by_others_since),
+                                        cmocka_unit_test(test_out_by_a_step_of_another),
+                                        cmocka_unit_test(test_a_resume_in_doubt),
                                         cmocka_unit_test(test_ids_of_the_overtaken_log),
                                         cmocka_unit_test(test_whom_downtime_hit) };
 

@@ -605,6 +605,9 @@ static void on_answer(struct sim_controller *c, uint32_t node, struct sim_pendin
         on_journal(c, node, m);
         break;
     case REQ_ACK:
+        if (m->kind != RPC_RESULT && strcmp(m->error_name, "fenced") == 0)
+            on_op_error(c, node, p, m);
+        break;
     case REQ_NONE:
         break;
     }
