@@ -54,6 +54,22 @@ static inline uint64_t json_eight_bytes(const char *s)
            (uint64_t)b[4] << 32 | (uint64_t)b[5] << 40 | (uint64_t)b[6] << 48 | (uint64_t)b[7] << 56;
 }
 
+static inline uint64_t json_four_bytes(const char *s)
+{
+    const uint8_t *b = (const uint8_t *)s;
+
+    return (uint64_t)b[0] | (uint64_t)b[1] << 8 | (uint64_t)b[2] << 16 | (uint64_t)b[3] << 24;
+}
+
+/* Is nothing in the last bytes, of at least four, that stops a run? They are looked at in one step, some of them twice. */
+static inline bool json_plain_end(const char *s, size_t len)
+{
+    uint64_t last =
+        len >= 8 ? json_eight_bytes(s + len - 8) : json_four_bytes(s) | json_four_bytes(s + len - 4) << 32;
+
+    return json_stops(last) == 0;
+}
+
 /* How many bytes from `s` on stand for themselves inside a string, in every alphabet: printable ASCII but for quote
  * and backslash. Most text is nothing else. */
 static inline size_t json_plain_run(const char *s, size_t len)
@@ -66,6 +82,8 @@ static inline size_t json_plain_run(const char *s, size_t len)
         if (found != 0)
             return n + (size_t)__builtin_ctzll(found) / 8;
     }
+    if (len >= 4 && json_plain_end(s, len))
+        return len;
     while (n < len && (unsigned char)s[n] >= 0x20 && (unsigned char)s[n] < 0x7f && s[n] != '"' &&
            s[n] != '\\')
         n++;

@@ -116,7 +116,7 @@ static void take_changes(struct fields *f, const json *event, const struct inven
 
     tidy(k, inv);
     lists = &k->lists[1 - k->turn];
-    arena_clear(lists);
+    arena_reset(lists);
     f->arena = &k->texts;
     picture_read(f, event, inv, k, lists, &next);
     if (f->rc != 0)

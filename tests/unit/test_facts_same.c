@@ -1,4 +1,4 @@
-/* What is a change of a VM or a group between two pictures, member by member:
+/* What is a change of a VM, a group or a cluster between two pictures, member by member:
  * what were missed would never reach the log's reader. And how old a VM gets. */
 #include "orchestrator/core/facts_list.h"
 
@@ -92,6 +92,91 @@ static void test_groups(void **state_)
             fail_msg("change %u is none", i);
 }
 
+static void test_nodes_and_volumes(void **state_)
+{
+    const struct view_node node = { .id = "a", .state = SEEN_UP, .vote = 1, .fault_domain = "r" };
+    const struct view_node nodes[] = {
+        { .id = "b", .state = SEEN_UP, .vote = 1, .fault_domain = "r" },
+        { .id = "a", .state = SEEN_PAUSED, .vote = 1, .fault_domain = "r" },
+        { .id = "a", .state = SEEN_UP, .vote = 0, .fault_domain = "r" },
+        { .id = "a", .state = SEEN_UP, .vote = 1, .dynamic_vote = 1, .fault_domain = "r" },
+        { .id = "a", .state = SEEN_UP, .vote = 1, .fault_domain = "s" },
+        { .id = "a", .state = SEEN_UP, .vote = 1 },
+    };
+    const struct view_csv csv = { .id = "c", .name = "n", .owner = "a", .healthy = true };
+    const struct view_csv csvs[] = {
+        { .id = "d", .name = "n", .owner = "a", .healthy = true },
+        { .id = "c", .name = "m", .owner = "a", .healthy = true },
+        { .id = "c", .name = "n", .owner = "b", .healthy = true },
+        { .id = "c", .name = "n", .owner = "a", .healthy = false },
+    };
+
+    (void)state_;
+    assert_true(facts_view_nodes.same(&node, &node));
+    for (unsigned i = 0; i < TABLE_LEN(nodes); i++)
+        if (facts_view_nodes.same(&node, &nodes[i]))
+            fail_msg("change %u of the node is none", i);
+    assert_true(facts_view_csvs.same(&csv, &csv));
+    for (unsigned i = 0; i < TABLE_LEN(csvs); i++)
+        if (facts_view_csvs.same(&csv, &csvs[i]))
+            fail_msg("change %u of the volume is none", i);
+}
+
+/* Is what is no list of its own written anew? */
+static bool view_is_told(const struct cluster_view *old, const struct cluster_view *now)
+{
+    struct buf text = BUF_INIT;
+    struct json_writer w;
+    bool told;
+
+    jw_init(&w, &text);
+    jw_object(&w, NULL);
+    facts_write_view_changes(&w, old, now);
+    jw_object_end(&w);
+    told = strstr(buf_text(&text), "\"view\":") != NULL;
+    buf_clear(&text);
+    return told;
+}
+
+static void test_the_rest_of_a_view(void **state_)
+{
+    static const struct view_busy job[] = { { "cau", "updating run" } };
+    static const struct view_group group[] = { { .id = "g", .name = "n", .owner = "o" } };
+    struct cluster_view a = {
+        .cluster = "c", .witness_vote = 1, .resources_failed = one, .n_resources_failed = 1
+    };
+    struct cluster_view changed[16], elsewhere = a;
+    unsigned n = 0;
+
+    (void)state_;
+    elsewhere.groups = group; /* a list of its own */
+    elsewhere.n_groups = 1;
+    assert_false(view_is_told(&a, &a));
+    assert_false(view_is_told(&a, &elsewhere));
+    for (unsigned i = 0; i < TABLE_LEN(changed); i++)
+        changed[i] = a;
+    changed[n++].cluster = "d";
+    changed[n++].witness = WITNESS_DISK;
+    changed[n++].witness_online = true;
+    changed[n++].witness_vote = 0;
+    changed[n++].resources_failed = other;
+    changed[n++].n_resources_failed = 0;
+    changed[n++].max_parallel_migrations = 2;
+    changed[n++].bandwidth_mib_s = 9;
+    changed[n++].auto_balancer_mode = 1;
+    changed[n++].move_type_threshold = 1;
+    changed[n++].enforced_anti_affinity = true;
+    changed[n++].s2d = true;
+    changed[n++].stretched = true;
+    changed[n++].networks_down = 1;
+    changed[n].busy = job;
+    changed[n++].n_busy = 1;
+    for (unsigned i = 0; i < n; i++)
+        if (!view_is_told(&a, &changed[i]) || !view_is_told(&changed[i], &a))
+            fail_msg("change %u is none", i);
+    assert_false(view_is_told(&changed[n - 1], &changed[n - 1]));
+}
+
 /* A VM that runs is older in the next picture; one that does not, or whose age is not known, or cannot be, stays as it was. */
 static void test_age(void **state_)
 {
@@ -121,6 +206,8 @@ static void test_age(void **state_)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_vms), cmocka_unit_test(test_groups),
+                                        cmocka_unit_test(test_nodes_and_volumes),
+                                        cmocka_unit_test(test_the_rest_of_a_view),
                                         cmocka_unit_test(test_age) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
