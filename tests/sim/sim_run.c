@@ -310,6 +310,7 @@ static void begin_calm(struct sim *s)
             sim_ctl_kill(s, i);
     }
     world_heal(&s->world);
+    s->world.due = s->now;
     s->calm_at = s->now;
 }
 

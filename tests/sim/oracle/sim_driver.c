@@ -576,7 +576,7 @@ static void begin_reboot(struct sim_world *w, struct world_effect *e)
 {
     char boot[24];
 
-    e->already = strcmp(world_boot_id(w, e->node, boot), e->text) != 0;
+    e->already = strcmp(world_boot_name(w, e->node, boot), e->text) != 0;
 }
 
 static void end_reboot(struct sim_world *w, struct world_effect *e, struct json_writer *j)
@@ -597,7 +597,7 @@ static const char *witness_reboot(const struct sim_world *w, const struct world_
 {
     char boot[24];
 
-    return strcmp(world_boot_id(w, e->node, boot), e->text) != 0 ? "done" : "not_done";
+    return strcmp(world_boot_name(w, e->node, boot), e->text) != 0 ? "done" : "not_done";
 }
 
 static void end_bitlocker(struct sim_world *w, struct world_effect *e, struct json_writer *j)

@@ -4,6 +4,7 @@
 
 #include "schema/json.h"
 
+#include <assert.h>
 #include <string.h>
 
 uint32_t world_vm_find(const struct sim_world *w, const char *id)
@@ -22,7 +23,7 @@ uint32_t world_node_find(const struct sim_world *w, const char *id)
     return WORLD_NONE;
 }
 
-const char *world_boot_id(const struct sim_world *w, uint32_t node, char out[24])
+const char *world_boot_name(const struct sim_world *w, uint32_t node, char out[24])
 {
     const struct world_node *n = &w->nodes[node];
 
@@ -50,7 +51,7 @@ void world_write_facts(const struct sim_world *w, uint32_t node, struct buf *out
         "\"caption\":null},\"memory_mib\":%lld,\"host_reserve_mib\":%lld,\"cpus\":64,\"free_disk_bytes\":"
         "99999999999,"
         "\"packages\":[],\"hotfixes\":[],\"pending\":{\"reboot\":%s,\"marks\":[]},\"servicing_idle\":%s,",
-        n->id, n->machine, world_boot_id(w, node, boot), (long long)n->boot_at, (long long)w->now,
+        n->id, n->machine, world_boot_name(w, node, boot), (long long)n->boot_at, (long long)w->now,
         w->clusters[n->cluster].id, WORLD_BUILD, n->ubr, (long long)n->memory_mib, (long long)n->reserve_mib,
         n->pending_in || n->pending_out ? "true" : "false", n->servicing_until > w->now ? "false" : "true");
     buf_printf(
@@ -81,34 +82,82 @@ static void write_owners(const struct sim_world *w, const struct world_vm *v, st
         }
 }
 
-static void write_vm(const struct sim_world *w, const struct world_vm *v, struct buf *out)
+/* Up to its uptime. What stands in docs/driver.md for people only is left out; the members stand as they are asked for. */
+static void write_seen(const struct sim_world *w, const struct world_vm *v, struct buf *out)
 {
     buf_printf(
         out,
-        "{\"id\":\"%s\",\"name\":\"%s\",\"node\":\"%s\",\"state\":\"%s\",\"clustered\":%s,\"group\":\"g-%s\","
-        "\"memory\":{"
+        "{\"id\":\"%s\",\"name\":\"%s\",\"state\":\"%s\",\"clustered\":%s,\"group\":\"g-%s\",\"memory\":{"
         "\"assigned_mib\":%lld,\"startup_mib\":%lld,\"maximum_mib\":%lld,\"dynamic\":false},\"cpus\":2,"
         "\"dirty_mib_s\":20,\"priority\":2000,\"heartbeat\":%s,\"busy\":%s,\"isolation\":\"none\",\"dda\":%s,"
         "\"gpu\":false,\"local_disk\":false,\"passthrough\":false,\"shared_disk\":false,\"iso\":null,"
-        "\"switches\":"
-        "[\"s\"],\"key_protector\":null,\"cpu_compat\":true,",
-        v->id, v->name, w->nodes[v->node].id, state_word(v), v->clustered ? "true" : "false", v->id + 28,
-        (long long)v->memory_mib, (long long)v->memory_mib, (long long)v->memory_mib,
+        "\"key_protector\":null,\"cpu_compat\":true,\"switches\":[\"s\"],\"anti_affinity\":[",
+        v->id, v->name, state_word(v), v->clustered ? "true" : "false", v->id + 28, (long long)v->memory_mib,
+        (long long)v->memory_mib, (long long)v->memory_mib,
         v->state != GUEST_RUNNING ? "null"
         : v->no_heartbeat         ? "\"lost\""
                                   : "\"ok\"",
         v->state == GUEST_MIGRATING ? "\"migration\"" : "null", v->dda ? "true" : "false");
-    buf_str(out, "\"possible_owners\":["); /* what stands in docs/driver.md for people only is left out */
-    write_owners(w, v, out);
-    buf_str(out, "],\"anti_affinity\":[");
     if (v->anti != 0)
         buf_printf(out, "\"pair%u\"", v->anti);
-    buf_printf(out, "],\"auto_failback\":false,\"uptime_ms\":%lld,\"replication\":false,\"role\":%s%s%s}",
-               (long long)(world_vm_live(v) ? w->now - v->here_since : 0), v->role == NULL ? "" : "\"",
-               v->role == NULL ? "null" : v->role, v->role == NULL ? "" : "\"");
+    buf_printf(out,
+               "],\"auto_failback\":false,\"replication\":false,\"role\":%s%s%s,\"node\":\"%s\",\"possible_"
+               "owners\":[",
+               v->role == NULL ? "" : "\"", v->role == NULL ? "null" : v->role, v->role == NULL ? "" : "\"",
+               w->nodes[v->node].id);
+    write_owners(w, v, out);
+    buf_str(out, "],\"uptime_ms\":");
 }
 
-void world_write_vms(const struct sim_world *w, uint32_t node, struct buf *out)
+static void write_group(const struct sim_world *w, const struct world_vm *v, struct buf *out)
+{
+    buf_printf(
+        out,
+        ",{\"id\":\"g-%s\",\"name\":\"%s\",\"owner\":\"%s\",\"vm\":\"%s\",\"type\":\"vm\",\"state\":\"%s\","
+        "\"wanted_online\":%s,\"locked\":%s,\"pinned\":%s}",
+        v->id + 28, v->name, w->nodes[v->node].id, v->id,
+        v->state == GUEST_RUNNING || v->state == GUEST_MIGRATING ? "online" : "offline",
+        v->down == DOWN_PARKED ? "false" : "true", v->state == GUEST_MIGRATING ? "true" : "false",
+        v->dda ? "true" : "false");
+}
+
+static uint32_t keep_words(char *out, size_t room, struct buf *words)
+{
+    uint32_t n = (uint32_t)words->len;
+
+    assert(!words->failed && n <= room);
+    memcpy(out, words->data, n);
+    buf_clear(words);
+    return n;
+}
+
+/* Most VMs are as they were when they were told of before. */
+static const struct world_told *told(struct sim_world *w, uint32_t vm)
+{
+    struct world_told *t = &w->told[vm];
+    struct buf words = BUF_INIT;
+
+    if (t->n_seen > 0 && memcmp(&t->vm, &w->vms[vm], sizeof t->vm) == 0)
+        return t;
+    t->vm = w->vms[vm];
+    write_seen(w, &t->vm, &words);
+    t->n_seen = keep_words(t->seen, sizeof t->seen, &words);
+    write_group(w, &t->vm, &words);
+    t->n_group = keep_words(t->group, sizeof t->group, &words);
+    return t;
+}
+
+static void write_vm(struct sim_world *w, uint32_t vm, struct buf *out)
+{
+    const struct world_vm *v = &w->vms[vm];
+    const struct world_told *t = told(w, vm);
+
+    buf_add(out, t->seen, t->n_seen);
+    buf_int(out, world_vm_live(v) ? w->now - v->here_since : 0);
+    buf_char(out, '}');
+}
+
+void world_write_vms(struct sim_world *w, uint32_t node, struct buf *out)
 {
     bool first = true;
 
@@ -119,7 +168,7 @@ void world_write_vms(const struct sim_world *w, uint32_t node, struct buf *out)
         if (!first)
             buf_char(out, ',');
         first = false;
-        write_vm(w, &w->vms[i], out);
+        write_vm(w, i, out);
     }
     buf_str(out, "],\"next\":null}");
 }
@@ -149,7 +198,7 @@ static void write_nodes(const struct sim_world *w, uint32_t cluster, struct buf 
     buf_str(out, "],");
 }
 
-static void write_groups(const struct sim_world *w, uint32_t cluster, struct buf *out)
+static void write_groups(struct sim_world *w, uint32_t cluster, struct buf *out)
 {
     const struct world_cluster *c = &w->clusters[cluster];
 
@@ -160,22 +209,17 @@ static void write_groups(const struct sim_world *w, uint32_t cluster, struct buf
                c->id, w->nodes[c->core_owner].id);
     for (uint32_t i = 0; i < w->n_vms; i++) {
         const struct world_vm *v = &w->vms[i];
+        const struct world_told *t;
 
         if (v->gone || !v->clustered || w->nodes[v->node].cluster != cluster)
             continue;
-        buf_printf(out,
-                   ",{\"id\":\"g-%s\",\"name\":\"%s\",\"type\":\"vm\",\"state\":\"%s\",\"owner\":\"%s\","
-                   "\"vm\":\"%s\","
-                   "\"wanted_online\":%s,\"locked\":%s,\"pinned\":%s}",
-                   v->id + 28, v->name,
-                   v->state == GUEST_RUNNING || v->state == GUEST_MIGRATING ? "online" : "offline",
-                   w->nodes[v->node].id, v->id, v->down == DOWN_PARKED ? "false" : "true",
-                   v->state == GUEST_MIGRATING ? "true" : "false", v->dda ? "true" : "false");
+        t = told(w, i);
+        buf_add(out, t->group, t->n_group);
     }
     buf_str(out, "],");
 }
 
-static void write_cluster(const struct sim_world *w, uint32_t cluster, struct buf *out)
+static void write_cluster(struct sim_world *w, uint32_t cluster, struct buf *out)
 {
     const struct world_cluster *c = &w->clusters[cluster];
 
@@ -241,8 +285,7 @@ static void write_beats(const struct sim_world *w, uint32_t node, struct buf *ou
     buf_str(out, "]}");
 }
 
-void world_write_gate(const struct sim_world *w, uint32_t node, const char *type, time_ms since,
-                      struct buf *out)
+void world_write_gate(struct sim_world *w, uint32_t node, const char *type, time_ms since, struct buf *out)
 {
     (void)since;
     if (strcmp(type, "cluster_health") == 0)
@@ -288,7 +331,7 @@ void world_write_verify(const struct sim_world *w, uint32_t node, struct buf *ou
                "\"marks\":[],"
                "\"servicing_idle\":%s,\"boot_id\":\"%s\",\"hotfix\":{\"listed\":%s,\"installed_on\":null}}",
                WORLD_BUILD, n->ubr, package, n->pending_in || n->pending_out ? "true" : "false",
-               n->servicing_until > w->now ? "false" : "true", world_boot_id(w, node, boot),
+               n->servicing_until > w->now ? "false" : "true", world_boot_name(w, node, boot),
                n->has_package ? "true" : "false");
 }
 

@@ -230,7 +230,7 @@ static void node_comes_up(struct sim_world *w, uint32_t node)
     w->hooks.on_node_up(w->hooks.arg, node);
 }
 
-time_ms world_next(const struct sim_world *w)
+time_ms world_next(struct sim_world *w)
 {
     time_ms next = TIME_NEVER;
 
@@ -248,6 +248,7 @@ time_ms world_next(const struct sim_world *w)
     for (uint32_t i = 0; i < w->n_vms; i++)
         if (w->vms[i].restart_at != 0 && !w->vms[i].gone && w->vms[i].restart_at < next)
             next = w->vms[i].restart_at;
+    w->due = next;
     return next;
 }
 
@@ -264,15 +265,18 @@ static void effects_step(struct sim_world *w)
 
 void world_advance(struct sim_world *w, time_ms now)
 {
+    bool due = now >= w->due;
+
     assert(now >= w->now);
     w->now = now;
-    effects_step(w);
-    for (uint32_t i = 0; i < w->n_nodes; i++)
+    if (due)
+        effects_step(w);
+    for (uint32_t i = 0; i < w->n_nodes && due; i++)
         if (w->nodes[i].power == POWER_BOOTING && w->nodes[i].up_at <= now)
             node_comes_up(w, i);
     for (uint32_t i = 0; i < w->n_clusters; i++)
         storage_step(w, i);
-    for (uint32_t i = 0; i < w->n_vms; i++)
+    for (uint32_t i = 0; i < w->n_vms && due; i++)
         if (w->vms[i].restart_at != 0 && w->vms[i].restart_at <= now && !w->vms[i].gone)
             vm_restarts(w, i);
 }

@@ -87,6 +87,13 @@ struct world_vm {
     uint32_t slow_permille;
 };
 
+/* A VM as it was when it was last told of, and the words for that: its place in `vms` up to its uptime, its group. */
+struct world_told {
+    struct world_vm vm;
+    uint32_t n_seen, n_group;
+    char seen[1024], group[512];
+};
+
 enum world_what {
     TRUTH_PAUSE,
     TRUTH_RESUME,
@@ -140,9 +147,11 @@ struct sim_world {
     struct world_cluster clusters[WORLD_CLUSTERS];
     struct world_node nodes[WORLD_NODES];
     struct world_vm vms[WORLD_VMS];
+    struct world_told told[WORLD_VMS];
     uint32_t n_clusters, n_nodes, n_vms, next_handle, made_vms;
     struct world_effect effects[WORLD_EFFECTS];
     uint32_t n_effects; /* slots in use at the most */
+    time_ms due;        /* as world_next last said; before it nothing happens by itself */
     struct world_hooks hooks;
     bool removable;
     bool cruel;            /* one seed in two */
@@ -160,8 +169,8 @@ void world_clear(struct sim_world *w);
 uint32_t world_vm_find(const struct sim_world *w, const char *id);
 uint32_t world_node_find(const struct sim_world *w, const char *id);
 
-/* The next moment at which something happens by itself; TIME_NEVER. */
-time_ms world_next(const struct sim_world *w);
+/* The next moment at which something happens by itself; TIME_NEVER. To be asked after each change, before time goes on. */
+time_ms world_next(struct sim_world *w);
 void world_advance(struct sim_world *w, time_ms now);
 
 /* A driver is started on `node` with this standard input (docs/driver.md).
@@ -189,16 +198,15 @@ bool world_receives(const struct sim_world *w, uint32_t node); /* up and not pau
 bool world_vm_live(const struct world_vm *v);                  /* holds memory */
 int64_t world_free_mib(const struct sim_world *w, uint32_t node);
 bool world_storage_whole(const struct sim_world *w, uint32_t cluster);
-const char *world_boot_id(const struct sim_world *w, uint32_t node, char out[24]);
+const char *world_boot_name(const struct sim_world *w, uint32_t node, char out[24]);
 bool world_may_own(const struct sim_world *w, const struct world_vm *v, uint32_t node);
 /* Effects of ours under way on a node, of one action; WORLD_NONE: none. */
 uint32_t world_effect_of(const struct sim_world *w, uint32_t node, const char *action, uint32_t vm);
 
 /* What the drivers report (sim_facts.c). */
 void world_write_facts(const struct sim_world *w, uint32_t node, struct buf *out);
-void world_write_vms(const struct sim_world *w, uint32_t node, struct buf *out);
-void world_write_gate(const struct sim_world *w, uint32_t node, const char *type, time_ms since,
-                      struct buf *out);
+void world_write_vms(struct sim_world *w, uint32_t node, struct buf *out);
+void world_write_gate(struct sim_world *w, uint32_t node, const char *type, time_ms since, struct buf *out);
 void world_write_storage(const struct sim_world *w, uint32_t node, struct buf *out);
 void world_write_verify(const struct sim_world *w, uint32_t node, struct buf *out);
 void world_write_empty(const struct sim_world *w, uint32_t node, const char *form, uint64_t parked,
