@@ -2,6 +2,7 @@
 
 #include "schema/json_scan.h"
 #include "schema/utf8.h"
+#include "tests/sim/quick_json_memo.h"
 
 #include <string.h>
 #ifdef __SSE2__
@@ -22,7 +23,8 @@ struct cursor {
     const char *text; /* untouched */
     char *copy, *at, *end;
     struct frame frames[JSON_DEPTH_MAX];
-    uint32_t depth;
+    uint32_t depth, deepest;
+    bool recalled; /* a part of it: the whole is not remembered too */
 };
 
 static bool fault(struct cursor *c, const char *at, const char *what)
@@ -333,6 +335,7 @@ static bool scan_items(struct cursor *c, bool object, uint32_t here)
     if (c->depth == JSON_DEPTH_MAX)
         return fault(c, c->at, "nested too deeply");
     f = &c->frames[c->depth++];
+    c->deepest = c->depth > c->deepest ? c->depth : c->deepest;
     *f = (struct frame){ .object = object };
     c->at++;
     if (!skip_space(c))
@@ -365,6 +368,49 @@ static bool scan_items(struct cursor *c, bool object, uint32_t here)
     return true;
 }
 
+/* A value that was scanned before is laid down as it was then. */
+static bool recall(struct cursor *c, uint32_t here)
+{
+    struct quick_values *v = &c->out->values;
+    struct cJSON at = v->items[here];
+    struct quick_found found;
+    uint32_t n;
+
+    if (!quick_memo_find(c->text + at.offset, (size_t)(c->end - c->at), JSON_DEPTH_MAX - c->depth, &found))
+        return false;
+    n = found.memo->values.n;
+    if (!list_reserve(v, here + n))
+        return false;
+    quick_memo_lay(&found, &v->items[here], c->at, at.offset);
+    v->items[here].name = at.name;
+    v->items[here].name_len = at.name_len;
+    v->n = here + n;
+    c->at += found.len;
+    c->recalled = true;
+    if (c->depth == 1 && found.n_steps > 1) /* it will come again in a message */
+        quick_memo_keep(c->text + at.offset, c->copy + at.offset, found.len, &v->items[here], n,
+                        found.memo->levels);
+    return true;
+}
+
+/* What is worth it stands at the same place in every answer and message: the member `result`, or `data` within. */
+static bool scan_or_recall(struct cursor *c, bool object, uint32_t here)
+{
+    struct quick_scan *s = c->out;
+    uint32_t start = (uint32_t)(c->at - c->copy);
+
+    if (c->depth > 2 || c->depth == 0)
+        return scan_items(c, object, here);
+    if (recall(c, here))
+        return true;
+    if (!scan_items(c, object, here))
+        return false;
+    if (c->depth == 1 && !c->recalled && s->twin == 0 && !s->many && s->lines.n == 0)
+        quick_memo_keep(c->text + start, c->copy + start, s->values.items[here].end - start,
+                        &s->values.items[here], s->values.n - here, c->deepest - 1);
+    return true;
+}
+
 static bool scan_value(struct cursor *c, const char *name, uint32_t name_len)
 {
     struct cJSON *v;
@@ -380,7 +426,7 @@ static bool scan_value(struct cursor *c, const char *name, uint32_t name_len)
     };
     if (*c->at == '{' || *c->at == '[') {
         v->kind = *c->at == '{' ? QUICK_OBJECT : QUICK_ARRAY;
-        return scan_items(c, *c->at == '{', here);
+        return scan_or_recall(c, *c->at == '{', here);
     }
     if (*c->at == '"') {
         v->kind = QUICK_STRING;
@@ -416,8 +462,14 @@ static bool scan_document(struct cursor *c)
 
 bool quick_scan(struct quick_scan *s, const char *text, char *copy, size_t len)
 {
-    struct cursor c = { .out = s, .text = text, .copy = copy, .at = copy, .end = copy + len };
+    struct cursor c; /* its frames are set one by one */
 
+    c.out = s;
+    c.text = text;
+    c.copy = c.at = copy;
+    c.end = copy + len;
+    c.depth = c.deepest = 0;
+    c.recalled = false;
     /* most values take a dozen bytes: the list seldom grows after this */
     if (!list_reserve(&s->values, (uint32_t)(len / 12) + 8))
         return out_of_memory(&c);
@@ -425,11 +477,4 @@ bool quick_scan(struct quick_scan *s, const char *text, char *copy, size_t len)
         return true;
     note_pointer(&c, &s->pointer);
     return false;
-}
-
-void quick_scan_clear(struct quick_scan *s)
-{
-    list_clear(&s->values);
-    list_clear(&s->lines);
-    buf_clear(&s->pointer);
 }

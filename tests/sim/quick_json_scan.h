@@ -48,8 +48,8 @@ struct quick_scan {
 
 /* `len` is at most JSON_TEXT_MAX. `copy` holds the same bytes and QUICK_PAD NULs
  * behind them; in it each string is resolved and ended in its place, and the values
- * point there. False on a fault. The caller clears. */
+ * point there. `values` and `lines` come empty, perhaps with room from before. False on a fault. What it filled is the
+ * caller's to clear, either way. */
 bool quick_scan(struct quick_scan *s, const char *text, char *copy, size_t len);
-void quick_scan_clear(struct quick_scan *s);
 
 #endif

@@ -1,6 +1,7 @@
 /* The simulator's reader against one that others wrote: what it accepts, cJSON reads as the
  * same tree. Numbers are compared as far as its doubles are exact. */
 #include "schema/json.h"
+#include "schema/json_scan.h"
 #include "tests/lib/check.h"
 
 #include <cjson/cJSON.h>
@@ -101,11 +102,72 @@ static void test_every_file_of_the_fuzzers_corpus(void **state)
     assert_in_range(read, 5, 100000); /* the corpus is there, and holds texts that are right */
 }
 
+static const char told[] = "{\"result\":{\"vms\":[{\"id\":\"00000000-0000-4000-8000-000000000000\",\"name\":"
+                           "\"a\\u0041\\\"\",\"up\":1234,\"on\":true},"
+                           "{\"id\":\"00000000-0000-4000-8000-000000000001\",\"name\":\"vm1\",\"up\":-7,"
+                           "\"on\":false,\"in\":[1,2,{\"x\":0}]}],"
+                           "\"next\":null,\"n\":42},\"more\":[5]}";
+
+/* What was read before is not scanned again: a text in which integers differ, or anything else does, is read as anew. */
+static void test_a_text_told_again_with_other_numbers(void **state)
+{
+    static const char *const numbers[] = { "0", "5", "-1", "123456789012345678", "999999" };
+    static const char *const wrong[] = { "01", "-", "1.5", "1e3", "", "1x", "1\"", "12]" };
+    const char *at = strstr(told, "1234"), *behind = at + 4;
+    char text[512];
+
+    (void)state;
+    for (unsigned i = 0; i < TABLE_LEN(numbers); i++) {
+        assert_int_equal(compare(told, strlen(told)), 1);
+        snprintf(text, sizeof text, "%.*s%s%s", (int)(at - told), told, numbers[i], behind);
+        assert_int_equal(compare(text, strlen(text)), 1);
+        snprintf(text, sizeof text, "{\"id\":1,\"result\":{\"data\":%.*s%s%s}", (int)(at - told - 10),
+                 told + 10, numbers[i], behind);
+        assert_int_equal(compare(text, strlen(text)), 1); /* inside a message */
+    }
+    for (unsigned i = 0; i < TABLE_LEN(wrong); i++) {
+        assert_int_equal(compare(told, strlen(told)), 1);
+        snprintf(text, sizeof text, "%.*s%s%s", (int)(at - told), told, wrong[i], behind);
+        assert_int_equal(compare(text, strlen(text)), 0);
+    }
+}
+
+/* Any byte of it changed, put in or left out: accepted when the strict scan of the programs accepts it. */
+static void test_a_text_told_again_with_any_byte_changed(void **state)
+{
+    static const char bytes[] = "0129-\",:{}[]\\ aetx\n\x01\x7f\xc3";
+    unsigned accepted = 0, refused = 0;
+
+    (void)state;
+    for (size_t at = 0; at < strlen(told); at++)
+        for (size_t k = 0; k < 3 * (sizeof bytes - 1); k++) {
+            size_t how = k / (sizeof bytes - 1), len = strlen(told);
+            struct json_scan strict = { 0 };
+            char text[512];
+            bool right;
+
+            assert_int_equal(compare(told, len), 1);
+            memcpy(text, told, at);
+            text[at] = bytes[k % (sizeof bytes - 1)];
+            memcpy(text + at + (how != 2), told + at + (how != 1), len - at - (how != 1));
+            len = len + (how == 1) - (how == 2);
+            right = json_scan(&strict, text, len);
+            assert_int_equal(compare(text, len), right);
+            json_scan_clear(&strict);
+            accepted += right;
+            refused += !right;
+        }
+    assert_in_range(accepted, 1000, 1000000);
+    assert_in_range(refused, 1000, 1000000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_strings_numbers_and_nesting),
         cmocka_unit_test(test_every_file_of_the_fuzzers_corpus),
+        cmocka_unit_test(test_a_text_told_again_with_other_numbers),
+        cmocka_unit_test(test_a_text_told_again_with_any_byte_changed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
