@@ -188,21 +188,38 @@ static bool start_move(struct engine *e, struct engine_node *n, struct node_move
     return true;
 }
 
-/* Others may have changed what decides where a VM may go since the cluster was looked at: a slow pause, a slow move or a
- * controller's absence leaves the picture old (I7). */
+/* Others may have changed what decides where a VM may go, or whether the node belongs to the cluster, since that was looked
+ * at: a slow pause, a slow move or a controller's absence leaves the picture old (I7, I16). */
 static bool picture_is_old(struct engine *e, struct engine_node *n)
 {
     struct engine_cluster *c = &e->clusters[n->cluster];
-    bool pending = false;
 
-    for (uint32_t i = 0; i < n->moves.n; i++)
-        pending = pending || n->moves.items[i].state == MOVE_PENDING;
-    if (!pending || n->go_home || cluster_fresh(e, c))
+    if (cluster_fresh(e, c))
         return false;
     node_waits(e, n, "a fresh picture of the cluster");
     node_wake(e, n, MOVE_POLL_MS);
     cluster_want(e, c);
     return true;
+}
+
+/* I16: the cluster does not have it any more: nothing further leaves it before a person has looked. */
+static bool left_its_cluster(const struct engine *e, const struct engine_node *n)
+{
+    return e->seen[n->ix] == SEEN_DOWN;
+}
+
+static bool put_aside(struct engine *e, struct engine_node *n)
+{
+    node_give_up(e, n, NODE_SET_ASIDE, "I16: the cluster does not have the node any more, or not in service");
+    return true;
+}
+
+static bool moves_pending(const struct engine_node *n)
+{
+    for (uint32_t i = 0; i < n->moves.n; i++)
+        if (n->moves.items[i].state == MOVE_PENDING)
+            return true;
+    return false;
 }
 
 static const char *moves_wait_for(struct engine *e, const struct engine_node *n)
@@ -221,9 +238,12 @@ static bool drive_moves(struct engine *e, struct engine_node *n)
 {
     uint32_t pending = 0;
 
-    if (picture_is_old(e, n))
-        return false;
-
+    if (moves_pending(n) && !n->go_home) {
+        if (picture_is_old(e, n))
+            return false;
+        if (left_its_cluster(e, n))
+            return n->moves_open == 0 && put_aside(e, n);
+    }
     for (uint32_t i = 0; i < n->moves.n; i++) {
         struct node_move *m = &n->moves.items[i];
 
@@ -320,6 +340,10 @@ static bool drive_parks(struct engine *e, struct engine_node *n)
 {
     for (uint32_t i = 0; i < n->parks.n; i++) {
         if (!n->parks.items[i].down || n->parks.items[i].again) {
+            if (picture_is_old(e, n))
+                return false;
+            if (left_its_cluster(e, n))
+                return put_aside(e, n);
             n->park_at = i;
             op_start(e, n, ACT_PARK_VM);
             return false;

@@ -168,11 +168,49 @@ static void test_accepted_in_time(void **state)
     }
 }
 
+static void first_has_left(struct scenario *s, struct plan_answer *a)
+{
+    static struct view_node nodes[8];
+    struct cluster_view *v = &a->ev->u.observed.view;
+
+    if (a->cause != CMD_OBSERVE || a->ev->type != EV_OBSERVED || a->ev->u.observed.what != OBSERVE_CLUSTER)
+        return;
+    for (uint32_t i = 0; i < v->n_nodes && i < TABLE_LEN(nodes); i++) {
+        nodes[i] = v->nodes[i];
+        if (strcmp(nodes[i].id, scenario_first_id(s)) == 0)
+            nodes[i].state = SEEN_DOWN;
+    }
+    v->nodes = nodes;
+}
+
+/* Evicted while its drain waited: nothing more leaves it, and nobody takes it for drained (I16). */
+static void test_evicted_in_mid_drain(void **state)
+{
+    char op[128];
+    struct scenario *s = accepted_long_ago(0, op);
+    uint32_t from;
+
+    (void)state;
+    s->meddle = first_has_left;
+    claimed_with(s, op, "move_vm", OP_ACCEPTED);
+    called_off(s, op, "move_vm");
+    from = s->kept.n - 1;
+    scenario_run(s);
+    for (uint32_t i = from; i < s->kept.n; i++) {
+        assert_null(strstr(s->kept.items[i].commands, "\"action\":\"move_vm\""));
+        assert_null(strstr(s->kept.items[i].commands, "\"action\":\"install\""));
+    }
+    check_end(s, scenario_first_id(s), NODE_STUCK); /* not resumed either: the cluster does not have it */
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_accepted_and_late),
                                         cmocka_unit_test(test_begun_before_it_was_called_off),
-                                        cmocka_unit_test(test_accepted_in_time) };
+                                        cmocka_unit_test(test_accepted_in_time),
+                                        cmocka_unit_test(test_evicted_in_mid_drain) };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("tests", tests, NULL, NULL);

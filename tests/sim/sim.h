@@ -22,8 +22,10 @@ struct sim_options {
     uint32_t drop_mask;  /* armed faults left out, by place (shrinker) */
     uint32_t nodes_max, vms_max;
     bool no_verbs, calm_only, verbose, replay;
-    bool mild;           /* no world is a cruel one: seeds of early regressions */
-    bool timed;          /* faults at fixed times, as the seeds of the early regressions had them */
+    bool mild;  /* no world is a cruel one: seeds of early regressions */
+    bool timed; /* faults at fixed times, as the seeds of the early regressions had them */
+    bool
+        plain; /* faults as those seeds met them: none is put off that would change nothing, none of later kinds */
     const char *history; /* a file to write the log to; NULL: none */
     int64_t kill_at; /* -1: none; else the controller dies at this kill point and nothing else goes wrong */
     int64_t
@@ -408,7 +410,7 @@ void sim_ctl_feed(struct sim_controller *c, struct event *ev);
 void sim_ctl_verb(struct sim *s, uint32_t ctl, enum verb v, uint32_t node, const char *op,
                   enum op_witness decision);
 void sim_ctl_time(struct sim *s, uint32_t ctl);
-void sim_ctl_pause(struct sim *s, uint32_t ctl, dur_ms d);
+bool sim_ctl_pause(struct sim *s, uint32_t ctl, dur_ms d);
 bool sim_ctl_hold_item(struct sim *s, struct sim_item *it);
 uint32_t sim_store_of(const struct sim *s, const char *controller);
 /* A kill point: does the controller die here? */

@@ -239,7 +239,8 @@ static void tell_oracle(struct sim *s, struct sim_agent *a, const struct agent_r
         oracle_accepted(&s->oracle, a->node, sim_store_of(s, op->controller), op->id, op->action, op->epoch,
                         op->controller);
     else if (r->kind == AGENT_REC_START && op != NULL)
-        oracle_started(&s->oracle, a->node, sim_store_of(s, op->controller), op->id, op->action);
+        oracle_started(&s->oracle, a->node, sim_store_of(s, op->controller), op->id, op->action, op->epoch,
+                       op->controller);
     else if (r->kind == AGENT_REC_DONE)
         oracle_ended(&s->oracle, r->op, a->hears_garbage && strstr(r->body, "\"outcome\":\"ok\"") != NULL);
     else if (r->kind == AGENT_REC_WITNESS)

@@ -382,15 +382,16 @@ void sim_ctl_verb(struct sim *s, uint32_t ctl, enum verb v, uint32_t node, const
     sim_ctl_feed(c, &ev);
 }
 
-void sim_ctl_pause(struct sim *s, uint32_t ctl, dur_ms d)
+bool sim_ctl_pause(struct sim *s, uint32_t ctl, dur_ms d)
 {
     struct sim_controller *c = &s->ctls[ctl];
 
     if (c->state == CTL_OFF || c->paused)
-        return;
+        return false;
     c->paused = true;
     c->paused_until = s->now + d;
     sim_put(s, c->paused_until, SIM_Q_CTL_WAKE, ctl, c->life, 0, NULL, 0);
+    return true;
 }
 
 /* What comes for a paused process waits in its sockets. */

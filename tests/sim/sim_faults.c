@@ -34,11 +34,11 @@ const struct sim_fault_row sim_fault_rows[SIM_FAULTS] = {
     [27] = { "F27", "journal cannot be written", NULL, true },
     [28] = { "F28", "reboot never returns", NULL, false },
     [29] = { "F29", "reboot returns late", NULL, false },
-    [30] = { "F30", "patch rolled back at boot", NULL, false },
-    [31] = { "F31", "another reboot is pending", NULL, false },
+    [30] = { "F30", "patch rolled back at boot, or missing, or another build is there", NULL, false },
+    [31] = { "F31", "another reboot is pending, or one after the other", NULL, false },
     [32] = { "F32", "node crashes", NULL, false },
     [33] = { "F33", "node replaced under the same name", NULL, false },
-    [34] = { "F34", "package corrupt on the node", NULL, false },
+    [34] = { "F34", "package corrupt on the node, or installed or superseded by others", NULL, false },
     [35] = { "F35", "installation fails or says odd things", NULL, false },
     [36] = { "F36", "VM refuses to move", NULL, false },
     [37] = { "F37", "migration fails half-way", NULL, false },
@@ -49,7 +49,7 @@ const struct sim_fault_row sim_fault_rows[SIM_FAULTS] = {
     [42] = { "F42", "storage repair stuck, a disk fails", NULL, false },
     [43] = { "F43", "capacity shrinks", NULL, false },
     [44] = { "F44", "groups stay behind", NULL, false },
-    [45] = { "F45", "owner list and load balancer change", NULL, false },
+    [45] = { "F45", "owner list, anti-affinity and load balancer change", NULL, false },
     [46] = { "F46", "cluster group moves during a call", NULL, false },
     [47] = { "F47", "gate evidence goes bad", NULL, false },
     [48] = { "F48", "gate's service is down", NULL, false },
@@ -78,6 +78,14 @@ bool sim_chance(struct sim *s, uint32_t fault)
     }
     return false;
 }
+
+/* Later kinds of faults, in one world of two; their chances are drawn apart. */
+static bool crueller(struct sim *s, uint32_t permille)
+{
+    return s->world.cruel && !s->opt.plain && prng_permille(&s->world.rng_cruel, permille);
+}
+
+#define PAUSES_IT (1u << 8)
 
 static uint32_t any_node(struct sim *s)
 {
@@ -131,7 +139,7 @@ static void until_later(struct sim *s, uint32_t fault, uint32_t subject, dur_ms 
     sim_put(s, s->now + prng_between(&s->rng_fault, lo, hi), SIM_Q_FAULT_END, fault, subject, 0, NULL, 0);
 }
 
-static void second_controller(struct sim *s)
+static bool second_controller(struct sim *s)
 {
     uint32_t ctl = s->primary, other = SIM_NONE;
     struct sim_log *from = &s->logs[0];
@@ -141,69 +149,104 @@ static void second_controller(struct sim *s)
         if (s->ctls[i].state == CTL_OFF && i != ctl && s->ctls[i].log == NULL)
             other = i;
     if (other == SIM_NONE || s->n_logs >= ORACLE_STORES)
-        return;
+        return false;
     from = s->ctls[ctl].log;
     up_to = from->entries.n;
     if (prng_permille(&s->rng_fault, 500) && up_to > 1)
         up_to = 1 + prng_below(&s->rng_fault, up_to);
     if (up_to == 0)
-        return;
+        return false;
     sim_log_copy(s, from, &s->logs[s->n_logs], up_to);
     sim_ctl_start(s, other, s->n_logs, prng_permille(&s->rng_fault, 600));
     if (s->ctls[other].takeover)
         s->primary = other; /* the on-call engineer means it */
     s->n_logs++;
+    return true;
 }
 
-static void odd_verb(struct sim *s)
+/* False: it was refused. */
+static bool odd_verb(struct sim *s)
 {
     static const enum verb verbs[] = { VERB_PAUSE,    VERB_RESUME,    VERB_ABORT,
                                        VERB_RETRY,    VERB_SET_ASIDE, VERB_PROMOTE,
                                        VERB_ROLLBACK, VERB_RETURN,    VERB_ABORT_FORCE };
     enum verb v = verbs[prng_below(&s->rng_fault, sizeof verbs / sizeof verbs[0])];
     bool by_node = v == VERB_RETRY || v == VERB_SET_ASIDE || v == VERB_RETURN;
+    const struct sim_log *log = s->ctls[s->primary].log;
+    uint32_t entries = log == NULL ? 0 : log->entries.n;
 
     if (s->opt.no_verbs)
-        return;
+        return true;
     if (v == VERB_ABORT)
         SIM_HIT(s, aborted);
     if (s->ctls[s->primary].state == CTL_LIVE && !s->ctls[s->primary].paused)
         sim_ctl_verb(s, s->primary, v, by_node ? any_node(s) : IX_NONE, NULL, WITNESS_NOT_ASKED);
     if (v == VERB_PAUSE)
         until_later(s, 7, 0, 5 * MINUTE_MS, 60 * MINUTE_MS);
+    return log != NULL && log->entries.n > entries;
 }
 
-static void vm_by_others(struct sim *s)
+static bool vm_by_others(struct sim *s)
 {
     uint32_t vm = any_vm(s), what = (uint32_t)prng_below(&s->rng_fault, 5), out = SIM_NONE;
 
     for (uint32_t i = 0; i < s->world.n_nodes; i++)
         out = s->world.nodes[i].out_since != 0 && s->world.nodes[i].vmms ? i : out;
     if (what == 4 && out != SIM_NONE)
-        world_vm_appear(&s->world, out);
-    else if (what == 0)
-        world_vm_create(&s->world, any_node(s));
-    else if (what == 1)
-        world_vm_delete(&s->world, vm);
-    else if (what == 2)
-        world_vm_resize(&s->world, vm, s->world.vms[vm].memory_mib * 3 / 2);
-    else if (world_foreign_move(&s->world, vm, any_node(s)))
-        SIM_HIT(s, foreign_move_in_drain);
+        return world_vm_appear(&s->world, out);
+    if (what == 0)
+        return world_vm_create(&s->world, any_node(s));
+    if (what == 1)
+        return world_vm_delete(&s->world, vm);
+    if (what == 2)
+        return world_vm_resize(&s->world, vm, s->world.vms[vm].memory_mib * 3 / 2);
+    if (!world_foreign_move(&s->world, vm, any_node(s)))
+        return false;
+    SIM_HIT(s, foreign_move_in_drain);
+    return true;
 }
 
-static void cluster_fault(struct sim *s, uint32_t fault, uint32_t node)
+/* An administrator pauses a node, or ends its pause, which may be ours: then he may pause it himself a while later. */
+static void pause_by_others(struct sim *s, uint32_t node)
+{
+    struct world_node *n = &s->world.nodes[node];
+    bool ours = n->paused && n->paused_ours;
+
+    n->paused_admin = !n->paused;
+    n->paused = !n->paused;
+    n->paused_ours = n->paused_ours && n->paused_admin;
+    until_later(s, 40, node, 10 * MINUTE_MS, 90 * MINUTE_MS);
+    if (ours && crueller(s, 500))
+        sim_put(s, s->now + prng_between(&s->world.rng_cruel, 60, 1500) * SECOND_MS, SIM_Q_FAULT_END, 40,
+                node | PAUSES_IT, 0, NULL, 0);
+}
+
+static void paused_by_others_ends(struct sim *s, uint32_t subject)
+{
+    uint32_t node = subject & ~PAUSES_IT;
+    struct world_node *n = &s->world.nodes[node];
+
+    if ((subject & PAUSES_IT) != 0 ? n->paused : !n->paused_admin)
+        return;
+    n->paused = n->paused_admin = !n->paused;
+    world_touched(&s->world, WORLD_NONE, node);
+    if (n->paused)
+        until_later(s, 40, node, 10 * MINUTE_MS, 90 * MINUTE_MS);
+}
+
+static bool cluster_fault(struct sim *s, uint32_t fault, uint32_t node)
 {
     struct sim_world *w = &s->world;
     uint32_t k = w->nodes[node].cluster;
 
     if (fault == 42)
         k = w->nodes[node = s2d_node(s, node)].cluster;
+    if (fault == 46 && (!world_receives(w, node) || w->clusters[k].core_owner == node) && !s->opt.plain)
+        return false;
     world_touched(w, WORLD_NONE, node);
     switch (fault) {
     case 40:
-        w->nodes[node].paused_admin = !w->nodes[node].paused;
-        w->nodes[node].paused = !w->nodes[node].paused;
-        until_later(s, fault, node, 10 * MINUTE_MS, 90 * MINUTE_MS);
+        pause_by_others(s, node);
         break;
     case 41:
         if (w->clusters[k].witness && prng_permille(&s->rng_fault, 700))
@@ -227,9 +270,22 @@ static void cluster_fault(struct sim *s, uint32_t fault, uint32_t node)
     default:
         break;
     }
+    return true;
 }
 
-static void node_fault(struct sim *s, uint32_t fault, uint32_t node)
+/* Others install it, not having booted since, or something newer. */
+static void installed_by_others(struct sim *s, struct world_node *n)
+{
+    if (n->has_package || n->servicing_until > s->now || n->pending_in || n->pending_out)
+        return;
+    n->has_package = true;
+    n->pending_in = prng_permille(&s->world.rng_cruel, 500);
+    n->ubr = n->pending_in ? WORLD_UBR_NEW : WORLD_UBR_NEWER;
+    n->boot_installed = n->pending_in ? n->boot : n->boot_installed;
+    world_touched(&s->world, WORLD_NONE, (uint32_t)(n - s->world.nodes));
+}
+
+static bool node_fault(struct sim *s, uint32_t fault, uint32_t node)
 {
     struct world_node *n = &s->world.nodes[node];
     bool for_good;
@@ -247,11 +303,19 @@ static void node_fault(struct sim *s, uint32_t fault, uint32_t node)
         break;
     case 30:
         n->loses_patch = true;
+        if (crueller(s, 600))
+            n->boots_into = prng_permille(&s->world.rng_cruel, 500) ? WORLD_UBR_OTHER : WORLD_UBR_NEW;
         break;
     case 31:
-        n->boots_twice = true;
+        n->boots_again = 1;
+        if (crueller(s, 500))
+            n->boots_again += (uint32_t)prng_between(&s->world.rng_cruel, 1, 6);
         break;
     case 34:
+        if (crueller(s, 500)) {
+            installed_by_others(s, n);
+            break;
+        }
         n->staged_corrupt = true;
         n->corrupt_at = s->now;
         break;
@@ -282,8 +346,8 @@ static void node_fault(struct sim *s, uint32_t fault, uint32_t node)
         break;
     case 32: /* two draws, in an order that is not the compiler's */
         for_good = prng_permille(&s->rng_fault, 150);
-        world_node_crash(&s->world, node, prng_between(&s->rng_fault, 120, 1200) * SECOND_MS, for_good);
-        break;
+        return world_node_crash(&s->world, node, prng_between(&s->rng_fault, 120, 1200) * SECOND_MS,
+                                for_good);
     case 33: /* away, then back as another machine, with or without the old disk */
         world_node_crash(&s->world, node, prng_between(&s->rng_fault, 300, 3600) * SECOND_MS, false);
         n->machine[0] = 'M';
@@ -301,6 +365,7 @@ static void node_fault(struct sim *s, uint32_t fault, uint32_t node)
     default:
         break;
     }
+    return true;
 }
 
 /* Somebody sets the balancer by hand; not in the very second in which we do, that no driver can see. */
@@ -311,6 +376,24 @@ static void set_by_others(struct sim_world *w, uint32_t cluster)
             world_effect_of(w, i, "cluster_setting", WORLD_NONE) != WORLD_NONE)
             return;
     w->clusters[cluster].balancer = w->clusters[cluster].balancer_theirs = 1;
+}
+
+/* A pair that must not meet from now on, or one that may again. It is hard where the cluster enforces it. */
+static void set_apart(struct sim_world *w, struct world_vm *v)
+{
+    bool had = v->anti != 0;
+
+    v->anti = 0;
+    v->hard = false;
+    for (uint32_t i = 0; i < w->n_vms && !had && v->anti == 0; i++) {
+        struct world_vm *o = &w->vms[i];
+
+        if (o->gone || o->anti != 0 || o->dda || !o->clustered || o->node == v->node ||
+            w->nodes[o->node].cluster != w->nodes[v->node].cluster)
+            continue;
+        o->anti = v->anti = WORLD_VMS + i;
+        o->hard = v->hard = w->clusters[w->nodes[v->node].cluster].anti_enforced;
+    }
 }
 
 static void vm_fault(struct sim *s, uint32_t fault)
@@ -333,6 +416,8 @@ static void vm_fault(struct sim *s, uint32_t fault)
         v->slow_permille = (uint32_t)prng_between(&s->rng_fault, 1200, 100000);
         break;
     case 45:
+        if (!v->dda && v->clustered && v->state == GUEST_RUNNING && crueller(s, 500))
+            set_apart(&s->world, v);
         v->owners = 1u << v->node | 1u << any_node(s);
         set_by_others(&s->world, s->world.nodes[v->node].cluster);
         break;
@@ -347,6 +432,7 @@ static void channel_fault(struct sim *s, uint32_t fault, uint32_t node)
     case 14:
     case 19:
         s->partition |= 1u << node;
+        s->world.nodes[node].cut_at = s->now;
         sim_net_half_open(s, node);
         break;
     case 18:
@@ -380,6 +466,30 @@ static bool upgrade(struct sim *s)
     return true;
 }
 
+/* False: as things are it would change nothing. */
+static bool deed(struct sim *s, uint32_t f, uint32_t node)
+{
+    if (f == 3)
+        return sim_ctl_pause(s, s->primary, prng_between(&s->rng_fault, 1, 7200) * SECOND_MS);
+    if (f == 4)
+        return second_controller(s);
+    if (f == 7)
+        return odd_verb(s);
+    if (f == 39)
+        return vm_by_others(s);
+    if (f == 23)
+        sim_agent_lose_journal(s, node);
+    else if (f == 36 || f == 37 || f == 38 || f == 45)
+        vm_fault(s, f);
+    else if (f >= 40 && f <= 46 && f != 44)
+        return cluster_fault(s, f, node);
+    else if (f == 14 || (f >= 18 && f <= 21))
+        channel_fault(s, f, node);
+    else
+        return node_fault(s, f, node);
+    return true;
+}
+
 void sim_fault_now(struct sim *s, uint32_t armed)
 {
     struct sim_armed *a = &s->armed[armed];
@@ -394,32 +504,12 @@ void sim_fault_now(struct sim *s, uint32_t armed)
         }
         return;
     }
-    if (f == 8 && !upgrade(s)) {
-        sim_put(s, s->now + MINUTE_MS, SIM_Q_FAULT, armed, 0, 0, NULL, 0);
+    if (!(f == 8 ? upgrade(s) : deed(s, f, node)) && (f == 8 || !s->opt.plain)) {
+        sim_put(s, s->now + MINUTE_MS, SIM_Q_FAULT, armed, 0, 0, NULL, 0); /* later, perhaps */
         return;
     }
     a->fired = true;
     fired(s, f);
-    if (f == 8)
-        return;
-    if (f == 3)
-        sim_ctl_pause(s, s->primary, prng_between(&s->rng_fault, 1, 7200) * SECOND_MS);
-    else if (f == 4)
-        second_controller(s);
-    else if (f == 7)
-        odd_verb(s);
-    else if (f == 23)
-        sim_agent_lose_journal(s, node);
-    else if (f == 39)
-        vm_by_others(s);
-    else if (f == 36 || f == 37 || f == 38 || f == 45)
-        vm_fault(s, f);
-    else if (f >= 40 && f <= 46 && f != 44)
-        cluster_fault(s, f, node);
-    else if (f == 14 || (f >= 18 && f <= 21))
-        channel_fault(s, f, node);
-    else
-        node_fault(s, f, node);
 }
 
 void sim_fault_end(struct sim *s, uint32_t fault, uint32_t subject)
@@ -436,6 +526,7 @@ void sim_fault_end(struct sim *s, uint32_t fault, uint32_t subject)
     case 14:
     case 19:
         s->partition &= ~(1u << subject);
+        w->nodes[subject].cut_at = 0;
         break;
     case 18:
         s->delay_extra_ms = 0;
@@ -447,10 +538,7 @@ void sim_fault_end(struct sim *s, uint32_t fault, uint32_t subject)
         s->agents[subject].auth_refused = false;
         break;
     case 40:
-        if (w->nodes[subject].paused_admin) {
-            w->nodes[subject].paused = w->nodes[subject].paused_admin = false;
-            world_touched(w, WORLD_NONE, subject);
-        }
+        paused_by_others_ends(s, subject);
         break;
     case 41:
         w->clusters[w->nodes[subject].cluster].witness_online =

@@ -48,6 +48,14 @@ static bool decided(const struct op_record *r)
            (r->state != OP_NONE && strcmp(r->action, "reboot") == 0); /* the boot is its witness */
 }
 
+/* Its driver said that it did something. A witness tells how things are, not by whom: such a result has no words. */
+static void tell_effect(struct sim_log *l, const struct op_record *r)
+{
+    if (r->state == OP_DONE && r->outcome == OUTCOME_OK && !r->already && r->text != NULL &&
+        strcmp(r->text, "{}") != 0)
+        oracle_claims_effect(&l->s->oracle, r->op, r->action);
+}
+
 static void tell_event(struct sim_log *l, const struct event *ev, bool moved_on)
 {
     struct sim_oracle *o = &l->s->oracle;
@@ -61,14 +69,18 @@ static void tell_event(struct sim_log *l, const struct event *ev, bool moved_on)
     if (ev->type == EV_OP_RESULT && ev->u.op_result.record.error_code != NULL &&
         strcmp(ev->u.op_result.record.error_code, "found_paused") == 0)
         SIM_HIT(l->s, found_paused);
+    if (ev->type == EV_OP_RESULT)
+        tell_effect(l, &ev->u.op_result.record);
     if (ev->type == EV_OP_RESULT && decided(&ev->u.op_result.record))
         oracle_result(o, l->store, ev->u.op_result.record.op, ev->node, moved_on);
     else if (ev->type == EV_OP_RESULT && ev->u.op_result.record.state == OP_NONE)
         oracle_never_seen(o, l->store, ev->u.op_result.record.op, ev->node, moved_on);
     if (ev->type == EV_NODE_CLAIMED)
         for (uint32_t i = 0; i < ev->u.claimed.n_ops; i++)
-            if (ev->u.claimed.ops[i].state == OP_DONE)
+            if (ev->u.claimed.ops[i].state == OP_DONE) {
+                tell_effect(l, &ev->u.claimed.ops[i]);
                 oracle_result(o, l->store, ev->u.claimed.ops[i].op, ev->node, false);
+            }
     if (ev->type == EV_OBSERVED && ev->u.observed.ok && evidence_words[ev->u.observed.what] != NULL)
         oracle_evidence(o, l->store, ev->at, evidence_words[ev->u.observed.what], ev->node, ev->cluster,
                         ev->u.observed.taken);
@@ -215,6 +227,8 @@ static void tell_all(struct sim_log *l, const struct event *ev, const struct com
         l->epoch = ev->u.handover.epoch;
     if (ev->type == EV_HANDOVER)
         oracle_handed_over(&l->s->oracle, l->store);
+    oracle_entry(&l->s->oracle, l->store, ev->at,
+                 ev->type == EV_RUN_START || ev->type == EV_CONTROLLER_START || ev->type == EV_HANDOVER);
     tell_event(l, ev, commands->n > 0);
     tell_nodes(l, e, ev->at);
     tell_waves(l, e, ev->at);

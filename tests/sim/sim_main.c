@@ -49,7 +49,7 @@ static int usage(void)
     fprintf(stderr, "sim_patchwave: --seed N | --seeds A..B | --seconds N [--faults LIST] [--calm] "
                     "[--shrink] [--verbose] [--hash]\n"
                     "               [--keep-going] [--quiet] [--replay] [--nodes N] [--vms N] [--drop MASK] "
-                    "[--no-verbs] [--timed] [--mild]\n"
+                    "[--no-verbs] [--timed] [--mild] [--plain]\n"
                     "               [--kill N [--again N] | --kill-points A..B [--every N] [--twice]] "
                     "[--with-faults]\n"
                     "               [--skip FILE] [--campaign FILE] "
@@ -132,6 +132,8 @@ static bool flag(struct work *w, const char *name)
         w->opt.timed = true;
     else if (strcmp(name, "--no-verbs") == 0)
         w->opt.no_verbs = true;
+    else if (strcmp(name, "--plain") == 0)
+        w->opt.plain = true;
     else if (strcmp(name, "--mild") == 0)
         w->opt.mild = true;
     else if (strcmp(name, "--with-faults") == 0)
@@ -207,6 +209,8 @@ static void again(const struct sim_options *o)
         printf(" --timed");
     if (o->mild)
         printf(" --mild");
+    if (o->plain)
+        printf(" --plain");
     if (o->kill_at >= 0)
         printf(" --kill %" PRId64, o->kill_at);
     if (o->kill_again >= 0)

@@ -47,9 +47,11 @@ static void write_clusters(const struct sim_world *w, struct json_writer *j)
         jw_int(j, "migrations_parallel", c->slots);
         jw_int(j, "bandwidth_mib_s", c->bandwidth_mib_s);
         jw_bool(j, "optimisation_off", true);
+        jw_bool(j, "enforced_anti_affinity", c->anti_enforced);
         jw_array(j, "anti_affinity_hard");
         for (uint32_t v = 0; v < w->n_vms; v++)
-            if (w->vms[v].hard && w->nodes[w->vms[v].node].cluster == i && w->vms[v].anti == v + 1) {
+            if (w->vms[v].hard && !c->anti_enforced && w->nodes[w->vms[v].node].cluster == i &&
+                w->vms[v].anti == v + 1) {
                 char name[16];
                 struct buf b = BUF_INIT;
 
@@ -257,6 +259,8 @@ static void write_policy(struct sim *s, struct json_writer *j, struct prng *p)
     }
     q->fresh_ms = 2 * MINUTE_MS;
     q->slack_ms = 60 * SECOND_MS;
+    q->unreachable_ms = 5 * MINUTE_MS;
+    q->reboot_limit_ms = 2 * HOUR_MS;
     jw_object(j, "policy");
     jw_int(j, "failures_per_wave", q->failures_wave);
     jw_int(j, "failures_per_run", q->failures_run);

@@ -293,6 +293,7 @@ static void begin_calm(struct sim *s)
     s->delay_extra_ms = 0;
     for (uint32_t i = 0; i < s->world.n_nodes; i++) {
         s->agents[i].host_key_changed = s->agents[i].auth_refused = false;
+        s->world.nodes[i].cut_at = 0;
         if (strcmp(s->world.nodes[i].machine, s->world.nodes[i].machine_plan) == 0)
             continue;
         memcpy(s->world.nodes[i].machine, s->world.nodes[i].machine_plan, sizeof s->world.nodes[i].machine);
@@ -460,9 +461,11 @@ static void reset(struct sim *s, const struct sim_options *opt)
 {
     struct world_shape shape = { .nodes_max = opt->nodes_max,
                                  .vms_max = opt->vms_max,
-                                 .mild = opt->mild || opt->timed };
+                                 .mild = opt->mild || opt->timed,
+                                 .plain = opt->plain || opt->timed };
 
     s->opt = *opt;
+    s->opt.plain = shape.plain;
     s->world.hooks = (struct world_hooks){ on_answer, on_node_down, on_node_up, on_truth, s };
     world_make(&s->world, opt->seed, &shape);
     prng_init(&s->rng_net, opt->seed ^ 0x1e7);

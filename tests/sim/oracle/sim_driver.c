@@ -134,7 +134,9 @@ static void begin_move(struct sim_world *w, struct world_effect *e)
         fail(e, "busy", NULL, "another migration is under way");
         return;
     }
-    why = v->state != GUEST_RUNNING ? "the virtual machine is not running" : move_refused(w, v, e->to);
+    why = v->state != GUEST_RUNNING   ? "the virtual machine is not running"
+          : w->nodes[e->node].evicted ? "the node is no member of a cluster"
+                                      : move_refused(w, v, e->to);
     if (why != NULL) {
         fail(e, "refused", "0x80070032", why);
         return;
@@ -532,7 +534,7 @@ static void begin_uninstall(struct sim_world *w, struct world_effect *e)
         e->already = true;
         return;
     }
-    if (!w->removable || n->not_removable || n->compliant_at_start) {
+    if (!w->removable || n->not_removable || n->compliant_at_start || n->ubr > WORLD_UBR_NEW) {
         fail(e, "not_removable", "0x800f0825", "the package cannot be removed");
         return;
     }

@@ -319,7 +319,7 @@ void world_write_storage(const struct sim_world *w, uint32_t node, struct buf *o
 void world_write_verify(const struct sim_world *w, uint32_t node, struct buf *out)
 {
     const struct world_node *n = &w->nodes[node];
-    const char *package = n->has_package ? "installed" : "absent";
+    const char *package = !n->has_package ? "absent" : n->ubr > WORLD_UBR_NEW ? "superseded" : "installed";
     char boot[24];
 
     if (n->pending_in && n->has_package)
@@ -373,8 +373,9 @@ void world_write_empty(const struct sim_world *w, uint32_t node, const char *for
     for (unsigned i = 0; i < 2; i++)
         if (c->csv_owner[i] == node)
             left(&items, &first, "csv", i == 0 ? "csv1" : "csv2", "owned");
-    if (!w->nodes[node].paused)
-        left(&items, &first, "node", w->nodes[node].id, "not paused");
+    if (!w->nodes[node].paused || w->nodes[node].evicted)
+        left(&items, &first, "node", w->nodes[node].id,
+             w->nodes[node].evicted ? "no member of a cluster" : "not paused");
     buf_printf(out, "{\"empty\":%s,\"left\":[%s]}", first ? "true" : "false", buf_text(&items));
     buf_clear(&items);
 }

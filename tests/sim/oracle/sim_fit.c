@@ -127,7 +127,23 @@ bool oracle_survives_one_more(const struct sim_world *w, uint32_t cluster, bool 
     return true;
 }
 
-bool oracle_room_for_one_more(const struct sim_world *w, uint32_t node)
+/* What the loss of `lost` takes along for good, where only some VMs must restart: those others on it and on `drained`, whose
+ * VMs may be anywhere by then. */
+static int64_t goes_down_with(const struct sim_world *w, uint32_t lost, uint32_t drained)
+{
+    int64_t sum = 0;
+
+    for (uint32_t i = 0; i < w->n_vms; i++) {
+        const struct world_vm *v = &w->vms[i];
+
+        if (world_vm_live(v) && v->clustered && !v->dda && !v->must_restart &&
+            (v->node == lost || v->node == drained))
+            sum += v->memory_mib;
+    }
+    return sum;
+}
+
+bool oracle_room_for_one_more(const struct sim_world *w, uint32_t node, bool must_restart_only)
 {
     int64_t room = 0, most = 0;
 
@@ -140,6 +156,7 @@ bool oracle_room_for_one_more(const struct sim_world *w, uint32_t node)
         room += size;
         if (world_free_mib(w, i) < 0) /* it shrank under its VMs: they stay, and nothing more comes */
             room -= world_free_mib(w, i);
+        size -= must_restart_only ? goes_down_with(w, i, node) : 0;
         most = size > most ? size : most;
     }
     for (uint32_t i = 0; i < w->n_vms; i++) {

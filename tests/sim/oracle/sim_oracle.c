@@ -73,12 +73,29 @@ static bool begins_drain(const char *action)
     return strcmp(action, "pause") == 0;
 }
 
+void oracle_entry(struct sim_oracle *o, uint32_t store, time_ms at, bool begins)
+{
+    struct oracle_store *s = &o->stores[store];
+
+    if (begins || s->heard_at == 0 || at - s->heard_at > 5 * MINUTE_MS)
+        s->awake_since = at;
+    s->heard_at = at;
+}
+
+/* The 95th percentile of what the node will truly be out for at the least, however empty it is: servicing takes 300 to 700
+ * and a boot 120 to 300 thousandths of its model's pace, in seconds; their sum exceeds 915 once in twenty times. */
+static dur_ms least_life(const struct world_node *n)
+{
+    return 915 * (dur_ms)n->speed_permille;
+}
+
 /* I12, I14: judged where it is decided. */
 static void check_drain_intent(struct sim_oracle *o, const struct oracle_intent *x)
 {
     const struct oracle_store *s = &o->stores[x->store];
     const struct oracle_policy *p = &o->policy;
     bool back = s->run == ORACLE_RUN_BACK;
+    dur_ms life = least_life(&o->w->nodes[x->node]);
     uint32_t failures = 0, in_wave = 0, wave = p->wave_of[x->node];
 
     for (uint32_t i = 0; i < o->w->n_nodes; i++) {
@@ -90,6 +107,11 @@ static void check_drain_intent(struct sim_oracle *o, const struct oracle_intent 
             in_wave += p->wave_of[i] == wave;
         }
     }
+    for (uint32_t i = 0; i < o->w->n_nodes; i++)
+        if (s->ends[i] == ORACLE_END_NONE && oracle_out_of_reach(o, x->store, i)) {
+            failures++;
+            in_wave += p->wave_of[i] == wave;
+        }
     o->checks[12]++;
     if (s->run != ORACLE_RUN_RUNNING && !back)
         oracle_break(o, 12, "drain of %s was decided while the run was not running", o->w->nodes[x->node].id);
@@ -101,13 +123,13 @@ static void check_drain_intent(struct sim_oracle *o, const struct oracle_intent 
         !oracle_recent(o, o->w->nodes[x->node].cluster))
         oracle_break(o, 12, "rolling back drains %s, which is not patched", o->w->nodes[x->node].id);
     o->checks[14]++;
-    if (x->at > p->expires && p->expires != 0)
+    if (p->expires != 0 && x->at + life > p->expires)
         oracle_break(o, 14, "drain of %s was decided after the approval's end", o->w->nodes[x->node].id);
     if (back && p->back_outside_window)
         return;
-    if (p->window_to != 0 && (x->at < p->window_from || x->at + 5 * MINUTE_MS > p->window_to))
+    if (p->window_to != 0 && (x->at < p->window_from || x->at + life > p->window_to))
         oracle_break(o, 14, "drain of %s was decided outside the window", o->w->nodes[x->node].id);
-    if (p->freeze_to != 0 && x->at + 5 * MINUTE_MS > p->freeze_from && x->at < p->freeze_to)
+    if (p->freeze_to != 0 && x->at + life > p->freeze_from && x->at < p->freeze_to)
         oracle_break(o, 14, "drain of %s was decided in a freeze", o->w->nodes[x->node].id);
 }
 

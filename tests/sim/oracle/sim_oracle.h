@@ -34,6 +34,8 @@ struct oracle_policy {
     time_ms window_from, window_to, freeze_from, freeze_to, expires, consent_expires; /* 0: none */
     bool back_outside_window, reboot_always, rehearse;
     dur_ms fresh_ms, slack_ms;
+    dur_ms unreachable_ms,
+        reboot_limit_ms; /* O17: until nobody waits any more; a reboot of ours is waited for longer */
     struct oracle_gate gates[ORACLE_GATES];
     uint32_t n_gates;
 };
@@ -75,6 +77,7 @@ struct oracle_intent {
     bool unrecorded;       /* the journal that knew of it is lost */
     uint32_t sent, starts; /* how often */
     uint32_t applied;      /* effects that took hold */
+    bool took;             /* anything of it did */
 };
 struct oracle_intents LIST_OF(struct oracle_intent);
 
@@ -100,6 +103,7 @@ struct oracle_store {
     bool done_before[WORLD_NODES], done_of_old[WORLD_NODES];
     time_ms ended_at[WORLD_NODES], given_up[WORLD_NODES]; /* given up: set aside by a person */
     uint64_t last_seq;
+    time_ms heard_at, awake_since;     /* of its last entry; since when they come without long gaps */
     bool failed;                       /* an append failed: no more commands */
     bool setting_told[WORLD_CLUSTERS]; /* per cluster: said that its settings may not be as they were (O18) */
     time_ms setting_known[WORLD_CLUSTERS]; /* when the record said last how they are */
@@ -139,7 +143,8 @@ void oracle_clear(struct sim_oracle *o);
     } while (0)
 struct buf *oracle_broken(struct sim_oracle *o, int invariant); /* NULL: one is known already */
 
-/* Durable facts of a store, in their order. */
+/* Durable facts of a store, in their order; `begins`: a process began with this entry. */
+void oracle_entry(struct sim_oracle *o, uint32_t store, time_ms at, bool begins);
 struct oracle_intent_fact {
     uint32_t store;
     uint64_t seq;
@@ -161,6 +166,8 @@ void oracle_evidence(struct sim_oracle *o, uint32_t store, time_ms at, const cha
 void oracle_result(struct sim_oracle *o, uint32_t store, const char *op, uint32_t node, bool moved_on);
 /* The node says that it never saw the op. */
 void oracle_never_seen(struct sim_oracle *o, uint32_t store, const char *op, uint32_t node, bool moved_on);
+/* An entry says that the op has had its effect. */
+void oracle_claims_effect(struct sim_oracle *o, const char *op, const char *action);
 void oracle_cancelled(struct sim_oracle *o, uint32_t store, const char *op);
 /* Another revision goes on: what was open and never began is called off, nobody sends it again. */
 void oracle_handed_over(struct sim_oracle *o, uint32_t store);
@@ -177,7 +184,8 @@ void oracle_submit(struct sim_oracle *o, uint32_t store, const char *op);
 void oracle_claimed(struct sim_oracle *o, uint32_t node, int64_t epoch, const char *controller);
 void oracle_accepted(struct sim_oracle *o, uint32_t node, uint32_t store, const char *op, const char *action,
                      int64_t epoch, const char *controller);
-void oracle_started(struct sim_oracle *o, uint32_t node, uint32_t store, const char *op, const char *action);
+void oracle_started(struct sim_oracle *o, uint32_t node, uint32_t store, const char *op, const char *action,
+                    int64_t epoch, const char *controller);
 /* DONE; `by_garbage`: as a success, by what is no answer. */
 void oracle_ended(struct sim_oracle *o, const char *op, bool by_garbage);
 void oracle_heard_garbage(struct sim_oracle *o);           /* and lives */
@@ -215,15 +223,21 @@ bool oracle_fits_together(const struct sim_world *w, uint32_t node);
 /* I3 for the state as it is: for each further node, do its VMs fit? */
 bool oracle_survives_one_more(const struct sim_world *w, uint32_t cluster, bool must_restart_only);
 /* The aggregate form, with `node` out too. */
-bool oracle_room_for_one_more(const struct sim_world *w, uint32_t node);
+bool oracle_room_for_one_more(const struct sim_world *w, uint32_t node, bool must_restart_only);
 
 /* sim_oracle_admit.c */
 struct oracle_intent *oracle_find(struct sim_oracle *o, uint32_t store, const char *op);
 bool oracle_recent(const struct sim_oracle *o, uint32_t cluster);
+/* Of pausing and resuming the node, that log decided pausing last: others may have resumed it since. */
+bool oracle_drained_by(const struct sim_oracle *o, uint32_t store, uint32_t node);
+/* That log has it out, and should long know that nobody can look at it any more (O17). */
+bool oracle_out_of_reach(const struct sim_oracle *o, uint32_t store, uint32_t node);
 /* sim_oracle_gate.c, sim_oracle_truth.c */
 void oracle_check_pass(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave,
                        const struct oracle_gate *g);
 /* of_old: the end came long ago; other nodes of the cluster may have been out since. */
 void oracle_check_done(struct sim_oracle *o, uint32_t node, bool of_old);
+/* The part of it that nobody's hand on the node undoes: judged at the end too, for what was too recent then. */
+void oracle_check_patched(struct sim_oracle *o, uint32_t node);
 
 #endif

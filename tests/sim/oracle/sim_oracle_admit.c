@@ -19,15 +19,35 @@ static bool goes_home(const char *action)
     return false;
 }
 
+static bool disrupts(const char *action)
+{
+    static const char *const such[] = { "pause", "move_vm", "park_vm", "install", "uninstall", "reboot" };
+
+    for (unsigned i = 0; i < sizeof such / sizeof such[0]; i++)
+        if (is(action, such[i]))
+            return true;
+    return false;
+}
+
+/* I20: at ACCEPT and once more at START, between which another may have claimed the node. */
+static void check_claim(struct sim_oracle *o, uint32_t node, const char *op, const char *did, int64_t epoch,
+                        const char *controller)
+{
+    const struct oracle_claim *c = &o->nodes[node].claim;
+
+    o->checks[20]++;
+    if (epoch != c->epoch || !is(controller, c->controller))
+        oracle_break(o, 20, "%s %s %s of epoch %lld, claimed by epoch %lld", o->w->nodes[node].id, did, op,
+                     (long long)epoch, (long long)c->epoch);
+}
+
 /* I18: what an agent admits was an intent in the store of who sent it. I20. */
 void oracle_accepted(struct sim_oracle *o, uint32_t node, uint32_t store, const char *op, const char *action,
                      int64_t epoch, const char *controller)
 {
     struct oracle_intent *x = oracle_find(o, store, op);
-    const struct oracle_claim *c = &o->nodes[node].claim;
 
     o->checks[18]++;
-    o->checks[20]++;
     o->checks[24]++;
     if (x == NULL) {
         oracle_break(o, 18, "%s admitted %s, which no store holds as an intent", o->w->nodes[node].id, op);
@@ -40,9 +60,7 @@ void oracle_accepted(struct sim_oracle *o, uint32_t node, uint32_t store, const 
         oracle_break(o, 24, "%s admitted %s without an approval", o->w->nodes[node].id, op);
     if (!is(x->action, action))
         oracle_break(o, 24, "%s admitted %s as %s", o->w->nodes[node].id, op, action);
-    if (epoch != c->epoch || !is(controller, c->controller))
-        oracle_break(o, 20, "%s admitted %s of epoch %lld, claimed by epoch %lld", o->w->nodes[node].id, op,
-                     (long long)epoch, (long long)c->epoch);
+    check_claim(o, node, op, "admitted", epoch, controller);
 }
 
 static uint32_t nodes_out(const struct sim_world *w, uint32_t cluster, uint32_t besides)
@@ -117,7 +135,8 @@ static void check_fit(struct sim_oracle *o, uint32_t node)
         oracle_break(o, 2, "the VMs of %s and of the other nodes that are out fit nowhere together",
                      o->w->nodes[node].id);
     o->checks[3]++;
-    if (is(c->reserve, "full") && !c->waive_none && !oracle_room_for_one_more(o->w, node))
+    if (!is(c->reserve, "none") && !c->waive_none &&
+        !oracle_room_for_one_more(o->w, node, is(c->reserve, "protected")))
         oracle_break(o, 3, "with %s out %s has no room for one more loss", o->w->nodes[node].id, c->id);
 }
 
@@ -184,8 +203,7 @@ static void check_park(struct sim_oracle *o, const struct oracle_intent *x)
         oracle_break(o, 9, "%s is parked after its consent's end", v->id);
 }
 
-/* Of pausing and resuming the node, that log decided pausing last: others may have resumed it since. */
-static bool being_drained(const struct sim_oracle *o, uint32_t store, uint32_t node)
+bool oracle_drained_by(const struct sim_oracle *o, uint32_t store, uint32_t node)
 {
     for (uint32_t i = o->intents.n; i-- > 0;) {
         const struct oracle_intent *x = &o->intents.items[i];
@@ -196,12 +214,26 @@ static bool being_drained(const struct sim_oracle *o, uint32_t store, uint32_t n
     return false;
 }
 
+bool oracle_out_of_reach(const struct sim_oracle *o, uint32_t store, uint32_t node)
+{
+    const struct world_node *n = &o->w->nodes[node];
+    time_ms at = n->power == POWER_ON ? n->cut_at : n->down_at, awake = o->stores[store].awake_since;
+    dur_ms limit = o->policy.unreachable_ms;
+
+    if (n->out_since == 0 || at == 0 || !oracle_drained_by(o, store, node))
+        return false;
+    if (n->power != POWER_ON && n->down_by == DOWN_BY_OUR_REBOOT)
+        limit += o->policy.reboot_limit_ms; /* it is waited for */
+    at = at > awake ? at : awake;
+    return o->w->now - at > limit + o->policy.fresh_ms + o->policy.slack_ms;
+}
+
 /* I11. A move off a node that is in service is an evidence load: it belongs to the node that gets it. */
 static void check_order(struct sim_oracle *o, const struct oracle_intent *x)
 {
     const struct oracle_store *s = &o->stores[x->store];
     bool load = is(x->action, "move_vm") && x->to != WORLD_NONE && o->w->nodes[x->node].out_since == 0 &&
-                !being_drained(o, x->store, x->node);
+                !oracle_drained_by(o, x->store, x->node);
     uint32_t node = load ? x->to : x->node, wave = o->policy.wave_of[node];
 
     if (wave == WORLD_NONE) {
@@ -253,7 +285,8 @@ static void check_whole(struct sim_oracle *o, uint32_t node)
                      n->storage_out ? "disks in maintenance" : "vmms stopped");
 }
 
-void oracle_started(struct sim_oracle *o, uint32_t node, uint32_t store, const char *op, const char *action)
+void oracle_started(struct sim_oracle *o, uint32_t node, uint32_t store, const char *op, const char *action,
+                    int64_t epoch, const char *controller)
 {
     struct oracle_intent *x = oracle_find(o, store, op);
     const struct sim_world *w = o->w;
@@ -269,6 +302,7 @@ void oracle_started(struct sim_oracle *o, uint32_t node, uint32_t store, const c
     x->started = true;
     if (!is(action, "cluster_setting") && !is(action, "move_vm"))
         o->stores[store].done_before[node] = false;
+    check_claim(o, node, op, "started", epoch, controller);
     check_once(o, node, x);
     if (is(action, "resume"))
         check_whole(o, node);
@@ -277,6 +311,9 @@ void oracle_started(struct sim_oracle *o, uint32_t node, uint32_t store, const c
         oracle_break(o, 16, "%s started %s and is another machine than planned", w->nodes[node].id, op);
     if (goes_home(action) || is(action, "bitlocker_suspend") || is(action, "checkpoint"))
         return;
+    if (disrupts(action) && w->nodes[node].evicted && !oracle_recent(o, w->nodes[node].cluster))
+        oracle_break(o, 16, "%s started %s and is no member of %s any more", w->nodes[node].id, op,
+                     w->clusters[w->nodes[node].cluster].id);
     check_order(o, x);
     if (is(action, "pause"))
         check_drain(o, node);

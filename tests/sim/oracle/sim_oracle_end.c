@@ -92,6 +92,8 @@ static void end_nodes(struct sim_oracle *o, const struct oracle_ending *e)
             continue;
         if (s->ends[i] == ORACLE_END_DONE && s->done_of_old[i])
             oracle_check_done(o, i, true);
+        else if (s->ends[i] == ORACLE_END_DONE)
+            oracle_check_patched(o, i);
         o->checks[27]++;
         if (s->ends[i] == ORACLE_END_NONE)
             oracle_break(o, 27, "%s has no end", n->id);

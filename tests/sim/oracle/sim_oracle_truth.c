@@ -137,6 +137,8 @@ void oracle_truth(struct sim_oracle *o, const struct world_truth *t)
         return;
     }
     truth_once(o, t, x);
+    if (t->what != TRUTH_INSTALL_BEGIN && t->what != TRUTH_REMOVE_BEGIN && t->what != TRUTH_MOVE_BEGIN)
+        x->took = true;
     if (t->what == TRUTH_MOVE_BEGIN)
         truth_move_begin(o, t);
     else if (t->what == TRUTH_MOVE_END)
@@ -149,6 +151,30 @@ void oracle_truth(struct sim_oracle *o, const struct world_truth *t)
         truth_drained(o, t);
 }
 
+/* What does nothing to this world, or finds nothing to do without saying so. */
+static bool leaves_no_trace(const char *action)
+{
+    static const char *const such[] = { "checkpoint",        "merge",       "fetch_package",
+                                        "bitlocker_suspend", "move_groups", "reboot" };
+
+    for (unsigned i = 0; i < sizeof such / sizeof such[0]; i++)
+        if (strcmp(action, such[i]) == 0)
+            return true;
+    return false;
+}
+
+/* I24, the other way round: what the log says was done was done. */
+void oracle_claims_effect(struct sim_oracle *o, const char *op, const char *action)
+{
+    if (leaves_no_trace(action))
+        return;
+    o->checks[24]++;
+    for (uint32_t i = o->intents.n; i-- > 0;)
+        if (o->intents.items[i].took && strcmp(o->intents.items[i].op, op) == 0)
+            return;
+    oracle_break(o, 24, "%s is told as done, and nothing was done", op);
+}
+
 /* Whether the storage is not what the end `done` says of it: the cluster's, as it came; long after, the node's own disks. */
 static bool storage_open(const struct sim_oracle *o, const struct world_node *n, bool of_old)
 {
@@ -156,6 +182,18 @@ static bool storage_open(const struct sim_oracle *o, const struct world_node *n,
                   : !world_storage_whole(o->w, n->cluster) &&
                         o->w->clusters[n->cluster].dirty_since <
                             o->w->now - o->policy.fresh_ms - o->policy.slack_ms;
+}
+
+void oracle_check_patched(struct sim_oracle *o, uint32_t node)
+{
+    const struct world_node *n = &o->w->nodes[node];
+
+    o->checks[17]++;
+    if (n->ubr < WORLD_UBR_NEW || !n->has_package)
+        oracle_break(o, 17, "%s counts as done and lacks the patch", n->id);
+    else if (n->pending_in || n->pending_out ||
+             (o->policy.reboot_always && n->boot <= n->boot_installed && !n->compliant_at_start))
+        oracle_break(o, 17, "%s counts as done and has not booted since", n->id);
 }
 
 /* I17: patched means patched. */
@@ -166,12 +204,8 @@ void oracle_check_done(struct sim_oracle *o, uint32_t node, bool of_old)
     o->checks[17]++;
     if (n->exo_at != 0 && o->w->now - n->exo_at <= o->policy.fresh_ms + o->policy.slack_ms)
         return;
-    if (n->ubr < WORLD_UBR_NEW || !n->has_package)
-        oracle_break(o, 17, "%s counts as done and lacks the patch", n->id);
-    else if (n->pending_in || n->pending_out ||
-             (o->policy.reboot_always && n->boot <= n->boot_installed && !n->compliant_at_start))
-        oracle_break(o, 17, "%s counts as done and has not booted since", n->id);
-    else if (!world_node_up(o->w, node) || n->paused)
+    oracle_check_patched(o, node);
+    if (!world_node_up(o->w, node) || n->paused)
         oracle_break(o, 17, "%s counts as done and is not in service", n->id);
     else if (storage_open(o, n, of_old))
         oracle_break(o, 17, "%s counts as done and its storage is not whole", n->id);

@@ -168,6 +168,8 @@ void world_node_goes_down(struct sim_world *w, uint32_t node, dur_ms away, enum 
     n->power = away < 0 ? POWER_DEAD : POWER_BOOTING;
     n->up_at = away < 0 ? TIME_NEVER : w->now + away;
     n->vmms = false;
+    n->down_at = w->now;
+    n->down_by = cause;
     for (uint32_t i = 0; i < w->n_effects; i++)
         if (w->effects[i].used && w->effects[i].node == node)
             w->effects[i].used = false;
@@ -186,10 +188,8 @@ void world_node_goes_down(struct sim_world *w, uint32_t node, dur_ms away, enum 
 
 static void patch_at_boot(struct world_node *n)
 {
-    bool again = n->boots_twice && (n->pending_in || n->pending_out);
-
-    if (again) {
-        n->boots_twice = false;
+    if (n->boots_again > 0 && (n->pending_in || n->pending_out)) {
+        n->boots_again--;
         return; /* servicing wants another one */
     }
     if (n->pending_in && n->patch_breaks_backup) { /* the patch itself does it: only the way back helps */
@@ -201,7 +201,8 @@ static void patch_at_boot(struct world_node *n)
     if (n->pending_in && n->loses_patch) { /* rolled back while booting */
         n->loses_patch = false;
         n->has_package = false;
-        n->ubr = WORLD_UBR_OLD;
+        n->ubr = n->boots_into != 0 ? n->boots_into : WORLD_UBR_OLD;
+        n->boots_into = 0;
     }
     n->pending_in = n->pending_out = false;
 }
@@ -281,13 +282,14 @@ void world_advance(struct sim_world *w, time_ms now)
             vm_restarts(w, i);
 }
 
-void world_node_crash(struct sim_world *w, uint32_t node, dur_ms away, bool for_good)
+bool world_node_crash(struct sim_world *w, uint32_t node, dur_ms away, bool for_good)
 {
     if (w->nodes[node].power != POWER_ON)
-        return;
+        return false;
     world_touched(w, WORLD_NONE, node);
     w->nodes[node].crash_at = w->now;
     world_node_goes_down(w, node, for_good ? -1 : away, DOWN_EXOGENOUS);
+    return true;
 }
 
 bool world_foreign_move(struct sim_world *w, uint32_t vm, uint32_t to)
@@ -305,12 +307,12 @@ bool world_foreign_move(struct sim_world *w, uint32_t vm, uint32_t to)
     return true;
 }
 
-void world_vm_create(struct sim_world *w, uint32_t node)
+bool world_vm_create(struct sim_world *w, uint32_t node)
 {
     struct world_vm *v;
 
     if (w->n_vms == WORLD_VMS || world_free_mib(w, node) < 4096 || !world_receives(w, node))
-        return;
+        return false;
     v = &w->vms[w->n_vms];
     *v = (struct world_vm){ .node = node,
                             .to = WORLD_NONE,
@@ -327,16 +329,17 @@ void world_vm_create(struct sim_world *w, uint32_t node)
     memcpy(v->name, "new", 4);
     w->n_vms++;
     world_touched(w, WORLD_NONE, node);
+    return true;
 }
 
 /* Somebody starts a VM of his own on a node that is being worked on: no cluster keeps him from it. */
-void world_vm_appear(struct sim_world *w, uint32_t node)
+bool world_vm_appear(struct sim_world *w, uint32_t node)
 {
     uint32_t n = w->n_vms;
     bool paused = w->nodes[node].paused, vmms = w->nodes[node].vmms;
 
     if (w->nodes[node].power != POWER_ON)
-        return;
+        return false;
     w->nodes[node].paused = false;
     w->nodes[node].vmms = true; /* its worker process outlives vmms */
     world_vm_create(w, node);
@@ -344,26 +347,29 @@ void world_vm_appear(struct sim_world *w, uint32_t node)
     w->nodes[node].vmms = vmms;
     if (w->n_vms > n)
         w->vms[n].clustered = false;
+    return w->n_vms > n;
 }
 
-void world_vm_delete(struct sim_world *w, uint32_t vm)
+bool world_vm_delete(struct sim_world *w, uint32_t vm)
 {
     if (w->vms[vm].gone || w->vms[vm].state == GUEST_MIGRATING)
-        return;
+        return false;
     world_touched(w, WORLD_NONE, w->vms[vm].node);
     w->vms[vm].gone = true;
     w->vms[vm].restart_at = 0;
+    return true;
 }
 
-void world_vm_resize(struct sim_world *w, uint32_t vm, int64_t memory_mib)
+bool world_vm_resize(struct sim_world *w, uint32_t vm, int64_t memory_mib)
 {
     struct world_vm *v = &w->vms[vm];
 
     if (v->gone || v->state == GUEST_MIGRATING || world_free_mib(w, v->node) < memory_mib - v->memory_mib)
-        return;
+        return false;
     world_touched(w, WORLD_NONE, v->node);
     v->memory_mib = memory_mib;
     v->grew_at = w->now;
+    return true;
 }
 
 void world_heal(struct sim_world *w)
@@ -372,9 +378,9 @@ void world_heal(struct sim_world *w)
         struct world_node *n = &w->nodes[i];
 
         n->never_returns = n->install_fails = n->install_odd = n->refuse_pause = n->leaves_group = false;
-        n->patch_breaks_backup = n->loses_patch = n->boots_twice = n->vmms_sticks = n->lies = n->path_lost =
-            false;
+        n->patch_breaks_backup = n->loses_patch = n->vmms_sticks = n->lies = n->path_lost = false;
         n->boot_extra_ms = 0;
+        n->boots_again = n->boots_into = 0;
         n->backup_broken = false;
         n->clock_error_ms = 0;
         n->evicted = false;

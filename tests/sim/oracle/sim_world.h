@@ -24,6 +24,8 @@
 #define WORLD_BUILD 26100u
 #define WORLD_UBR_OLD 4061u
 #define WORLD_UBR_NEW 4066u
+#define WORLD_UBR_OTHER 4063u /* neither */
+#define WORLD_UBR_NEWER 4076u /* supersedes it */
 #define WORLD_SHA "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
 #define WORLD_KB "KB5061977"
 #define WORLD_FILE "windows11.0-kb5061977-x64.msu"
@@ -64,10 +66,14 @@ struct world_node {
     bool staged, staged_corrupt, shrunk; /* shrunk: it will never again be as it was */
     time_ms out_since;                   /* by our doing; 0: in service */
     time_ms exo_at;
+    time_ms down_at, cut_at; /* away since; controllers reach it no more since. 0: neither */
+    enum world_down down_by;
     /* faults to come */
-    bool never_returns, loses_patch, boots_twice, install_fails, install_odd, refuse_pause, leaves_group,
-        vmms_sticks, not_removable, lies, patch_breaks_backup;
+    bool never_returns, loses_patch, install_fails, install_odd, refuse_pause, leaves_group, vmms_sticks,
+        not_removable, lies, patch_breaks_backup;
     dur_ms boot_extra_ms;
+    uint32_t boots_again,
+        boots_into; /* servicing wants so many boots more; with the patch lost: this build, 0: the old one */
 };
 
 struct world_vm {
@@ -162,7 +168,7 @@ struct sim_world {
 
 struct world_shape {
     uint32_t nodes_max, vms_max; /* 0: as the seed says */
-    bool mild;                   /* no seed is cruel */
+    bool mild, plain;            /* no seed is cruel; none is as cruel as later ones may be */
 };
 void world_make(struct sim_world *w, uint64_t seed, const struct world_shape *shape);
 void world_clear(struct sim_world *w);
@@ -179,14 +185,13 @@ uint32_t world_begin(struct sim_world *w, uint32_t node, const char *request, si
 /* Its process is gone; its effect goes on. */
 void world_unhear(struct sim_world *w, uint32_t handle);
 
-/* Things others do. Each notes exo_at. */
-void world_node_crash(struct sim_world *w, uint32_t node, dur_ms away, bool for_good);
-void world_vm_start_elsewhere(struct sim_world *w, uint32_t vm);
+/* Things others do. Each notes exo_at. False: it cannot be done, and nothing has changed. */
+bool world_node_crash(struct sim_world *w, uint32_t node, dur_ms away, bool for_good);
 bool world_foreign_move(struct sim_world *w, uint32_t vm, uint32_t to);
-void world_vm_create(struct sim_world *w, uint32_t node);
-void world_vm_appear(struct sim_world *w, uint32_t node);
-void world_vm_delete(struct sim_world *w, uint32_t vm);
-void world_vm_resize(struct sim_world *w, uint32_t vm, int64_t memory_mib);
+bool world_vm_create(struct sim_world *w, uint32_t node);
+bool world_vm_appear(struct sim_world *w, uint32_t node);
+bool world_vm_delete(struct sim_world *w, uint32_t vm);
+bool world_vm_resize(struct sim_world *w, uint32_t vm, int64_t memory_mib);
 void world_touched(struct sim_world *w, uint32_t cluster, uint32_t node);
 void world_storage_dirty(struct sim_world *w, uint32_t cluster);
 /* After the faults: what can heal heals. */

@@ -150,7 +150,19 @@ static void make_memory(struct sim_world *w, uint32_t c, uint32_t first, uint32_
 }
 
 /* Where the rules alone keep things apart: caps that would allow more, memory for just so many out, or for any number. */
-static void make_cruel(struct sim_world *w, uint32_t c, uint32_t first, uint32_t n)
+static void make_policy(struct sim_world *w, uint32_t c)
+{
+    struct world_cluster *k = &w->clusters[c];
+
+    if (!k->waive_none && prng_permille(&w->rng_cruel, 250))
+        k->reserve = "protected";
+    k->anti_enforced = prng_permille(&w->rng_cruel, 250);
+    for (uint32_t i = 0; i < w->n_vms && k->anti_enforced; i++)
+        if (w->nodes[w->vms[i].node].cluster == c)
+            w->vms[i].hard = w->vms[i].anti != 0;
+}
+
+static void make_cruel(struct sim_world *w, uint32_t c, uint32_t first, uint32_t n, bool plain)
 {
     struct world_cluster *k = &w->clusters[c];
     struct prng *p = &w->rng_cruel;
@@ -174,6 +186,8 @@ static void make_cruel(struct sim_world *w, uint32_t c, uint32_t first, uint32_t
             here += w->vms[v].node == i ? w->vms[v].memory_mib : 0;
         w->nodes[i].memory_mib = w->nodes[i].reserve_mib + (each > here ? each : here) + 1024;
     }
+    if (!plain)
+        make_policy(w, c);
 }
 
 void world_make(struct sim_world *w, uint64_t seed, const struct world_shape *shape)
@@ -213,7 +227,7 @@ void world_make(struct sim_world *w, uint64_t seed, const struct world_shape *sh
     for (uint32_t c = 0; c < w->n_clusters; c++)
         make_memory(w, c, first[c], first[c + 1] - first[c]);
     for (uint32_t c = 0; c < w->n_clusters && w->cruel; c++)
-        make_cruel(w, c, first[c], first[c + 1] - first[c]);
+        make_cruel(w, c, first[c], first[c + 1] - first[c], shape->plain);
 }
 
 void world_clear(struct sim_world *w)
