@@ -172,20 +172,44 @@ static int refuse_ended(const struct run_session *s, struct err *err)
     return 0;
 }
 
-/* Before anything moves: what whoever takes over will find. */
-static int say_in_flight(const struct cli *c, const struct run_session *s, struct err *err)
+static int say_in_flight_text(const struct run_session *s, struct buf *out, struct err *err)
 {
-    struct buf out = BUF_INIT;
-    int rc;
-
     if (s->handover != NULL)
-        buf_printf(&out,
+        buf_printf(out,
                    "run %s was decided by engine revision %u; from here on revision %u decides. What is out "
                    "goes to its "
                    "next safe point first\n",
                    s->run, (unsigned)s->handover->log.revision, (unsigned)engine_revision);
-    rc = store_in_flight(s->store, s->run, &out, err);
-    if (rc == 0 && !c->json)
+    return store_in_flight(s->store, s->run, out, err);
+}
+
+/* A line of its own: the result is another. */
+static int say_in_flight_json(const struct run_session *s, struct buf *out, struct err *err)
+{
+    uint32_t before = s->handover != NULL ? s->handover->log.revision : engine_revision;
+    struct json_writer w;
+    int rc;
+
+    jw_init(&w, out);
+    jw_object(&w, NULL);
+    jw_object(&w, "in_flight");
+    jw_str(&w, "run", s->run);
+    jw_int(&w, "decided_by_revision", before);
+    jw_int(&w, "revision", engine_revision);
+    rc = store_in_flight_json(s->store, s->run, &w, err);
+    jw_object_end(&w);
+    jw_object_end(&w);
+    buf_char(out, '\n');
+    return rc;
+}
+
+/* Before anything moves: what whoever takes over will find. */
+static int say_in_flight(const struct cli *c, const struct run_session *s, struct err *err)
+{
+    struct buf out = BUF_INIT;
+    int rc = c->json ? say_in_flight_json(s, &out, err) : say_in_flight_text(s, &out, err);
+
+    if (rc == 0)
         cli_print(&out);
     buf_clear(&out);
     return rc;

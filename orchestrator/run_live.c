@@ -120,21 +120,12 @@ static void rearm(struct live *l)
     loop_timer_start(&l->deadline, wait);
 }
 
-static time_ms live_now(struct live *l)
-{
-    time_ms now = fleet_now(&l->ses->clock);
-
-    if (now > l->last_at)
-        l->last_at = now;
-    return l->last_at; /* a clock that was set back does not take the log back */
-}
-
 /* ERR_INVALID, ERR_STATE: refused, the run goes on. Everything else ends it. */
 static int live_feed(struct live *l, struct event *ev, struct err *err)
 {
     int rc;
 
-    ev->at = live_now(l);
+    ev->at = l->last_at = fleet_now(&l->ses->clock);
     rc = runner_feed(&l->ses->runner, ev, err);
     if (rc != 0 && l->ses->runner.stopped) {
         live_fail(l, err);
@@ -293,6 +284,26 @@ static void on_draw(void *arg)
 }
 
 /* --- starting --- */
+
+#define BEHIND_SAID_MS (5 * SECOND_MS)
+
+/* Before anything reads the time: it goes on from the last entry. */
+static void take_time(struct live *l)
+{
+    dur_ms behind = session_time(l->ses);
+    char text[TIME_TEXT_MAX];
+    struct buf line = BUF_INIT;
+
+    if (behind < BEHIND_SAID_MS)
+        return;
+    buf_printf(
+        &line,
+        "this machine's clock is %s behind the run's last entry: time goes on from that entry. Windows, "
+        "freezes and the approval's end are judged by it\n",
+        dur_text(behind, text));
+    live_screen_say(&l->screen, buf_text(&line));
+    buf_clear(&line);
+}
 
 static void fill_handover(const struct live *l, struct event *ev)
 {
@@ -513,6 +524,7 @@ int run_live(struct run_session *s, const struct run_live_options *o, int *ret_e
     int rc;
 
     live_screen_init(&l.screen, o->json);
+    take_time(&l);
     rc = open_all(&l, err);
     if (rc == 0) {
         if (o->resume) { /* what was before is not news, but where it stands */

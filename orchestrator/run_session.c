@@ -139,15 +139,14 @@ void session_close(struct run_session *s)
     *s = (struct run_session){ 0 };
 }
 
-time_ms session_now(const struct run_session *s)
+dur_ms session_time(struct run_session *s)
 {
     struct rows r = { 0 };
-    time_ms now = fleet_now(&s->clock), last = 0;
 
     if (store_ask(s->store, &r, NULL, "SELECT max(at) FROM log WHERE run = ?", "s", s->run) == 0)
-        last = rows_int(&r, 0, 0);
+        fleet_clock_not_before(&s->clock, rows_int(&r, 0, 0));
     rows_clear(&r);
-    return now > last ? now : last;
+    return fleet_to_real(&s->clock, s->clock.ahead);
 }
 
 uint32_t session_exceptions(const struct run_session *s)
@@ -164,7 +163,8 @@ uint32_t session_exceptions(const struct run_session *s)
 
 static int feed(struct run_session *s, struct event *ev, struct err *err)
 {
-    ev->at = session_now(s);
+    (void)session_time(s);
+    ev->at = fleet_now(&s->clock);
     return runner_feed(&s->runner, ev, err);
 }
 

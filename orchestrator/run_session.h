@@ -35,8 +35,8 @@ int session_open_takeover(struct run_session *s, const char *db, const char *whi
  * over, also on failure. */
 int session_begin(struct run_session *s, struct store *store, const char *which_plan, struct err *err);
 void session_close(struct run_session *s); /* accepts a half-opened one */
-/* Now, and never before what is recorded. */
-time_ms session_now(const struct run_session *s);
+/* From here on its clock is never before what is recorded. Returns how long, of real time, it would have been. */
+dur_ms session_time(struct run_session *s);
 /* Nodes in scope that ended, or are, neither done nor compliant. */
 uint32_t session_exceptions(const struct run_session *s);
 /* Feed an operator's verb while nothing is connected: its commands are in the

@@ -1,6 +1,7 @@
 #include "orchestrator/io/store_handover.h"
 
 #include "orchestrator/core/event_names.h"
+#include "orchestrator/io/render_rows.h"
 #include "orchestrator/io/store_impl.h"
 #include "schema/times.h"
 
@@ -290,32 +291,62 @@ int store_handover(struct store *s, const char *run, const struct plan *plan, st
     return 0;
 }
 
+struct in_flight {
+    struct rows nodes, ops;
+};
+
+static int in_flight_ask(struct store *s, const char *run, struct in_flight *f, struct err *err)
+{
+    int rc = store_ask(
+        s, &f->nodes, err,
+        "SELECT node, phase, ending AS 'end', unknown, reason FROM run_nodes WHERE run = ? AND (is_out OR "
+        "unknown) ORDER BY node",
+        "s", run);
+
+    return rc != 0
+               ? rc
+               : store_ask(
+                     s, &f->ops, err,
+                     "SELECT op, node, state FROM steps WHERE run = ? AND state <> 'done' AND witness <> "
+                     "'done' AND (action = 'cluster_setting' OR action = 'move_vm' OR node IN (SELECT node "
+                     "FROM run_nodes WHERE run = ? AND (is_out OR unknown))) ORDER BY seq",
+                     "ss", run, run);
+}
+
+static void in_flight_clear(struct in_flight *f)
+{
+    rows_clear(&f->nodes);
+    rows_clear(&f->ops);
+}
+
 int store_in_flight(struct store *s, const char *run, struct buf *out, struct err *err)
 {
-    struct rows nodes = { 0 }, ops = { 0 };
-    int rc =
-        store_ask(s, &nodes, err,
-                  "SELECT node, phase, ending, unknown, reason FROM run_nodes WHERE run = ? AND (is_out OR "
-                  "unknown) ORDER BY node",
-                  "s", run);
+    struct in_flight f = { 0 };
+    const struct rows *n = &f.nodes;
+    int rc = in_flight_ask(s, run, &f, err);
 
-    if (rc == 0)
-        rc = store_ask(
-            s, &ops, err,
-            "SELECT op, node, state FROM steps WHERE run = ? AND state <> 'done' AND witness <> 'done' "
-            "AND (action = 'cluster_setting' OR action = 'move_vm' OR node IN (SELECT node FROM "
-            "run_nodes WHERE run = ? AND (is_out OR unknown))) ORDER BY seq",
-            "ss", run, run);
-    if (rc == 0 && nodes.n + ops.n == 0)
+    if (rc == 0 && f.nodes.n + f.ops.n == 0)
         buf_printf(out, "nothing was in flight\n");
-    for (uint32_t i = 0; rc == 0 && i < nodes.n; i++)
-        buf_printf(out, "was in flight: %s is %s%s%s%s\n", rows_text(&nodes, i, 0),
-                   rows_text(&nodes, i, rows_text(&nodes, i, 2)[0] != '\0' ? 2 : 1),
-                   rows_int(&nodes, i, 3) != 0 ? ", unknown" : "",
-                   rows_text(&nodes, i, 4)[0] == '\0' ? "" : ": ", rows_text(&nodes, i, 4));
-    for (uint32_t i = 0; rc == 0 && i < ops.n; i++)
-        buf_printf(out, "no end is known of %s (%s)\n", rows_text(&ops, i, 0), rows_text(&ops, i, 2));
-    rows_clear(&nodes);
-    rows_clear(&ops);
+    for (uint32_t i = 0; rc == 0 && i < n->n; i++)
+        buf_printf(out, "was in flight: %s is %s%s%s%s\n", rows_text(n, i, 0),
+                   rows_text(n, i, rows_text(n, i, 2)[0] != '\0' ? 2 : 1),
+                   rows_int(n, i, 3) != 0 ? ", unknown" : "", rows_text(n, i, 4)[0] == '\0' ? "" : ": ",
+                   rows_text(n, i, 4));
+    for (uint32_t i = 0; rc == 0 && i < f.ops.n; i++)
+        buf_printf(out, "no end is known of %s (%s)\n", rows_text(&f.ops, i, 0), rows_text(&f.ops, i, 2));
+    in_flight_clear(&f);
+    return rc;
+}
+
+int store_in_flight_json(struct store *s, const char *run, struct json_writer *w, struct err *err)
+{
+    struct in_flight f = { 0 };
+    int rc = in_flight_ask(s, run, &f, err);
+
+    if (rc == 0) {
+        render_rows_json(w, "nodes", &f.nodes);
+        render_rows_json(w, "ops", &f.ops);
+    }
+    in_flight_clear(&f);
     return rc;
 }

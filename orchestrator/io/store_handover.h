@@ -5,6 +5,7 @@
 
 #include "orchestrator/core/handover.h"
 #include "orchestrator/io/store.h"
+#include "schema/json.h"
 
 /* The caller ends *ret_fold with handover_fold_free(); *ret_state is the fold's. ERR_CORRUPT when a table or an entry
  * cannot be read. */
@@ -13,5 +14,7 @@ int store_handover(struct store *s, const char *run, const struct plan *plan, st
 
 /* What is out, unknown or begun without an end in a run's tables, for a person to see before anything moves. */
 int store_in_flight(struct store *s, const char *run, struct buf *out, struct err *err);
+/* The same as members `nodes` and `ops` of the object that is open. */
+int store_in_flight_json(struct store *s, const char *run, struct json_writer *w, struct err *err);
 
 #endif

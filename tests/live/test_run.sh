@@ -116,8 +116,11 @@ check 'with a whole copy of the record beside it' 0 'file and chain are whole' p
 check 'which the report tells' 0 'leads on' p report
 check 'a stale copy of the database is fenced off by the nodes' 15 'stale copy.*cut short: `patchwave takeover`' p --db stale.db resume
 check 'promote without a process is recorded' 0 'promote: recorded as event' p promote --ticket CHG-1
-p resume --on-hold exit >resume2.log 2>&1
-report $(($? == 11 ? 0 : 1)) 'the second wave runs to its gate' "$(tail -20 resume2.log)"
+# this controller's clock is an hour behind, that of the nodes is not: no timer waits for it to catch up
+LD_PRELOAD=$PW_BUILD_DIR/tests/live/libclock_shift.so PW_CLOCK_SHIFT_S=-3600 "$patchwave" resume --on-hold exit >resume2.log 2>&1
+report $(($? == 11 ? 0 : 1)) 'the second wave runs to its gate, under a clock that is an hour behind' "$(tail -20 resume2.log)"
+check 'and it says so' 0 "^this machine's clock is .* behind the run's last entry: time goes on from that entry" head -n 1 resume2.log
+report $(($(ask 'SELECT count(*) FROM (SELECT at, lag(at) OVER (ORDER BY seq) AS before FROM log) WHERE at < before') == 0 ? 0 : 1)) 'no entry is older than the one before it' "$(ask 'SELECT seq, at FROM log' | tail -5)"
 check 'promote again' 0 'promote: recorded as event [0-9]+' p promote
 # The cluster's settings are looked at once more before the end (O18): that needs the nodes.
 check 'and it ends well' 0 'finished: every wave has passed its gates' p resume --on-hold exit
@@ -150,13 +153,28 @@ T
 # the database is lost; the copy made while nodes were out goes on
 servicings() { "$hvlab" truth --dir lab --json | python3 -c 'import json, sys; print([n["servicings"] for n in json.load(sys.stdin)["nodes"]])'; }
 before=$(servicings)
-cp stale.db overtaken.db
+cp stale.db overtaken.db; cp stale.db told.db
 check 'a takeover names who answers for it' 3 'ticket' p --db stale.db takeover
 p --db stale.db takeover --ticket CHG-2 --on-hold exit >takeover.log 2>&1
 report $(($? == 11 ? 0 : 1)) 'a takeover goes on from the copy to the first gate' "$(tail -20 takeover.log)"
+check 'first it says what was in flight in that copy' 0 '^was in flight: HV0[1-4] is ' head -n 1 takeover.log
 report $([[ $(servicings) == "$before" ]]; echo $?) 'what was done since is found, and not done again' "before $before, now $(servicings)"
 check 'the log says who took over, and by which ticket' 0 'controller_start +- +takeover .* CHG-2 ' p --db stale.db log --kind controller_start
 check 'what it overtook is fenced off' 15 'stale copy|fenced' p --db overtaken.db resume --on-hold exit
+
+p --json --db told.db takeover --ticket CHG-3 --on-hold exit >told.json 2>told.err
+report $(($? == 11 ? 0 : 1)) 'whoever takes over next goes on as well' "$(tail -5 told.json told.err)"
+check 'and a program is told what people were told of that copy' 0 '^as people were told$' python3 - <<'T'
+import json, re
+told = json.loads(open("told.json").readline())["in_flight"]
+lines = open("takeover.log").read()
+nodes = re.findall(r"^was in flight: (\S+) is (\w+)", lines, re.M)
+ops = re.findall(r"^no end is known of (\S+) \((\w+)\)$", lines, re.M)
+assert [(n["node"], n["end"] or n["phase"]) for n in told["nodes"]] == nodes != [], (told, nodes)
+assert [(o["op"], o["state"]) for o in told["ops"]] == ops, (told, ops)
+assert told["decided_by_revision"] == told["revision"], told
+print("as people were told")
+T
 
 # the same when those who know better answer only after the start
 mapfile -t sshds < <(pgrep -f "$work/lab/nodes/HV[0-9]+/sshd_config")

@@ -10,6 +10,8 @@ endforeach()
 foreach(name control_socket store store_migrate)
     pw_test(test_${name} unit test_${name}.c LIBS orchestrator_io test_temp_dir)
 endforeach()
+pw_test(test_fleet_clock unit test_fleet_clock.c LIBS orchestrator_io)
+target_link_options(test_fleet_clock PRIVATE -Wl,--wrap=clock_gettime)
 pw_test(test_options unit test_options.c "${CMAKE_SOURCE_DIR}/orchestrator/options.c" LIBS schema)
 
 # Planning. test_examples leaves the plans that the schemas are held against.

@@ -306,6 +306,35 @@ static void test_what_was_in_flight_is_told(void **state)
     buf_clear(&out);
 }
 
+/* A program is told the same, node by node and op by op. */
+static void test_in_flight_as_json(void **state)
+{
+    struct buf text = BUF_INIT, out = BUF_INIT;
+    struct json_writer w;
+    struct json_doc *doc = NULL;
+    struct err err = { 0 };
+    const json *nodes, *ops;
+    uint32_t lines = 0;
+
+    (void)state;
+    play_other(450);
+    check_ok(store_in_flight(bed.store, BED_RUN, &text, &err), &err);
+    for (const char *p = buf_text(&text); *p != '\0'; p++)
+        lines += *p == '\n';
+    jw_init(&w, &out);
+    jw_object(&w, NULL);
+    check_ok(store_in_flight_json(bed.store, BED_RUN, &w, &err), &err);
+    jw_object_end(&w);
+    check_ok(json_parse("in flight", buf_text(&out), out.len, &doc, &err), &err);
+    nodes = json_get(json_root(doc), "nodes");
+    ops = json_get(json_root(doc), "ops");
+    assert_true(json_count(nodes) > 0 && json_count(ops) > 0);
+    assert_int_equal(json_count(nodes) + json_count(ops), lines);
+    json_free(doc);
+    buf_clear(&out);
+    buf_clear(&text);
+}
+
 static void test_a_table_that_cannot_be_read_is_named(void **state)
 {
     struct handover_fold *f = NULL;
@@ -328,6 +357,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_both_parts_can_be_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_run_of_another_revision_survives_a_rebuild, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_was_in_flight_is_told, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_in_flight_as_json, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_table_that_cannot_be_read_is_named, set_up, tear_down),
     };
 
