@@ -572,35 +572,63 @@ static void led_by_another(struct scenario *s, const char *const *steps)
 }
 
 /* What this log had out the overtaken one has put back in service, and an administrator has paused it since. Nobody ends that
- * pause but who began it: the node is named with it, and the others have their turn as far as it lets them (O7). */
+ * pause but who began it: the node is named with it. After a takeover it counts as out: journals may have been lost (O7, I29); and so
+ * it does with a VM down that cannot come up under that pause (I9). */
+static void paused_by_others_since(enum node_phase at, bool takeover, bool parked)
+{
+    static const char *const steps[] = { "1/park_vm:" VM, "1/start_vmms", "1/storage_in", "1/resume", NULL };
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+    uint32_t resumed;
+
+    scenario_start(s);
+    scenario_until(s, scenario_first_id(s), at);
+    led_by_another(s, steps + (parked ? 0 : at == NODE_RESUMING ? 3 : 1));
+    if (takeover)
+        scenario_takeover(s);
+    backend_plan_by_another(s->world, scenario_first(s), "r9/n00-01/1/pause/1");
+    resumed = backend_plan_effects(s->world, scenario_first(s), "resume");
+    scenario_run(s);
+    until_nothing_is_open(s);
+    decide(s, WITNESS_SAYS_DONE);
+    scenario_run(s);
+    if (backend_plan_effects(s->world, scenario_first(s), "resume") != resumed)
+        fail_msg("%s: resumed by us", node_phases[at].name);
+    assert_false(backend_plan_in_service(s->world, scenario_first(s)));
+    check_end(s, scenario_first_id(s), takeover || parked ? NODE_STUCK : NODE_SET_ASIDE);
+    assert_non_null(strstr(scenario_node(s, scenario_first_id(s)).reason, "O7: paused by somebody else"));
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 static void test_paused_by_others_since(void **state)
 {
     static const enum node_phase at[] = { NODE_STOPPING_VMMS, NODE_INSTALLING, NODE_RESUMING };
 
     (void)state;
-    for (unsigned i = 0; i < TABLE_LEN(at); i++) {
-        static const char *const steps[] = { "1/move_groups", "1/start_vmms", "1/storage_in", "1/resume",
-                                             NULL };
-        struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
-        uint32_t resumed;
+    for (unsigned i = 0; i < 2 * TABLE_LEN(at); i++)
+        paused_by_others_since(at[i / 2], i % 2 == 1, false);
+    paused_by_others_since(NODE_STOPPING_VMMS, false, true);
+}
 
-        scenario_start(s);
-        scenario_until(s, scenario_first_id(s), at[i]);
-        led_by_another(s, steps + (at[i] == NODE_RESUMING ? 3 : 1));
-        backend_plan_by_another(s->world, scenario_first(s), "r9/n00-01/1/pause/1");
-        resumed = backend_plan_effects(s->world, scenario_first(s), "resume");
-        scenario_run(s);
-        until_nothing_is_open(s);
-        decide(s, WITNESS_SAYS_DONE);
-        scenario_run(s);
-        if (backend_plan_effects(s->world, scenario_first(s), "resume") != resumed)
-            fail_msg("%s: resumed by us", node_phases[at[i]].name);
-        assert_false(backend_plan_in_service(s->world, scenario_first(s)));
-        check_end(s, scenario_first_id(s), NODE_SET_ASIDE);
-        assert_non_null(strstr(scenario_node(s, scenario_first_id(s)).reason, "O7: paused by somebody else"));
-        scenario_replays(s);
-        scenario_free(s);
-    }
+/* It ran when the node was first asked, and came to nothing: the node is where it was, and has its turn. */
+static void test_a_pause_that_came_to_nothing(void **state)
+{
+    static const struct foreign
+        runs = { "", "r1/n00-01/7/pause/1", OP_RUNNING, OUTCOME_NONE, CAUSE_CRASH, true, false, false },
+        failed = { "", "r1/n00-01/7/pause/1", OP_DONE, OUTCOME_FAILED, CAUSE_CRASH, true, false, false };
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+
+    (void)state;
+    scenario_start(s);
+    scenario_until(s, scenario_first_id(s), NODE_STAGING);
+    claim_with(s, &runs);
+    claim_with(s, &failed);
+    decide(s, WITNESS_SAYS_DONE);
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    check_end(s, scenario_first_id(s), NODE_DONE);
+    scenario_replays(s);
+    scenario_free(s);
 }
 
 /* The overtaken log had acknowledged its own pause: the node tells of the install only, and that is a step of a node that is out.
@@ -634,27 +662,64 @@ static void test_out_by_a_step_of_another(void **state)
     scenario_free(s);
 }
 
-/* Its resume is in doubt: who is asked says that it came to nothing, and the pause is still ours to end. */
+static enum op_outcome resume_comes_to; /* as claims tell after the decision */
+
+static void tells_of_the_resume(struct scenario *s, struct plan_answer *a)
+{
+    static struct op_record rec;
+
+    if (a->ev->type != EV_NODE_CLAIMED || a->node != scenario_first(s))
+        return;
+    rec = (struct op_record){ .op = "r1/n00-01/1/resume/1",
+                              .action = "resume",
+                              .state = OP_DONE,
+                              .outcome = resume_comes_to,
+                              .boot_id = "b" };
+    a->ev->u.claimed.ops = &rec;
+    a->ev->u.claimed.n_ops = 1;
+}
+
+/* Its resume was in doubt when somebody looked. It came to nothing: the pause is ours to end, as before. It came to pass, and the
+ * node is paused all the same: by others (O7). And what may be in service is not rebooted without a proof (I2). */
 static void test_a_resume_in_doubt(void **state)
 {
     static const struct foreign doubt = {
         "", "r1/n00-01/1/resume/1", OP_UNKNOWN, OUTCOME_NONE, CAUSE_CRASH, true, false, false
     };
-    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+    static const struct {
+        enum node_phase at;
+        enum op_outcome outcome;
+        enum node_end end;
+        uint32_t resumes, reboots;
+    } ends[] = { { NODE_STOPPING_VMMS, OUTCOME_FAILED, NODE_DONE, 2, 1 },
+                 { NODE_STOPPING_VMMS, OUTCOME_OK, NODE_SET_ASIDE, 0, 0 },
+                 { NODE_INSTALLING, OUTCOME_FAILED, NODE_SET_ASIDE, 1, 0 } };
 
     (void)state;
-    scenario_start(s);
-    scenario_until(s, scenario_first_id(s), NODE_STOPPING_VMMS);
-    claim_with(s, &doubt);
-    scenario_run(s);
-    until_nothing_is_open(s);
-    decide(s, WITNESS_SAYS_DONE);
-    scenario_run(s);
-    check_run(s, RUN_FINISHED);
-    check_end(s, scenario_first_id(s), NODE_DONE);
-    assert_true(backend_plan_in_service(s->world, scenario_first(s)));
-    scenario_truth(s);
-    scenario_free(s);
+    for (unsigned i = 0; i < TABLE_LEN(ends); i++) {
+        struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+
+        scenario_start(s);
+        scenario_until(s, scenario_first_id(s), ends[i].at);
+        claim_with(s, &doubt);
+        scenario_run(s);
+        until_nothing_is_open(s);
+        resume_comes_to = ends[i].outcome;
+        s->meddle = tells_of_the_resume;
+        decide(s, WITNESS_SAYS_DONE);
+        scenario_run(s);
+        if (scenario_node(s, scenario_first_id(s)).end != ends[i].end ||
+            backend_plan_effects(s->world, scenario_first(s), "resume") != ends[i].resumes ||
+            backend_plan_effects(s->world, scenario_first(s), "reboot") != ends[i].reboots)
+            fail_msg("row %u: %s (%s), %u resumes, %u reboots", i,
+                     node_end_names[scenario_node(s, scenario_first_id(s)).end],
+                     scenario_node(s, scenario_first_id(s)).reason,
+                     backend_plan_effects(s->world, scenario_first(s), "resume"),
+                     backend_plan_effects(s->world, scenario_first(s), "reboot"));
+        assert_int_equal(backend_plan_in_service(s->world, scenario_first(s)), ends[i].resumes > 0);
+        scenario_replays(s);
+        scenario_free(s);
+    }
 }
 
 /* The overtaken log had led the node home in the life that this one has of it, or had not begun yet, and out again in its
@@ -875,6 +940,7 @@ int main(void)
                                         cmocka_unit_test(test_force_names_what_was_stuck),
                                         cmocka_unit_test(test_led_by_another),
                                         cmocka_unit_test(test_paused_by_others_since),
+                                        cmocka_unit_test(test_a_pause_that_came_to_nothing),
                                         cmocka_unit_test(test_out_by_a_step_of_another),
                                         cmocka_unit_test(test_a_resume_in_doubt),
                                         cmocka_unit_test(test_ids_of_the_overtaken_log),
