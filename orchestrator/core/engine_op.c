@@ -412,6 +412,15 @@ static void op_send_again(struct engine *e, struct op *op)
         op_send(e, op);
 }
 
+/* It has not happened, and what it was a step of is stopped: it is not begun anew (I12, I30). */
+static bool stopped_before(const struct engine *e, const struct op *op)
+{
+    bool leads_away = op->action <= ACT_UNINSTALL && op->action != ACT_BITLOCKER;
+
+    return op->cancelled || (op->evidence && e->ending != RUN_RUNNING) ||
+           (leads_away && !op->evidence && e->nodes[op->node].go_home);
+}
+
 /* The node says it never saw it. If it had said otherwise before, its journal is not to be trusted. */
 static void op_never_seen(struct engine *e, struct op *op, const struct op_record *rec)
 {
@@ -420,7 +429,7 @@ static void op_never_seen(struct engine *e, struct op *op, const struct op_recor
         op->at_work = false; /* nobody says so any more: a person may look and decide */
         op_set_unknown(e, op, true);
         op_wait_and_probe(e, op);
-    } else if (op->cancelled) {
+    } else if (stopped_before(e, op)) {
         op_called_off(e, op, rec);
     } else if (op->sends >= SENDS_MAX) {
         op_finish(e, op, rec, OUTCOME_REFUSED);
@@ -445,7 +454,7 @@ static void op_refuted(struct engine *e, struct op *op, const struct op_record *
     bool enough = told_before(op, rec) ? op->sends >= SENDS_MAX : ++op->refuted >= REFUTED_MAX;
 
     op->refuted_start = rec->started;
-    if (op->cancelled) {
+    if (stopped_before(e, op)) {
         op_called_off(e, op, rec);
         return;
     }

@@ -216,19 +216,25 @@ void wave_gates_done(struct engine *e, enum gate_answer answer, const char *text
         wave_passed(e);
 }
 
+static bool goes_on(const struct engine *e)
+{
+    return e->state == RUN_RUNNING && e->ending == RUN_RUNNING;
+}
+
 void wave_check(struct engine *e)
 {
-    struct engine_wave *w = &e->waves[e->wave];
+    struct engine_wave *w;
 
-    if (e->state != RUN_RUNNING || e->ending != RUN_RUNNING)
+    if (!goes_on(e))
         return;
     if (e->loads_due)
         evidence_pump(e); /* loads that waited while the run was holding */
     e->loads_due = false;
-    if (e->gates_due) {
+    if (e->gates_due)
         wave_gates_done(e, e->gates_answer, SAY(e, "%s", e->gates_text));
+    if (!goes_on(e))
         return;
-    }
+    w = &e->waves[e->wave]; /* perhaps one that has no open node: it is over as it begins */
     if (w->state == WAVE_RUNNING && w->open == 0) {
         wave_to(e, WAVE_EVIDENCE);
         evidence_begin(e);

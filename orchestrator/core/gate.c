@@ -169,7 +169,13 @@ void gate_weigh(struct gate_finding *f, uint32_t baseline_bad)
         f->answer = ANSWER_UNKNOWN;
 }
 
-/* I13: the soak is an unbroken row of evidence; a sample without an answer breaks it. */
+/* Nobody watched for longer than the next answer may take: the controller was stopped, say. */
+static bool interrupted(const struct gate *g, const struct gate_tally *t, time_ms at)
+{
+    return t->row > 0 && g->max_age_ms > 0 && at - t->last > g->interval_ms + g->max_age_ms;
+}
+
+/* I13: the soak is an unbroken row of evidence; a sample without an answer breaks it, and so does a time without samples. */
 enum gate_next gate_count(const struct gate *g, struct gate_tally *t, enum gate_answer sample, time_ms at)
 {
     t->samples++;
@@ -179,8 +185,11 @@ enum gate_next gate_count(const struct gate *g, struct gate_tally *t, enum gate_
         t->row = 0;
         return ++t->unknowns > g->unknown_limit ? GATE_SAYS_UNKNOWN : GATE_MORE;
     }
+    if (interrupted(g, t, at))
+        t->row = 0;
     if (t->row++ == 0)
         t->first = at;
+    t->last = at;
     if (sample == ANSWER_PASS)
         t->last_pass = at;
     if (sample != ANSWER_PASS)

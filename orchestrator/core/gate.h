@@ -52,8 +52,8 @@ void gate_weigh(struct gate_finding *f, uint32_t baseline_bad);
 /* Samples to answer. */
 struct gate_tally {
     uint32_t samples, fails, unknowns;
-    uint32_t row;             /* answers since the last one that was missing */
-    time_ms first, last_pass; /* of the unbroken row of evidence; 0: none */
+    uint32_t row;                   /* answers since the last one that was missing */
+    time_ms first, last, last_pass; /* of the unbroken row of evidence; 0: none */
 };
 enum gate_next { GATE_MORE, GATE_SAYS_PASS, GATE_SAYS_FAIL, GATE_SAYS_UNKNOWN };
 /* Add one sample taken at `at`. Over failure_limit: fail; over unknown_limit:

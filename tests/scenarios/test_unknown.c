@@ -111,6 +111,43 @@ static void test_a_pause_that_came_too_late(void **state)
     scenario_free(s);
 }
 
+#define BEGINS(action) "\"action\":\"" action "\""
+
+/* A step that did not take hold when the run was aborted is not begun anew, whatever its witness or its node says of it: the
+ * node comes home (I30). */
+static void test_abort_begins_nothing_anew(void **state)
+{
+    static const struct {
+        const char *step, *begins;
+    } rows[] = { { "pause", BEGINS("pause") },
+                 { "move_vm", BEGINS("move_vm") },
+                 { "move_groups", BEGINS("move_groups") },
+                 { "stop_vmms", BEGINS("stop_vmms") },
+                 { "install", BEGINS("install") } };
+
+    (void)state;
+    for (uint32_t i = 0; i < TABLE_LEN(rows); i++) {
+        struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+        struct fault *f = scenario_fault(s, NULL, rows[i].step, NULL);
+        uint32_t aborted;
+
+        f->silent = f->no_journal = f->no_effect = true;
+        scenario_start(s);
+        while (strstr(scenario_commanded(s), rows[i].begins) == NULL)
+            assert_true(scenario_step(s));
+        check_ok(scenario_verb(s, VERB_ABORT, NULL), &s->err);
+        aborted = s->kept.n;
+        scenario_run(s);
+        check_run(s, RUN_ABORTED);
+        for (uint32_t k = aborted; k < s->kept.n; k++)
+            assert_null(strstr(s->kept.items[k].commands, rows[i].begins));
+        assert_int_equal(scenario_ended(s, NODE_STUCK), 0);
+        scenario_truth(s);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
 /* A reply lost on the way: the deadline asks, and the journal answers. */
 static void test_lost_reply(void **state)
 {
@@ -547,6 +584,7 @@ int main(void)
         cmocka_unit_test(test_witness_says_not_done),
         cmocka_unit_test(test_a_move_that_came_too_late),
         cmocka_unit_test(test_a_pause_that_came_too_late),
+        cmocka_unit_test(test_abort_begins_nothing_anew),
         cmocka_unit_test(test_lost_reply),
         cmocka_unit_test(test_never_comes_back),
         cmocka_unit_test(test_rolled_back_without_the_lost_node),

@@ -242,6 +242,33 @@ static void test_set_aside_before_its_wave(void **state)
     scenario_free(s);
 }
 
+/* Paused while the gates before a wave are asked of which every node is set aside: it is over as it begins, and so is the run. */
+static void test_paused_at_the_gate_of_an_empty_wave(void **state)
+{
+    struct scenario *s = scenario_new(NULL, "[7,1]",
+                                      ",\"gates\":[{\"type\":\"cluster_health\"}],"
+                                      "\"policy\":{\"failures_per_wave\":1,\"failures_per_run\":1}");
+    uint32_t later = s->plan->nodes[s->plan->n_nodes - 1].node;
+
+    (void)state;
+    scenario_start(s);
+    check_ok(scenario_verb(s, VERB_SET_ASIDE, s->plan->inv->nodes[later].id), &s->err);
+    while (engine_wave(s->engine, 1).state != WAVE_GATE_BEFORE)
+        assert_true(scenario_step(s));
+    check_ok(scenario_verb(s, VERB_PAUSE, NULL), &s->err);
+    for (int k = 0; k < 200 && engine_deadline(s->engine) < s->now + HOUR_MS; k++) {
+        s->runner.ended = false;
+        scenario_step(s);
+    }
+    check_run(s, RUN_HOLDING);
+    check_ok(scenario_verb(s, VERB_RESUME, NULL), &s->err);
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    assert_int_equal(scenario_ended(s, NODE_DONE), 7);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 /* A finished run is rolled back by a verb, in reverse order; without proof or waiver it is refused. */
 static void test_rollback_of_an_ended_run(void **state)
 {
@@ -337,6 +364,7 @@ int main(void)
         cmocka_unit_test(test_retry),
         cmocka_unit_test(test_set_aside_by_hand),
         cmocka_unit_test(test_set_aside_before_its_wave),
+        cmocka_unit_test(test_paused_at_the_gate_of_an_empty_wave),
         cmocka_unit_test(test_rollback_of_an_ended_run),
         cmocka_unit_test(test_rollback_at_each_phase),
         cmocka_unit_test(test_retry_before_the_gate),

@@ -171,9 +171,11 @@ struct sim_agent {
     struct sim_runs runs;
     time_ms boot_at, due;
     bool dying, host_key_changed, auth_refused, slow;
-    uint32_t starts, duds; /* duds: drivers that will say something and do nothing */
-    bool foreign;          /* its journal is that of another machine */
-    bool hears_garbage;    /* what it is told just now is no answer */
+    uint32_t starts, duds;         /* duds: drivers that will say something and do nothing */
+    bool foreign;                  /* its journal is that of another machine */
+    bool hears_garbage;            /* what it is told just now is no answer */
+    bool repeats;                  /* its gates say again what they said first */
+    char *kept_backup, *kept_time; /* that; owned */
 };
 
 struct sim_entry {
@@ -191,7 +193,7 @@ struct sim_log {
     struct event_pictures pictures; /* of the process that writes it */
     uint64_t epoch;                 /* highest in this log */
     uint32_t told;                  /* the entry that the oracle was told last */
-    bool fail_next;
+    bool fail_next, fail_after;     /* after: it is durable, and nobody knows */
     /* what the projections said last */
     enum run_state run;
     enum wave_state waves[ORACLE_WAVES];
@@ -314,7 +316,7 @@ struct sim {
         uint32_t n, cap;
     } heap;
     uint64_t order;
-    time_ms now, world_due, calm_at, echo_until;
+    time_ms now, world_due, calm_at, echo_until, full_until;
     bool calm, over;
     struct plan *plan;
     bool plan_refused;

@@ -74,6 +74,14 @@ static void hex_id(struct sim *s, char out[33])
     id_from_bytes(bytes, out);
 }
 
+static void forget_first(struct sim_agent *a)
+{
+    free(a->kept_backup);
+    free(a->kept_time);
+    a->kept_backup = a->kept_time = NULL;
+    a->repeats = false;
+}
+
 void sim_agents_init(struct sim *s)
 {
     manifest_load();
@@ -86,6 +94,7 @@ void sim_agents_init(struct sim *s)
         a->due = TIME_NEVER;
         a->dying = a->host_key_changed = a->auth_refused = a->slow = a->foreign = a->hears_garbage = false;
         a->starts = a->duds = 0;
+        forget_first(a);
         a->journal.n = 0;
         a->runs.n = 0;
         arena_clear(&a->journal_mem);
@@ -219,6 +228,7 @@ void sim_agent_free(struct sim_agent *a)
 {
     agent_free(a->a);
     a->a = NULL;
+    forget_first(a);
     agent_effects_clear(&a->fx);
     agent_effects_clear(&a->fx_abandon);
     arena_clear(&a->journal_mem);

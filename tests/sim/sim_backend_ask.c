@@ -184,6 +184,28 @@ static void finish(struct sim_backend *b, struct sim_ask *a)
     arena_clear(&mem);
 }
 
+/* F47, F26: a source that repeats what it said first, with the stamp that it had. */
+static void repeat(struct sim *s, const struct sim_ask *a, struct rpc_message *msg)
+{
+    char **kept = a->what == OBSERVE_BACKUP ? &s->agents[a->node].kept_backup
+                  : a->what == OBSERVE_TIME ? &s->agents[a->node].kept_time
+                                            : NULL;
+    struct buf line = BUF_INIT;
+
+    if (kept == NULL || !s->world.cruel)
+        return;
+    if (*kept == NULL) {
+        json_write(&line, msg->result, false);
+        *kept = line.data;
+    } else if (s->agents[a->node].repeats && !s->calm) {
+        rpc_write_result(&line, msg->id, *kept);
+        rpc_clear(msg);
+        if (rpc_parse(buf_text(&line), line.len - 1, msg, NULL) != 0)
+            assert(!"what was read once is read again");
+        buf_clear(&line);
+    }
+}
+
 void sim_ask_part(struct sim_backend *b, uint32_t no, uint32_t part, struct rpc_message *msg, const char *why)
 {
     struct sim_ask *a = ask_find(b, no);
@@ -191,6 +213,7 @@ void sim_ask_part(struct sim_backend *b, uint32_t no, uint32_t part, struct rpc_
     if (a == NULL)
         return;
     if (msg != NULL && why == NULL) {
+        repeat(b->c->s, a, msg);
         a->got[part] = *msg;
         a->have[part] = true;
         memset(msg, 0, sizeof *msg); /* taken over */

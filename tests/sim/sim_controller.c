@@ -59,6 +59,25 @@ bool sim_kill_point(struct sim_controller *c, enum sim_kill_place place, enum ev
     return true;
 }
 
+/* F9 to F11. In cruel worlds a disk stays full for a while, and what a sync failed for may be there all the same. */
+static void disturb(struct sim_controller *c)
+{
+    struct sim *s = c->s;
+    bool full = sim_chance(s, 9), busy = sim_chance(s, 10), broken = sim_chance(s, 11);
+
+    if (full || busy || broken)
+        SIM_HIT(s, store_failed);
+    c->log->fail_next = full || busy || broken || s->now < s->full_until;
+    if (!s->world.cruel || s->opt.plain)
+        return;
+    if (full)
+        s->full_until = s->now + prng_between(&s->world.rng_cruel, 1, 20) * MINUTE_MS;
+    if (broken && prng_permille(&s->world.rng_cruel, 600)) {
+        c->log->fail_next = false;
+        c->log->fail_after = true;
+    }
+}
+
 /* The log, with the process around it dying before or after the append. */
 static int ctl_append(struct event_log *base, const struct event *ev, const struct command_list *commands,
                       const struct engine *engine, struct err *err)
@@ -70,10 +89,7 @@ static int ctl_append(struct event_log *base, const struct event *ev, const stru
     c->event = ev->type;
     if (sim_kill_point(c, KILL_BEFORE_APPEND, ev->type))
         return err_set(err, ERR_IO, "killed");
-    if (sim_chance(c->s, 9) || sim_chance(c->s, 10) || sim_chance(c->s, 11)) {
-        SIM_HIT(c->s, store_failed);
-        c->log->fail_next = true;
-    }
+    disturb(c);
     rc = c->log->base.append(&c->log->base, ev, commands, engine, err);
     if (rc == 0)
         sim_kill_point(c, KILL_AFTER_APPEND, ev->type);

@@ -56,6 +56,11 @@ static void tell_effect(struct sim_log *l, const struct op_record *r)
         oracle_claims_effect(&l->s->oracle, r->op, r->action);
 }
 
+static bool succeeded(const struct op_record *r)
+{
+    return r->state == OP_DONE && r->outcome == OUTCOME_OK && r->witness == WITNESS_NOT_ASKED;
+}
+
 static void tell_event(struct sim_log *l, const struct event *ev, bool moved_on)
 {
     struct sim_oracle *o = &l->s->oracle;
@@ -71,6 +76,8 @@ static void tell_event(struct sim_log *l, const struct event *ev, bool moved_on)
         SIM_HIT(l->s, found_paused);
     if (ev->type == EV_OP_RESULT)
         tell_effect(l, &ev->u.op_result.record);
+    if (ev->type == EV_OP_RESULT && succeeded(&ev->u.op_result.record))
+        oracle_told_done(o, ev->u.op_result.record.op);
     if (ev->type == EV_OP_RESULT && decided(&ev->u.op_result.record))
         oracle_result(o, l->store, ev->u.op_result.record.op, ev->node, moved_on);
     else if (ev->type == EV_OP_RESULT && ev->u.op_result.record.state == OP_NONE)
@@ -84,6 +91,10 @@ static void tell_event(struct sim_log *l, const struct event *ev, bool moved_on)
     if (ev->type == EV_OBSERVED && ev->u.observed.ok && evidence_words[ev->u.observed.what] != NULL)
         oracle_evidence(o, l->store, ev->at, evidence_words[ev->u.observed.what], ev->node, ev->cluster,
                         ev->u.observed.taken);
+    else if (ev->type == EV_OBSERVED && evidence_words[ev->u.observed.what] != NULL)
+        oracle_no_evidence(o, l->store, ev->at, evidence_words[ev->u.observed.what], ev->node, ev->cluster);
+    if (ev->type == EV_NODE_LOST || ev->type == EV_NODE_REFUSED)
+        oracle_no_evidence(o, l->store, ev->at, "", ev->node, IX_NONE);
 }
 
 static void tell_intent(struct sim_log *l, const struct command *c, time_ms at)
@@ -189,6 +200,8 @@ static void tell_waves(struct sim_log *l, const struct engine *e, time_ms at)
         sim_say(l->s, "store %u: wave %u is %s", l->store, i + 1, wave_states[now].name);
         if (now == WAVE_EVIDENCE || now == WAVE_GATE_AFTER)
             oracle_wave_over(&l->s->oracle, l->store, at, i);
+        if (now == WAVE_FAILED)
+            oracle_wave_failed(&l->s->oracle, l->store, at);
         if (now == WAVE_PASSED) {
             if (i > 0)
                 SIM_HIT(l->s, two_waves);
@@ -283,6 +296,11 @@ static int log_append(struct event_log *base, const struct event *ev, const stru
                 ev->type == EV_OBSERVED ? 130 : 700, entry->event, entry->commands);
     l->told = l->entries.n;
     tell_all(l, ev, commands, engine);
+    if (l->fail_after) {
+        l->fail_after = false;
+        oracle_store_failed(&l->s->oracle, l->store);
+        return err_set(err, ERR_IO, "the disk under the database does not answer");
+    }
     return 0;
 }
 
@@ -295,7 +313,7 @@ void sim_log_init(struct sim *s, struct sim_log *l, uint32_t store)
     l->store = store;
     l->epoch = 0;
     l->told = 0;
-    l->fail_next = false;
+    l->fail_next = l->fail_after = false;
     l->run = RUN_PLANNED;
     l->gate_bits = 0;
     memset(l->waves, 0, sizeof l->waves);

@@ -52,11 +52,18 @@ static void forget_if_over(struct sim_conn *c)
         c->id = 0;
 }
 
-/* For a while whatever is said, either way, may be heard once more, much later (F17). */
+/* For a while whatever is said, either way, may be heard once more, minutes or hours later (F17). */
 static void echo(struct sim *s, enum sim_kind kind, uint32_t conn, time_ms at, const char *text, size_t len)
 {
-    if (s->now < s->echo_until && prng_permille(&s->world.rng_cruel, 400))
-        sim_put(s, at + prng_between(&s->world.rng_cruel, 1, 120 * SECOND_MS), kind, conn, 0, 0, text, len);
+    struct prng *p = &s->world.rng_cruel;
+    dur_ms late;
+
+    if (s->now >= s->echo_until || !prng_permille(p, 400))
+        return;
+    late = prng_between(p, 1, 120 * SECOND_MS);
+    if (!s->opt.plain && prng_permille(p, 100))
+        late = prng_between(p, 2 * MINUTE_MS, 3 * HOUR_MS);
+    sim_put(s, at + late, kind, conn, 0, 0, text, len);
 }
 
 void sim_to_agent(struct sim *s, uint32_t conn, const char *text, size_t len)

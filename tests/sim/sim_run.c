@@ -288,7 +288,7 @@ static void begin_calm(struct sim *s)
     sim_say(s, "---- calm");
     find_primary(s);
     s->calm = true;
-    s->echo_until = 0;
+    s->echo_until = s->full_until = 0;
     s->partition = 0;
     s->delay_extra_ms = 0;
     for (uint32_t i = 0; i < s->world.n_nodes; i++) {
@@ -477,7 +477,7 @@ static void reset(struct sim *s, const struct sim_options *opt)
     s->revision = ENGINE_REVISION;
     memset(s->fault_hits, 0, sizeof s->fault_hits);
     s->world_due = TIME_NEVER;
-    s->echo_until = 0;
+    s->echo_until = s->full_until = 0;
     s->calm_at = WORLD_START + 8 * HOUR_MS;
     s->calm = s->over = s->plan_refused = false;
     s->next_conn = s->n_ids = s->primary = s->partition = s->delay_extra_ms = 0;

@@ -123,6 +123,16 @@ static void test_counting(void **state)
     assert_int_equal(gate_count(&g, &t, ANSWER_PASS, 1150), GATE_MORE);
     assert_int_equal(gate_count(&g, &t, ANSWER_PASS, 1210), GATE_SAYS_PASS);
     memset(&t, 0, sizeof t);
+    g.interval_ms = 60;
+    g.max_age_ms = 120;
+    g.samples = 2;
+    gate_count(&g, &t, ANSWER_PASS, 1000);
+    assert_int_equal(gate_count(&g, &t, ANSWER_PASS, 1181), GATE_MORE); /* nobody watched in between (I13) */
+    assert_int_equal(gate_count(&g, &t, ANSWER_PASS, 1281), GATE_SAYS_PASS);
+    memset(&t, 0, sizeof t);
+    gate_count(&g, &t, ANSWER_PASS, 1000);
+    assert_int_equal(gate_count(&g, &t, ANSWER_PASS, 1180), GATE_SAYS_PASS); /* a slow answer, no gap */
+    memset(&t, 0, sizeof t);
     gate_count(&g, &t, ANSWER_FAIL, 1);
     assert_int_equal(gate_count(&g, &t, ANSWER_FAIL, 2), GATE_SAYS_FAIL);
     memset(&t, 0, sizeof t);

@@ -248,21 +248,33 @@ static void write_cluster(struct sim_world *w, uint32_t cluster, struct buf *out
                c->s2d ? "true" : "false", c->busy_cau ? "{\"kind\":\"cau\",\"text\":\"updating run\"}" : "");
 }
 
-static void write_backup(const struct sim_world *w, uint32_t node, struct buf *out)
+bool world_backup_broken(const struct sim_world *w, uint32_t node)
 {
     const struct world_node *n = &w->nodes[node];
 
+    return n->backup_broken || (n->gate == GATE_FLAPS && (w->now - n->gate_at) / (45 * SECOND_MS) % 2 == 0);
+}
+
+static void write_backup(const struct sim_world *w, uint32_t node, struct buf *out)
+{
+    const struct world_node *n = &w->nodes[node];
+    bool broken = world_backup_broken(w, node);
+
+    if (n->gate == GATE_EMPTY || n->gate == GATE_NAN) {
+        buf_printf(out, "{\"agents\":%s,\"last_job\":null,\"writers\":[],\"events_7001\":[]}",
+                   n->gate == GATE_NAN ? "NaN" : "[]");
+        return;
+    }
     buf_printf(
         out,
         "{\"agents\":[{\"product\":\"Backup\",\"service\":\"bksvc\",\"state\":\"%s\",\"expected\":"
         "\"running\"}],"
         "\"last_job\":null,\"writers\":[{\"id\":\"w1\",\"state\":1,\"stable\":true}],\"events_7001\":[",
-        n->backup_broken ? "stopped" : "running");
-    if (n->backup_broken)
+        broken ? "stopped" : "running");
+    if (broken)
         buf_printf(out, "{\"at_ms\":%lld,\"service\":\"bksvc\",\"depends_on\":\"vmms\"}",
-                   (long long)n->backup_broken_at);
+                   (long long)(n->backup_broken ? n->backup_broken_at : n->gate_at));
     buf_str(out, "]}");
-    (void)w;
 }
 
 static void write_beats(const struct sim_world *w, uint32_t node, struct buf *out)

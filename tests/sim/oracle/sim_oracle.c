@@ -172,6 +172,7 @@ void oracle_intent(struct sim_oracle *o, const struct oracle_intent_fact *f)
         x->sent++;
         x->at = f->at;
         x->run = s->run;
+        oracle_check_stopped(o, x);
         return;
     }
     x = list_push(&o->intents);
@@ -201,9 +202,7 @@ void oracle_intent(struct sim_oracle *o, const struct oracle_intent_fact *f)
         oracle_break(o, 16, "%s is sent to %s", f->op, f->node);
     if (begins_drain(f->action) && x->node != WORLD_NONE && o->w->nodes[x->node].out_since == 0)
         check_drain_intent(o, x);
-    if (s->aborted_at != 0 && f->at > s->aborted_at &&
-        (strcmp(f->action, "install") == 0 || strcmp(f->action, "uninstall") == 0))
-        oracle_break(o, 12, "%s was decided after the abort", f->op);
+    oracle_check_stopped(o, x);
 }
 
 void oracle_verb(struct sim_oracle *o, uint32_t store, time_ms at, const char *verb, uint32_t node)
@@ -220,15 +219,27 @@ void oracle_verb(struct sim_oracle *o, uint32_t store, time_ms at, const char *v
         s->given_up[node] = at;
     if (strcmp(verb, "rollback") == 0) {
         s->aborted_at = 0;
+        s->stopped_at = at; /* until it begins */
         s->paused_by_verb = false;
     }
 }
 
 void oracle_run(struct sim_oracle *o, uint32_t store, time_ms at, enum oracle_run run)
 {
-    (void)at;
-    o->stores[store].run = run;
-    o->stores[store].rolled_back = o->stores[store].rolled_back || run == ORACLE_RUN_BACK;
+    struct oracle_store *s = &o->stores[store];
+
+    s->run = run;
+    s->rolled_back = s->rolled_back || run == ORACLE_RUN_BACK;
+    if (run == ORACLE_RUN_BACK)
+        s->stopped_at = 0;
+    else if (run == ORACLE_RUN_OVER || run == ORACLE_RUN_ABORTED)
+        s->stopped_at = at;
+}
+
+void oracle_wave_failed(struct sim_oracle *o, uint32_t store, time_ms at)
+{
+    if (o->stores[store].run != ORACLE_RUN_BACK)
+        o->stores[store].stopped_at = at;
 }
 
 void oracle_wave_over(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave)
@@ -306,15 +317,29 @@ void oracle_node_end(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t 
         end == ORACLE_END_DONE; /* told once more after a way back that never began: the same end */
 }
 
+/* A stamp is of the node's own clock: one that never went wrong tells when the answer was taken. */
 void oracle_evidence(struct sim_oracle *o, uint32_t store, time_ms at, const char *what, uint32_t node,
                      uint32_t cluster, time_ms taken)
 {
     struct oracle_evidence *e = list_push(&o->evidence);
 
     assert(e != NULL);
-    *e = (struct oracle_evidence){
-        .store = store, .node = node, .cluster = cluster, .taken = taken, .at = at
-    };
+    *e = (struct oracle_evidence){ .store = store,
+                                   .node = node,
+                                   .cluster = cluster,
+                                   .taken = o->w->nodes[node].clock_bad_at == 0 ? taken : at,
+                                   .at = at,
+                                   .answered = true };
+    copy(e->what, sizeof e->what, what);
+}
+
+void oracle_no_evidence(struct sim_oracle *o, uint32_t store, time_ms at, const char *what, uint32_t node,
+                        uint32_t cluster)
+{
+    struct oracle_evidence *e = list_push(&o->evidence);
+
+    assert(e != NULL);
+    *e = (struct oracle_evidence){ .store = store, .node = node, .cluster = cluster, .at = at };
     copy(e->what, sizeof e->what, what);
 }
 
@@ -330,6 +355,19 @@ void oracle_result(struct sim_oracle *o, uint32_t store, const char *op, uint32_
         return;
     }
     x->resulted = x->outcome = true;
+}
+
+/* C.3: DONE, then the reply. */
+void oracle_told_done(struct sim_oracle *o, const char *op)
+{
+    const struct oracle_intent *x = oracle_find(o, WORLD_NONE, op);
+    bool ended = x == NULL;
+
+    o->checks[22]++;
+    for (uint32_t i = 0; i < o->intents.n && !ended; i++)
+        ended = o->intents.items[i].ended && strcmp(o->intents.items[i].op, op) == 0;
+    if (!ended)
+        oracle_break(o, 22, "%s was told as done, and no journal has it so", op);
 }
 
 void oracle_never_seen(struct sim_oracle *o, uint32_t store, const char *op, uint32_t node, bool moved_on)

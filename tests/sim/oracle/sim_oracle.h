@@ -83,8 +83,9 @@ struct oracle_intents LIST_OF(struct oracle_intent);
 
 struct oracle_evidence {
     uint32_t store, node, cluster;
-    char what[16];
+    char what[16]; /* empty: a node was lost */
     time_ms taken, at;
+    bool answered;
 };
 struct oracle_evidences LIST_OF(struct oracle_evidence);
 
@@ -95,7 +96,10 @@ struct oracle_claim {
 
 struct oracle_store {
     enum oracle_run run;
-    time_ms aborted_at, stopped_at, wave_over[ORACLE_WAVES], wave_began[ORACLE_WAVES];
+    time_ms aborted_at; /* a person said so; 0: no, or a rollback was asked for since */
+    time_ms
+        stopped_at; /* nothing new begins: halted, ended, or on the way to a rollback; 0: it goes on, either way */
+    time_ms wave_over[ORACLE_WAVES], wave_began[ORACLE_WAVES];
     bool passed[ORACLE_WAVES], approved, paused_by_verb, rolled_back;
     enum oracle_end ends[WORLD_NODES];
     /* done_before: judged as done, and nothing of this store has begun there since; done_of_old: told by a copy whose node
@@ -155,6 +159,7 @@ void oracle_intent(struct sim_oracle *o, const struct oracle_intent_fact *f);
 void oracle_verb(struct sim_oracle *o, uint32_t store, time_ms at, const char *verb, uint32_t node);
 void oracle_run(struct sim_oracle *o, uint32_t store, time_ms at, enum oracle_run run);
 void oracle_wave_over(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave);
+void oracle_wave_failed(struct sim_oracle *o, uint32_t store, time_ms at);
 void oracle_wave_began(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave);
 void oracle_wave_passed(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave);
 void oracle_gate_answer(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave, bool after,
@@ -162,8 +167,13 @@ void oracle_gate_answer(struct sim_oracle *o, uint32_t store, time_ms at, uint32
 void oracle_node_end(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t node, enum oracle_end end);
 void oracle_evidence(struct sim_oracle *o, uint32_t store, time_ms at, const char *what, uint32_t node,
                      uint32_t cluster, time_ms taken);
+/* Asked, and no answer came; or, `what` empty, the node went out of reach. */
+void oracle_no_evidence(struct sim_oracle *o, uint32_t store, time_ms at, const char *what, uint32_t node,
+                        uint32_t cluster);
 /* An op's result was recorded; `moved_on`: it changed more than the log. */
 void oracle_result(struct sim_oracle *o, uint32_t store, const char *op, uint32_t node, bool moved_on);
+/* A node's own word that the op succeeded. */
+void oracle_told_done(struct sim_oracle *o, const char *op);
 /* The node says that it never saw the op. */
 void oracle_never_seen(struct sim_oracle *o, uint32_t store, const char *op, uint32_t node, bool moved_on);
 /* An entry says that the op has had its effect. */
@@ -232,7 +242,10 @@ bool oracle_recent(const struct sim_oracle *o, uint32_t cluster);
 bool oracle_drained_by(const struct sim_oracle *o, uint32_t store, uint32_t node);
 /* That log has it out, and should long know that nobody can look at it any more (O17). */
 bool oracle_out_of_reach(const struct sim_oracle *o, uint32_t store, uint32_t node);
-/* sim_oracle_gate.c, sim_oracle_truth.c */
+/* sim_oracle_stop.c: at the intent, and at the START */
+void oracle_check_stopped(struct sim_oracle *o, const struct oracle_intent *x);
+void oracle_check_halted(struct sim_oracle *o, const struct oracle_intent *x);
+/* sim_oracle_end.c, sim_oracle_truth.c */
 void oracle_check_pass(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave,
                        const struct oracle_gate *g);
 /* of_old: the end came long ago; other nodes of the cluster may have been out since. */

@@ -304,6 +304,7 @@ void oracle_started(struct sim_oracle *o, uint32_t node, uint32_t store, const c
         o->stores[store].done_before[node] = false;
     check_claim(o, node, op, "started", epoch, controller);
     check_once(o, node, x);
+    oracle_check_halted(o, x);
     if (is(action, "resume"))
         check_whole(o, node);
     o->checks[16]++;

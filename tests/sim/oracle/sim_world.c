@@ -382,6 +382,7 @@ void world_heal(struct sim_world *w)
         n->boot_extra_ms = 0;
         n->boots_again = n->boots_into = 0;
         n->backup_broken = false;
+        n->gate = GATE_SOUND;
         n->clock_error_ms = 0;
         n->evicted = false;
         n->staged_corrupt = false;

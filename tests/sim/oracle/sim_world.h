@@ -31,6 +31,9 @@
 #define WORLD_FILE "windows11.0-kb5061977-x64.msu"
 
 enum world_power { POWER_ON, POWER_BOOTING, POWER_DEAD };
+/* The source of a node's gate evidence: as it is; a stopped service, a hanging one; nothing in its answer, no number where
+ * one belongs, now good and now bad. */
+enum world_gate { GATE_SOUND, GATE_FAILS, GATE_HANGS, GATE_EMPTY, GATE_NAN, GATE_FLAPS };
 enum world_vm_state { GUEST_RUNNING, GUEST_OFF, GUEST_SAVED, GUEST_MIGRATING, GUEST_STARTING };
 enum world_down { DOWN_NOT, DOWN_PARKED, DOWN_EXOGENOUS, DOWN_BY_OUR_REBOOT };
 
@@ -63,6 +66,8 @@ struct world_node {
     int64_t clock_error_ms;
     bool backup_broken, compliant_at_start, path_lost;
     time_ms backup_broken_at, clock_bad_at, corrupt_at;
+    enum world_gate gate;                /* how its gate's source answers */
+    time_ms gate_at;                     /* since when */
     bool staged, staged_corrupt, shrunk; /* shrunk: it will never again be as it was */
     time_ms out_since;                   /* by our doing; 0: in service */
     time_ms exo_at;
@@ -204,6 +209,7 @@ bool world_vm_live(const struct world_vm *v);                  /* holds memory *
 int64_t world_free_mib(const struct sim_world *w, uint32_t node);
 bool world_storage_whole(const struct sim_world *w, uint32_t cluster);
 const char *world_boot_name(const struct sim_world *w, uint32_t node, char out[24]);
+bool world_backup_broken(const struct sim_world *w, uint32_t node);
 bool world_may_own(const struct sim_world *w, const struct world_vm *v, uint32_t node);
 /* Effects of ours under way on a node, of one action; WORLD_NONE: none. */
 uint32_t world_effect_of(const struct sim_world *w, uint32_t node, const char *action, uint32_t vm);
