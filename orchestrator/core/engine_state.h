@@ -404,7 +404,8 @@ void stray_give_up(struct engine_node *n, const char *op, bool runs);
 bool stray_is(const struct engine_node *n, enum action action); /* the one that has no end there */
 /* Another log's runs, and nobody may decide before it has an end: the node is claimed anew till it tells one. */
 void stray_watch(struct engine *e, struct engine_node *n);
-/* ERR_STATE: it does, says the node, and nobody's word ends what is at work (I10). */
+/* ERR_STATE: it does, says the node, and nobody's word ends what is at work (I10). What it told a former controller, or before it
+ * was lost for good, keeps nobody from deciding. */
 int stray_still_runs(const struct engine *e, const struct engine_node *n, struct err *err);
 /* A person's word on the op that was given up. `op`: what is meant; NULL: that one. */
 int stray_decide(struct engine *e, struct engine_node *n, const char *op, bool done, struct err *err);

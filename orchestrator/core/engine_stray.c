@@ -216,7 +216,7 @@ void stray_watch(struct engine *e, struct engine_node *n)
 
 int stray_still_runs(const struct engine *e, const struct engine_node *n, struct err *err)
 {
-    bool there = n->claimed || e->now < n->lost_at + e->rollout->policy.unreachable_ms;
+    bool there = n->claimed || (n->seen && e->now < n->lost_at + e->rollout->policy.unreachable_ms);
 
     if (n->undecided[0] == '\0' || !n->undecided_runs || !there)
         return 0;

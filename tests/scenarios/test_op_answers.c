@@ -610,6 +610,35 @@ static void test_paused_by_others_since(void **state)
     paused_by_others_since(NODE_STOPPING_VMMS, false, true);
 }
 
+/* It said that it runs, and has not been heard of since, or not by this controller: a person's word is all there is. */
+static void test_nobody_there_to_say_that_it_runs(void **state)
+{
+    static const struct foreign runs = {
+        "", "r1/n00-01/7/install/1", OP_RUNNING, OUTCOME_NONE, CAUSE_CRASH, true, false, false
+    };
+
+    (void)state;
+    for (int anew = 0; anew < 2; anew++) {
+        struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+        struct event lost = { .type = EV_NODE_LOST, .node = scenario_first(s), .cluster = IX_NONE };
+
+        scenario_start(s);
+        scenario_until(s, scenario_first_id(s), NODE_STAGING);
+        claim_with(s, &runs);
+        check_ok(scenario_event(s, &lost), &s->err);
+        check_refused(s,
+                      "r1/n00-01/7/install/1 still runs, says the node itself: wait for it, or end it there");
+        if (anew == 1)
+            scenario_crash(s);
+        else
+            s->now += s->plan->rollout->policy.unreachable_ms;
+        decide(s, WITNESS_SAYS_DONE);
+        check_end(s, scenario_first_id(s), NODE_STUCK);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
 /* It ran when the node was first asked, and came to nothing: the node is where it was, and has its turn. */
 static void test_a_pause_that_came_to_nothing(void **state)
 {
@@ -940,6 +969,7 @@ int main(void)
                                         cmocka_unit_test(test_force_names_what_was_stuck),
                                         cmocka_unit_test(test_led_by_another),
                                         cmocka_unit_test(test_paused_by_others_since),
+                                        cmocka_unit_test(test_nobody_there_to_say_that_it_runs),
                                         cmocka_unit_test(test_a_pause_that_came_to_nothing),
                                         cmocka_unit_test(test_out_by_a_step_of_another),
                                         cmocka_unit_test(test_a_resume_in_doubt),
