@@ -19,7 +19,7 @@ static void args_none(struct json_writer *w, const struct engine *e, const struc
 static void args_pause(struct json_writer *w, const struct engine *e, const struct engine_node *n)
 {
     (void)e;
-    jw_bool(w, "found_ours", n->paused);
+    jw_bool(w, "found_ours", n->paused && !n->pause_lost);
 }
 
 static void write_park(struct json_writer *w, const struct engine *e, const struct engine_node *n)

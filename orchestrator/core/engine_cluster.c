@@ -166,6 +166,18 @@ static bool storage_clean(const struct cluster_view *v, const struct storage_vie
     return !v->s2d || storage_view_clean(s);
 }
 
+/* O7: in service though we have it paused: somebody else has ended that, and a pause found later is not ours. */
+static void pause_ended_by_others(struct engine *e, struct engine_node *n, time_ms asked)
+{
+    bool resumes = n->phase == NODE_RESUMING && n->step >= RESUME_NODE;
+
+    if (!n->paused || n->pause_lost || !node_in_flight(n) || resumes || e->seen[n->ix] != SEEN_UP ||
+        asked < n->paused_at)
+        return;
+    n->pause_lost = true;
+    engine_note(e, NOTE_WARNING, "O7", n->ix, "somebody else has put the node back in service");
+}
+
 static void take_view(struct engine *e, struct engine_cluster *c, const struct event *ev, time_ms asked)
 {
     const struct cluster_view *v = &ev->u.observed.view;
@@ -179,6 +191,8 @@ static void take_view(struct engine *e, struct engine_cluster *c, const struct e
         if (node != IX_NONE && e->inv->nodes[node].cluster == c->ix)
             e->seen[node] = (uint8_t)v->nodes[i].state;
     }
+    for (uint32_t i = 0; i < ic->n_nodes; i++)
+        pause_ended_by_others(e, &e->nodes[ic->nodes[i]], asked);
     c->csv_bad = 0;
     for (uint32_t i = 0; i < v->n_csvs; i++)
         c->csv_bad += !v->csvs[i].healthy;

@@ -392,7 +392,8 @@ static void pause_ended(struct engine *e, struct engine_node *n, const struct op
 {
     if (end->ok) {
         n->paused = true;
-        n->pause_in_doubt = false;
+        n->paused_at = e->now;
+        n->pause_in_doubt = n->pause_lost = false;
         node_step(e, n, DRAIN_MOVES);
         return;
     }

@@ -78,19 +78,19 @@ static void add_moves(struct sha256 *s, const struct engine_node *n)
 
 static void add_node(struct sha256 *s, const struct engine_node *n)
 {
-    const bool flags[] = { n->back,        n->claimed,        n->refused,        n->staged,
-                           n->staging,     n->paused,         n->vmms_touched,   n->storage_touched,
-                           n->installed,   n->verified,       n->failed,         n->patched_by_us,
-                           n->go_home,     n->lost_unknown,   n->foreign_op,     n->foreign_out,
-                           n->counted_out, n->in_rollback,    n->reboot_sent,    n->reboot_due,
-                           n->suspended,   n->unpark_failed,  n->seen,           n->pause_in_doubt,
-                           n->anew,        n->proved,         n->undecided_runs, n->foreign_led,
-                           n->unread,      n->foreign_settled };
+    const bool flags[] = { n->back,        n->claimed,         n->refused,        n->staged,
+                           n->staging,     n->paused,          n->vmms_touched,   n->storage_touched,
+                           n->installed,   n->verified,        n->failed,         n->patched_by_us,
+                           n->go_home,     n->lost_unknown,    n->foreign_op,     n->foreign_out,
+                           n->counted_out, n->in_rollback,     n->reboot_sent,    n->reboot_due,
+                           n->suspended,   n->unpark_failed,   n->seen,           n->pause_in_doubt,
+                           n->anew,        n->proved,          n->undecided_runs, n->foreign_led,
+                           n->unread,      n->foreign_settled, n->pause_lost };
     const int64_t numbers[] = { n->phase,         n->end,         n->home_end,   n->step,
                                 n->goal,          n->life,        n->attempt,    n->tries,
                                 n->since,         n->out_since,   n->out_until,  n->lost_at,
                                 n->rehearsal,     n->unknown_ops, n->moves_open, n->build_now.number,
-                                n->build_now.ubr, n->life_heard };
+                                n->build_now.ubr, n->life_heard,  n->paused_at };
 
     add_flags(s, flags, sizeof flags / sizeof flags[0]);
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)

@@ -30,11 +30,14 @@ static bool drive_compare(struct engine *e, struct engine_node *n)
     return false;
 }
 
-/* O7: the log that paused it has resumed it, so this pause is somebody else's. VMs that are down cannot come up under it. */
+/* O7: the log that paused it has resumed it, or others have, so this pause is somebody else's. VMs that are down cannot come up
+ * under it. */
 static void paused_by_others(struct engine *e, struct engine_node *n)
 {
-    static const char why[] =
-        "O7: paused by somebody else since another log put it back in service: not ours to end";
+    const char *why =
+        n->pause_lost
+            ? "O7: paused by somebody else since somebody ended our pause: not ours to end"
+            : "O7: paused by somebody else since another log put it back in service: not ours to end";
 
     for (uint32_t i = 0; i < n->parks.n; i++)
         if (n->parks.items[i].down) {
@@ -49,6 +52,8 @@ static bool drive_csv(struct engine *e, struct engine_node *n)
 {
     struct engine_cluster *c = &e->clusters[n->cluster];
 
+    if (c->seen_at >= n->step_since)
+        n->paused = n->paused && !n->pause_lost;
     if (c->seen_at >= n->step_since && !n->paused && e->seen[n->ix] == SEEN_PAUSED) {
         paused_by_others(e, n);
         return true;
@@ -263,7 +268,7 @@ static void stepped(struct engine *e, struct engine_node *n, enum action action)
         n->storage_touched = false;
         node_to(e, n, NODE_RESUMING);
     } else {
-        n->paused = n->foreign_out = false;
+        n->paused = n->pause_lost = n->foreign_out = false;
         for (uint32_t i = 0; i < n->parks.n; i++)
             n->parks.items[i].lost = false;
         e->clusters[n->cluster].clean_since = 0; /* repairs start late: look anew (O21) */

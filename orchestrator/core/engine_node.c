@@ -352,7 +352,8 @@ void node_begin_life(struct engine *e, struct engine_node *n, bool back)
     n->back = back;
     n->goal = back ? GOAL_REMOVE : GOAL_INSTALL;
     n->end = n->home_end = NODE_END_NONE;
-    n->paused = n->vmms_touched = n->storage_touched = n->installed = n->verified = n->unpark_failed = false;
+    n->paused = n->pause_lost = n->vmms_touched = n->storage_touched = n->installed = n->verified =
+        n->unpark_failed = false;
     n->go_home = n->suspended = n->pause_in_doubt = false;
     n->reboots = n->proofs = 0;
     n->before.known = false;

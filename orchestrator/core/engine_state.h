@@ -112,7 +112,9 @@ struct engine_node {
     enum node_end end, home_end, go_end; /* go_end: what going home comes to */
     uint32_t step, goal;
     bool back, claimed, refused, staged, staging, rehearse;
-    bool paused; /* by us, and not resumed */
+    bool paused;       /* by us, and not resumed */
+    bool pause_lost;   /* others have ended that: a pause that is found now is theirs (O7) */
+    time_ms paused_at; /* when we heard of it */
     bool vmms_touched, storage_touched, installed, verified, unpark_failed;
     bool failed; /* counted against the budget */
     bool patched_by_us;

@@ -96,6 +96,43 @@ static void test_found_pause_is_left_alone(void **state)
     scenario_free(s);
 }
 
+/* Before the reboot the cluster shows the first node in service: somebody has ended our pause. */
+static void shown_up_once(struct scenario *s, struct plan_answer *a)
+{
+    static struct view_node nodes[8];
+    struct cluster_view *v = &a->ev->u.observed.view;
+    uint32_t first = scenario_first(s);
+
+    if (a->cause != CMD_OBSERVE || a->ev->type != EV_OBSERVED || a->ev->u.observed.what != OBSERVE_CLUSTER ||
+        engine_node(s->engine, first).phase != NODE_REBOOTING)
+        return;
+    for (uint32_t i = 0; i < v->n_nodes && i < TABLE_LEN(nodes); i++) {
+        nodes[i] = v->nodes[i];
+        if (strcmp(nodes[i].id, scenario_first_id(s)) == 0)
+            nodes[i].state = SEEN_UP;
+    }
+    v->nodes = nodes;
+}
+
+/* Our pause was ended by others, and the pause that is found on the way home is theirs: it is left alone, by name (O7). */
+static void test_a_pause_that_others_ended_is_not_ours(void **state)
+{
+    struct scenario *s =
+        scenario_new(NULL, NULL, ",\"policy\":{\"failures_per_wave\":5,\"failures_per_run\":5}");
+
+    (void)state;
+    s->meddle = shown_up_once;
+    scenario_start(s);
+    scenario_run(s);
+    assert_int_equal(backend_plan_effects(s->world, scenario_first(s), "install"), 1);
+    assert_int_equal(backend_plan_effects(s->world, scenario_first(s), "resume"), 0);
+    check_end(s, scenario_first_id(s), NODE_SET_ASIDE);
+    assert_non_null(strstr(scenario_node(s, scenario_first_id(s)).reason, "O7: paused by somebody else"));
+    assert_non_null(strstr(buf_text(&s->notes), "O7 somebody else has put the node back in service"));
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 /* Over the budget nothing new starts anywhere, what is out comes home, the run is halted (I12). */
 static void test_budget_halts(void **state)
 {
@@ -257,10 +294,15 @@ static void test_compliant_is_not_touched(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_step_can_fail), cmocka_unit_test(test_found_pause_is_left_alone),
-        cmocka_unit_test(test_budget_halts),        cmocka_unit_test(test_comes_back_whole_or_stays_out),
-        cmocka_unit_test(test_verify_decides),      cmocka_unit_test(test_second_reboot),
-        cmocka_unit_test(test_pending_reboot),      cmocka_unit_test(test_compliant_is_not_touched),
+        cmocka_unit_test(test_every_step_can_fail),
+        cmocka_unit_test(test_found_pause_is_left_alone),
+        cmocka_unit_test(test_a_pause_that_others_ended_is_not_ours),
+        cmocka_unit_test(test_budget_halts),
+        cmocka_unit_test(test_comes_back_whole_or_stays_out),
+        cmocka_unit_test(test_verify_decides),
+        cmocka_unit_test(test_second_reboot),
+        cmocka_unit_test(test_pending_reboot),
+        cmocka_unit_test(test_compliant_is_not_touched),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -215,6 +215,8 @@ static void pause_by_others(struct sim *s, uint32_t node)
     n->paused_admin = !n->paused;
     n->paused = !n->paused;
     n->paused_ours = n->paused_ours && n->paused_admin;
+    *(n->paused ? &n->admin_at : &n->unpaused_at) = s->now;
+    n->ended_at = ours ? s->now : n->ended_at;
     until_later(s, 40, node, 10 * MINUTE_MS, 90 * MINUTE_MS);
     if (ours && crueller(s, 500))
         sim_put(s, s->now + prng_between(&s->world.rng_cruel, 60, 1500) * SECOND_MS, SIM_Q_FAULT_END, 40,
@@ -229,6 +231,7 @@ static void paused_by_others_ends(struct sim *s, uint32_t subject)
     if ((subject & PAUSES_IT) != 0 ? n->paused : !n->paused_admin)
         return;
     n->paused = n->paused_admin = !n->paused;
+    *(n->paused ? &n->admin_at : &n->unpaused_at) = s->now;
     world_touched(&s->world, WORLD_NONE, node);
     if (n->paused)
         until_later(s, 40, node, 10 * MINUTE_MS, 90 * MINUTE_MS);

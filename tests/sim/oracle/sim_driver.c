@@ -64,7 +64,10 @@ static void end_pause(struct sim_world *w, struct world_effect *e, struct json_w
         n->paused_admin = false;
         if (n->out_since == 0)
             n->out_since = w->now;
+        n->ended_at = 0;
         world_tell(w, TRUTH_PAUSE, e->node, e);
+    } else {
+        world_tell(w, TRUTH_PAUSE_FOUND, e->node, e);
     }
     jw_str(j, "state", "paused");
 }
@@ -85,8 +88,9 @@ static void end_resume(struct sim_world *w, struct world_effect *e, struct json_
     struct world_node *n = &w->nodes[e->node];
 
     if (!done_already(e, !n->paused)) {
+        world_tell(w, TRUTH_RESUME, e->node, e); /* of the pause as it is */
         n->paused = n->paused_ours = n->paused_admin = false;
-        world_tell(w, TRUTH_RESUME, e->node, e);
+        n->unpaused_at = w->now;
     }
     jw_str(j, "state", "up");
 }

@@ -217,6 +217,8 @@ void oracle_verb(struct sim_oracle *o, uint32_t store, time_ms at, const char *v
         s->aborted_at = at;
     if (strcmp(verb, "set-aside") == 0 && node < WORLD_NODES)
         s->given_up[node] = at;
+    if (strcmp(verb, "return") == 0 && node < WORLD_NODES)
+        s->put_back[node] = true;
     if (strcmp(verb, "rollback") == 0) {
         s->aborted_at = 0;
         s->stopped_at = at; /* until it begins */
@@ -331,6 +333,10 @@ void oracle_evidence(struct sim_oracle *o, uint32_t store, time_ms at, const cha
                                    .at = at,
                                    .answered = true };
     copy(e->what, sizeof e->what, what);
+    for (uint32_t i = 0; i < o->w->n_nodes && strcmp(what, "cluster") == 0; i++)
+        if (o->w->nodes[i].cluster == cluster && !o->w->nodes[i].paused &&
+            o->w->nodes[i].unpaused_at < e->taken)
+            o->stores[store].seen_up[i] = at;
 }
 
 void oracle_no_evidence(struct sim_oracle *o, uint32_t store, time_ms at, const char *what, uint32_t node,
@@ -393,6 +399,7 @@ void oracle_cancelled(struct sim_oracle *o, uint32_t store, const char *op)
 
 void oracle_handed_over(struct sim_oracle *o, uint32_t store)
 {
+    o->stores[store].handed_at = o->w->now;
     for (uint32_t i = 0; i < o->intents.n; i++)
         if (o->intents.items[i].store == store && !o->intents.items[i].outcome)
             o->intents.items[i].cancelled = true;

@@ -106,7 +106,10 @@ struct oracle_store {
      * another store has been at since: judged at the end */
     bool done_before[WORLD_NODES], done_of_old[WORLD_NODES];
     time_ms ended_at[WORLD_NODES], given_up[WORLD_NODES]; /* given up: set aside by a person */
+    time_ms seen_up[WORLD_NODES];                         /* by a picture of its cluster, in truth too */
+    bool put_back[WORLD_NODES];                           /* by a person, whoever had paused it */
     uint64_t last_seq;
+    time_ms handed_at;                 /* to another revision, last */
     time_ms heard_at, awake_since;     /* of its last entry; since when they come without long gaps */
     bool failed;                       /* an append failed: no more commands */
     bool setting_told[WORLD_CLUSTERS]; /* per cluster: said that its settings may not be as they were (O18) */

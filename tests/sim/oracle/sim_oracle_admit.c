@@ -155,7 +155,7 @@ static void check_caps(struct sim_oracle *o, uint32_t node)
 
 static void check_drain(struct sim_oracle *o, uint32_t node)
 {
-    if (o->w->nodes[node].out_since != 0 || o->w->nodes[node].paused)
+    if (o->w->nodes[node].out_since != 0)
         return; /* the same drain, told again */
     o->nodes[node].exo_at_pause = o->w->clusters[o->w->nodes[node].cluster].exo_at;
     check_fit(o, node);

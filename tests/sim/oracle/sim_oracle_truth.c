@@ -123,6 +123,24 @@ static void truth_drained(struct sim_oracle *o, const struct world_truth *t)
                      c->id);
 }
 
+/* O7: nobody's pause is ours but ours. One that others ended is not ours any more where a picture showed the node in service;
+ * where none did, nobody can tell. Another revision goes on from projections and probes: pictures before it are no part of that. */
+static void truth_paused_by_whom(struct sim_oracle *o, const struct world_truth *t,
+                                 const struct oracle_intent *x)
+{
+    const struct world_node *n = &o->w->nodes[t->node];
+    time_ms seen = o->stores[x->store].seen_up[t->node];
+
+    o->checks[29]++;
+    if (!n->paused_admin || x->at - n->admin_at <= o->policy.fresh_ms + o->policy.slack_ms ||
+        o->stores[x->store].put_back[t->node])
+        return;
+    if (n->ended_at != 0 && (seen <= n->ended_at || seen <= o->stores[x->store].handed_at))
+        return;
+    oracle_break(o, 29, "O7: the pause of %s is somebody else's, and %s", n->id,
+                 t->what == TRUTH_RESUME ? "we end it" : "we take it for ours");
+}
+
 void oracle_truth(struct sim_oracle *o, const struct world_truth *t)
 {
     struct oracle_intent *x = oracle_find(o, o->nodes[t->node].store, t->op);
@@ -145,6 +163,8 @@ void oracle_truth(struct sim_oracle *o, const struct world_truth *t)
         truth_move_end(o, t, x);
     else if (t->what == TRUTH_INSTALL_BEGIN)
         truth_install(o, t);
+    else if (t->what == TRUTH_RESUME || t->what == TRUTH_PAUSE_FOUND)
+        truth_paused_by_whom(o, t, x);
     else if (t->what == TRUTH_REBOOT)
         truth_reboot(o, t);
     else if (t->what == TRUTH_VMMS_STOP)

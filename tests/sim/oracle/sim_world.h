@@ -71,6 +71,9 @@ struct world_node {
     bool staged, staged_corrupt, shrunk; /* shrunk: it will never again be as it was */
     time_ms out_since;                   /* by our doing; 0: in service */
     time_ms exo_at;
+    time_ms admin_at,
+        ended_at; /* since when others have it paused; when they ended our pause, 0: they did not */
+    time_ms unpaused_at;
     time_ms down_at, cut_at; /* away since; controllers reach it no more since. 0: neither */
     enum world_down down_by;
     /* faults to come */
@@ -122,7 +125,8 @@ enum world_what {
     TRUTH_REMOVE_END,
     TRUTH_REBOOT,
     TRUTH_GROUPS,
-    TRUTH_SETTING
+    TRUTH_SETTING,
+    TRUTH_PAUSE_FOUND /* a pause that was there counts as ours from now on */
 };
 /* An effect of ours, at the moment it takes hold of the world. */
 struct world_truth {
