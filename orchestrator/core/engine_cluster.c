@@ -172,7 +172,7 @@ static void pause_ended_by_others(struct engine *e, struct engine_node *n, time_
     bool resumes = n->phase == NODE_RESUMING && n->step >= RESUME_NODE;
 
     if (!n->paused || n->pause_lost || !node_in_flight(n) || resumes || e->seen[n->ix] != SEEN_UP ||
-        asked < n->paused_at)
+        n->paused_at == 0 || asked < n->paused_at)
         return;
     n->pause_lost = true;
     engine_note(e, NOTE_WARNING, "O7", n->ix, "somebody else has put the node back in service");

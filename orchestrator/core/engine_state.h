@@ -114,7 +114,7 @@ struct engine_node {
     bool back, claimed, refused, staged, staging, rehearse;
     bool paused;       /* by us, and not resumed */
     bool pause_lost;   /* others have ended that: a pause that is found now is theirs (O7) */
-    time_ms paused_at; /* when we heard of it */
+    time_ms paused_at; /* when we heard of it; 0: by another log, or a person says so */
     bool vmms_touched, storage_touched, installed, verified, unpark_failed;
     bool failed; /* counted against the budget */
     bool patched_by_us;

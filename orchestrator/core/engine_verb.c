@@ -271,7 +271,9 @@ static int verb_return(struct engine *e, const struct event *ev, struct err *err
     claim_again(e, n);
     n->foreign_settled = true;
     n->vmms_touched = n->storage_touched = true;
-    n->paused = true;
+    n->paused = true; /* a person says so */
+    n->pause_lost = false;
+    n->paused_at = 0;
     n->rehearse = false; /* judged when it got stuck; no further life begins */
     memset(n->attempts, 0, sizeof n->attempts);
     n->life++;
