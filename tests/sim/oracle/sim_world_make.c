@@ -149,19 +149,45 @@ static void make_memory(struct sim_world *w, uint32_t c, uint32_t first, uint32_
     }
 }
 
-/* Where the rules alone keep things apart: caps that would allow more, memory for just so many out, or for any number. */
-static void make_policy(struct sim_world *w, uint32_t c)
+/* Room for one node out and not for everything at one more loss: what must restart decides. */
+static void make_protected(struct sim_world *w, uint32_t c, uint32_t first, uint32_t n)
+{
+    int64_t used = 0, most = 0, each;
+
+    w->clusters[c].reserve = "protected";
+    for (uint32_t i = 0; i < w->n_vms; i++) {
+        struct world_vm *v = &w->vms[i];
+
+        if (w->nodes[v->node].cluster != c)
+            continue;
+        v->must_restart = v->must_restart || prng_permille(&w->rng_cruel, 500);
+        used += v->memory_mib;
+        most = v->memory_mib > most ? v->memory_mib : most;
+    }
+    each = used * prng_between(&w->rng_cruel, 1000, 1300) / 1000 / (n - 1) + most / 2;
+    for (uint32_t i = first; i < first + n; i++) {
+        int64_t here = 0;
+
+        for (uint32_t v = 0; v < w->n_vms; v++)
+            here += w->vms[v].node == i ? w->vms[v].memory_mib : 0;
+        w->nodes[i].memory_mib = w->nodes[i].reserve_mib + (each > here ? each : here) + 1024;
+    }
+}
+
+/* What else a cluster may hold to. */
+static void make_policy(struct sim_world *w, uint32_t c, uint32_t first, uint32_t n)
 {
     struct world_cluster *k = &w->clusters[c];
 
     if (!k->waive_none && prng_permille(&w->rng_cruel, 250))
-        k->reserve = "protected";
+        make_protected(w, c, first, n);
     k->anti_enforced = prng_permille(&w->rng_cruel, 250);
     for (uint32_t i = 0; i < w->n_vms && k->anti_enforced; i++)
         if (w->nodes[w->vms[i].node].cluster == c)
             w->vms[i].hard = w->vms[i].anti != 0;
 }
 
+/* Where the rules alone keep things apart: caps that would allow more, memory for just so many out, or for any number. */
 static void make_cruel(struct sim_world *w, uint32_t c, uint32_t first, uint32_t n, bool plain)
 {
     struct world_cluster *k = &w->clusters[c];
@@ -187,7 +213,7 @@ static void make_cruel(struct sim_world *w, uint32_t c, uint32_t first, uint32_t
         w->nodes[i].memory_mib = w->nodes[i].reserve_mib + (each > here ? each : here) + 1024;
     }
     if (!plain)
-        make_policy(w, c);
+        make_policy(w, c, first, n);
 }
 
 void world_make(struct sim_world *w, uint64_t seed, const struct world_shape *shape)
