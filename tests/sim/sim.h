@@ -369,6 +369,10 @@ bool sim_chance(struct sim *s, uint32_t fault); /* an opportunity: does it happe
 void sim_fault_now(struct sim *s, uint32_t armed);
 void sim_fault_end(struct sim *s, uint32_t fault, uint32_t subject);
 
+/* sim_sources.c: does F47 to F49 befall a source of gate evidence, and do it. False: there is nothing to disturb yet. */
+bool sim_by_source(struct sim *s, struct sim_armed *a);
+bool sim_source_fault(struct sim *s, uint32_t fault, uint32_t node);
+
 /* sim_net.c */
 uint32_t sim_connect(struct sim *s, uint32_t ctl, uint32_t node);
 void sim_to_agent(struct sim *s, uint32_t conn, const char *text, size_t len);

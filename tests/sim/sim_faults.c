@@ -288,55 +288,6 @@ static void installed_by_others(struct sim *s, struct world_node *n)
     world_touched(&s->world, WORLD_NONE, (uint32_t)(n - s->world.nodes));
 }
 
-static bool has_passed(const struct sim *s, uint32_t node)
-{
-    uint32_t wave = s->policy.wave_of[node];
-
-    return wave != WORLD_NONE && wave < ORACLE_WAVES &&
-           s->oracle.stores[s->ctls[s->primary].log->store].passed[wave];
-}
-
-/* F49 where it is told apart from F47: the alarm comes when the gate is over. */
-static uint32_t late_alarm(struct sim *s)
-{
-    for (uint32_t i = 0; i < s->world.n_nodes; i++)
-        if (has_passed(s, i) && s->world.nodes[i].has_package) {
-            s->world.nodes[i].backup_broken = true;
-            s->world.nodes[i].backup_broken_at = s->now;
-            return i;
-        }
-    return SIM_NONE;
-}
-
-static bool repeats(struct sim *s, uint32_t node)
-{
-    struct sim_agent *a = &s->agents[node];
-
-    a->repeats = a->kept_backup != NULL || a->kept_time != NULL;
-    return a->repeats;
-}
-
-/* Gates in cruel worlds. False: there is nothing to disturb yet. */
-static bool source_fault(struct sim *s, uint32_t fault, uint32_t node)
-{
-    struct world_node *n = &s->world.nodes[node];
-    struct prng *p = &s->world.rng_cruel;
-    bool done = true;
-
-    n->gate_at = s->now;
-    if (fault == 49)
-        done = (node = late_alarm(s)) != SIM_NONE;
-    else if (fault == 48)
-        n->gate = prng_permille(p, 500) ? GATE_FAILS : GATE_HANGS;
-    else if (prng_permille(p, 400))
-        done = repeats(s, node);
-    else
-        n->gate = prng_permille(p, 300) ? GATE_EMPTY : prng_permille(p, 500) ? GATE_NAN : GATE_FLAPS;
-    if (done)
-        sim_put(s, s->now + prng_between(p, 5, 60) * MINUTE_MS, SIM_Q_FAULT_END, fault, node, 0, NULL, 0);
-    return done;
-}
-
 static bool node_fault(struct sim *s, uint32_t fault, uint32_t node)
 {
     struct world_node *n = &s->world.nodes[node];
@@ -542,16 +493,6 @@ static bool deed(struct sim *s, uint32_t f, uint32_t node)
     return true;
 }
 
-/* Drawn once: a play that finds nothing to disturb stays what it is. */
-static bool by_source(struct sim *s, struct sim_armed *a)
-{
-    if (a->fault < 47 || !s->world.cruel || s->opt.plain)
-        return false;
-    if (a->seen == 0)
-        a->seen = prng_permille(&s->world.rng_cruel, 600) ? 1 : 2;
-    return a->seen == 1;
-}
-
 void sim_fault_now(struct sim *s, uint32_t armed)
 {
     struct sim_armed *a = &s->armed[armed];
@@ -570,7 +511,7 @@ void sim_fault_now(struct sim *s, uint32_t armed)
     if (f == 8)
         done = upgrade(s);
     else
-        done = by_source(s, a) ? source_fault(s, f, node) : deed(s, f, node);
+        done = sim_by_source(s, a) ? sim_source_fault(s, f, node) : deed(s, f, node);
     if (!done && (f == 8 || !s->opt.plain)) {
         sim_put(s, s->now + MINUTE_MS, SIM_Q_FAULT, armed, 0, 0, NULL, 0); /* later, perhaps */
         return;

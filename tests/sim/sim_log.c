@@ -76,6 +76,9 @@ static void tell_event(struct sim_log *l, const struct event *ev, bool moved_on)
         SIM_HIT(l->s, found_paused);
     if (ev->type == EV_OP_RESULT)
         tell_effect(l, &ev->u.op_result.record);
+    if (ev->type == EV_OP_RESULT && (ev->u.op_result.record.outcome == OUTCOME_FAILED ||
+                                     ev->u.op_result.record.outcome == OUTCOME_REFUSED))
+        oracle_step_failed(o, l->store, ev->node);
     if (ev->type == EV_OP_RESULT && succeeded(&ev->u.op_result.record))
         oracle_told_done(o, ev->u.op_result.record.op);
     if (ev->type == EV_OP_RESULT && decided(&ev->u.op_result.record))

@@ -142,6 +142,15 @@ static bool of_one_line(const struct oracle_intent *a, const struct oracle_inten
     return moves ? moved && a->vm == b->vm : moved ? b->node == a->node && !b->load : b->node == a->node;
 }
 
+/* On a node that comes home, what it never saw is not sent again: the run stops, or a step of its drain failed. */
+static bool left_undone(const struct sim_oracle *o, const struct oracle_intent *p, const char *next)
+{
+    const struct oracle_store *s = &o->stores[p->store];
+
+    return oracle_goes_home(next) &&
+           (s->aborted_at != 0 || s->stopped_at != 0 || s->given_up[p->node] != 0 || s->step_failed[p->node]);
+}
+
 /* I19: no step and no further attempt before the last one has an outcome; what its node never saw keeps its id. */
 static void check_one_by_one(struct sim_oracle *o, const struct oracle_intent *x)
 {
@@ -153,7 +162,7 @@ static void check_one_by_one(struct sim_oracle *o, const struct oracle_intent *x
 
         if (p->outcome || p == x || !of_one_line(x, p))
             continue;
-        if (p->resulted && (p->cancelled || p->sent >= 5 || p->too_late))
+        if (p->resulted && (p->cancelled || p->sent >= 5 || p->too_late || left_undone(o, p, x->action)))
             continue; /* never seen, and given up */
         oracle_break(o, 19, "%s is decided while %s has no outcome", x->op, p->op);
     }
@@ -361,6 +370,11 @@ void oracle_result(struct sim_oracle *o, uint32_t store, const char *op, uint32_
         return;
     }
     x->resulted = x->outcome = true;
+}
+
+void oracle_step_failed(struct sim_oracle *o, uint32_t store, uint32_t node)
+{
+    o->stores[store].step_failed[node] = true;
 }
 
 /* C.3: DONE, then the reply. */

@@ -106,6 +106,7 @@ struct oracle_store {
      * another store has been at since: judged at the end */
     bool done_before[WORLD_NODES], done_of_old[WORLD_NODES];
     time_ms ended_at[WORLD_NODES], given_up[WORLD_NODES]; /* given up: set aside by a person */
+    bool step_failed[WORLD_NODES];                        /* or refused */
     time_ms seen_up[WORLD_NODES];                         /* by a picture of its cluster, in truth too */
     bool put_back[WORLD_NODES];                           /* by a person, whoever had paused it */
     uint64_t last_seq;
@@ -175,6 +176,8 @@ void oracle_no_evidence(struct sim_oracle *o, uint32_t store, time_ms at, const 
                         uint32_t cluster);
 /* An op's result was recorded; `moved_on`: it changed more than the log. */
 void oracle_result(struct sim_oracle *o, uint32_t store, const char *op, uint32_t node, bool moved_on);
+/* A step on that node failed, or was refused. */
+void oracle_step_failed(struct sim_oracle *o, uint32_t store, uint32_t node);
 /* A node's own word that the op succeeded. */
 void oracle_told_done(struct sim_oracle *o, const char *op);
 /* The node says that it never saw the op. */
@@ -241,6 +244,7 @@ bool oracle_room_for_one_more(const struct sim_world *w, uint32_t node, bool mus
 /* sim_oracle_admit.c */
 struct oracle_intent *oracle_find(struct sim_oracle *o, uint32_t store, const char *op);
 bool oracle_recent(const struct sim_oracle *o, uint32_t cluster);
+bool oracle_goes_home(const char *action);
 /* Of pausing and resuming the node, that log decided pausing last: others may have resumed it since. */
 bool oracle_drained_by(const struct sim_oracle *o, uint32_t store, uint32_t node);
 /* That log has it out, and should long know that nobody can look at it any more (O17). */

@@ -8,7 +8,7 @@ static bool is(const char *a, const char *b)
     return strcmp(a, b) == 0;
 }
 
-static bool goes_home(const char *action)
+bool oracle_goes_home(const char *action)
 {
     static const char *const ways[] = { "resume", "storage_in",      "start_vmms",   "unpark_vm",
                                         "merge",  "cluster_setting", "fetch_package" };
@@ -310,7 +310,7 @@ void oracle_started(struct sim_oracle *o, uint32_t node, uint32_t store, const c
     o->checks[16]++;
     if (!is(w->nodes[node].machine, w->nodes[node].machine_plan))
         oracle_break(o, 16, "%s started %s and is another machine than planned", w->nodes[node].id, op);
-    if (goes_home(action) || is(action, "bitlocker_suspend") || is(action, "checkpoint"))
+    if (oracle_goes_home(action) || is(action, "bitlocker_suspend") || is(action, "checkpoint"))
         return;
     if (disrupts(action) && w->nodes[node].evicted && !oracle_recent(o, w->nodes[node].cluster))
         oracle_break(o, 16, "%s started %s and is no member of %s any more", w->nodes[node].id, op,
