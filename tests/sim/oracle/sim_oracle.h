@@ -123,6 +123,7 @@ struct oracle_node {
     uint32_t store;    /* whose op that was */
     uint32_t installs; /* installs and removals that took hold */
     time_ms exo_at_pause;
+    time_ms not_told_apart; /* the pause of others that came in the very moment of ours */
 };
 
 struct sim_oracle {

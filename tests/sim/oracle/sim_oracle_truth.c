@@ -143,9 +143,14 @@ static void truth_paused_by_whom(struct sim_oracle *o, const struct world_truth 
     time_ms seen = o->stores[x->store].seen_up[t->node];
 
     o->checks[29]++;
-    if (!n->paused_admin || x->at - n->admin_at <= o->policy.fresh_ms + o->policy.slack_ms ||
+    if (!n->paused_admin || n->admin_at == o->nodes[t->node].not_told_apart ||
         o->stores[x->store].put_back[t->node])
         return;
+    if (x->at - n->admin_at <= o->policy.fresh_ms + o->policy.slack_ms) {
+        if (t->what == TRUTH_PAUSE_FOUND)
+            o->nodes[t->node].not_told_apart = n->admin_at;
+        return;
+    }
     if (n->ended_at != 0 && (seen <= n->ended_at || seen <= o->stores[x->store].handed_at))
         return;
     oracle_break(o, 29, "O7: the pause of %s is somebody else's, and %s", n->id,
