@@ -271,6 +271,10 @@ void cluster_on_observed(struct engine *e, struct ask *a, const struct event *ev
         return;
     }
     why = incomplete(e, ev);
+    if (why != NULL && c->reached_at >= asked) {
+        cluster_want(e, c); /* a node came into reach since: nobody asked it */
+        return;
+    }
     if (why != NULL) {
         picture_failed(e, c, why, asked);
         return;

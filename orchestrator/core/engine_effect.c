@@ -262,19 +262,23 @@ static bool boot_is_new(const struct engine_node *n, const struct verify_facts *
     return !n->reboot_due || strcmp(f->boot_id, n->boot_effect_first) != 0;
 }
 
+static bool listed(const struct verify_facts *f)
+{
+    return f->package == PACKAGE_INSTALLED || f->package == PACKAGE_SUPERSEDED;
+}
+
 static enum verdict judge_patched(const struct engine *e, const struct engine_node *n,
                                   const struct verify_facts *f)
 {
-    bool listed = f->package == PACKAGE_INSTALLED || f->package == PACKAGE_SUPERSEDED;
     bool built = build_compare(f->build, e->rollout->patch.target) >= 0;
 
     if (!f->servicing_idle)
         return VERDICT_WAIT; /* the build may change before servicing has ended */
     if (f->pending || f->package == PACKAGE_INSTALL_PENDING)
         return VERDICT_REBOOT;
-    if (listed && built && boot_is_new(n, f))
+    if (listed(f) && built && boot_is_new(n, f))
         return VERDICT_YES;
-    return listed || built ? VERDICT_WAIT : VERDICT_NO;
+    return listed(f) || built ? VERDICT_WAIT : VERDICT_NO;
 }
 
 static enum verdict judge_removed(const struct engine *e, const struct engine_node *n,
@@ -287,7 +291,7 @@ static enum verdict judge_removed(const struct engine *e, const struct engine_no
         return VERDICT_WAIT;
     if (f->pending || f->package == PACKAGE_UNINSTALL_PENDING)
         return VERDICT_REBOOT;
-    if (f->package == PACKAGE_INSTALLED || f->package == PACKAGE_SUPERSEDED)
+    if (listed(f))
         return VERDICT_NO;
     if (f->predecessor != NULL && strcmp(f->predecessor, build_text(n->level_first, build)) == 0 &&
         build_compare(f->build, n->build_first) == 0 && boot_is_new(n, f))
@@ -306,11 +310,12 @@ static void verified(struct engine *e, struct engine_node *n, const struct verif
     node_home(e, n, n->back ? NODE_ROLLED_BACK : NODE_DONE, "");
 }
 
-static void verify_failed(struct engine *e, struct engine_node *n, const char *why)
+/* in: something of ours may be in it, for a rollback to take out (I12). */
+static void verify_failed(struct engine *e, struct engine_node *n, const char *why, bool in)
 {
     if (!n->back) { /* what it is now nobody vouches for: it is not a patched receiver */
         e->fleet.nodes[n->ix].patched = false;
-        n->patched_by_us = strcmp(why, "not there") != 0;
+        n->patched_by_us = in;
     }
     node_give_up(e, n, NODE_SET_ASIDE,
                  SAY(e, "verify: the %s is %s", n->back ? "predecessor" : "package", why));
@@ -319,7 +324,7 @@ static void verify_failed(struct engine *e, struct engine_node *n, const char *w
 static void reboot_again(struct engine *e, struct engine_node *n)
 {
     if (n->reboots >= REBOOTS_MAX || n->go_home) {
-        verify_failed(e, n, "still pending");
+        verify_failed(e, n, "still pending", true);
         return;
     }
     engine_note(e, NOTE_DECISION, "O14", n->ix, "another reboot is needed");
@@ -361,13 +366,13 @@ static void verify_observed(struct engine *e, struct engine_node *n, const struc
     if (ev->u.observed.ok)
         v = n->back ? judge_removed(e, n, f) : judge_patched(e, n, f);
     if (v == VERDICT_WAIT && e->now - n->since > verify_limit(e, n))
-        verify_failed(e, n, "not decided in time");
+        verify_failed(e, n, "not decided in time", !ev->u.observed.ok || !f->servicing_idle || listed(f));
     else if (v == VERDICT_WAIT)
         node_wake(e, n, VERIFY_POLL_MS);
     else if (v == VERDICT_YES)
         verified(e, n, f);
     else if (v == VERDICT_NO)
-        verify_failed(e, n, n->back ? "not back" : "not there");
+        verify_failed(e, n, n->back ? "not back" : "not there", false);
     else
         reboot_again(e, n);
 }

@@ -100,7 +100,8 @@ static void restore_ended(struct engine *e, struct engine_node *n, const struct 
     no_longer_open(e, n);
 }
 
-/* Not begun, so not begun: the next life takes the number of one that did nothing. */
+/* Not begun, so not begun: the next life takes the number of one that did nothing. For a node that its rollback never
+ * reached nobody vouches (back_end()). */
 static void restore_waiting(struct engine *e, struct engine_node *n, const struct handover_node *from)
 {
     bool begun = from->phase != NODE_PENDING;
@@ -108,7 +109,7 @@ static void restore_waiting(struct engine *e, struct engine_node *n, const struc
     if (from->back && !n->rehearse) {
         FILL(n->reason, "its way back had not begun");
         n->back = false;
-        restore_ended(e, n, from, from->proved ? NODE_DONE : NODE_SET_ASIDE);
+        restore_ended(e, n, from, NODE_SET_ASIDE);
         return;
     }
     n->phase = NODE_PENDING;

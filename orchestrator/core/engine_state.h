@@ -409,6 +409,8 @@ void stray_watch(struct engine *e, struct engine_node *n);
 /* ERR_STATE: it does, says the node, and nobody's word ends what is at work (I10). What it told a former controller, or before it
  * was lost for good, keeps nobody from deciding. */
 int stray_still_runs(const struct engine *e, const struct engine_node *n, struct err *err);
+/* A person has decided what another log did: nothing is waited for that is only in doubt. */
+void stray_settle(struct engine *e, struct engine_node *n);
 /* A person's word on the op that was given up. `op`: what is meant; NULL: that one. */
 int stray_decide(struct engine *e, struct engine_node *n, const char *op, bool done, struct err *err);
 

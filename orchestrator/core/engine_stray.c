@@ -224,6 +224,15 @@ int stray_still_runs(const struct engine *e, const struct engine_node *n, struct
                    n->undecided);
 }
 
+/* Of a resume its end decides yet, whose pause it is that a node is found with (O7). */
+void stray_settle(struct engine *e, struct engine_node *n)
+{
+    if (n->undecided[0] == '\0' || n->undecided_runs || stray_is(n, ACT_RESUME))
+        return;
+    op_command(e, CMD_OP_ACK, n->ix, n->undecided);
+    n->undecided[0] = '\0';
+}
+
 int stray_decide(struct engine *e, struct engine_node *n, const char *op, bool done, struct err *err)
 {
     if (op != NULL && strcmp(op, n->undecided) != 0)
@@ -269,8 +278,10 @@ void stray_record(struct engine *e, struct engine_node *n, const struct op_recor
     if (claim)
         op_rows(e, n, rec, &parts);
     op_foreign_vm(e, n, rec, &parts);
-    if (!claim) /* a claim tells of all there are; a mere answer changes nothing (I21) */
+    if (!claim) { /* a claim tells of all there are; a mere answer says at most that it still runs (I21) */
+        n->undecided_runs |= rec->witness == WITNESS_SAYS_RUNNING && strcmp(rec->op, n->undecided) == 0;
         return;
+    }
     if (n->foreign_settled) { /* a person has looked: from here on like what this log gave up */
         stray_own(e, n, rec, &parts, claim);
         return;

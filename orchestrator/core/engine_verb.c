@@ -312,6 +312,7 @@ static int decide_foreign(struct engine *e, struct engine_node *n, const struct 
     n->foreign_out = n->foreign_out && ev->u.verb.decision == WITNESS_SAYS_DONE;
     if (!n->foreign_out && n->end != NODE_STUCK)
         e->fleet.nodes[n->ix].out &= ~(uint32_t)OUT_STUCK;
+    stray_settle(e, n);
     node_unknown(e, n, true);
     home_after_another(e, n);
     if (n->claimed && n->undecided[0] != '\0')

@@ -211,7 +211,7 @@ void handover_verified(struct handover_fold *f, struct handover_node *n, const s
     if (!v->servicing_idle || v->pending || v->package == PACKAGE_INSTALL_PENDING ||
         v->package == PACKAGE_UNINSTALL_PENDING)
         return;
-    n->patched = listed || (built && !n->removed);
+    n->patched = listed; /* a newer build without it is another's: there is nothing to take out (I12) */
     n->proved = listed && built && !n->removed;
 }
 

@@ -196,6 +196,43 @@ static void test_no_whole_picture(void **state)
     scenario_free(s);
 }
 
+static uint32_t looks;
+
+static void first_look_late(struct scenario *s, struct plan_answer *a)
+{
+    (void)s;
+    if (a->cause != CMD_OBSERVE || a->ev->u.observed.what != OBSERVE_CLUSTER || looks++ > 0)
+        return;
+    a->late_ms = 30 * SECOND_MS;
+    a->ev->u.observed.n_vms_nodes--;
+}
+
+/* A node that comes into reach while a cluster is being looked at was not asked for its VMs: that is no missing answer. */
+static void test_reached_while_the_cluster_was_asked(void **state)
+{
+    struct scenario *s =
+        scenario_new(&words, "[1,\"100%\"]",
+                     ",\"gates\":[{\"type\":\"cluster_health\",\"when\":\"before\",\"samples\":1,"
+                     "\"interval\":\"30s\",\"soak\":\"0s\",\"unknown_limit\":0}]");
+    struct event ev = { .type = EV_NODE_LOST, .node = scenario_first(s), .cluster = IX_NONE };
+
+    (void)state;
+    looks = 0;
+    s->meddle = first_look_late;
+    scenario_start(s);
+    while (strstr(scenario_commanded(s), "\"what\":\"cluster\"") == NULL)
+        assert_true(scenario_step(s));
+    check_ok(scenario_event(s, &ev), &s->err);
+    ev = (struct event){ .type = EV_NODE_CLAIMED, .node = scenario_first(s), .cluster = IX_NONE };
+    ev.u.claimed.boot_id = "boot";
+    check_ok(scenario_event(s, &ev), &s->err);
+    scenario_run(s);
+    assert_true(looks > 1);
+    check_run(s, RUN_FINISHED);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 /* A retry stops the gate while its question is out: the answer belongs to nobody, the gate begins anew. */
 static void test_answer_to_a_stopped_gate(void **state)
 {
@@ -253,9 +290,13 @@ static void test_answer_from_before_a_retry(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_which_answer_decides),       cmocka_unit_test(test_scope_cluster),
-        cmocka_unit_test(test_node_out_of_reach),          cmocka_unit_test(test_no_evidence),
-        cmocka_unit_test(test_no_whole_picture),           cmocka_unit_test(test_answer_to_a_stopped_gate),
+        cmocka_unit_test(test_which_answer_decides),
+        cmocka_unit_test(test_scope_cluster),
+        cmocka_unit_test(test_node_out_of_reach),
+        cmocka_unit_test(test_no_evidence),
+        cmocka_unit_test(test_no_whole_picture),
+        cmocka_unit_test(test_reached_while_the_cluster_was_asked),
+        cmocka_unit_test(test_answer_to_a_stopped_gate),
         cmocka_unit_test(test_answer_from_before_a_retry),
     };
 

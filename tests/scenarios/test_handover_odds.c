@@ -408,8 +408,8 @@ static void test_proof_of_a_node_that_goes_back(void **state)
     }
 }
 
-/* Not begun is not begun: such a life and attempt are counted once more; a way back that had not begun ends, as done only
- * where the patch was verified (I17). */
+/* Not begun is not begun: such a life and attempt are counted once more; a way back that had not begun ends, and nobody
+ * vouches for its node, verified or not (I17). */
 static const struct {
     enum node_phase phase;
     bool back, proved;
@@ -423,7 +423,7 @@ static const struct {
     { NODE_STAGING, false, false, 1, 1, 1, NODE_END_NONE, 1,
       0 }, /* it had an operation: a setting of its cluster */
     { NODE_STAGING, false, false, 0, 1, 0, NODE_END_NONE, 0, 0 },
-    { NODE_CHECKING, true, true, 2, 1, 1, NODE_DONE, 2, 1 },
+    { NODE_CHECKING, true, true, 2, 1, 1, NODE_SET_ASIDE, 2, 1 },
     { NODE_CHECKING, true, false, 2, 1, 1, NODE_SET_ASIDE, 2, 1 },
 };
 

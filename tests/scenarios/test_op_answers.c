@@ -751,6 +751,78 @@ static void test_a_resume_in_doubt(void **state)
     }
 }
 
+static const char *in_doubt;
+
+/* Its witness refuted it, and the journal has no word for that: each claim tells it as unknown till it is acknowledged. */
+static void tells_of_the_doubt(struct scenario *s, struct plan_answer *a)
+{
+    static struct op_record rec;
+
+    if (a->ev->type != EV_NODE_CLAIMED || a->node != scenario_first(s))
+        return;
+    rec = (struct op_record){ .op = in_doubt, .action = "?", .state = OP_UNKNOWN, .boot_id = "b" };
+    a->ev->u.claimed.ops = &rec;
+    a->ev->u.claimed.n_ops = 1;
+}
+
+static void witness_of_the_doubt(struct scenario *s, enum op_witness says)
+{
+    struct event ev = { .type = EV_OP_RESULT, .node = scenario_first(s), .cluster = IX_NONE };
+
+    ev.at = s->now;
+    ev.u.op_result.record = (struct op_record){
+        .op = in_doubt, .action = "?", .state = OP_UNKNOWN, .witness = says, .boot_id = "b", .started = s->now
+    };
+    check_ok(scenario_event(s, &ev), &s->err);
+}
+
+/* What another log began is in doubt, and a person decides it, though not while its witness says that it runs: then nobody waits
+ * for its end any more, the node has its turn, or comes home as what it is. */
+static void test_a_doubt_that_was_decided(void **state)
+{
+    static const struct {
+        enum node_phase at;
+        const char *op;
+        enum node_end end;
+        const char *reason;
+    } doubts[] = { { NODE_STOPPING_VMMS, "r1/n00-01/7/install/1", NODE_SET_ASIDE,
+                     "verify: the package is not there" },
+                   { NODE_STAGING, "r1/n00-01/7/pause/1", NODE_DONE, "" },
+                   { NODE_STAGING, "r1/n00-01/7/install/1", NODE_DONE, "" } };
+
+    (void)state;
+    for (unsigned i = 0; i < TABLE_LEN(doubts); i++) {
+        struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+        struct foreign doubt = {
+            "", doubts[i].op, OP_UNKNOWN, OUTCOME_NONE, CAUSE_CRASH, true, false, false
+        };
+        struct node_view v;
+
+        in_doubt = doubts[i].op;
+        scenario_start(s);
+        scenario_until(s, scenario_first_id(s), doubts[i].at);
+        s->meddle = tells_of_the_doubt;
+        claim_with(s, &doubt);
+        scenario_run(s);
+        until_nothing_is_open(s);
+        witness_of_the_doubt(s, WITNESS_SAYS_RUNNING);
+        assert_int_equal(say_decide(s, WITNESS_SAYS_NOT_DONE), ERR_STATE);
+        assert_non_null(strstr(s->err.text, "still runs"));
+        claim_with(s, &doubt);
+        witness_of_the_doubt(s, WITNESS_SAYS_NOT_DONE);
+        check_ok(say_decide(s, WITNESS_SAYS_NOT_DONE), &s->err);
+        assert_true(commands_it(s, "op_ack", doubts[i].op));
+        s->meddle = NULL; /* acknowledged, it is told no more */
+        s->runner.ended = false;
+        scenario_run(s);
+        v = scenario_node(s, scenario_first_id(s));
+        if (v.end != doubts[i].end || strstr(v.reason, doubts[i].reason) == NULL)
+            fail_msg("row %u: %s (%s)", i, node_end_names[v.end], v.reason);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
 /* The overtaken log had led the node home in the life that this one has of it, or had not begun yet, and out again in its
  * next. Its operations are in the node's journal: under their ids nothing more is done, whoever asks. This log's own way home,
  * and its own life, have numbers that are nobody else's. */
@@ -973,6 +1045,7 @@ int main(void)
                                         cmocka_unit_test(test_a_pause_that_came_to_nothing),
                                         cmocka_unit_test(test_out_by_a_step_of_another),
                                         cmocka_unit_test(test_a_resume_in_doubt),
+                                        cmocka_unit_test(test_a_doubt_that_was_decided),
                                         cmocka_unit_test(test_ids_of_the_overtaken_log),
                                         cmocka_unit_test(test_whom_downtime_hit) };
 

@@ -372,7 +372,7 @@ static const struct {
     { OUT "install:ok sees:there", NODE_VERIFYING, "paused installed patched proved" },
     { OUT "install:ok sees:listed", NODE_VERIFYING, "paused installed patched" }, /* half of it: no proof */
     { OUT "install:ok sees:superseded", NODE_VERIFYING, "paused installed patched proved" },
-    { OUT "install:ok sees:built", NODE_VERIFYING, "paused installed patched" },
+    { OUT "install:ok sees:built", NODE_VERIFYING, "paused installed" }, /* by another package */
     { OUT "install:ok sees:servicing", NODE_VERIFYING, "paused installed patched" },
     { OUT "install:ok sees:pending", NODE_VERIFYING, "paused installed patched" },
     { OUT "install:ok sees:coming", NODE_VERIFYING, "paused installed patched" },
