@@ -143,6 +143,27 @@ static int64_t goes_down_with(const struct sim_world *w, uint32_t lost, uint32_t
     return sum;
 }
 
+/* A node that others paused keeps its VMs: they need a place only when it is the one that is lost. */
+static bool keeps_vms(const struct sim_world *w, uint32_t i, uint32_t node)
+{
+    return i != node && w->nodes[i].cluster == w->nodes[node].cluster && world_node_up(w, i) &&
+           w->nodes[i].paused && w->nodes[i].out_since == 0;
+}
+
+static int64_t restarts_of(const struct sim_world *w, uint32_t lost, bool must_restart_only)
+{
+    int64_t sum = 0;
+
+    for (uint32_t i = 0; i < w->n_vms; i++) {
+        const struct world_vm *v = &w->vms[i];
+
+        if (v->node == lost && world_vm_live(v) && v->clustered && !v->dda &&
+            (!must_restart_only || v->must_restart))
+            sum += v->memory_mib;
+    }
+    return sum;
+}
+
 bool oracle_room_for_one_more(const struct sim_world *w, uint32_t node, bool must_restart_only)
 {
     int64_t room = 0, most = 0;
@@ -150,6 +171,11 @@ bool oracle_room_for_one_more(const struct sim_world *w, uint32_t node, bool mus
     for (uint32_t i = 0; i < w->n_nodes; i++) {
         int64_t size = w->nodes[i].memory_mib - w->nodes[i].reserve_mib;
 
+        if (keeps_vms(w, i, node)) {
+            int64_t moved = restarts_of(w, i, must_restart_only);
+
+            most = moved > most ? moved : most;
+        }
         if (i == node || w->nodes[i].cluster != w->nodes[node].cluster || !world_node_up(w, i) ||
             w->nodes[i].paused)
             continue;
@@ -163,7 +189,7 @@ bool oracle_room_for_one_more(const struct sim_world *w, uint32_t node, bool mus
         const struct world_vm *v = &w->vms[i];
 
         if (world_vm_live(v) && v->clustered && !v->dda &&
-            w->nodes[v->node].cluster == w->nodes[node].cluster)
+            w->nodes[v->node].cluster == w->nodes[node].cluster && !keeps_vms(w, v->node, node))
             room -= v->memory_mib;
     }
     return room - most >= 0;
