@@ -319,6 +319,7 @@ void drain_move_ended(struct engine *e, struct engine_node *n, const struct op_e
 static bool drive_prove(struct engine *e, struct engine_node *n)
 {
     struct engine_cluster *c = &e->clusters[n->cluster];
+    const char *why;
 
     if (c->seen_at < n->step_since) {
         node_waits(e, n, "a fresh picture of the cluster");
@@ -328,6 +329,11 @@ static bool drive_prove(struct engine *e, struct engine_node *n)
     if (!drain_prove(e, n)) {
         node_give_up(e, n, NODE_RETURNED,
                      SAY(e, "%s: %s", e->proof.rule == NULL ? "C2" : e->proof.rule, e->proof.reason));
+        return true;
+    }
+    why = over_moves(e, n);
+    if (why != NULL) {
+        node_give_up(e, n, NODE_RETURNED, why);
         return true;
     }
     drain_take_proof(e, n, &e->proof);

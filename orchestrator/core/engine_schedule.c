@@ -212,8 +212,7 @@ static enum admit check_vms(struct engine *e, struct engine_node *n)
     return ADMIT_YES;
 }
 
-/* I10: at most B moves per VM and run; the way back has a budget of its own. */
-static const char *over_moves(struct engine *e, const struct engine_node *n)
+const char *over_moves(struct engine *e, const struct engine_node *n)
 {
     for (uint32_t i = 0; i < e->proof.moves.n; i++) {
         uint32_t vm = e->proof.moves.items[i].vm;

@@ -52,9 +52,10 @@ static void check(struct sim_oracle *o, const struct oracle_intent *x, dur_ms af
                      asked ? "the abort" : "the run had come to its stop");
 }
 
+/* In the step that stops the run it may have been decided before. */
 void oracle_check_stopped(struct sim_oracle *o, const struct oracle_intent *x)
 {
-    check(o, x, 0, "was decided");
+    check(o, x, 1, "was decided");
 }
 
 /* T_halt: as long as a message may be on its way. */
