@@ -417,7 +417,9 @@ static bool stopped_before(const struct engine *e, const struct op *op)
 {
     bool leads_away = op->action <= ACT_UNINSTALL && op->action != ACT_BITLOCKER;
 
-    return op->cancelled || (op->evidence && e->ending != RUN_RUNNING) ||
+    bool stops = e->ending != RUN_RUNNING || (run_states[e->state].flags & SM_FINAL) != 0;
+
+    return op->cancelled || (op->evidence && stops) ||
            (leads_away && !op->evidence && e->nodes[op->node].go_home);
 }
 
