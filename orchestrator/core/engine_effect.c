@@ -193,8 +193,11 @@ static void effect_failed(struct engine *e, struct engine_node *n, const struct 
         node_home(e, n, NODE_DONE, "not removable: stays patched and in service");
         return;
     }
-    if (strcmp(end->code, "busy") == 0 && again(e, n, end))
-        return;
+    if (strcmp(end->code, "busy") == 0) {
+        if (again(e, n, end))
+            return;
+        n->proved = false; /* what is at work there may be this very step, its journal lost (I17) */
+    }
     give_up(e, n, end);
 }
 

@@ -157,7 +157,9 @@ static void check_drain(struct sim_oracle *o, uint32_t node)
 {
     if (o->w->nodes[node].out_since != 0)
         return; /* the same drain, told again */
-    o->nodes[node].exo_at_pause = o->w->clusters[o->w->nodes[node].cluster].exo_at;
+    /* Proved on a picture that may be from before what others did last: what came of that is not the drain's. */
+    o->nodes[node].exo_at_pause =
+        oracle_recent(o, o->w->nodes[node].cluster) ? -1 : o->w->clusters[o->w->nodes[node].cluster].exo_at;
     check_fit(o, node);
     check_quorum(o, node);
     check_storage(o, node);
