@@ -94,7 +94,7 @@ static void sampled(struct engine *e, struct gate_run *g)
         stage_check(e);
         return;
     }
-    next = gate_count(g->gate, &g->tally, g->sample, e->now);
+    next = gate_count(g->gate, &g->tally, g->sample, g->sample_at, e->now);
     if (next == GATE_MORE) {
         engine_timer(e, &g->timer, e->now + g->gate->interval_ms);
         return;

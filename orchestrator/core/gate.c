@@ -176,7 +176,8 @@ static bool interrupted(const struct gate *g, const struct gate_tally *t, time_m
 }
 
 /* I13: the soak is an unbroken row of evidence; a sample without an answer breaks it, and so does a time without samples. */
-enum gate_next gate_count(const struct gate *g, struct gate_tally *t, enum gate_answer sample, time_ms at)
+enum gate_next gate_count(const struct gate *g, struct gate_tally *t, enum gate_answer sample, time_ms asked,
+                          time_ms at)
 {
     t->samples++;
     if (sample == ANSWER_FAIL && ++t->fails > g->failure_limit)
@@ -194,7 +195,7 @@ enum gate_next gate_count(const struct gate *g, struct gate_tally *t, enum gate_
         t->last_pass = at;
     if (sample != ANSWER_PASS)
         return GATE_MORE;
-    if (t->row < g->samples || at - t->first < g->soak_ms)
+    if (t->row < g->samples || (g->soak_ms > 0 && asked - t->first < g->soak_ms))
         return GATE_MORE;
     return GATE_SAYS_PASS;
 }

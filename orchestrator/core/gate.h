@@ -56,8 +56,10 @@ struct gate_tally {
     time_ms first, last, last_pass; /* of the unbroken row of evidence; 0: none */
 };
 enum gate_next { GATE_MORE, GATE_SAYS_PASS, GATE_SAYS_FAIL, GATE_SAYS_UNKNOWN };
-/* Add one sample taken at `at`. Over failure_limit: fail; over unknown_limit:
- * unknown; pass after `samples` samples, the soak, and a last one that passed. */
-enum gate_next gate_count(const struct gate *g, struct gate_tally *t, enum gate_answer sample, time_ms at);
+/* Add one sample, asked for and answered at these times. Over failure_limit: fail; over unknown_limit: unknown; pass after
+ * `samples` samples, the soak, and a last one that passed. The soak counts from the first answer to the last question: of many
+ * targets one may have answered long before the others. */
+enum gate_next gate_count(const struct gate *g, struct gate_tally *t, enum gate_answer sample, time_ms asked,
+                          time_ms at);
 
 #endif

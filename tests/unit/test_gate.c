@@ -114,30 +114,33 @@ static void test_counting(void **state)
     struct gate_tally t = { 0 };
 
     (void)state;
-    assert_int_equal(gate_count(&g, &t, ANSWER_PASS, 1000), GATE_MORE);
-    assert_int_equal(gate_count(&g, &t, ANSWER_FAIL, 1010), GATE_MORE); /* within the limit */
-    assert_int_equal(gate_count(&g, &t, ANSWER_PASS, 1020), GATE_MORE); /* samples yes, soak no */
-    assert_int_equal(gate_count(&g, &t, ANSWER_UNKNOWN, 1100),
+    assert_int_equal(gate_count(&g, &t, ANSWER_PASS, 1000, 1000), GATE_MORE);
+    assert_int_equal(gate_count(&g, &t, ANSWER_FAIL, 1010, 1010), GATE_MORE); /* within the limit */
+    assert_int_equal(gate_count(&g, &t, ANSWER_PASS, 1020, 1020), GATE_MORE); /* samples yes, soak no */
+    assert_int_equal(gate_count(&g, &t, ANSWER_UNKNOWN, 1100, 1100),
                      GATE_MORE); /* it breaks the row and its soak (I13) */
-    assert_int_equal(gate_count(&g, &t, ANSWER_PASS, 1110), GATE_MORE);
-    assert_int_equal(gate_count(&g, &t, ANSWER_PASS, 1150), GATE_MORE);
-    assert_int_equal(gate_count(&g, &t, ANSWER_PASS, 1210), GATE_SAYS_PASS);
+    assert_int_equal(gate_count(&g, &t, ANSWER_PASS, 1110, 1110), GATE_MORE);
+    assert_int_equal(gate_count(&g, &t, ANSWER_PASS, 1150, 1150), GATE_MORE);
+    assert_int_equal(gate_count(&g, &t, ANSWER_PASS, 1210, 1210), GATE_SAYS_PASS);
     memset(&t, 0, sizeof t);
     g.interval_ms = 60;
     g.max_age_ms = 120;
     g.samples = 2;
-    gate_count(&g, &t, ANSWER_PASS, 1000);
-    assert_int_equal(gate_count(&g, &t, ANSWER_PASS, 1181), GATE_MORE); /* nobody watched in between (I13) */
-    assert_int_equal(gate_count(&g, &t, ANSWER_PASS, 1281), GATE_SAYS_PASS);
+    gate_count(&g, &t, ANSWER_PASS, 1000, 1000);
+    assert_int_equal(gate_count(&g, &t, ANSWER_PASS, 1181, 1181),
+                     GATE_MORE); /* nobody watched in between (I13) */
+    assert_int_equal(gate_count(&g, &t, ANSWER_PASS, 1281, 1281), GATE_SAYS_PASS);
     memset(&t, 0, sizeof t);
-    gate_count(&g, &t, ANSWER_PASS, 1000);
-    assert_int_equal(gate_count(&g, &t, ANSWER_PASS, 1180), GATE_SAYS_PASS); /* a slow answer, no gap */
+    gate_count(&g, &t, ANSWER_PASS, 1000, 1000);
+    assert_int_equal(gate_count(&g, &t, ANSWER_PASS, 1050, 1180),
+                     GATE_MORE); /* some answered at 1050: that is no soak */
+    assert_int_equal(gate_count(&g, &t, ANSWER_PASS, 1100, 1180), GATE_SAYS_PASS); /* a slow answer, no gap */
     memset(&t, 0, sizeof t);
-    gate_count(&g, &t, ANSWER_FAIL, 1);
-    assert_int_equal(gate_count(&g, &t, ANSWER_FAIL, 2), GATE_SAYS_FAIL);
+    gate_count(&g, &t, ANSWER_FAIL, 1, 1);
+    assert_int_equal(gate_count(&g, &t, ANSWER_FAIL, 2, 2), GATE_SAYS_FAIL);
     memset(&t, 0, sizeof t);
-    gate_count(&g, &t, ANSWER_UNKNOWN, 1);
-    assert_int_equal(gate_count(&g, &t, ANSWER_UNKNOWN, 2), GATE_SAYS_UNKNOWN); /* never fail */
+    gate_count(&g, &t, ANSWER_UNKNOWN, 1, 1);
+    assert_int_equal(gate_count(&g, &t, ANSWER_UNKNOWN, 2, 2), GATE_SAYS_UNKNOWN); /* never fail */
 }
 
 static void test_windows(void **state)
