@@ -33,7 +33,7 @@ static enum node_end home_end_of(const struct engine *e, const struct handover_n
     if (from->effect)
         return untold(from) && at_target(e, from) ? NODE_DONE : NODE_SET_ASIDE;
     if (from->patched)
-        return at_target(e, from) ? NODE_DONE : NODE_SET_ASIDE;
+        return from->proved && at_target(e, from) ? NODE_DONE : NODE_SET_ASIDE;
     return NODE_RETURNED;
 }
 

@@ -235,6 +235,10 @@ static void unparked(struct engine *e, struct engine_node *n, const struct op_en
 {
     struct node_park *k = &n->parks.items[n->park_at];
 
+    if (end->cancelled) { /* a takeover called it off unseen: that was no try */
+        node_wake(e, n, STEP_AGAIN_MS);
+        return;
+    }
     if (!end->ok && again(e, n, end))
         return;
     k->down = !end->ok;

@@ -254,21 +254,23 @@ static void test_what_cannot_be(void **state)
 
 /* I17: success rests on what the node itself said. A reason that stands says that it failed. */
 static const struct {
-    bool back, effect, patched;
+    bool back, effect, patched, proved;
     const char *reason;
     struct build now;
     enum node_end want;
 } homes[] = {
-    { false, false, false, "", BEFORE, NODE_RETURNED },
-    { false, true, false, "", TARGET, NODE_DONE },
-    { false, true, false, "", BETWEEN, NODE_SET_ASIDE },
-    { false, true, false, "verify failed", TARGET, NODE_SET_ASIDE },
-    { false, false, true, "", TARGET, NODE_DONE },
-    { false, false, true, "", BETWEEN, NODE_SET_ASIDE },
-    { true, false, true, "", TARGET, NODE_DONE },
-    { true, true, true, "", BEFORE, NODE_ROLLED_BACK },
-    { true, true, true, "", BETWEEN, NODE_SET_ASIDE },
-    { true, true, true, "removal failed", BEFORE, NODE_SET_ASIDE },
+    { false, false, false, false, "", BEFORE, NODE_RETURNED },
+    { false, true, false, false, "", TARGET, NODE_DONE },
+    { false, true, false, false, "", BETWEEN, NODE_SET_ASIDE },
+    { false, true, false, false, "verify failed", TARGET, NODE_SET_ASIDE },
+    { false, false, true, true, "", TARGET, NODE_DONE },
+    { false, false, true, true, "", BETWEEN, NODE_SET_ASIDE },
+    { false, false, true, false, "", TARGET,
+      NODE_SET_ASIDE }, /* given up, and in since: nobody has verified it */
+    { true, false, true, true, "", TARGET, NODE_DONE },
+    { true, true, true, true, "", BEFORE, NODE_ROLLED_BACK },
+    { true, true, true, true, "", BETWEEN, NODE_SET_ASIDE },
+    { true, true, true, true, "removal failed", BEFORE, NODE_SET_ASIDE },
 };
 
 static struct handover_node *out_in(struct handover_bed *b, enum node_phase phase)
@@ -297,6 +299,7 @@ static void test_what_a_node_comes_to(void **state)
         n->back = homes[i].back;
         n->effect = homes[i].effect;
         n->patched = homes[i].patched;
+        n->proved = homes[i].proved;
         n->reason = homes[i].reason;
         n->build_now = homes[i].now;
         check_ok(handover_bed_take(&b), &b.s->err);
