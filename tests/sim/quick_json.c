@@ -139,7 +139,7 @@ enum { SPARE_MAX = 32 };
 #endif
 static struct {
     struct json_doc *first;
-    uint32_t n;
+    int n;
 } spare;
 
 static struct json_doc *doc_take(void)

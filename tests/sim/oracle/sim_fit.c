@@ -143,11 +143,14 @@ static int64_t goes_down_with(const struct sim_world *w, uint32_t lost, uint32_t
     return sum;
 }
 
-/* A node that others paused keeps its VMs: they need a place only when it is the one that is lost. */
+/* A node that others paused keeps its VMs: they need a place only when it is the one that is lost. So does one that others
+ * evicted, for good: its VMs are the cluster's no more. */
 static bool keeps_vms(const struct sim_world *w, uint32_t i, uint32_t node)
 {
-    return i != node && w->nodes[i].cluster == w->nodes[node].cluster && world_node_up(w, i) &&
-           w->nodes[i].paused && w->nodes[i].out_since == 0;
+    const struct world_node *n = &w->nodes[i];
+
+    return i != node && n->cluster == w->nodes[node].cluster && n->power == POWER_ON &&
+           (n->evicted || (n->paused && n->out_since == 0));
 }
 
 static int64_t restarts_of(const struct sim_world *w, uint32_t lost, bool must_restart_only)
@@ -171,7 +174,7 @@ bool oracle_room_for_one_more(const struct sim_world *w, uint32_t node, bool mus
     for (uint32_t i = 0; i < w->n_nodes; i++) {
         int64_t size = w->nodes[i].memory_mib - w->nodes[i].reserve_mib;
 
-        if (keeps_vms(w, i, node)) {
+        if (keeps_vms(w, i, node) && !w->nodes[i].evicted) {
             int64_t moved = restarts_of(w, i, must_restart_only);
 
             most = moved > most ? moved : most;
