@@ -6,9 +6,12 @@
  * CLAIM: the backend keeps trying to connect, with its own backoff and jitter,
  * until it is through, refused, or `limit_ms` is over: only then NODE_LOST. The
  * engine then sends CLAIM anew, so one is always under way while a node is not
- * claimed. NODE_CLAIMED tells the ops that nobody has acknowledged; with `journal`, after a takeover, the others too. OBSERVE of OBSERVE_CLUSTER: `node` gives the view and the storage,
- * every claimed node of `cluster` its VMs (one that does not answer is left out
- * of vms_nodes). */
+ * claimed. NODE_CLAIMED tells the ops that nobody has acknowledged; with
+ * `journal`, after a takeover, the others too.
+ *
+ * OBSERVE of OBSERVE_CLUSTER: `node` gives the view and the storage, every
+ * claimed node of `cluster` its VMs (one that does not answer is left out of
+ * vms_nodes). */
 #ifndef PATCHWAVE_COMMAND_H
 #define PATCHWAVE_COMMAND_H
 

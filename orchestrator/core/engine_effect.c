@@ -265,11 +265,6 @@ static bool boot_is_new(const struct engine_node *n, const struct verify_facts *
     return !n->reboot_due || strcmp(f->boot_id, n->boot_effect_first) != 0;
 }
 
-static bool listed(const struct verify_facts *f)
-{
-    return f->package == PACKAGE_INSTALLED || f->package == PACKAGE_SUPERSEDED;
-}
-
 static enum verdict judge_patched(const struct engine *e, const struct engine_node *n,
                                   const struct verify_facts *f)
 {
@@ -279,9 +274,9 @@ static enum verdict judge_patched(const struct engine *e, const struct engine_no
         return VERDICT_WAIT; /* the build may change before servicing has ended */
     if (f->pending || f->package == PACKAGE_INSTALL_PENDING)
         return VERDICT_REBOOT;
-    if (listed(f) && built && boot_is_new(n, f))
+    if (facts_listed(f) && built && boot_is_new(n, f))
         return VERDICT_YES;
-    return listed(f) || built ? VERDICT_WAIT : VERDICT_NO;
+    return facts_listed(f) || built ? VERDICT_WAIT : VERDICT_NO;
 }
 
 static enum verdict judge_removed(const struct engine *e, const struct engine_node *n,
@@ -294,7 +289,7 @@ static enum verdict judge_removed(const struct engine *e, const struct engine_no
         return VERDICT_WAIT;
     if (f->pending || f->package == PACKAGE_UNINSTALL_PENDING)
         return VERDICT_REBOOT;
-    if (listed(f))
+    if (facts_listed(f))
         return VERDICT_NO;
     if (f->predecessor != NULL && strcmp(f->predecessor, build_text(n->level_first, build)) == 0 &&
         build_compare(f->build, n->build_first) == 0 && boot_is_new(n, f))
@@ -369,7 +364,8 @@ static void verify_observed(struct engine *e, struct engine_node *n, const struc
     if (ev->u.observed.ok)
         v = n->back ? judge_removed(e, n, f) : judge_patched(e, n, f);
     if (v == VERDICT_WAIT && e->now - n->since > verify_limit(e, n))
-        verify_failed(e, n, "not decided in time", !ev->u.observed.ok || !f->servicing_idle || listed(f));
+        verify_failed(e, n, "not decided in time",
+                      !ev->u.observed.ok || !f->servicing_idle || facts_listed(f));
     else if (v == VERDICT_WAIT)
         node_wake(e, n, VERIFY_POLL_MS);
     else if (v == VERDICT_YES)

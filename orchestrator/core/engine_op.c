@@ -417,7 +417,7 @@ static bool stopped_before(const struct engine *e, const struct op *op)
 {
     bool leads_away = op->action <= ACT_UNINSTALL && op->action != ACT_BITLOCKER;
 
-    bool stops = e->ending != RUN_RUNNING || (run_states[e->state].flags & SM_FINAL) != 0;
+    bool stops = e->ending != RUN_RUNNING || run_has_ended(e);
 
     return op->cancelled || (op->evidence && stops) ||
            (leads_away && !op->evidence && e->nodes[op->node].go_home);

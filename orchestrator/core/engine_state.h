@@ -406,6 +406,8 @@ void stray_give_up(struct engine_node *n, const char *op, bool runs);
 bool stray_is(const struct engine_node *n, enum action action); /* the one that has no end there */
 /* Another log's runs, and nobody may decide before it has an end: the node is claimed anew till it tells one. */
 void stray_watch(struct engine *e, struct engine_node *n);
+/* ERR_STATE, with the sentence of whoever would decide what is at work. */
+int refuse_what_runs(const char *op, struct err *err);
 /* ERR_STATE: it does, says the node, and nobody's word ends what is at work (I10). What it told a former controller, or before it
  * was lost for good, keeps nobody from deciding. */
 int stray_still_runs(const struct engine *e, const struct engine_node *n, struct err *err);
@@ -526,6 +528,7 @@ void round_clear(struct engine *e);
 void round_add(struct engine *e, struct engine_node *n);
 
 /* engine_wave.c: waves and the run's ends */
+bool run_has_ended(const struct engine *e); /* finished, rolled back, halted or aborted */
 void wave_to(struct engine *e, enum wave_state state);
 void wave_begin(struct engine *e, uint32_t wave);
 void wave_check(struct engine *e);

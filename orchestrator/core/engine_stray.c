@@ -132,11 +132,10 @@ static void stray_ask(struct engine *e, struct engine_node *n, const struct op_r
 }
 
 /* While another log's ran it was taken for one that takes hold: the node is what it was before. */
-static void was_for_nothing(struct engine *e, struct engine_node *n, enum action action)
+static void was_for_nothing(struct engine_node *n, enum action action)
 {
     bool install = action == ACT_INSTALL;
 
-    (void)e;
     if ((!install && action != ACT_UNINSTALL) || n->patched_by_us != install)
         return;
     n->patched_by_us = !install;
@@ -172,9 +171,14 @@ static void stray_close(struct engine *e, struct engine_node *n, bool done)
     struct op_id_parts p;
 
     if (op_id_parse(n->undecided, &p, NULL) == 0) {
-        (done ? took_hold : was_for_nothing)(e, n, action_by_name(p.step));
+        enum action action = action_by_name(p.step);
+
+        if (done)
+            took_hold(e, n, action);
+        else
+            was_for_nothing(n, action);
         if (!op_was_ours(e, n, &p))
-            foreign_closed(n, action_by_name(p.step), done);
+            foreign_closed(n, action, done);
     }
     n->undecided[0] = '\0';
     n->undecided_runs = false;
@@ -214,14 +218,18 @@ void stray_watch(struct engine *e, struct engine_node *n)
         claim_anew(e, n);
 }
 
+int refuse_what_runs(const char *op, struct err *err)
+{
+    return err_set(err, ERR_STATE, "%s still runs, says the node itself: wait for it, or end it there", op);
+}
+
 int stray_still_runs(const struct engine *e, const struct engine_node *n, struct err *err)
 {
     bool there = n->claimed || (n->seen && e->now < n->lost_at + e->rollout->policy.unreachable_ms);
 
     if (n->undecided[0] == '\0' || !n->undecided_runs || !there)
         return 0;
-    return err_set(err, ERR_STATE, "%s still runs, says the node itself: wait for it, or end it there",
-                   n->undecided);
+    return refuse_what_runs(n->undecided, err);
 }
 
 /* Of a resume its end decides yet, whose pause it is that a node is found with (O7). */
@@ -238,8 +246,7 @@ int stray_decide(struct engine *e, struct engine_node *n, const char *op, bool d
     if (op != NULL && strcmp(op, n->undecided) != 0)
         return err_set(err, ERR_STATE, "%s is not what was given up there: that is %s", op, n->undecided);
     if (n->undecided_runs)
-        return err_set(err, ERR_STATE, "%s still runs, says the node itself: wait for it, or end it there",
-                       n->undecided);
+        return refuse_what_runs(n->undecided, err);
     op_command(e, CMD_OP_ACK, n->ix, n->undecided);
     stray_close(e, n, done);
     return 0;

@@ -3,11 +3,6 @@
 
 #include <string.h>
 
-static bool has_ended(const struct engine *e)
-{
-    return (run_states[e->state].flags & SM_FINAL) != 0;
-}
-
 static int not_now(const struct engine *e, struct err *err, const char *verb, const char *instead)
 {
     return err_set(err, ERR_STATE, "%s is not possible: the run is %s%s%s; %s", verb,
@@ -29,7 +24,7 @@ static const char *what_is(const struct engine_node *n)
 /* The verb that is possible, for the sentence. */
 static const char *instead_of(const struct engine *e)
 {
-    if (has_ended(e))
+    if (run_has_ended(e))
         return "rollback and return are possible";
     if (e->state == RUN_HOLDING)
         return e->hold == HOLD_OPERATOR || e->hold == HOLD_WINDOW || e->hold == HOLD_DEVIATIONS
@@ -115,9 +110,9 @@ static int verb_promote(struct engine *e, const struct event *ev, struct err *er
 
 static int verb_abort(struct engine *e, const struct event *ev, struct err *err)
 {
-    if (has_ended(e) || e->ending == RUN_ABORTED || e->closing)
+    if (run_has_ended(e) || e->ending == RUN_ABORTED || e->closing)
         return not_now(e, err, "abort",
-                       has_ended(e) ? instead_of(e)
+                       run_has_ended(e) ? instead_of(e)
                        : e->closing
                            ? "it ends as soon as the cluster settings are back; abort --force closes it"
                            : "it is under way; abort --force closes the run as it is");
@@ -144,7 +139,7 @@ static int verb_abort_force(struct engine *e, const struct event *ev, struct err
 {
     struct buf *b;
 
-    if (has_ended(e))
+    if (run_has_ended(e))
         return not_now(e, err, "abort --force", instead_of(e));
     b = engine_scratch(e);
     buf_printf(b, "closed by force by %s; not put back:", said_by(ev));
@@ -161,7 +156,7 @@ static int verb_retry(struct engine *e, const struct event *ev, struct err *err)
     bool ended = n->end == NODE_SET_ASIDE || n->end == NODE_RETURNED || n->end == NODE_NOT_STARTED ||
                  (n->end == NODE_ROLLED_BACK && n->rehearse);
 
-    if (n->refused && n->phase != NODE_ENDED && !has_ended(e)) {
+    if (n->refused && n->phase != NODE_ENDED && !run_has_ended(e)) {
         claim_again(e, n);
         return 0;
     }
@@ -209,7 +204,7 @@ static int verb_set_aside(struct engine *e, const struct event *ev, struct err *
     struct engine_node *n = &e->nodes[ev->node];
     const char *bmc = e->inv->nodes[n->ix].bmc;
 
-    if ((has_ended(e) && !node_in_flight(n)) || n->phase == NODE_ENDED || n->wave == IX_NONE)
+    if ((run_has_ended(e) && !node_in_flight(n)) || n->phase == NODE_ENDED || n->wave == IX_NONE)
         return err_set(err, ERR_STATE, "%s is %s: there is nothing to set aside; return puts a node back",
                        node_id(e, n), what_is(n));
     if (!node_in_flight(n)) {
@@ -243,7 +238,7 @@ static int verb_rollback(struct engine *e, const struct event *ev, struct err *e
     if (e->approval_expires != TIME_NEVER && e->now >= e->approval_expires)
         return err_set(err, ERR_STATE, "rollback is not possible: the approval has expired");
     e->rollback_wave = e->rollout->policy.rollback == ROLLBACK_RUN ? IX_NONE : e->wave;
-    if (has_ended(e)) {
+    if (run_has_ended(e)) {
         FILL(e->end_text, SAY(e, "rolled back by %s", said_by(ev)));
         claim_lost_again(e);
         rollback_begin(e);
@@ -257,7 +252,7 @@ static int verb_rollback(struct engine *e, const struct event *ev, struct err *e
 static int verb_return(struct engine *e, const struct event *ev, struct err *err)
 {
     struct engine_node *n = &e->nodes[ev->node];
-    bool settings = has_ended(e) && settings_return(e, &e->clusters[n->cluster]);
+    bool settings = run_has_ended(e) && settings_return(e, &e->clusters[n->cluster]);
 
     e->at_rest = e->at_rest && !settings;
     if (settings && n->end != NODE_STUCK) {
@@ -282,7 +277,7 @@ static int verb_return(struct engine *e, const struct event *ev, struct err *err
     n->turn_since = e->now; /* from here on it matters whether it is there */
     FILL(n->reason, "put back by an operator");
     e->at_rest = false;
-    if (has_ended(e))
+    if (run_has_ended(e))
         claim_lost_again(e);
     node_to(e, n, NODE_STARTING_VMMS);
     if (n->claimed)
@@ -349,8 +344,7 @@ static int verb_decide(struct engine *e, const struct event *ev, struct err *err
         return err_set(err, ERR_STATE, "%s has no operation whose outcome is unknown", node_id(e, n));
     if (op->at_work &&
         n->claimed) /* nobody's word ends what is at work: a second one would run beside it (I10) */
-        return err_set(err, ERR_STATE, "%s still runs, says the node itself: wait for it, or end it there",
-                       op->id.text);
+        return refuse_what_runs(op->id.text, err);
     rec.op = op->id.text;
     note_decided(e, ev, op->id.text);
     op_on_record(e, ev->node, &rec);
@@ -377,6 +371,6 @@ int verb_do(struct engine *e, const struct event *ev, struct err *err)
         return err_set(err, ERR_INVALID, "%s needs a node", verb_name(ev->u.verb.verb));
     rc = row->act(e, ev, err);
     if (rc == 0 && e->state != RUN_HOLDING)
-        e->at_rest = e->at_rest && has_ended(e);
+        e->at_rest = e->at_rest && run_has_ended(e);
     return rc;
 }

@@ -369,7 +369,7 @@ static void check_window_hold(struct engine *e)
              e->window_at == TIME_NEVER ? "and none is left before the approval expires" : "");
 }
 
-static bool has_ended(const struct engine *e)
+bool run_has_ended(const struct engine *e)
 {
     return (run_states[e->state].flags & SM_FINAL) != 0;
 }
@@ -377,7 +377,7 @@ static bool has_ended(const struct engine *e)
 /* May the program stop? A window opens by itself, the rest needs a person. */
 static bool rests(const struct engine *e)
 {
-    if (has_ended(e))
+    if (run_has_ended(e))
         return e->in_flight == 0 && !e->settings_due;
     if (e->state != RUN_HOLDING || (e->hold == HOLD_WINDOW && e->window_at != TIME_NEVER))
         return false;
@@ -390,7 +390,7 @@ static void check_budget(struct engine *e)
     uint32_t wave = e->waves[e->wave].failures;
 
     e->budget_changed = false;
-    if (e->state == RUN_ROLLING_BACK || e->ending != RUN_RUNNING || has_ended(e))
+    if (e->state == RUN_ROLLING_BACK || e->ending != RUN_RUNNING || run_has_ended(e))
         return;
     if (wave <= e->rollout->policy.failures_per_wave && e->failures <= e->rollout->policy.failures_per_run)
         return;
@@ -405,20 +405,20 @@ void run_check(struct engine *e)
         return;
     if (e->budget_changed)
         check_budget(e);
-    if (e->ending != RUN_RUNNING && !has_ended(e))
+    if (e->ending != RUN_RUNNING && !run_has_ended(e))
         come_to_end(e);
     else if (e->state == RUN_RUNNING)
         wave_check(e);
     else if (e->state == RUN_ROLLING_BACK)
         rollback_check(e);
-    if (e->settings_due && has_ended(e) && e->in_flight == 0)
+    if (e->settings_due && run_has_ended(e) && e->in_flight == 0)
         e->settings_due = !settings_restore(e);
-    if (!has_ended(e) && !e->closing) {
+    if (!run_has_ended(e) && !e->closing) {
         check_unknown(e);
         check_window_hold(e);
     }
     if (rests(e))
-        run_rest(e, has_ended(e) ? e->end_text : e->hold_text);
+        run_rest(e, run_has_ended(e) ? e->end_text : e->hold_text);
 }
 
 void run_timeout(struct engine *e)

@@ -64,6 +64,11 @@ static void write_level(struct json_writer *w, const struct node_facts *n)
     jw_array_end(w);
 }
 
+bool facts_listed(const struct verify_facts *f)
+{
+    return f->package == PACKAGE_INSTALLED || f->package == PACKAGE_SUPERSEDED;
+}
+
 struct build facts_level(const struct node_facts *f)
 {
     return f->hotpatch ? (struct build){ f->build.number, f->level } : f->build;

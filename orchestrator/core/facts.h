@@ -190,6 +190,9 @@ struct time_facts {
     uint32_t n_servers;
 };
 
+/* Servicing lists the package, itself or under what superseded it. */
+bool facts_listed(const struct verify_facts *f);
+
 /* What the node counts as where it is asked whether it is patched (I17); its UBR is 0 where nobody knows. */
 struct build facts_level(const struct node_facts *f);
 

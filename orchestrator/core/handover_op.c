@@ -205,7 +205,7 @@ void handover_op_end_heard(struct handover_fold *f, const struct folded_op *o)
  * verified has proved nothing. While servicing is at it nothing is said. */
 void handover_verified(struct handover_fold *f, struct handover_node *n, const struct verify_facts *v)
 {
-    bool listed = v->package == PACKAGE_INSTALLED || v->package == PACKAGE_SUPERSEDED;
+    bool listed = facts_listed(v);
     bool built = build_compare(v->build, f->plan->rollout->patch.target) >= 0;
 
     if (!v->servicing_idle || v->pending || v->package == PACKAGE_INSTALL_PENDING ||

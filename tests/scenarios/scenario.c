@@ -188,6 +188,14 @@ void scenario_run(struct scenario *s)
             fail_msg("the run does not come to rest within %u events", n);
 }
 
+void scenario_while_holding(struct scenario *s)
+{
+    for (int k = 0; k < 200 && engine_deadline(s->engine) < s->now + HOUR_MS; k++) {
+        s->runner.ended = false;
+        scenario_step(s);
+    }
+}
+
 void scenario_until(struct scenario *s, const char *node, enum node_phase phase)
 {
     while (scenario_node(s, node).phase != phase)

@@ -62,6 +62,8 @@ void backup_silence(struct scenario *s, struct plan_answer *a);
 void scenario_start(struct scenario *s); /* RUN_START, no further event */
 void scenario_run(struct scenario *s);   /* until END; fails the test when it does not come */
 bool scenario_step(struct scenario *s);  /* one event; false when at END */
+/* While a run holds: what is asked and answered all the same, until nothing is due within the hour. */
+void scenario_while_holding(struct scenario *s);
 /* Until the node is in the phase; fails the test when the run ends before. */
 void scenario_until(struct scenario *s, const char *node, enum node_phase phase);
 int scenario_verb(struct scenario *s, enum verb verb, const char *node);

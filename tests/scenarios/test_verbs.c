@@ -256,10 +256,7 @@ static void test_paused_at_the_gate_of_an_empty_wave(void **state)
     while (engine_wave(s->engine, 1).state != WAVE_GATE_BEFORE)
         assert_true(scenario_step(s));
     check_ok(scenario_verb(s, VERB_PAUSE, NULL), &s->err);
-    for (int k = 0; k < 200 && engine_deadline(s->engine) < s->now + HOUR_MS; k++) {
-        s->runner.ended = false;
-        scenario_step(s);
-    }
+    scenario_while_holding(s);
     check_run(s, RUN_HOLDING);
     check_ok(scenario_verb(s, VERB_RESUME, NULL), &s->err);
     scenario_run(s);

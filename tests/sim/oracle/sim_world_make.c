@@ -123,6 +123,18 @@ static void make_pairs(struct sim_world *w)
     }
 }
 
+/* `each`, and more where a node carries more than that. */
+static void give_memory(struct sim_world *w, uint32_t first, uint32_t n, int64_t each)
+{
+    for (uint32_t i = first; i < first + n; i++) {
+        int64_t here = 0;
+
+        for (uint32_t v = 0; v < w->n_vms; v++)
+            here += w->vms[v].node == i ? w->vms[v].memory_mib : 0;
+        w->nodes[i].memory_mib = w->nodes[i].reserve_mib + (each > here ? each : here) + 1024;
+    }
+}
+
 /* Memory for N+1 with one node out, with some play; one world in twenty is too small. */
 static void make_memory(struct sim_world *w, uint32_t c, uint32_t first, uint32_t n)
 {
@@ -140,13 +152,7 @@ static void make_memory(struct sim_world *w, uint32_t c, uint32_t first, uint32_
         each = each * 3 / 2;
     if (prng_permille(&w->rng, 250)) /* roomy: nothing but the rules keeps more nodes from going out */
         each = each * 3;
-    for (uint32_t i = first; i < first + n; i++) {
-        int64_t here = 0;
-
-        for (uint32_t v = 0; v < w->n_vms; v++)
-            here += w->vms[v].node == i ? w->vms[v].memory_mib : 0;
-        w->nodes[i].memory_mib = w->nodes[i].reserve_mib + (each > here ? each : here) + 1024;
-    }
+    give_memory(w, first, n, each);
 }
 
 /* Room for one node out and not for everything at one more loss: what must restart decides. */
@@ -165,13 +171,7 @@ static void make_protected(struct sim_world *w, uint32_t c, uint32_t first, uint
         most = v->memory_mib > most ? v->memory_mib : most;
     }
     each = used * prng_between(&w->rng_cruel, 1000, 1300) / 1000 / (n - 1) + most / 2;
-    for (uint32_t i = first; i < first + n; i++) {
-        int64_t here = 0;
-
-        for (uint32_t v = 0; v < w->n_vms; v++)
-            here += w->vms[v].node == i ? w->vms[v].memory_mib : 0;
-        w->nodes[i].memory_mib = w->nodes[i].reserve_mib + (each > here ? each : here) + 1024;
-    }
+    give_memory(w, first, n, each);
 }
 
 /* What else a cluster may hold to. */
@@ -205,13 +205,7 @@ static void make_cruel(struct sim_world *w, uint32_t c, uint32_t first, uint32_t
         }
     each = used / (n > k->max_out ? n - k->max_out : 1);
     each = prng_permille(p, 400) ? each * 4 + 2 * most : each * prng_between(p, 1000, 1400) / 1000 + most;
-    for (uint32_t i = first; i < first + n; i++) {
-        int64_t here = 0;
-
-        for (uint32_t v = 0; v < w->n_vms; v++)
-            here += w->vms[v].node == i ? w->vms[v].memory_mib : 0;
-        w->nodes[i].memory_mib = w->nodes[i].reserve_mib + (each > here ? each : here) + 1024;
-    }
+    give_memory(w, first, n, each);
     if (!plain)
         make_policy(w, c, first, n);
 }
