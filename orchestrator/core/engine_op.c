@@ -416,7 +416,6 @@ static void op_send_again(struct engine *e, struct op *op)
 static bool stopped_before(const struct engine *e, const struct op *op)
 {
     bool leads_away = op->action <= ACT_UNINSTALL && op->action != ACT_BITLOCKER;
-
     bool stops = e->ending != RUN_RUNNING || run_has_ended(e);
 
     return op->cancelled || (op->evidence && stops) ||
