@@ -50,6 +50,8 @@ includes() { tree "$@" | xargs -r grep -nE '^[[:space:]]*#[[:space:]]*include[[:
     includes 'agent/*.[ch]' | grep -vE '"(schema|agent)/'
 } | rule "includes go one way: schema, core, io, commands"
 
+perl tests/sim/mutants/plant.pl tests/sim/mutants/list.txt --check . 2>&1 | rule "every planted bug has its place in the sources"
+
 tree '*.sh' 'tests/*/run.sh' '.ci/run' | sort -u | while read -r f; do bash -n "$f" 2>&1; done |
     rule "shell scripts parse"
 
