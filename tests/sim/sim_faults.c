@@ -381,27 +381,11 @@ static void set_by_others(struct sim_world *w, uint32_t cluster)
     w->clusters[cluster].balancer = w->clusters[cluster].balancer_theirs = 1;
 }
 
-/* A pair that must not meet from now on, or one that may again. It is hard where the cluster enforces it. */
-static void set_apart(struct sim_world *w, struct world_vm *v)
-{
-    bool had = v->anti != 0;
-
-    v->anti = 0;
-    v->hard = false;
-    for (uint32_t i = 0; i < w->n_vms && !had && v->anti == 0; i++) {
-        struct world_vm *o = &w->vms[i];
-
-        if (o->gone || o->anti != 0 || o->dda || !o->clustered || o->node == v->node ||
-            w->nodes[o->node].cluster != w->nodes[v->node].cluster)
-            continue;
-        o->anti = v->anti = WORLD_VMS + i;
-        o->hard = v->hard = w->clusters[w->nodes[v->node].cluster].anti_enforced;
-    }
-}
-
 static void vm_fault(struct sim *s, uint32_t fault)
 {
-    struct world_vm *v = &s->world.vms[some_vm(s)];
+    uint32_t vm = some_vm(s);
+    struct world_vm *v = &s->world.vms[vm];
+    bool apart;
 
     world_touched(&s->world, WORLD_NONE, v->node);
     switch (fault) {
@@ -419,9 +403,8 @@ static void vm_fault(struct sim *s, uint32_t fault)
         v->slow_permille = (uint32_t)prng_between(&s->rng_fault, 1200, 100000);
         break;
     case 45:
-        if (!v->dda && v->clustered && v->state == GUEST_RUNNING && crueller(s, 500))
-            set_apart(&s->world, v);
-        v->owners = 1u << v->node | 1u << any_node(s);
+        apart = !v->dda && v->clustered && v->state == GUEST_RUNNING && crueller(s, 500);
+        world_vm_bind(&s->world, vm, any_node(s), apart);
         set_by_others(&s->world, s->world.nodes[v->node].cluster);
         break;
     default:

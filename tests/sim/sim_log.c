@@ -61,6 +61,35 @@ static bool succeeded(const struct op_record *r)
     return r->state == OP_DONE && r->outcome == OUTCOME_OK && r->witness == WITNESS_NOT_ASKED;
 }
 
+static bool did_not(const struct op_record *r)
+{
+    return r->outcome == OUTCOME_FAILED || r->outcome == OUTCOME_REFUSED;
+}
+
+/* What ended while nobody heard of it comes with the claim. */
+static void tell_claimed(struct sim_log *l, const struct event *ev)
+{
+    struct sim_oracle *o = &l->s->oracle;
+
+    oracle_spoken_to(o, l->store, ev->node, true);
+    for (uint32_t i = 0; i < ev->u.claimed.n_ops; i++) {
+        const struct op_record *r = &ev->u.claimed.ops[i];
+
+        if (r->state != OP_DONE)
+            continue;
+        tell_effect(l, r);
+        oracle_result(o, l->store, r->op, ev->node, false);
+        if (did_not(r))
+            oracle_step_failed(o, l->store, r->op, ev->node);
+    }
+}
+
+static void tell_vms(struct sim_log *l, const struct event *ev)
+{
+    for (uint32_t i = 0; i < ev->u.observed.n_vms_nodes; i++)
+        oracle_vms_told(&l->s->oracle, l->store, ev->u.observed.vms_nodes[i], ev->u.observed.taken);
+}
+
 static void tell_event(struct sim_log *l, const struct event *ev, bool moved_on)
 {
     struct sim_oracle *o = &l->s->oracle;
@@ -76,9 +105,8 @@ static void tell_event(struct sim_log *l, const struct event *ev, bool moved_on)
         SIM_HIT(l->s, found_paused);
     if (ev->type == EV_OP_RESULT)
         tell_effect(l, &ev->u.op_result.record);
-    if (ev->type == EV_OP_RESULT && (ev->u.op_result.record.outcome == OUTCOME_FAILED ||
-                                     ev->u.op_result.record.outcome == OUTCOME_REFUSED))
-        oracle_step_failed(o, l->store, ev->node);
+    if (ev->type == EV_OP_RESULT && did_not(&ev->u.op_result.record))
+        oracle_step_failed(o, l->store, ev->u.op_result.record.op, ev->node);
     if (ev->type == EV_OP_RESULT && succeeded(&ev->u.op_result.record))
         oracle_told_done(o, ev->u.op_result.record.op);
     if (ev->type == EV_OP_RESULT && decided(&ev->u.op_result.record))
@@ -86,18 +114,18 @@ static void tell_event(struct sim_log *l, const struct event *ev, bool moved_on)
     else if (ev->type == EV_OP_RESULT && ev->u.op_result.record.state == OP_NONE)
         oracle_never_seen(o, l->store, ev->u.op_result.record.op, ev->node, moved_on);
     if (ev->type == EV_NODE_CLAIMED)
-        for (uint32_t i = 0; i < ev->u.claimed.n_ops; i++)
-            if (ev->u.claimed.ops[i].state == OP_DONE) {
-                tell_effect(l, &ev->u.claimed.ops[i]);
-                oracle_result(o, l->store, ev->u.claimed.ops[i].op, ev->node, false);
-            }
+        tell_claimed(l, ev);
     if (ev->type == EV_OBSERVED && ev->u.observed.ok && evidence_words[ev->u.observed.what] != NULL)
         oracle_evidence(o, l->store, ev->at, evidence_words[ev->u.observed.what], ev->node, ev->cluster,
                         ev->u.observed.taken);
     else if (ev->type == EV_OBSERVED && evidence_words[ev->u.observed.what] != NULL)
         oracle_no_evidence(o, l->store, ev->at, evidence_words[ev->u.observed.what], ev->node, ev->cluster);
-    if (ev->type == EV_NODE_LOST || ev->type == EV_NODE_REFUSED)
+    if (ev->type == EV_OBSERVED && ev->u.observed.ok && ev->u.observed.what == OBSERVE_CLUSTER)
+        tell_vms(l, ev);
+    if (ev->type == EV_NODE_LOST || ev->type == EV_NODE_REFUSED) {
+        oracle_spoken_to(o, l->store, ev->node, false);
         oracle_no_evidence(o, l->store, ev->at, "", ev->node, IX_NONE);
+    }
 }
 
 static void tell_intent(struct sim_log *l, const struct command *c, time_ms at)

@@ -9,23 +9,35 @@
 
 struct fit {
     const struct sim_world *w;
+    uint64_t unseen; /* bit per VM */
     int64_t free_mib[WORLD_NODES];
     uint32_t open; /* bit per node that may take */
     uint32_t vms[WORLD_VMS], n, at[WORLD_VMS];
     uint32_t steps;
 };
 
+static bool unseen_is(uint64_t unseen, uint32_t vm)
+{
+    return unseen >> vm & 1u;
+}
+
+/* What it is known to need. */
+static int64_t need(const struct sim_world *w, uint64_t unseen, uint32_t vm)
+{
+    return w->vms[vm].memory_mib - (unseen_is(unseen, vm) ? w->vms[vm].added_mib : 0);
+}
+
 static bool clash(const struct fit *f, uint32_t i, uint32_t node)
 {
     const struct world_vm *v = &f->w->vms[f->vms[i]];
 
-    if (!v->hard || v->anti == 0)
+    if (!v->hard || v->anti == 0 || unseen_is(f->unseen, f->vms[i]))
         return false;
     for (uint32_t k = 0; k < f->w->n_vms; k++) {
         const struct world_vm *o = &f->w->vms[k];
         uint32_t where = o->node;
 
-        if (o->gone || o == v || o->anti != v->anti || !world_vm_live(o))
+        if (o->gone || o == v || o->anti != v->anti || !world_vm_live(o) || unseen_is(f->unseen, k))
             continue;
         for (uint32_t m = 0; m < f->n; m++)
             if (f->vms[m] == k)
@@ -36,22 +48,29 @@ static bool clash(const struct fit *f, uint32_t i, uint32_t node)
     return false;
 }
 
+static bool may_own(const struct fit *f, uint32_t i, uint32_t node)
+{
+    const struct world_vm *v = &f->w->vms[f->vms[i]];
+
+    return world_may_own(f->w, v, node) ||
+           (unseen_is(f->unseen, f->vms[i]) && f->w->nodes[node].cluster == f->w->nodes[v->node].cluster);
+}
+
 static bool place(struct fit *f, uint32_t i)
 {
-    const struct world_vm *v;
+    int64_t mib;
 
     if (i == f->n || ++f->steps > FIT_STEPS)
         return true;
-    v = &f->w->vms[f->vms[i]];
+    mib = need(f->w, f->unseen, f->vms[i]);
     for (uint32_t node = 0; node < f->w->n_nodes; node++) {
-        if (!(f->open >> node & 1u) || f->free_mib[node] < v->memory_mib || !world_may_own(f->w, v, node) ||
-            clash(f, i, node))
+        if (!(f->open >> node & 1u) || f->free_mib[node] < mib || !may_own(f, i, node) || clash(f, i, node))
             continue;
         f->at[i] = node;
-        f->free_mib[node] -= v->memory_mib;
+        f->free_mib[node] -= mib;
         if (place(f, i + 1))
             return true;
-        f->free_mib[node] += v->memory_mib;
+        f->free_mib[node] += mib;
     }
     return false;
 }
@@ -78,11 +97,11 @@ static void add_vm(struct fit *f, uint32_t vm)
     f->vms[i] = vm;
 }
 
-static bool node_fits(const struct sim_world *w, uint32_t node, uint32_t out, bool must_restart_only)
+static bool node_fits(const struct sim_world *w, uint32_t node, bool must_restart_only, uint64_t unseen)
 {
-    struct fit f = { .w = w };
+    struct fit f = { .w = w, .unseen = unseen };
 
-    open_nodes(&f, w->nodes[node].cluster, out | 1u << node);
+    open_nodes(&f, w->nodes[node].cluster, 1u << node);
     for (uint32_t i = 0; i < w->n_vms; i++) {
         const struct world_vm *v = &w->vms[i];
 
@@ -93,14 +112,14 @@ static bool node_fits(const struct sim_world *w, uint32_t node, uint32_t out, bo
     return place(&f, 0);
 }
 
-bool oracle_fits(const struct sim_world *w, uint32_t node, uint32_t also_out)
+bool oracle_fits(const struct sim_world *w, uint32_t node, uint64_t unseen)
 {
-    return node_fits(w, node, also_out, false);
+    return node_fits(w, node, false, unseen);
 }
 
-bool oracle_fits_together(const struct sim_world *w, uint32_t node)
+bool oracle_fits_together(const struct sim_world *w, uint32_t node, uint64_t unseen)
 {
-    struct fit f = { .w = w };
+    struct fit f = { .w = w, .unseen = unseen };
     uint32_t k = w->nodes[node].cluster, out = 1u << node;
 
     for (uint32_t i = 0; i < w->n_nodes; i++)
@@ -119,10 +138,12 @@ bool oracle_fits_together(const struct sim_world *w, uint32_t node)
     return place(&f, 0);
 }
 
-bool oracle_survives_one_more(const struct sim_world *w, uint32_t cluster, bool must_restart_only)
+bool oracle_survives_one_more(const struct sim_world *w, uint32_t cluster, bool must_restart_only,
+                              uint64_t unseen)
 {
     for (uint32_t i = 0; i < w->n_nodes; i++)
-        if (w->nodes[i].cluster == cluster && world_node_up(w, i) && !node_fits(w, i, 0, must_restart_only))
+        if (w->nodes[i].cluster == cluster && world_node_up(w, i) &&
+            !node_fits(w, i, must_restart_only, unseen))
             return false;
     return true;
 }
@@ -153,7 +174,7 @@ static bool keeps_vms(const struct sim_world *w, uint32_t i, uint32_t node)
            (n->evicted || (n->paused && n->out_since == 0));
 }
 
-static int64_t restarts_of(const struct sim_world *w, uint32_t lost, bool must_restart_only)
+static int64_t restarts_of(const struct sim_world *w, uint32_t lost, bool must_restart_only, uint64_t unseen)
 {
     int64_t sum = 0;
 
@@ -162,12 +183,13 @@ static int64_t restarts_of(const struct sim_world *w, uint32_t lost, bool must_r
 
         if (v->node == lost && world_vm_live(v) && v->clustered && !v->dda &&
             (!must_restart_only || v->must_restart))
-            sum += v->memory_mib;
+            sum += need(w, unseen, i);
     }
     return sum;
 }
 
-bool oracle_room_for_one_more(const struct sim_world *w, uint32_t node, bool must_restart_only)
+bool oracle_room_for_one_more(const struct sim_world *w, uint32_t node, bool must_restart_only,
+                              uint64_t unseen)
 {
     int64_t room = 0, most = 0;
 
@@ -175,7 +197,7 @@ bool oracle_room_for_one_more(const struct sim_world *w, uint32_t node, bool mus
         int64_t size = w->nodes[i].memory_mib - w->nodes[i].reserve_mib;
 
         if (keeps_vms(w, i, node) && !w->nodes[i].evicted) {
-            int64_t moved = restarts_of(w, i, must_restart_only);
+            int64_t moved = restarts_of(w, i, must_restart_only, unseen);
 
             most = moved > most ? moved : most;
         }
@@ -193,7 +215,7 @@ bool oracle_room_for_one_more(const struct sim_world *w, uint32_t node, bool mus
 
         if (world_vm_live(v) && v->clustered && !v->dda &&
             w->nodes[v->node].cluster == w->nodes[node].cluster && !keeps_vms(w, v->node, node))
-            room -= v->memory_mib;
+            room -= need(w, unseen, i);
     }
     return room - most >= 0;
 }

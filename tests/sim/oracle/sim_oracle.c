@@ -77,6 +77,8 @@ void oracle_entry(struct sim_oracle *o, uint32_t store, time_ms at, bool begins)
 {
     struct oracle_store *s = &o->stores[store];
 
+    if (begins)
+        memset(s->spoken_to, 0, sizeof s->spoken_to);
     if (begins || s->heard_at == 0 || at - s->heard_at > 5 * MINUTE_MS)
         s->awake_since = at;
     s->heard_at = at;
@@ -142,13 +144,41 @@ static bool of_one_line(const struct oracle_intent *a, const struct oracle_inten
     return moves ? moved && a->vm == b->vm : moved ? b->node == a->node && !b->load : b->node == a->node;
 }
 
-/* On a node that comes home, what it never saw is not sent again: the run stops, or a step of its drain failed. */
-static bool left_undone(const struct sim_oracle *o, const struct oracle_intent *p, const char *next)
+/* Another store has begun something on the node of which this one cannot know before it has heard the node's journal. */
+static bool overtaken(struct sim_oracle *o, uint32_t store, uint32_t node)
+{
+    for (uint32_t i = 0; i < o->intents.n; i++) {
+        const struct oracle_intent *x = &o->intents.items[i];
+
+        if (x->store != store && x->node == node && x->started && oracle_find(o, store, x->op) == NULL)
+            return true;
+    }
+    return false;
+}
+
+/* Where its VMs were to go may be no place any more: a receiver is out of reach, or others have changed the cluster since the
+ * drain was decided on. */
+static bool nowhere_to_go(const struct sim_oracle *o, const struct oracle_intent *p)
+{
+    uint32_t k = o->w->nodes[p->node].cluster;
+
+    if (o->w->clusters[k].exo_at != o->nodes[p->node].exo_at_pause)
+        return true;
+    for (uint32_t i = 0; i < o->w->n_nodes; i++)
+        if (i != p->node && o->w->nodes[i].cluster == k && !o->stores[p->store].spoken_to[i])
+            return true;
+    return false;
+}
+
+/* On a node that comes home, what it never saw is not sent again: the run stops, a step of its drain failed or can be done no
+ * more, or another log has led it on. */
+static bool left_undone(struct sim_oracle *o, const struct oracle_intent *p, const char *next)
 {
     const struct oracle_store *s = &o->stores[p->store];
 
     return oracle_goes_home(next) &&
-           (s->aborted_at != 0 || s->stopped_at != 0 || s->given_up[p->node] != 0 || s->step_failed[p->node]);
+           (s->aborted_at != 0 || s->stopped_at != 0 || s->given_up[p->node] != 0 ||
+            s->step_failed[p->node] || nowhere_to_go(o, p) || overtaken(o, p->store, p->node));
 }
 
 /* I19: no step and no further attempt before the last one has an outcome; what its node never saw keeps its id. */
@@ -199,6 +229,7 @@ void oracle_intent(struct sim_oracle *o, const struct oracle_intent_fact *f)
     x->back = s->run == ORACLE_RUN_BACK;
     x->sent = 1;
     x->first_at = f->at;
+    x->unseen = begins_drain(f->action) ? oracle_unseen(o, f->store) : 0;
     x->load = x->node != WORLD_NONE && o->w->nodes[x->node].out_since == 0;
     o->checks[24]++;
     if (strcmp(parts.step, f->action) != 0)
@@ -299,18 +330,6 @@ static void give_up_node(struct sim_oracle *o, uint32_t store, uint32_t node)
             o->intents.items[i].outcome = true;
 }
 
-/* Another store has begun something on the node of which this one cannot know before it has heard the node's journal. */
-static bool overtaken(struct sim_oracle *o, uint32_t store, uint32_t node)
-{
-    for (uint32_t i = 0; i < o->intents.n; i++) {
-        const struct oracle_intent *x = &o->intents.items[i];
-
-        if (x->store != store && x->node == node && x->started && oracle_find(o, store, x->op) == NULL)
-            return true;
-    }
-    return false;
-}
-
 void oracle_node_end(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t node, enum oracle_end end)
 {
     struct oracle_store *s = &o->stores[store];
@@ -372,9 +391,12 @@ void oracle_result(struct sim_oracle *o, uint32_t store, const char *op, uint32_
     x->resulted = x->outcome = true;
 }
 
-void oracle_step_failed(struct sim_oracle *o, uint32_t store, uint32_t node)
+void oracle_step_failed(struct sim_oracle *o, uint32_t store, const char *op, uint32_t node)
 {
-    o->stores[store].step_failed[node] = true;
+    const struct oracle_intent *x = oracle_find(o, store, op);
+
+    if (x != NULL && x->node == node)
+        o->stores[store].step_failed[node] = true;
 }
 
 /* C.3: DONE, then the reply. */

@@ -75,6 +75,7 @@ struct oracle_intent {
     bool ended, refuted;   /* the agent's journal: DONE; its witness: not_done, since the last START */
     bool load, drained;    /* a move off a node in service; one off a node that is out */
     bool unrecorded;       /* the journal that knew of it is lost */
+    uint64_t unseen;       /* when it was decided */
     uint32_t sent, starts; /* how often */
     uint32_t applied;      /* effects that took hold */
     bool took;             /* anything of it did */
@@ -108,6 +109,8 @@ struct oracle_store {
     time_ms ended_at[WORLD_NODES], given_up[WORLD_NODES]; /* given up: set aside by a person */
     bool step_failed[WORLD_NODES];                        /* or refused */
     time_ms seen_up[WORLD_NODES];                         /* by a picture of its cluster, in truth too */
+    bool spoken_to[WORLD_NODES];                          /* claimed, and not lost since */
+    time_ms told_vms[WORLD_NODES];                        /* when it listed them last, for a picture */
     bool put_back[WORLD_NODES];                           /* by a person, whoever had paused it */
     uint64_t last_seq;
     time_ms handed_at;                 /* to another revision, last */
@@ -123,7 +126,8 @@ struct oracle_node {
     uint32_t store;    /* whose op that was */
     uint32_t installs; /* installs and removals that took hold */
     time_ms exo_at_pause;
-    time_ms not_told_apart; /* the pause of others that came in the very moment of ours */
+    uint64_t unseen_at_pause; /* when that was decided */
+    time_ms not_told_apart;   /* the pause of others that came in the very moment of ours */
 };
 
 struct sim_oracle {
@@ -175,10 +179,13 @@ void oracle_evidence(struct sim_oracle *o, uint32_t store, time_ms at, const cha
 /* Asked, and no answer came; or, `what` empty, the node went out of reach. */
 void oracle_no_evidence(struct sim_oracle *o, uint32_t store, time_ms at, const char *what, uint32_t node,
                         uint32_t cluster);
+/* The store has the node's claim, or hears that it has lost it. */
+void oracle_spoken_to(struct sim_oracle *o, uint32_t store, uint32_t node, bool now);
+void oracle_vms_told(struct sim_oracle *o, uint32_t store, uint32_t node, time_ms at);
 /* An op's result was recorded; `moved_on`: it changed more than the log. */
 void oracle_result(struct sim_oracle *o, uint32_t store, const char *op, uint32_t node, bool moved_on);
 /* A step on that node failed, or was refused. */
-void oracle_step_failed(struct sim_oracle *o, uint32_t store, uint32_t node);
+void oracle_step_failed(struct sim_oracle *o, uint32_t store, const char *op, uint32_t node);
 /* A node's own word that the op succeeded. */
 void oracle_told_done(struct sim_oracle *o, const char *op);
 /* The node says that it never saw the op. */
@@ -233,14 +240,21 @@ struct oracle_ending {
 };
 void oracle_end(struct sim_oracle *o, const struct oracle_ending *e);
 
-/* sim_fit.c: can the VMs on `node` be placed on nodes that are in service? */
-bool oracle_fits(const struct sim_world *w, uint32_t node, uint32_t also_out);
+/* sim_fit.c: can the VMs on `node` be placed on nodes that are in service? `unseen`: VMs (a bit each) of which the store could not
+ * know what others made of them: they are taken for what they were, wherever they may be. */
+bool oracle_fits(const struct sim_world *w, uint32_t node, uint64_t unseen);
 /* With what the other nodes that are out still have to give away. */
-bool oracle_fits_together(const struct sim_world *w, uint32_t node);
+bool oracle_fits_together(const struct sim_world *w, uint32_t node, uint64_t unseen);
 /* I3 for the state as it is: for each further node, do its VMs fit? */
-bool oracle_survives_one_more(const struct sim_world *w, uint32_t cluster, bool must_restart_only);
+bool oracle_survives_one_more(const struct sim_world *w, uint32_t cluster, bool must_restart_only,
+                              uint64_t unseen);
 /* The aggregate form, with `node` out too. */
-bool oracle_room_for_one_more(const struct sim_world *w, uint32_t node, bool must_restart_only);
+bool oracle_room_for_one_more(const struct sim_world *w, uint32_t node, bool must_restart_only,
+                              uint64_t unseen);
+
+/* sim_oracle_seen.c: VMs that others have made something else of, on nodes that the store cannot speak to, since those told it
+ * of them. A bit each. */
+uint64_t oracle_unseen(const struct sim_oracle *o, uint32_t store);
 
 /* sim_oracle_admit.c */
 struct oracle_intent *oracle_find(struct sim_oracle *o, uint32_t store, const char *op);

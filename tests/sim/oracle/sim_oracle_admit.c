@@ -122,21 +122,21 @@ static void check_storage(struct sim_oracle *o, uint32_t node)
 }
 
 /* I2, I3: the world agrees that it fits. */
-static void check_fit(struct sim_oracle *o, uint32_t node)
+static void check_fit(struct sim_oracle *o, uint32_t node, uint64_t unseen)
 {
     const struct world_cluster *c = &o->w->clusters[o->w->nodes[node].cluster];
 
     o->checks[2]++;
     if (oracle_recent(o, o->w->nodes[node].cluster))
         return;
-    if (!oracle_fits(o->w, node, 0))
+    if (!oracle_fits(o->w, node, unseen))
         oracle_break(o, 2, "the VMs of %s fit nowhere", o->w->nodes[node].id);
-    else if (!oracle_fits_together(o->w, node))
+    else if (!oracle_fits_together(o->w, node, unseen))
         oracle_break(o, 2, "the VMs of %s and of the other nodes that are out fit nowhere together",
                      o->w->nodes[node].id);
     o->checks[3]++;
     if (!is(c->reserve, "none") && !c->waive_none &&
-        !oracle_room_for_one_more(o->w, node, is(c->reserve, "protected")))
+        !oracle_room_for_one_more(o->w, node, is(c->reserve, "protected"), unseen))
         oracle_break(o, 3, "with %s out %s has no room for one more loss", o->w->nodes[node].id, c->id);
 }
 
@@ -153,14 +153,15 @@ static void check_caps(struct sim_oracle *o, uint32_t node)
         oracle_break(o, 10, "%u nodes out, allowed are %u", all, o->policy.max_out_fleet);
 }
 
-static void check_drain(struct sim_oracle *o, uint32_t node)
+static void check_drain(struct sim_oracle *o, uint32_t node, uint64_t unseen)
 {
     if (o->w->nodes[node].out_since != 0)
         return; /* the same drain, told again */
     /* Proved on a picture that may be from before what others did last: what came of that is not the drain's. */
     o->nodes[node].exo_at_pause =
         oracle_recent(o, o->w->nodes[node].cluster) ? -1 : o->w->clusters[o->w->nodes[node].cluster].exo_at;
-    check_fit(o, node);
+    o->nodes[node].unseen_at_pause = unseen;
+    check_fit(o, node, unseen);
     check_quorum(o, node);
     check_storage(o, node);
     check_caps(o, node);
@@ -319,7 +320,7 @@ void oracle_started(struct sim_oracle *o, uint32_t node, uint32_t store, const c
                      w->clusters[w->nodes[node].cluster].id);
     check_order(o, x);
     if (is(action, "pause"))
-        check_drain(o, node);
+        check_drain(o, node, x->unseen);
     else if (is(action, "move_vm"))
         check_move(o, x);
     else if (is(action, "park_vm"))

@@ -129,7 +129,8 @@ static void truth_drained(struct sim_oracle *o, const struct world_truth *t)
         oracle_recent(o, k))
         return;
     o->checks[3]++;
-    if (!oracle_survives_one_more(o->w, k, strcmp(c->reserve, "protected") == 0))
+    if (!oracle_survives_one_more(o->w, k, strcmp(c->reserve, "protected") == 0,
+                                  o->nodes[t->node].unseen_at_pause))
         oracle_break(o, 3, "with %s drained %s does not survive one more loss", o->w->nodes[t->node].id,
                      c->id);
 }

@@ -319,7 +319,9 @@ bool world_vm_create(struct sim_world *w, uint32_t node)
                             .state = GUEST_RUNNING,
                             .clustered = true,
                             .memory_mib = 2048,
+                            .added_mib = 2048,
                             .here_since = w->now,
+                            .set_at = w->now,
                             .slow_permille = 1000,
                             .by_others = true };
     w->made_vms++;
@@ -367,9 +369,38 @@ bool world_vm_resize(struct sim_world *w, uint32_t vm, int64_t memory_mib)
     if (v->gone || v->state == GUEST_MIGRATING || world_free_mib(w, v->node) < memory_mib - v->memory_mib)
         return false;
     world_touched(w, WORLD_NONE, v->node);
+    v->added_mib = memory_mib - v->memory_mib;
     v->memory_mib = memory_mib;
-    v->grew_at = w->now;
+    v->set_at = w->now;
     return true;
+}
+
+static void set_apart(struct sim_world *w, struct world_vm *v)
+{
+    bool had = v->anti != 0;
+
+    v->anti = 0;
+    v->hard = false;
+    for (uint32_t i = 0; i < w->n_vms && !had && v->anti == 0; i++) {
+        struct world_vm *o = &w->vms[i];
+
+        if (o->gone || o->anti != 0 || o->dda || !o->clustered || o->node == v->node ||
+            w->nodes[o->node].cluster != w->nodes[v->node].cluster)
+            continue;
+        o->anti = v->anti = WORLD_VMS + i;
+        o->hard = v->hard = w->clusters[w->nodes[v->node].cluster].anti_enforced;
+        o->set_at = w->now;
+    }
+}
+
+void world_vm_bind(struct sim_world *w, uint32_t vm, uint32_t node, bool apart)
+{
+    struct world_vm *v = &w->vms[vm];
+
+    if (apart)
+        set_apart(w, v);
+    v->owners = 1u << v->node | 1u << node;
+    v->set_at = w->now;
 }
 
 void world_heal(struct sim_world *w)

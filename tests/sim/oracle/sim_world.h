@@ -90,13 +90,14 @@ struct world_vm {
     enum world_vm_state state;
     enum world_down down;
     bool gone, clustered, dda, hard, must_restart, consent, by_others;
-    const char *consent_method; /* "shutdown" or "save" */
-    int64_t memory_mib;
-    uint32_t owners; /* bit per node; 0: all of the cluster */
-    uint32_t anti;   /* class number, 0: none */
+    const char *consent_method;    /* "shutdown" or "save" */
+    int64_t memory_mib, added_mib; /* added: what others added to it last; all of it where they made the VM */
+    uint32_t owners;               /* bit per node; 0: all of the cluster */
+    uint32_t anti;                 /* class number, 0: none */
     const char *role;
     uint32_t moves, moves_back, loads; /* completed, by us */
-    time_ms here_since, down_since, restart_at, grew_at;
+    time_ms here_since, down_since, restart_at;
+    time_ms set_at; /* others made it what it is: its size, its owners, whom it must not meet */
     bool refuses, fails_half, crashes, no_heartbeat;
     uint32_t slow_permille;
 };
@@ -201,6 +202,9 @@ bool world_vm_create(struct sim_world *w, uint32_t node);
 bool world_vm_appear(struct sim_world *w, uint32_t node);
 bool world_vm_delete(struct sim_world *w, uint32_t vm);
 bool world_vm_resize(struct sim_world *w, uint32_t vm, int64_t memory_mib);
+/* May be on its own node and on `node` from now on. `apart`: and there is another VM that it must not meet, or no such one any
+ * more. It is hard where the cluster enforces it. */
+void world_vm_bind(struct sim_world *w, uint32_t vm, uint32_t node, bool apart);
 void world_touched(struct sim_world *w, uint32_t cluster, uint32_t node);
 void world_storage_dirty(struct sim_world *w, uint32_t cluster);
 /* After the faults: what can heal heals. */

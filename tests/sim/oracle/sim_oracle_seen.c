@@ -1,0 +1,28 @@
+/* What a store could know of the VMs of its nodes. Only the node that has a VM tells what it is and where it may go; a node that
+ * may not be spoken to counts as out, and its VMs as what they were when it told of them last. */
+#include "tests/sim/oracle/sim_oracle.h"
+
+void oracle_spoken_to(struct sim_oracle *o, uint32_t store, uint32_t node, bool now)
+{
+    o->stores[store].spoken_to[node] = now;
+}
+
+void oracle_vms_told(struct sim_oracle *o, uint32_t store, uint32_t node, time_ms at)
+{
+    o->stores[store].told_vms[node] = at;
+}
+
+uint64_t oracle_unseen(const struct sim_oracle *o, uint32_t store)
+{
+    const struct oracle_store *s = &o->stores[store];
+    uint64_t unseen = 0;
+
+    for (uint32_t i = 0; i < o->w->n_vms; i++) {
+        const struct world_vm *v = &o->w->vms[i];
+        bool told = v->set_at + o->policy.slack_ms < s->told_vms[v->node];
+
+        if (v->set_at != 0 && !told && !s->spoken_to[v->node])
+            unseen |= (uint64_t)1 << i;
+    }
+    return unseen;
+}
