@@ -19,6 +19,7 @@ struct agent_conn {
     char controller[AGENT_HEX_ID]; /* as `hello` named it */
     int64_t epoch;                 /* of its accepted claim; 0: none */
     uint32_t claim_order;          /* the last one to claim hears notifications */
+    int64_t start_request;         /* the highest id under which an op.start came */
     bool hello_waits;              /* for the node's identity */
     int64_t hello_request;
     struct json_doc *page; /* an answer that is being read page by page */

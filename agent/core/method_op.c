@@ -174,12 +174,23 @@ static bool may_go_on(const struct agent *a, const struct agent_op *op)
     return op->state == AGENT_OP_UNKNOWN && op->not_done && op->starts < 2 && !op->acked;
 }
 
+/* Requests of one connection are numbered upwards. One that comes a second time was answered then, by a refusal perhaps that its
+ * controller has gone on from: it begins nothing (F17). */
+static int check_new(const struct agent_request *rq, bool told_before, struct err *err)
+{
+    if (told_before)
+        return err_set(err, ERR_STATE, "request %lld has been answered before", (long long)rq->id);
+    return 0;
+}
+
 AGENT_HANDLER(agent_do_op_start)
 {
     struct order o = { 0 };
     struct agent_op *op;
+    bool told_before = rq->id <= rq->conn->start_request;
     int rc = read_order(rq, &o, err);
 
+    rq->conn->start_request = told_before ? rq->conn->start_request : rq->id;
     if (rc == 0)
         rc = check_order(a, &o, err);
     if (rc != 0)
@@ -188,7 +199,9 @@ AGENT_HANDLER(agent_do_op_start)
     if (op != NULL && (strcmp(op->digest, o.digest) != 0 || strcmp(op->action, o.action) != 0))
         return err_set(err, ERR_INVALID, "op %s was accepted with other arguments", o.op);
     if (op == NULL || may_go_on(a, op)) {
-        rc = check_room(a, &o, err);
+        rc = check_new(rq, told_before, err);
+        if (rc == 0)
+            rc = check_room(a, &o, err);
         if (rc != 0)
             return rc;
         append_accept(a, &o);

@@ -511,6 +511,21 @@ static void test_full_journal_refuses(void **state)
     assert_true(bench_has_run(b, "pause", "run"));
 }
 
+/* The line of an op.start that was refused is heard once more (F17): its controller has gone on from the refusal. */
+static void test_the_same_line_again_begins_nothing(void **state)
+{
+    struct bench *b = *state;
+
+    b->fail_appends = 1;
+    assert_string_equal(bench_error(b, start(b, PAUSE, "pause", "{}")), "full");
+    b->next_id--; /* not another request: that one */
+    start(b, PAUSE, "pause", "{}");
+    assert_string_equal(bench_state(b, PAUSE), "none");
+    assert_false(bench_has_run(b, "pause", "run"));
+    start(b, PAUSE, "pause", "{}");
+    assert_int_equal(bench_count(b, AGENT_REC_ACCEPT, PAUSE), 1);
+}
+
 /* START that cannot be written: no driver; once more when there is room. */
 static void test_start_waits_for_room(void **state)
 {
@@ -1114,6 +1129,7 @@ int main(void)
         T(test_claim_lists_open_ops),
         T(test_cancel),
         T(test_full_journal_refuses),
+        T(test_the_same_line_again_begins_nothing),
         T(test_start_waits_for_room),
         T(test_done_waits_for_room),
         T(test_claim_needs_journal),
