@@ -54,6 +54,8 @@ static void former_load(struct engine *e, struct engine_node *n)
 static void take_details(struct engine *e, struct engine_node *n, const struct handover_node *from)
 {
     n->paused = from->paused;
+    n->paused_at =
+        from->paused ? e->now : 0; /* seen in service from here on, somebody else has ended that (O7) */
     n->vmms_touched = from->vmms;
     n->storage_touched = from->storage;
     n->installed = from->effect;

@@ -87,6 +87,14 @@ static struct estimate op_predict(const struct engine *e, const struct op *op)
     return predict_step(e->predictor, op->node, action_rows[op->action].predict);
 }
 
+/* What is decided now is decided on the cluster as it was seen last. */
+static time_ms looked_at(const struct engine *e, const struct engine_node *n)
+{
+    time_ms seen = e->clusters[n->cluster].seen_at;
+
+    return seen < 0 ? e->now : seen;
+}
+
 struct op *op_open(struct engine *e, struct engine_node *n, enum action action, uint32_t vm)
 {
     struct op *op = op_slot(e);
@@ -101,7 +109,7 @@ struct op *op_open(struct engine *e, struct engine_node *n, enum action action, 
     op->node = n->ix;
     op->vm = vm;
     op->receiver = IX_NONE;
-    op->decided = e->now;
+    op->decided = looked_at(e, n);
     if (op_id_make(e->run, node_id(e, n), n->life == 0 ? 1 : n->life, action_rows[action].name, subject,
                    next_attempt(e, n, action, vm), &op->id, NULL) != 0)
         e->bug = true;
@@ -361,22 +369,31 @@ static void op_finish(struct engine *e, struct op *op, const struct op_record *r
 }
 
 /* Nothing of it has begun, and what it was decided on is old by now: it is not begun, but decided anew on what is found
- * then (I2, I6, I7, O20). */
+ * then (I2, I6, I7, I16, O20). */
 static bool came_too_late(const struct engine *e, const struct op *op)
 {
-    const struct engine_node *n = &e->nodes[op->node];
-    dur_ms fresh = e->rollout->policy.fresh_ms;
+    bool looks = op->action == ACT_PAUSE || op->action == ACT_MOVE_VM || op->action == ACT_PARK_VM ||
+                 op->action == ACT_REBOOT;
 
-    if (op->action == ACT_PAUSE)
-        return !n->paused && n->phase == NODE_DRAINING && e->now - n->out_since > fresh;
-    return (op->action == ACT_MOVE_VM || op->action == ACT_REBOOT) && e->now - op->decided > fresh;
+    if (op->action == ACT_PAUSE && e->nodes[op->node].phase != NODE_DRAINING)
+        return false;
+    return looks && e->now - op->decided > e->rollout->policy.fresh_ms;
+}
+
+/* A park may have done its work: the VM is owed a way back, and is parked once more before anything else happens (I9). */
+static void park_again(struct engine_node *n, uint32_t vm)
+{
+    for (uint32_t i = 0; i < n->parks.n; i++)
+        if (n->parks.items[i].vm == vm)
+            n->parks.items[i].down = n->parks.items[i].again = true;
 }
 
 static void op_withdraw(struct engine *e, struct op *op, const struct op_record *rec)
 {
     struct engine_node *n = &e->nodes[op->node];
     struct op_record late = *rec;
-    bool pause = op->action == ACT_PAUSE;
+    bool pause = op->action == ACT_PAUSE, park = op->action == ACT_PARK_VM;
+    uint32_t vm = op->vm;
 
     if (op->action == ACT_MOVE_VM) { /* as if the node had been busy: later, on a fresh picture */
         late.error_code = "busy";
@@ -388,7 +405,9 @@ static void op_withdraw(struct engine *e, struct op *op, const struct op_record 
         op_command(e, CMD_OP_ACK, op->node, op->id.text);
     e->moved_at = e->now;
     op_close(e, op);
-    if (pause && !n->go_home)
+    if (park)
+        park_again(n, vm);
+    if (pause && !n->paused && !n->go_home)
         node_withdraw(e, n, rec->state != OP_DONE);
     node_drive(e, n);
 }
@@ -435,6 +454,8 @@ static void op_never_seen(struct engine *e, struct op *op, const struct op_recor
     } else if (op->sends >= SENDS_MAX) {
         op_finish(e, op, rec, OUTCOME_REFUSED);
     } else if (came_too_late(e, op)) {
+        op_command(e, CMD_OP_CANCEL, op->node,
+                   op->id.text); /* the log says so; and so does whatever comes of it there */
         op_withdraw(e, op, rec);
     } else {
         e->nodes[op->node].pause_in_doubt |= op->action == ACT_PAUSE;
@@ -678,6 +699,7 @@ void op_forget(struct engine *e, struct engine_node *n)
         if (end.action != ACT_MOVE_VM)
             continue;
         move_land(e, &end, n->ix);
+        e->clusters[n->cluster].strangers++; /* it may go on: until it is seen again (I10) */
         if (end.evidence)
             evidence_ended(e, &end);
         else if (n->moves_open > 0)

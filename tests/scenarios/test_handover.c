@@ -112,6 +112,42 @@ static uint32_t upgrades_after_verb(enum verb verb, enum run_state want, uint32_
     }
 }
 
+/* Before the reboot the cluster shows the first node in service: somebody has ended our pause. */
+static void shown_up(struct scenario *s, struct plan_answer *a)
+{
+    static struct view_node nodes[8];
+    struct cluster_view *v = &a->ev->u.observed.view;
+
+    if (a->cause != CMD_OBSERVE || a->ev->type != EV_OBSERVED || a->ev->u.observed.what != OBSERVE_CLUSTER ||
+        engine_node(s->engine, scenario_first(s)).phase != NODE_REBOOTING)
+        return;
+    for (uint32_t i = 0; i < v->n_nodes && i < TABLE_LEN(nodes); i++) {
+        nodes[i] = v->nodes[i];
+        if (strcmp(nodes[i].id, scenario_first_id(s)) == 0)
+            nodes[i].state = SEEN_UP;
+    }
+    v->nodes = nodes;
+}
+
+/* What the former revision paused and others ended since: a pause that is found on the way home is theirs (O7). */
+static void test_a_pause_that_others_ended_since(void **state)
+{
+    struct scenario *s =
+        scenario_new(&words, "[1,\"100%\"]", ",\"policy\":{\"failures_per_wave\":4,\"failures_per_run\":4}");
+
+    (void)state;
+    scenario_start(s);
+    scenario_until(s, scenario_first_id(s), NODE_INSTALLING);
+    scenario_upgrade(s);
+    s->meddle = shown_up;
+    scenario_run(s);
+    assert_int_equal(backend_plan_effects(s->world, scenario_first(s), "resume"), 0);
+    check_end(s, scenario_first_id(s), NODE_STUCK); /* after a takeover nobody knows what else is with it */
+    assert_non_null(strstr(scenario_node(s, scenario_first_id(s)).reason, "O7: paused by somebody else"));
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 static void test_an_abort_goes_on(void **state)
 {
     (void)state;
@@ -305,6 +341,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_at_each_event),
         cmocka_unit_test(test_again_and_again),
+        cmocka_unit_test(test_a_pause_that_others_ended_since),
         cmocka_unit_test(test_an_abort_goes_on),
         cmocka_unit_test(test_a_pause_holds_on),
         cmocka_unit_test(test_a_way_back_waits_for_a_person),

@@ -1010,7 +1010,7 @@ static void test_receiver_never_back(void **state)
         check_ok(scenario_event(s, &refused), &s->err);
         s->now += 3 * MINUTE_MS;
         node_has_it(s, op, told[i]);
-        assert_int_equal(commands_it(s, "op_cancel", op), told[i] == OP_ACCEPTED);
+        assert_true(commands_it(s, "op_cancel", op)); /* there too, whatever may still be on its way */
         assert_int_equal(is_open(s, op),
                          told[i] == OP_ACCEPTED); /* till the node says that it is called off */
         if (told[i] == OP_ACCEPTED)

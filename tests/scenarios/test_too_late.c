@@ -68,8 +68,8 @@ static void called_off(struct scenario *s, const char *op, const char *action)
     check_ok(scenario_event(s, &ev), &s->err);
 }
 
-/* The node has accepted it and its agent is gone; three minutes later it is there again, and has it as it was. */
-static struct scenario *accepted_long_ago(unsigned row, char op[128])
+/* The node has accepted it and its agent is gone; a while later it is there again, and has it as it was. */
+static struct scenario *accepted_ago(unsigned row, char op[128], dur_ms ago)
 {
     struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
     struct fault *f = scenario_fault(s, NULL, late[row].action, NULL);
@@ -83,8 +83,13 @@ static struct scenario *accepted_long_ago(unsigned row, char op[128])
         assert_true(scenario_step(s));
     snprintf(op, 128, "%s", engine_op_open(s->engine, 0).op);
     check_ok(scenario_event(s, &lost), &s->err);
-    s->now += 3 * MINUTE_MS;
+    s->now = engine_op_open(s->engine, 0).sent + ago;
     return s;
+}
+
+static struct scenario *accepted_long_ago(unsigned row, char op[128])
+{
+    return accepted_ago(row, op, 3 * MINUTE_MS);
 }
 
 /* From that entry on: the first look at the cluster, and the first time that the action is commanded again. */
@@ -152,6 +157,21 @@ static void test_begun_before_it_was_called_off(void **state)
     }
 }
 
+/* What counts is when the cluster was seen, not when that was decided: a picture may be as old as that by then. */
+static void test_the_picture_counts(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < TABLE_LEN(late); i++) {
+        char op[128];
+        struct scenario *s = accepted_ago(i, op, 2 * MINUTE_MS);
+
+        claimed_with(s, op, late[i].action, OP_ACCEPTED);
+        assert_true(commands_it(s, "op_cancel", op));
+        assert_false(commands_it(s, "op_start", op));
+        scenario_free(s);
+    }
+}
+
 /* Within the time for which a picture is good it is begun: the same op once more (C.3). */
 static void test_accepted_in_time(void **state)
 {
@@ -209,6 +229,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_accepted_and_late),
                                         cmocka_unit_test(test_begun_before_it_was_called_off),
+                                        cmocka_unit_test(test_the_picture_counts),
                                         cmocka_unit_test(test_accepted_in_time),
                                         cmocka_unit_test(test_evicted_in_mid_drain) };
 
