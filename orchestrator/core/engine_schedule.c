@@ -339,6 +339,7 @@ static enum admit judge(struct engine *e, struct engine_cluster *c, struct engin
 /* Nothing of the cluster is on its way and the refusal stands: its turn never comes. */
 static void give_up(struct engine *e, struct engine_cluster *c)
 {
+    c->refused_since = 0; /* whose turn comes next, or once more, is refused for as long again */
     for (uint32_t i = 0; i < c->members.n; i++) {
         struct engine_node *n = &e->nodes[c->members.items[i]];
 

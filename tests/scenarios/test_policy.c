@@ -137,6 +137,43 @@ static void test_rehearsal_aborted_before_its_third_life(void **state)
     scenario_free(s);
 }
 
+static void witness_offline(struct scenario *s, struct plan_answer *a)
+{
+    (void)s;
+    if (a->cause == CMD_OBSERVE && a->ev->u.observed.what == OBSERVE_CLUSTER)
+        a->ev->u.observed.view.witness_online = false;
+}
+
+/* Its third life is refused for so long that it never comes (O20): the node is as it was before, which is what stands there. Tried
+ * again, it is not given up by the first look, which shows what was the matter still; it is rehearsed anew, from its first life on. */
+static void test_rehearsal_whose_third_life_never_comes(void **state)
+{
+    struct scenario *s =
+        scenario_new(NULL, "[2,\"100%\"]", ",\"policy\":{\"rehearse\":true,\"attempts_max\":2}");
+    uint32_t first = scenario_first(s);
+
+    (void)state;
+    scenario_start(s);
+    while (engine_node(s->engine, first).life < 3)
+        assert_true(scenario_step(s));
+    s->meddle = witness_offline;
+    while (engine_node(s->engine, first).phase != NODE_ENDED)
+        assert_true(scenario_step(s));
+    check_end(s, scenario_first_id(s), NODE_ROLLED_BACK);
+    assert_non_null(strstr(scenario_node(s, scenario_first_id(s)).reason, "O20"));
+    assert_int_equal(backend_plan_effects(s->world, first, "install"), 1);
+    s->meddle = NULL;
+    check_ok(scenario_verb(s, VERB_RETRY, scenario_first_id(s)), &s->err);
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    assert_int_equal(scenario_ended(s, NODE_DONE), 8);
+    assert_int_equal(backend_plan_effects(s->world, first, "install"), 3);
+    assert_int_equal(backend_plan_effects(s->world, first, "uninstall"), 2);
+    assert_true(backend_plan_in_service(s->world, first));
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 /* A crash in each of the three lives. */
 static void test_rehearsal_crash(void **state)
 {
@@ -345,6 +382,7 @@ int main(void)
         cmocka_unit_test(test_rehearsal),
         cmocka_unit_test(test_rehearsal_refused),
         cmocka_unit_test(test_rehearsal_aborted_before_its_third_life),
+        cmocka_unit_test(test_rehearsal_whose_third_life_never_comes),
         cmocka_unit_test(test_rehearsal_crash),
         cmocka_unit_test(test_deviations),
         cmocka_unit_test(test_holds_before_it_deviates),
