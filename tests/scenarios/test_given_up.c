@@ -318,10 +318,107 @@ static void test_a_parking_of_a_later_life(void **state)
     scenario_free(s);
 }
 
+static int answer_of(struct scenario *s, const struct op_record *rec)
+{
+    struct event ev = { .type = EV_OP_RESULT, .node = scenario_first(s), .cluster = IX_NONE };
+
+    ev.u.op_result.record = *rec;
+    return scenario_event(s, &ev);
+}
+
+/* A mere answer about what was given up says whether it runs, which a person's word does not end, and nothing else. */
+static void test_an_answer_says_whether_it_runs(void **state)
+{
+    static const struct {
+        enum op_state state;
+        enum op_witness witness;
+        bool runs;
+    } rows[] = { { OP_RUNNING, WITNESS_NOT_ASKED, true },
+                 { OP_UNKNOWN, WITNESS_SAYS_RUNNING, true },
+                 { OP_UNKNOWN, WITNESS_CANNOT_TELL, false },
+                 { OP_ACCEPTED, WITNESS_NOT_ASKED, false } };
+
+    (void)state;
+    for (unsigned i = 0; i < TABLE_LEN(rows); i++) {
+        char op[128];
+        struct scenario *s = set_aside(WITNESS_SAYS_RUNNING, op);
+        struct op_record rec = {
+            .op = op, .action = "install", .state = rows[i].state, .witness = rows[i].witness, .boot_id = "b"
+        };
+
+        check_ok(answer_of(s, &rec), &s->err);
+        assert_string_equal(scenario_commanded(s), "[]");
+        check_end(s, scenario_first_id(s), NODE_STUCK);
+        assert_int_equal(decide(s, NULL, WITNESS_SAYS_NOT_DONE), rows[i].runs ? ERR_STATE : 0);
+        if (rows[i].runs)
+            assert_non_null(strstr(s->err.text, "still runs"));
+        else
+            assert_true(acks(s, op));
+        scenario_free(s);
+    }
+}
+
+/* Accepted there and not begun when it was given up: it is called off, so that it never begins, and put back the node is untouched. */
+static void test_accepted_and_given_up(void **state)
+{
+    char op[128], want[200];
+    struct scenario *s = set_aside(WITNESS_CANNOT_TELL, op);
+    struct op_record rec = { .op = op, .action = "install", .state = OP_ACCEPTED, .boot_id = "b" };
+
+    (void)state;
+    snprintf(want, sizeof want, "{\"type\":\"op_cancel\",\"node\":\"%s\",\"op\":\"%s\"}",
+             scenario_first_id(s), op);
+    claim_of(s, &rec, 1);
+    assert_non_null(strstr(scenario_commanded(s), want));
+    assert_false(acks(s, op));
+    rec.state = OP_DONE;
+    rec.outcome = OUTCOME_CANCELLED;
+    check_ok(answer_of(s, &rec), &s->err);
+    assert_true(acks(s, op));
+    put_back(s, scenario_first_id(s));
+    check_end(s, scenario_first_id(s), NODE_RETURNED);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
+/* What another log, or another run, does to a cluster's setting is told by claims; an answer of nobody's changes nothing (I21). */
+static void test_an_answer_about_anothers_setting(void **state)
+{
+    static const struct {
+        const char *op;
+        enum op_state state;
+    } rows[] = { { "r9/n00-01/1/cluster_setting/1", OP_RUNNING },
+                 { "r1/n00-01/1/cluster_setting/9", OP_RUNNING },
+                 { "r1/n00-01/1/cluster_setting/9", OP_DONE } };
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", MORE);
+    char before[SHA256_TEXT], after[SHA256_TEXT];
+
+    (void)state;
+    assert_string_equal(scenario_first_id(s), "n00-01");
+    scenario_start(s);
+    scenario_until(s, scenario_first_id(s), NODE_INSTALLING);
+    for (unsigned i = 0; i < TABLE_LEN(rows); i++) {
+        struct op_record rec = {
+            .op = rows[i].op, .action = "cluster_setting", .state = rows[i].state, .boot_id = "b"
+        };
+
+        engine_hash(s->engine, before);
+        check_ok(answer_of(s, &rec), &s->err);
+        engine_hash(s->engine, after);
+        assert_string_equal(before, after);
+        assert_string_equal(scenario_commanded(s), "[]");
+    }
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    scenario_truth(s);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 /* --- the same, begun by a log that this one has overtaken --- */
 
 static struct { /* what each claim tells of it: it runs, so often, and then has that end */
-    const char *op;
+    const char *op, *action;
     uint32_t runs, told;
     enum op_outcome outcome;
 } other;
@@ -332,7 +429,7 @@ static void tells_of_the_other(struct scenario *s, struct plan_answer *a)
 
     if (a->ev->type != EV_NODE_CLAIMED || a->node != scenario_first(s))
         return;
-    rec = (struct op_record){ .op = other.op, .action = "install", .state = OP_RUNNING, .boot_id = "b" };
+    rec = (struct op_record){ .op = other.op, .action = other.action, .state = OP_RUNNING, .boot_id = "b" };
     if (other.told++ >= other.runs) {
         rec.state = OP_DONE;
         rec.outcome = other.outcome;
@@ -347,6 +444,7 @@ static struct scenario *being_installed_by_another(const char *op, uint32_t runs
     struct scenario *s = scenario_new(&words, "[1,\"100%\"]", MORE);
 
     other.op = op;
+    other.action = "install";
     other.runs = runs;
     other.told = 0;
     other.outcome = outcome;
@@ -407,6 +505,49 @@ static void test_another_logs_ended_before_anybody_looked(void **state)
     scenario_free(s);
 }
 
+/* This log has patched the node, and another one is taking the package out when it is put back. What that comes to is what the node
+ * is: patched as before, and vouched for only if it was verified; or without the package (I12, I17). */
+static void test_put_back_while_another_log_removes(void **state)
+{
+    static const struct {
+        bool verified;
+        enum op_outcome outcome;
+        enum node_end end;
+        uint32_t uninstalls; /* by a rollback afterwards */
+    } rows[] = { { true, OUTCOME_FAILED, NODE_DONE, 1 },
+                 { true, OUTCOME_OK, NODE_RETURNED, 0 },
+                 { false, OUTCOME_FAILED, NODE_SET_ASIDE, 1 } };
+    struct op_record running = { .action = "uninstall", .state = OP_RUNNING, .boot_id = "b" };
+
+    (void)state;
+    for (unsigned i = 0; i < TABLE_LEN(rows); i++) {
+        struct scenario *s = scenario_new(&words, "[1,\"100%\"]", MORE);
+        const char *id = scenario_first_id(s);
+
+        running.op = other.op = "r1/n00-01/9/uninstall/1";
+        other.action = "uninstall";
+        other.runs = 2;
+        other.told = 0;
+        other.outcome = rows[i].outcome;
+        scenario_start(s);
+        scenario_until(s, id, rows[i].verified ? NODE_SETTLING : NODE_VERIFYING);
+        check_ok(scenario_verb(s, VERB_ABORT_FORCE, NULL), &s->err);
+        claim_of(s, &running, 1);
+        assert_true(scenario_node(s, id).unknown);
+        check_end(s, id, NODE_STUCK);
+        s->meddle = tells_of_the_other;
+        put_back(s, id);
+        assert_true(other.told > 2);
+        check_end(s, id, rows[i].end);
+        s->meddle = NULL;
+        check_ok(scenario_verb(s, VERB_ROLLBACK, NULL), &s->err);
+        scenario_run(s);
+        assert_int_equal(backend_plan_effects(s->world, scenario_first(s), "uninstall"), rows[i].uninstalls);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -417,8 +558,12 @@ int main(void)
         cmocka_unit_test(test_nobody_decides_what_is_at_work),
         cmocka_unit_test(test_a_word_is_about_the_operation_it_names),
         cmocka_unit_test(test_a_removal_took_hold),
+        cmocka_unit_test(test_an_answer_says_whether_it_runs),
+        cmocka_unit_test(test_accepted_and_given_up),
+        cmocka_unit_test(test_an_answer_about_anothers_setting),
         cmocka_unit_test(test_put_back_while_another_logs_runs),
         cmocka_unit_test(test_another_logs_ended_before_anybody_looked),
+        cmocka_unit_test(test_put_back_while_another_log_removes),
         cmocka_unit_test(test_a_parking_of_a_later_life),
     };
 

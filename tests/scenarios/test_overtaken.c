@@ -9,6 +9,7 @@ static const struct fleet_words words = {
     .seed = 5, .clusters = 1, .nodes = 4, .vms = 2, .node_mib = 65536, .vm_mib_min = 2048, .vm_mib_max = 4096
 };
 #define BUDGET ",\"policy\":{\"failures_per_wave\":4,\"failures_per_run\":4}"
+#define WAIVED ",\"waivers\":[{\"what\":\"rollback_unproved\",\"person\":\"board\",\"ticket\":\"C1\"}]"
 
 /* Done on the node by the other log, and closed there. */
 static void by_another(struct scenario *s, const char *step)
@@ -119,11 +120,53 @@ static void test_out_of_reach(void **state)
     }
 }
 
+/* It went on with a node's way back, and somebody has looked: no removal is begun from where this log had it. The node comes home as it
+ * was, patched, and the rollback says so; a removal that was made is proved (I17, O16). */
+static void test_led_on_its_way_back(void **state)
+{
+    static const struct {
+        enum node_phase at;
+        const char *step; /* of the other log */
+        enum node_end end;
+        uint32_t uninstalls;
+        enum run_state run;
+    } rows[] = { { NODE_DRAINING, "move_groups", NODE_DONE, 0, RUN_HALTED },
+                 { NODE_STOPPING_VMMS, "storage_in", NODE_DONE, 0, RUN_HALTED },
+                 { NODE_VERIFYING, "storage_in", NODE_ROLLED_BACK, 1, RUN_ROLLED_BACK } };
+
+    (void)state;
+    for (unsigned i = 0; i < TABLE_LEN(rows); i++) {
+        struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET WAIVED);
+        const char *id = scenario_first_id(s);
+        char op[64];
+
+        scenario_start(s);
+        scenario_until(s, id, NODE_ENDED);
+        check_end(s, id, NODE_DONE);
+        check_ok(scenario_verb(s, VERB_ROLLBACK, NULL), &s->err);
+        scenario_until(s, id, rows[i].at);
+        snprintf(op, sizeof op, "r1/%s/9/%s/1", id, rows[i].step);
+        backend_plan_by_another(s->world, scenario_first(s), op);
+        backend_plan_cut(s->world, scenario_first(s), s->now + MINUTE_MS);
+        while (!scenario_node(s, id).unknown)
+            assert_true(scenario_step(s));
+        decide_done(s);
+        scenario_run(s);
+        check_run(s, rows[i].run);
+        check_end(s, id, rows[i].end);
+        assert_int_equal(backend_plan_effects(s->world, scenario_first(s), "uninstall"), rows[i].uninstalls);
+        assert_int_equal(strstr(engine_run(s->engine).end_text, id) != NULL, rows[i].run == RUN_HALTED);
+        scenario_truth(s);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_died_in_its_takeover),
-                                        cmocka_unit_test(test_told_once),
-                                        cmocka_unit_test(test_out_of_reach) };
+                                        cmocka_unit_test(test_told_once), cmocka_unit_test(test_out_of_reach),
+                                        cmocka_unit_test(test_led_on_its_way_back) };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("tests", tests, NULL, NULL);

@@ -76,6 +76,41 @@ static void test_while_paused(void **state)
     scenario_free(s);
 }
 
+/* Held for more deviations than the plan allows, or by a rehearsal that found no way back. */
+static void test_while_held_for(void **state)
+{
+    static const struct {
+        const char *policy, *action, *code;
+        enum verb verb;
+        const char *why;
+    } rows[] = {
+        { "\"deviations_max\":0", "move_vm", "refused", VERB_PROMOTE, "deviations from the plan" },
+        { "\"rehearse\":true", "uninstall", "not_removable", VERB_RESUME, "not removable" },
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < TABLE_LEN(rows); i++) {
+        char policy[96];
+        struct scenario *s;
+        struct fault *f;
+
+        snprintf(policy, sizeof policy, ",\"policy\":{%s}", rows[i].policy);
+        s = begin(policy);
+        f = scenario_fault(s, NULL, rows[i].action, rows[i].code);
+        f->outcome = OUTCOME_REFUSED;
+        f->no_effect = true;
+        scenario_run(s);
+        check_run(s, RUN_HOLDING);
+        assert_non_null(strstr(engine_run(s->engine).hold_reason, rows[i].why));
+        refused_with(s, rows[i].verb, NULL,
+                     rows[i].verb == VERB_PROMOTE ? "; resume leads on" : "; promote leads on");
+        check_ok(scenario_verb(s, rows[i].verb == VERB_PROMOTE ? VERB_RESUME : VERB_PROMOTE, NULL), &s->err);
+        scenario_run(s);
+        check_run(s, RUN_FINISHED);
+        scenario_free(s);
+    }
+}
+
 static void test_while_a_gate_waits_for_a_person(void **state)
 {
     struct scenario *s = begin(MANUAL);
@@ -250,22 +285,27 @@ static void test_decide(void **state)
 {
     struct scenario *s = begin(BUDGET);
     struct event ev = { .type = EV_OP_RESULT, .node = scenario_first(s), .cluster = IX_NONE };
+    struct event decide = { .type = EV_VERB, .node = scenario_first(s), .cluster = IX_NONE };
     char op[128];
 
     (void)state;
     scenario_fault(s, NULL, "install", NULL)->silent = true;
     scenario_until(s, scenario_first_id(s), NODE_INSTALLING);
     snprintf(op, sizeof op, "%s", engine_op_open(s->engine, 0).op);
-    ev.u.op_result.record =
-        (struct op_record){ .op = op, .action = "install", .state = OP_UNKNOWN, .boot_id = "b" };
-    check_ok(scenario_event(s, &ev), &s->err);
-    ev.type = EV_VERB;
-    memset(&ev.u, 0, sizeof ev.u);
-    ev.u.verb.verb = VERB_DECIDE;
-    ev.u.verb.op = "r1/nobody/1/install/1";
-    ev.u.verb.decision = WITNESS_SAYS_DONE;
-    assert_int_equal(scenario_event(s, &ev), ERR_STATE);
-    assert_non_null(strstr(s->err.text, "has no operation whose outcome is unknown"));
+    decide.u.verb.verb = VERB_DECIDE;
+    decide.u.verb.decision = WITNESS_SAYS_DONE;
+    for (unsigned i = 0; i < 4;
+         i++) { /* at work, and nobody doubts it; then in doubt, but named is none of its own */
+        decide.u.verb.op = i % 2 == 0 ? "r1/nobody/1/install/1" : i < 2 ? op : "r1/n00-01/2/install/1";
+        assert_int_equal(scenario_event(s, &decide), ERR_STATE);
+        assert_non_null(strstr(s->err.text, "has no operation whose outcome is unknown"));
+        if (i != 1)
+            continue;
+        ev.u.op_result.record =
+            (struct op_record){ .op = op, .action = "install", .state = OP_UNKNOWN, .boot_id = "b" };
+        check_ok(scenario_event(s, &ev), &s->err);
+    }
+    ev = decide;
     ev.u.verb.op = op;
     ev.u.verb.decision = WITNESS_SAYS_RUNNING;
     assert_int_equal(scenario_event(s, &ev), ERR_INVALID);
@@ -299,6 +339,9 @@ static void test_rollback(void **state)
     s->now--;
     check_ok(scenario_verb(s, VERB_ROLLBACK, NULL), &s->err);
     refused_with(s, VERB_ROLLBACK, NULL, "rollback is not possible: the run is rolling_back");
+    refused_with(s, VERB_RETRY, second_id(s), "retry is not possible: the run is rolling_back");
+    check_ok(scenario_verb(s, VERB_PAUSE, NULL), &s->err);
+    refused_with(s, VERB_RETRY, second_id(s), "retry is not possible: the run is holding");
     scenario_free(s);
 }
 
@@ -307,6 +350,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_while_running),
         cmocka_unit_test(test_while_paused),
+        cmocka_unit_test(test_while_held_for),
         cmocka_unit_test(test_while_a_gate_waits_for_a_person),
         cmocka_unit_test(test_accepting_an_unknown_gate),
         cmocka_unit_test(test_retry),
