@@ -222,8 +222,8 @@ static void count_strangers(const struct engine *e, struct engine_cluster *c)
 
 static bool waits_for_picture(const struct engine_node *n)
 {
-    return (n->phase == NODE_DRAINING &&
-            (n->step == DRAIN_PROVE || n->step == DRAIN_MOVES || n->step == DRAIN_PARKS)) ||
+    return (n->phase == NODE_DRAINING && (n->step == DRAIN_PROVE || n->step == DRAIN_MOVES ||
+                                          n->step == DRAIN_PARKS || (n->step == DRAIN_PAUSE && n->paused))) ||
            (n->phase == NODE_RESUMING && n->step == RESUME_CSV) || n->phase == NODE_SETTLING ||
            (n->phase == NODE_REBOOTING && !n->reboot_sent);
 }

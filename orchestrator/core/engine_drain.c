@@ -9,6 +9,7 @@
 #define MOVE_POLL_MS (15 * SECOND_MS)
 #define BUSY_TRIES 10
 #define STEP_AGAIN_MS (30 * SECOND_MS)
+#define JOIN_LIMIT_MS (20 * MINUTE_MS) /* after its boot, until the cluster has it again */
 #define PROOFS_MAX 3
 
 static void prefer_plan(struct engine *e, const struct engine_node *n, bool set)
@@ -214,6 +215,38 @@ static bool put_aside(struct engine *e, struct engine_node *n)
     return true;
 }
 
+/* Once more: a while after a boot the cluster may not have it yet; others may have evicted it meanwhile, for good. */
+static bool pause_once_more(struct engine *e, struct engine_node *n)
+{
+    struct engine_cluster *c = &e->clusters[n->cluster];
+    bool member = e->seen[n->ix] == SEEN_UP || e->seen[n->ix] == SEEN_PAUSED;
+
+    if (cluster_fresh(e, c) && member) {
+        op_start(e, n, ACT_PAUSE);
+        return false;
+    }
+    if (c->seen_at - n->step_since > JOIN_LIMIT_MS)
+        return put_aside(e, n);
+    node_waits(e, n, "I16: the cluster to say that it has the node");
+    if (!cluster_fresh(e, c) || e->now - c->seen_at >= STEP_AGAIN_MS)
+        cluster_want(e, c);
+    node_wake(e, n, STEP_AGAIN_MS);
+    return false;
+}
+
+/* The first pause is begun in the step that admits it. Tried again after that, what it was admitted on may be old (O26). */
+static bool drive_pause(struct engine *e, struct engine_node *n)
+{
+    if (n->paused)
+        return pause_once_more(e, n);
+    if (!cluster_fresh(e, &e->clusters[n->cluster])) {
+        node_withdraw(e, n, false);
+        return true;
+    }
+    op_start(e, n, ACT_PAUSE);
+    return false;
+}
+
 static bool moves_pending(const struct engine_node *n)
 {
     for (uint32_t i = 0; i < n->moves.n; i++)
@@ -368,8 +401,7 @@ bool drain_drive(struct engine *e, struct engine_node *n)
     }
     switch ((enum drain_step)n->step) {
     case DRAIN_PAUSE:
-        op_start(e, n, ACT_PAUSE);
-        return false;
+        return drive_pause(e, n);
     case DRAIN_PROVE:
         return drive_prove(e, n);
     case DRAIN_MOVES:

@@ -225,13 +225,145 @@ static void test_evicted_in_mid_drain(void **state)
     scenario_free(s);
 }
 
+static uint32_t boots(const struct scenario *s)
+{
+    return backend_plan_effects(s->world, scenario_first(s), "reboot");
+}
+
+/* After its boot another one is due; the first boot of the first node is the one that counts. */
+static void another_boot(struct scenario *s, struct plan_answer *a)
+{
+    if (a->cause == CMD_OBSERVE && a->ev->type == EV_OBSERVED && a->node == scenario_first(s) &&
+        a->ev->u.observed.what == OBSERVE_VERIFY && boots(s) == 1)
+        a->ev->u.observed.verify.pending = true;
+}
+
+static time_ms joins_at; /* the cluster does not have it between its first boot and then */
+
+static void joins_late(struct scenario *s, struct plan_answer *a)
+{
+    another_boot(s, a);
+    if (boots(s) > 0 && a->at < joins_at)
+        first_has_left(s, a);
+}
+
+static uint32_t paused_for_the_boot(const struct scenario *s)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < s->kept.n; i++)
+        n += strstr(s->kept.items[i].commands, "/1/pause/2\",\"action\"") != NULL &&
+             strstr(s->kept.items[i].commands, scenario_first_id(s)) != NULL;
+    return n;
+}
+
+/* Evicted while it was out: it is not drained for another boot, whatever is still due (I16). */
+static void test_evicted_before_another_boot(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+
+    (void)state;
+    s->meddle = joins_late;
+    joins_at = START_MS * 2;
+    scenario_start(s);
+    scenario_run(s);
+    assert_int_equal(paused_for_the_boot(s), 0);
+    assert_int_equal(boots(s), 1);
+    check_end(s, scenario_first_id(s), NODE_STUCK); /* not resumed either */
+    scenario_replays(s);
+    scenario_free(s);
+}
+
+/* The cluster needs a while to have it back after a boot: that is waited for. */
+static void test_joins_a_while_after_its_boot(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+
+    (void)state;
+    s->meddle = joins_late;
+    joins_at = START_MS * 2;
+    scenario_start(s);
+    scenario_until(s, scenario_first_id(s), NODE_VERIFYING);
+    joins_at = s->now + 10 * MINUTE_MS;
+    scenario_run(s);
+    assert_int_equal(paused_for_the_boot(s), 1);
+    assert_int_equal(boots(s), 2);
+    check_run(s, RUN_FINISHED);
+    assert_int_equal(scenario_ended(s, NODE_DONE), 4);
+    scenario_truth(s);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
+/* The pause before another boot, too, is called off when it came too late, and begun by a look of its own. */
+static void test_accepted_and_late_before_another_boot(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+    struct fault *f = scenario_fault(s, NULL, "pause", NULL);
+    struct event lost = { .type = EV_NODE_LOST, .node = scenario_first(s), .cluster = IX_NONE };
+    char op[128];
+    uint32_t from;
+
+    (void)state;
+    f->silent = f->no_journal = f->no_effect = true;
+    f->skip = 1;
+    s->meddle = another_boot;
+    scenario_start(s);
+    while (engine_ops_open(s->engine) == 0 || strstr(engine_op_open(s->engine, 0).op, "/pause/2") == NULL)
+        assert_true(scenario_step(s));
+    snprintf(op, sizeof op, "%s", engine_op_open(s->engine, 0).op);
+    check_ok(scenario_event(s, &lost), &s->err);
+    s->now += 3 * MINUTE_MS;
+    claimed_with(s, op, "pause", OP_ACCEPTED);
+    assert_true(commands_it(s, "op_cancel", op));
+    assert_false(commands_it(s, "op_start", op));
+    called_off(s, op, "pause");
+    assert_true(engine_node(s->engine, scenario_first(s)).out); /* it is paused by us all the while */
+    from = s->kept.n - 1;
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    check_looked_first(s, from, 1);
+    assert_int_equal(boots(s), 2);
+    scenario_truth(s);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
+/* Refused as busy, and the controller was away for an hour when it wanted to try again: the drain is proved anew first. */
+static void test_busy_and_away(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+    uint32_t from;
+
+    (void)state;
+    scenario_fault(s, NULL, "pause", "busy")->outcome = OUTCOME_REFUSED;
+    scenario_start(s);
+    scenario_until(s, scenario_first_id(s), NODE_DRAINING);
+    while (engine_ops_open(s->engine) != 0)
+        assert_true(scenario_step(s));
+    s->now += 60 * MINUTE_MS;
+    scenario_crash(s);
+    from = s->kept.n - 1;
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    check_looked_first(s, from, 1);
+    assert_non_null(strstr(buf_text(&s->notes), "O26 the pause came too late and was not begun"));
+    scenario_truth(s);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_accepted_and_late),
                                         cmocka_unit_test(test_begun_before_it_was_called_off),
                                         cmocka_unit_test(test_the_picture_counts),
                                         cmocka_unit_test(test_accepted_in_time),
-                                        cmocka_unit_test(test_evicted_in_mid_drain) };
+                                        cmocka_unit_test(test_evicted_in_mid_drain),
+                                        cmocka_unit_test(test_evicted_before_another_boot),
+                                        cmocka_unit_test(test_joins_a_while_after_its_boot),
+                                        cmocka_unit_test(test_accepted_and_late_before_another_boot),
+                                        cmocka_unit_test(test_busy_and_away) };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("tests", tests, NULL, NULL);

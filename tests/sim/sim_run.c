@@ -120,7 +120,7 @@ static const char *const truth_words[] = { "pause",          "resume",       "mo
                                            "park",           "unpark",       "storage out",    "storage in",
                                            "vmms stops",     "vmms starts",  "install begins", "install ends",
                                            "removal begins", "removal ends", "reboot",         "groups leave",
-                                           "setting",        "pause found" };
+                                           "setting",        "pause found",  "pause witnessed" };
 
 static void on_truth(void *arg, const struct world_truth *t)
 {

@@ -824,11 +824,13 @@ static bool read_answer(struct sim_world *w, const struct world_effect *e, struc
     return true;
 }
 
-static void answer_witness(const struct sim_world *w, const struct world_effect *e, struct buf *out)
+static void answer_witness(struct sim_world *w, const struct world_effect *e, struct buf *out)
 {
     uint32_t running = world_effect_of(w, e->node, actions[e->action].name, e->vm);
     const char *word = running != WORLD_NONE ? "running" : actions[e->action].witness(w, e);
 
+    if (actions[e->action].witness == witness_pause && strcmp(word, "done") == 0)
+        world_tell(w, TRUTH_PAUSE_WITNESSED, e->node, e);
     buf_printf(out, "{\"witness\":\"%s\",\"evidence\":{}}", word);
 }
 

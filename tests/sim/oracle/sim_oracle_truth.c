@@ -135,6 +135,11 @@ static void truth_drained(struct sim_oracle *o, const struct world_truth *t)
                      c->id);
 }
 
+static bool came_with_ours(const struct sim_oracle *o, uint32_t node, const struct oracle_intent *x)
+{
+    return x->at - o->w->nodes[node].admin_at <= o->policy.fresh_ms + o->policy.slack_ms;
+}
+
 /* O7: nobody's pause is ours but ours. One that others ended is not ours any more where a picture showed the node in service;
  * where none did, nobody can tell. Another revision goes on from projections and probes: pictures before it are no part of that. */
 static void truth_paused_by_whom(struct sim_oracle *o, const struct world_truth *t,
@@ -147,7 +152,7 @@ static void truth_paused_by_whom(struct sim_oracle *o, const struct world_truth 
     if (!n->paused_admin || n->admin_at == o->nodes[t->node].not_told_apart ||
         o->stores[x->store].put_back[t->node])
         return;
-    if (x->at - n->admin_at <= o->policy.fresh_ms + o->policy.slack_ms) {
+    if (came_with_ours(o, t->node, x)) {
         if (t->what == TRUTH_PAUSE_FOUND)
             o->nodes[t->node].not_told_apart = n->admin_at;
         return;
@@ -158,14 +163,33 @@ static void truth_paused_by_whom(struct sim_oracle *o, const struct world_truth 
                  t->what == TRUTH_RESUME ? "we end it" : "we take it for ours");
 }
 
-void oracle_truth(struct sim_oracle *o, const struct world_truth *t)
+/* C.3: of a pause that began and whose driver did nothing, without saying so, the witness decides; and it cannot tell it from
+ * one of others that came then. */
+static void truth_pause_witnessed(struct sim_oracle *o, uint32_t node, const struct oracle_intent *x)
+{
+    if (x != NULL && x->started && o->w->nodes[node].paused_admin && came_with_ours(o, node, x))
+        o->nodes[node].not_told_apart = o->w->nodes[node].admin_at;
+}
+
+static struct oracle_intent *intent_of(struct sim_oracle *o, const struct world_truth *t)
 {
     struct oracle_intent *x = oracle_find(o, o->nodes[t->node].store, t->op);
 
+    /* begun for a controller before this one */
+    for (uint32_t i = 0; i < ORACLE_STORES && (x == NULL || !x->started); i++)
+        x = oracle_find(o, i, t->op) != NULL ? oracle_find(o, i, t->op) : x;
+    return x;
+}
+
+void oracle_truth(struct sim_oracle *o, const struct world_truth *t)
+{
+    struct oracle_intent *x = intent_of(o, t);
+
+    if (t->what == TRUTH_PAUSE_WITNESSED) {
+        truth_pause_witnessed(o, t->node, x);
+        return;
+    }
     o->checks[24]++;
-    if (x == NULL || !x->started) /* begun for a controller before this one */
-        for (uint32_t i = 0; i < ORACLE_STORES && (x == NULL || !x->started); i++)
-            x = oracle_find(o, i, t->op) != NULL ? oracle_find(o, i, t->op) : x;
     if (x == NULL || !x->started) {
         oracle_break(o, x == NULL ? 24 : 18, "an effect of %s on %s has no %s", t->op,
                      o->w->nodes[t->node].id, x == NULL ? "intent" : "START");

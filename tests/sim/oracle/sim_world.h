@@ -127,7 +127,8 @@ enum world_what {
     TRUTH_REBOOT,
     TRUTH_GROUPS,
     TRUTH_SETTING,
-    TRUTH_PAUSE_FOUND /* a pause that was there counts as ours from now on */
+    TRUTH_PAUSE_FOUND,    /* a pause that was there counts as ours from now on */
+    TRUTH_PAUSE_WITNESSED /* the witness of one of ours says that the node is paused */
 };
 /* An effect of ours, at the moment it takes hold of the world. */
 struct world_truth {
