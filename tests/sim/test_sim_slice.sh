@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
-# A slice of the campaign: a fixed range of seeds (PW_SIM_SEEDS=A..B for another), none may break an invariant, and the slice must
-# have judged every invariant that random rollouts judge. The program itself fails a slice that met a fault or a named situation too seldom.
+# test_sim_slice.sh [K N]: the K-th of N parts of a slice of the campaign, which is a fixed range of seeds (PW_SIM_SEEDS=A..B for another).
+# None may break an invariant, and each part must have judged every invariant that random rollouts judge. The program itself fails a part
+# that met a fault or a named situation too seldom.
 set -u
 sim=$PW_BUILD_DIR/tests/sim/sim_patchwave
-seeds=${PW_SIM_SEEDS:-1..8000}
+slice=${PW_SIM_SEEDS:-1..20000}
+from=${slice%%..*}
+size=$((${slice##*..} - from + 1))
+seeds=$((from + size * (${1:-1} - 1) / ${2:-1}))..$((from + size * ${1:-1} / ${2:-1} - 1))
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
 
