@@ -203,7 +203,8 @@ static void take_view(struct engine *e, struct engine_cluster *c, const struct e
     if (!storage_clean(v, &ev->u.observed.storage)) {
         c->clean_since = 0;
     } else {
-        c->clean_since = c->clean_since == 0 ? asked : c->clean_since;
+        if (c->clean_since == 0 || (c->clean_since < c->clean_after && asked >= c->clean_after))
+            c->clean_since = asked;
         c->clean_last = asked;
     }
     c->seen_at = asked;
@@ -306,12 +307,18 @@ bool cluster_fresh(const struct engine *e, const struct engine_cluster *c)
            c->seen_at >= c->reached_at;
 }
 
-/* O21: every virtual disk Healthy and no repair in two samples 30 s apart, both after `after`. */
-bool cluster_clean(const struct engine *e, const struct engine_cluster *c, time_ms after)
+bool cluster_clean_once(const struct engine_cluster *c)
 {
-    time_ms from = c->clean_since > after ? c->clean_since : 0;
+    return c->clean_since != 0 && c->clean_since >= c->clean_after;
+}
 
-    if (e->inv->clusters[c->ix].storage != STORAGE_S2D)
-        return true;
-    return from != 0 && c->clean_last - from >= CLEAN_APART_MS;
+bool cluster_clean(const struct engine *e, const struct engine_cluster *c)
+{
+    return e->inv->clusters[c->ix].storage != STORAGE_S2D ||
+           (cluster_clean_once(c) && c->clean_last - c->clean_since >= CLEAN_APART_MS);
+}
+
+void cluster_look_anew(const struct engine *e, struct engine_cluster *c)
+{
+    c->clean_after = e->now;
 }

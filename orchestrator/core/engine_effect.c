@@ -77,7 +77,7 @@ static bool may_go_down(struct engine *e, struct engine_node *n)
 
     if (fresh && quorum_holds(e, n))
         return true;
-    if (e->now - n->since > QUORUM_LIMIT_MS) {
+    if (node_waited(e, n, e->now) > QUORUM_LIMIT_MS) {
         node_give_up(e, n, NODE_SET_ASIDE, "O20: quorum did not allow the reboot");
         return false;
     }
@@ -363,7 +363,7 @@ static void verify_observed(struct engine *e, struct engine_node *n, const struc
 
     if (ev->u.observed.ok)
         v = n->back ? judge_removed(e, n, f) : judge_patched(e, n, f);
-    if (v == VERDICT_WAIT && e->now - n->since > verify_limit(e, n))
+    if (v == VERDICT_WAIT && node_waited(e, n, e->now) > verify_limit(e, n))
         verify_failed(e, n, "not decided in time",
                       !ev->u.observed.ok || !f->servicing_idle || facts_listed(f));
     else if (v == VERDICT_WAIT)

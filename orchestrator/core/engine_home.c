@@ -51,25 +51,25 @@ static void paused_by_others(struct engine *e, struct engine_node *n)
 static bool drive_csv(struct engine *e, struct engine_node *n)
 {
     struct engine_cluster *c = &e->clusters[n->cluster];
+    bool seen = c->seen_at >= n->step_since;
 
-    if (c->seen_at >= n->step_since)
+    if (seen)
         n->paused = n->paused && !n->pause_lost;
-    if (c->seen_at >= n->step_since && !n->paused && e->seen[n->ix] == SEEN_PAUSED) {
+    if (seen && !n->paused && e->seen[n->ix] == SEEN_PAUSED) {
         paused_by_others(e, n);
         return true;
     }
-    if (c->seen_at >= n->step_since && c->csv_bad <= n->csv_bad) {
+    if (seen && c->csv_bad <= n->csv_bad) {
         node_step(e, n, n->paused ? RESUME_NODE : RESUME_VMS);
         return true;
     }
-    if (c->seen_at - n->since >
-        COMPARE_LIMIT_MS) { /* a look, not the clock: nobody looked while we were gone */
+    if (seen && node_waited(e, n, c->seen_at) > COMPARE_LIMIT_MS) { /* a look, not the clock */
         stuck(e, n, "O12: a cluster shared volume is not as before");
         return true;
     }
     node_waits(e, n, "O12: the state of the cluster shared volumes");
     cluster_want(e, c);
-    if (c->seen_at >= n->step_since)
+    if (seen)
         node_wake(e, n, SETTLE_POLL_MS);
     return false;
 }
@@ -83,6 +83,7 @@ static bool drive_unpark(struct engine *e, struct engine_node *n)
             return false;
         }
     }
+    cluster_look_anew(e, &e->clusters[n->cluster]);
     node_to(e, n, NODE_SETTLING);
     return true;
 }
@@ -131,11 +132,12 @@ static bool drive_settle(struct engine *e, struct engine_node *n)
 
     if (drive_merge(e, n))
         return false;
-    if (seen && e->seen[n->ix] == SEEN_UP && cluster_clean(e, c, n->step_since - 1)) {
+    if (seen && e->seen[n->ix] == SEEN_UP && cluster_clean(e, c)) {
         settled(e, n);
         return true;
     }
-    if (c->seen_at - n->since > settle_limit(e, n)) {
+    if (seen && node_waited(e, n, c->seen_at) > settle_limit(e, n) &&
+        !(e->seen[n->ix] == SEEN_UP && cluster_clean_once(c))) { /* clean once: the second sample decides */
         stuck(e, n,
               e->seen[n->ix] == SEEN_UP ? "O21: the storage did not resync in time"
                                         : "I17: the cluster does not say Up");
@@ -170,7 +172,7 @@ static bool drive_resume(struct engine *e, struct engine_node *n)
 /* O10: what was given up goes on there, and the node takes nothing else before it has an end. */
 static bool drive_undecided(struct engine *e, struct engine_node *n)
 {
-    if (e->now - n->since > UNDECIDED_LIMIT_MS) {
+    if (node_waited(e, n, e->now) > UNDECIDED_LIMIT_MS) {
         stuck(e, n, SAY(e, "%s has no end there", n->undecided));
         return true;
     }
@@ -275,7 +277,7 @@ static void stepped(struct engine *e, struct engine_node *n, enum action action)
         n->paused = n->pause_lost = n->foreign_out = false;
         for (uint32_t i = 0; i < n->parks.n; i++)
             n->parks.items[i].lost = false;
-        e->clusters[n->cluster].clean_since = 0; /* repairs start late: look anew (O21) */
+        cluster_look_anew(e, &e->clusters[n->cluster]);
         node_step(e, n, RESUME_VMS);
     }
 }
@@ -306,7 +308,7 @@ void home_observed(struct engine *e, struct engine_node *n, const struct event *
     }
     if (differs == NULL) {
         node_step(e, n, RESUME_CSV);
-    } else if (e->now - n->since > COMPARE_LIMIT_MS && n->claimed) { /* else it is O17's to judge */
+    } else if (node_waited(e, n, e->now) > COMPARE_LIMIT_MS && n->claimed) { /* else it is O17's to judge */
         stuck(e, n, SAY(e, "O12: not as before the drain: %s", differs));
     } else {
         node_waits(e, n, SAY(e, "O12: the node to be as before: %s", differs));

@@ -73,6 +73,11 @@ void node_wake(struct engine *e, struct engine_node *n, dur_ms after)
     engine_timer(e, &n->wake, e->now + after);
 }
 
+dur_ms node_waited(const struct engine *e, const struct engine_node *n, time_ms at)
+{
+    return at - (n->since > e->controller_at ? n->since : e->controller_at);
+}
+
 bool node_again(struct engine *e, struct engine_node *n, uint32_t tries, dur_ms after)
 {
     if (++n->tries > tries)

@@ -78,8 +78,10 @@ static enum admit check_caps(struct engine *e, struct engine_cluster *c, struct 
 
     if (c->out >= cap)
         return wait(e, n, ADMIT_NOT_CLUSTER, SAY(e, "C9: %u nodes of the cluster are out", c->out));
-    if (e->out_all >= fleet)
+    if (e->out_all >= fleet) {
+        c->shared = true;
         return wait(e, n, ADMIT_NOT_CLUSTER, SAY(e, "C9: %u nodes of the fleet are out", e->out_all));
+    }
     return ADMIT_YES;
 }
 
@@ -181,7 +183,7 @@ static enum admit check_cluster(struct engine *e, struct engine_cluster *c, stru
         return wait(e, n, ADMIT_NOT_CLUSTER, "O20: the quorum witness is not online");
     if (e->seen[n->ix] != SEEN_UP)
         return wait(e, n, ADMIT_NOT_NODE, "O7: the node is not Up in its cluster");
-    if (!cluster_clean(e, c, -1)) {
+    if (!cluster_clean(e, c)) {
         if (e->now - c->seen_at >= SAMPLE_APART_MS) /* else as fast as it answers */
             cluster_want(e, c);
         return wait(e, n, ADMIT_NOT_CLUSTER, "O21: storage clean in two samples 30 s apart");
@@ -236,13 +238,15 @@ static enum admit check_settings(struct engine *e, struct engine_cluster *c, str
     return wait(e, n, refused ? ADMIT_NOT_CLUSTER : ADMIT_LATER, why);
 }
 
-static enum admit check_proof(struct engine *e, struct engine_node *n)
+static enum admit check_proof(struct engine *e, struct engine_cluster *c, struct engine_node *n)
 {
     const char *why;
 
-    if (!drain_prove(e, n))
+    if (!drain_prove(e, n)) {
+        c->shared |= e->proof.rule != NULL && strcmp(e->proof.rule, "C9") == 0;
         return wait(e, n, ADMIT_NOT_NODE,
                     SAY(e, "%s: %s", e->proof.rule == NULL ? "C2" : e->proof.rule, e->proof.reason));
+    }
     why = over_moves(e, n);
     if (why != NULL)
         return wait(e, n, ADMIT_NOT_NODE, why);
@@ -330,13 +334,13 @@ static enum admit judge(struct engine *e, struct engine_cluster *c, struct engin
     if (a == ADMIT_YES && c->refused_changes == c->changes)
         return ADMIT_NOT_CLUSTER; /* nothing has changed since the last refusal */
     a = a == ADMIT_YES ? check_vms(e, n) : a;
-    a = a == ADMIT_YES ? check_proof(e, n) : a;
+    a = a == ADMIT_YES ? check_proof(e, c, n) : a;
     if (a == ADMIT_YES && deviates_too_far(e, n, out_of_order))
         return ADMIT_NOT_CLUSTER;
     return a == ADMIT_YES ? check_settings(e, c, n) : a;
 }
 
-/* Nothing of the cluster is on its way and the refusal stands: its turn never comes. */
+/* Nothing of the cluster is on its way, nor anything elsewhere that it waits for, and the refusal stands: its turn never comes. */
 static void give_up(struct engine *e, struct engine_cluster *c)
 {
     c->refused_since = 0; /* whose turn comes next, or once more, is refused for as long again */
@@ -350,7 +354,7 @@ static void give_up(struct engine *e, struct engine_cluster *c)
         else /* patched as before; but one that others took out of service or whose storage is not whole is not vouched
                 for (I17) */
             node_end(e, n,
-                     e->seen[n->ix] == SEEN_UP && cluster_clean(e, c, -1) ? back_end(n) : NODE_SET_ASIDE,
+                     e->seen[n->ix] == SEEN_UP && cluster_clean(e, c) ? back_end(n) : NODE_SET_ASIDE,
                      c->refusal);
     }
 }
@@ -369,13 +373,13 @@ static bool moving(const struct engine *e, const struct engine_cluster *c)
 static void look_again(struct engine *e, struct engine_cluster *c)
 {
     if (c->timer.pos == 0)
-        engine_timer(e, &c->timer, e->now + (cluster_clean(e, c, -1) ? RECHECK_MS : SAMPLE_APART_MS));
+        engine_timer(e, &c->timer, e->now + (cluster_clean(e, c) ? RECHECK_MS : SAMPLE_APART_MS));
 }
 
 static void refused(struct engine *e, struct engine_cluster *c)
 {
     c->refused_changes = c->changes;
-    if (moving(e, c) || e->window_blocked || e->state == RUN_HOLDING) {
+    if (moving(e, c) || (c->shared && e->in_flight > 0) || e->window_blocked || e->state == RUN_HOLDING) {
         c->refused_since = 0;
     } else if (c->refused_since == 0) {
         c->refused_since = e->now;
@@ -408,6 +412,7 @@ void schedule_cluster(struct engine *e, struct engine_cluster *c)
     bool out_of_order = false, waiting = false;
     uint32_t batch = batch_out(e, c);
 
+    c->shared &= c->refused_changes == c->changes;
     for (uint32_t i = 0; i < c->members.n && run_may_start(e); i++) {
         struct engine_node *n = &e->nodes[c->members.items[i]];
         enum admit a;

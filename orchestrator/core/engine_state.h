@@ -195,9 +195,10 @@ struct engine_cluster {
     struct timer timer;
     uint32_t out; /* nodes out by us, stuck ones too */
     bool in_scope, dirty, wanted;
+    bool shared; /* refused by what clusters share (C9: the fleet's cap, a class's): one at work elsewhere may free it */
     time_ms seen_at;                 /* when the last whole picture was asked for; -1: never */
     time_ms moved_at;                /* our last own change of a placement */
-    time_ms clean_since, clean_last; /* O21; 0: not clean */
+    time_ms clean_since, clean_last, clean_after; /* O21; 0: not clean; after: a row counts that began since */
     time_ms held_until;              /* O26: a foreign move during a drain */
     time_ms refused_since;
     time_ms changed_at; /* a node of ours went out or came back */
@@ -436,7 +437,12 @@ void cluster_dirty(struct engine *e, struct engine_cluster *c);
 void cluster_want_later(struct engine *e, struct engine_cluster *c);
 /* Seen lately, and by all who are in reach now. */
 bool cluster_fresh(const struct engine *e, const struct engine_cluster *c);
-bool cluster_clean(const struct engine *e, const struct engine_cluster *c, time_ms after);
+/* O21: every virtual disk Healthy and no repair in a row of samples, 30 s and more long, that began after the last look anew. */
+bool cluster_clean(const struct engine *e, const struct engine_cluster *c);
+/* Such a row has begun, and the last sample is of it. */
+bool cluster_clean_once(const struct engine_cluster *c);
+/* What was asked before now says nothing: repairs start late (O21). */
+void cluster_look_anew(const struct engine *e, struct engine_cluster *c);
 void cluster_timeout(struct engine *e, struct engine_cluster *c);
 
 /* engine_setting.c: what is set cluster-wide while the run is at work (O18) */
@@ -472,6 +478,8 @@ void node_activate(struct engine *e, struct engine_node *n);
 bool node_ready(const struct engine_node *n); /* checked, staged, waiting for admission */
 bool node_in_flight(const struct engine_node *n);
 /* Ask again later, at most `tries` times in this step: false when that is over. */
+/* How long it has been in its phase at `at`. While no controller lived nobody looked, and that is no reason to give it up (I22). */
+dur_ms node_waited(const struct engine *e, const struct engine_node *n, time_ms at);
 bool node_again(struct engine *e, struct engine_node *n, uint32_t tries, dur_ms after);
 /* Admitted, and nothing was begun: it waits for its turn again. `in_doubt`: no journal tells of the pause. */
 void node_withdraw(struct engine *e, struct engine_node *n, bool in_doubt);

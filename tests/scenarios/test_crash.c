@@ -1,8 +1,11 @@
 /* The controller dies after each event of a run, and another one goes on: the same end, no op done twice (I19, I22). */
 #include "tests/scenarios/scenario.h"
 
+#include "orchestrator/core/backend_plan_world.h"
+
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const struct fleet_words words = {
     .seed = 5, .clusters = 1, .nodes = 4, .vms = 2, .node_mib = 65536, .vm_mib_min = 2048, .vm_mib_max = 4096
@@ -20,10 +23,31 @@ static void note_phases(const struct scenario *s)
         phases_hit[engine_node(s->engine, i).phase]++;
 }
 
-/* Dies after event number `at`; false when the run was over by then. */
-static bool die_at(uint32_t at, const struct fleet_words *w, const char *more)
+/* One VM that cannot move, and may be shut down. */
+#define CONSENT                                                                                           \
+    ",\"consents\":[{\"vm\":\"00000000-0000-4000-8000-000000000000\",\"method\":\"shutdown\",\"person\":" \
+    "\"owner\",\"ticket\":\"C2\",\"expires\":\"2030-01-01T00:00:00Z\"}]"
+
+static struct inventory *fleet_with_pinned_vm(const struct fleet_words *w)
 {
-    struct scenario *s = scenario_new(w, "[1,\"100%\"]", more);
+    struct buf text = BUF_INIT, pinned = BUF_INIT;
+    struct inventory *inv;
+    const char *at;
+
+    small_fleet_json(w, &text);
+    at = strstr(buf_text(&text), "\"dirty_mib_s\"");
+    buf_add(&pinned, text.data, (size_t)(at - text.data));
+    buf_printf(&pinned, "\"local_disk\":true,%s", at);
+    inv = inventory_of(buf_text(&pinned));
+    buf_clear(&text);
+    buf_clear(&pinned);
+    return inv;
+}
+
+/* Dies after event number `at`; false when the run was over by then. */
+static bool die_at(uint32_t at, struct inventory *inv, const char *more)
+{
+    struct scenario *s = scenario_of(inv, "[1,\"100%\"]", more);
     uint32_t settings = 0;
 
     scenario_start(s);
@@ -59,9 +83,9 @@ static void test_dies_after_each_event(void **state)
     uint32_t at = 0;
 
     (void)state;
-    while (die_at(at, &words, ""))
+    while (die_at(at, small_fleet(&words), ""))
         at += 2;
-    for (at = 1; die_at(at, &words, GATES);)
+    for (at = 1; die_at(at, small_fleet(&words), GATES);)
         at += 7;
     assert_true(at > 100);
     for (int p = NODE_CHECKING; p < NODE_PHASES; p++)
@@ -78,7 +102,7 @@ static void test_dies_on_s2d(void **state)
     (void)state;
     s2d.s2d = true;
     s2d.nodes = 5;
-    while (die_at(at, &s2d, ""))
+    while (die_at(at, fleet_with_pinned_vm(&s2d), CONSENT))
         at += 2;
     assert_true(at > 100);
     assert_true(phases_hit[NODE_STORAGE_OUT] > 0 && phases_hit[NODE_STORAGE_IN] > 0);
@@ -107,26 +131,36 @@ static void test_dies_again_and_again(void **state)
 }
 
 /* Hours pass before somebody goes on: that nobody looked at the node meanwhile is no reason to leave it out (I22). */
-static void test_dead_for_hours_on_the_way_home(void **state)
+static void dead_for_hours(enum node_phase phase, uint32_t more, struct inventory *inv)
 {
-    static const enum node_phase phases[] = { NODE_STARTING_VMMS, NODE_RESUMING, NODE_SETTLING };
+    struct scenario *s = scenario_of(inv, "[1,\"100%\"]", CONSENT);
+
+    scenario_start(s);
+    scenario_until(s, scenario_first_id(s), phase);
+    for (uint32_t k = 0; k < more; k++)
+        scenario_step(s);
+    s->world->now = s->now += 9 * HOUR_MS;
+    scenario_crash(s);
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    assert_int_equal(scenario_ended(s, NODE_DONE), s->plan->inv->n_nodes);
+    scenario_free(s);
+}
+
+/* From the reboot on. On S2D the storage is whole again by then: looked at before the parked VM is back, and after. */
+static void test_dead_for_hours(void **state)
+{
+    static const enum node_phase phases[] = { NODE_REBOOTING, NODE_VERIFYING, NODE_STARTING_VMMS,
+                                              NODE_RESUMING, NODE_SETTLING };
+    struct fleet_words s2d = words;
 
     (void)state;
+    s2d.s2d = true;
+    s2d.nodes = 5;
     for (size_t i = 0; i < sizeof phases / sizeof phases[0]; i++)
         for (uint32_t more = 0; more < 8; more++) {
-            struct scenario *s = scenario_new(&words, "[1,\"100%\"]", "");
-
-            scenario_start(s);
-            scenario_until(s, s->plan->inv->nodes[s->plan->nodes[s->plan->waves[0].nodes[0]].node].id,
-                           phases[i]);
-            for (uint32_t k = 0; k < more; k++)
-                scenario_step(s);
-            s->now += 9 * HOUR_MS;
-            scenario_crash(s);
-            scenario_run(s);
-            check_run(s, RUN_FINISHED);
-            assert_int_equal(scenario_ended(s, NODE_DONE), 4);
-            scenario_free(s);
+            dead_for_hours(phases[i], more, small_fleet(&words));
+            dead_for_hours(phases[i], more, fleet_with_pinned_vm(&s2d));
         }
 }
 
@@ -136,7 +170,7 @@ int main(void)
         cmocka_unit_test(test_dies_after_each_event),
         cmocka_unit_test(test_dies_on_s2d),
         cmocka_unit_test(test_dies_again_and_again),
-        cmocka_unit_test(test_dead_for_hours_on_the_way_home),
+        cmocka_unit_test(test_dead_for_hours),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -317,6 +317,27 @@ static void test_caps(void **state)
     scenario_free(s);
 }
 
+/* One out in all of the fleet: the clusters take turns, and none is given up for what another has out. */
+static void test_one_out_in_the_fleet(void **state)
+{
+    static const struct fleet_words many = { .seed = 2,
+                                             .clusters = 6,
+                                             .nodes = 4,
+                                             .vms = 2,
+                                             .node_mib = 65536,
+                                             .vm_mib_min = 2048,
+                                             .vm_mib_max = 3072 };
+    struct scenario *s = scenario_new(&many, "[\"100%\"]", ",\"policy\":{\"max_out_fleet\":1}");
+
+    (void)state;
+    scenario_start(s);
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    assert_int_equal(scenario_ended(s, NODE_DONE), s->plan->inv->n_nodes);
+    scenario_truth(s);
+    scenario_free(s);
+}
+
 /* Backup runs in the cluster: no drain until it is over (O26). */
 static void busy_for_an_hour(struct scenario *s, struct plan_answer *a)
 {
@@ -387,6 +408,7 @@ int main(void)
         cmocka_unit_test(test_deviations),
         cmocka_unit_test(test_holds_before_it_deviates),
         cmocka_unit_test(test_caps),
+        cmocka_unit_test(test_one_out_in_the_fleet),
         cmocka_unit_test(test_look_again),
         cmocka_unit_test(test_gives_up_with_a_reason),
     };

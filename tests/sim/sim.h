@@ -31,6 +31,8 @@ struct sim_options {
     int64_t
         kill_again; /* -1: none; else once more, so many points after that: 0 is the first of the recovery */
     bool with_faults; /* what the seed has armed goes wrong all the same */
+    struct buf *outcome;  /* it is told there what the rollout came to (sim_outcome); NULL: not */
+    const char *expected; /* what it must come to; NULL: anything */
 };
 
 /* ---- queue ---- */
@@ -350,6 +352,10 @@ struct sim {
 
 /* sim_history.c: the log of the controller that the operator believes in */
 bool sim_history_write(const struct sim *s, const char *path);
+
+/* sim_outcome.c: what the rollout came to, in words; and is it what it must come to? (I22) */
+void sim_outcome(const struct sim *s, struct buf *text);
+void sim_outcome_judge(struct sim *s);
 
 /* sim_run.c */
 void sim_put(struct sim *s, time_ms at, enum sim_kind kind, uint32_t a, uint32_t b, uint32_t c,

@@ -327,15 +327,30 @@ static void print_killed(void)
     }
 }
 
+/* What the rollout comes to when nobody dies; with faults it is not asked: they strike elsewhere after a kill. */
+static void not_killed(struct work *w, const struct sim_options *o, struct buf *outcome)
+{
+    struct sim_options calm = *o;
+
+    if (o->with_faults)
+        return;
+    calm.calm_only = true;
+    calm.outcome = outcome;
+    one(w, &calm);
+}
+
 static void seed(struct work *w, uint64_t n)
 {
     struct sim_options o = w->opt;
+    struct buf outcome = BUF_INIT;
 
     o.seed = n;
     if (w->kill_to == 0) {
         one(w, &o);
         return;
     }
+    not_killed(w, &o, &outcome);
+    o.expected = outcome.len > 0 ? buf_text(&outcome) : NULL;
     for (uint64_t k = w->kill_from; k <= w->kill_to && (w->broken == 0 || w->keep_going);
          k += w->kill_every) {
         o.kill_at = (int64_t)k;
@@ -347,6 +362,7 @@ static void seed(struct work *w, uint64_t n)
         }
         o.kill_again = -1;
     }
+    buf_clear(&outcome);
 }
 
 static uint64_t cpu_ms(void)

@@ -442,6 +442,8 @@ static void finish(struct sim *s)
             sim_say(s, "queue kind %u: %u items", i, s->by_kind[i]);
     if (s->oracle.broken == 0)
         ask_end(s);
+    if (s->oracle.broken == 0 && s->opt.expected != NULL)
+        sim_outcome_judge(s);
     sha256_init(&sum);
     for (uint32_t i = 0; i < s->n_logs; i++) {
         if (s->logs[i].entries.n > 0)
@@ -537,6 +539,8 @@ bool sim_play(struct sim *s, const struct sim_options *opt)
                 break;
         }
         finish(s);
+        if (s->opt.outcome != NULL)
+            sim_outcome(s, s->opt.outcome);
         if (s->opt.history != NULL && !sim_history_write(s, s->opt.history))
             fprintf(stderr, "%s: cannot be written\n", s->opt.history);
     } else {
