@@ -194,9 +194,20 @@ static void never_up(struct scenario *s, struct plan_answer *a)
     v->nodes = nodes;
 }
 
+/* It stays out, and where its BMC is stands with it (O12). */
 static void test_never_up_again(void **state)
 {
+    struct inventory *inv = small_fleet(&words);
+    struct scenario *s;
+
     (void)state;
+    for (uint32_t i = 0; i < inv->n_nodes; i++)
+        inv->nodes[i].bmc = "10.0.0.9";
+    s = scenario_of(inv, "[1,\"100%\"]", BUDGET);
+    s->meddle = never_up;
+    scenario_start(s);
+    scenario_run(s);
+    expect(s, RUN_FINISHED, NODE_STUCK, "I17: the cluster does not say Up; BMC 10.0.0.9");
     expect(run_with(BUDGET, never_up, 0), RUN_FINISHED, NODE_STUCK, "I17");
 }
 

@@ -353,6 +353,39 @@ static void test_busy_and_away(void **state)
     scenario_free(s);
 }
 
+/* The same while another VM is still on its way: that one is waited for, and then nothing more leaves it. */
+static void test_evicted_with_a_move_under_way(void **state)
+{
+    static const struct fleet_words big = { .seed = 5,
+                                            .clusters = 1,
+                                            .nodes = 4,
+                                            .vms = 4,
+                                            .node_mib = 8388608,
+                                            .vm_mib_min = 500000,
+                                            .vm_mib_max = 900000 };
+    struct scenario *s = scenario_new(&big, "[1,\"100%\"]", BUDGET);
+    const char *id = scenario_first_id(s);
+    uint32_t moved;
+
+    (void)state;
+    scenario_start(s);
+    scenario_until(s, id, NODE_DRAINING);
+    while (backend_plan_effects(s->world, scenario_first(s), "move_vm") == 0)
+        assert_true(scenario_step(s));
+    assert_int_equal(engine_ops_open(s->engine), 1); /* the second; a third waits for a picture of today */
+    s->meddle = first_has_left;
+    while (engine_ops_open(s->engine) > 0)
+        assert_true(scenario_step(s));
+    moved = backend_plan_effects(s->world, scenario_first(s), "move_vm");
+    assert_int_equal(moved, 2);
+    scenario_run(s);
+    assert_int_equal(backend_plan_effects(s->world, scenario_first(s), "move_vm"), moved);
+    assert_int_equal(backend_plan_effects(s->world, scenario_first(s), "install"), 0);
+    check_end(s, id, NODE_STUCK);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_accepted_and_late),
@@ -360,6 +393,7 @@ int main(void)
                                         cmocka_unit_test(test_the_picture_counts),
                                         cmocka_unit_test(test_accepted_in_time),
                                         cmocka_unit_test(test_evicted_in_mid_drain),
+                                        cmocka_unit_test(test_evicted_with_a_move_under_way),
                                         cmocka_unit_test(test_evicted_before_another_boot),
                                         cmocka_unit_test(test_joins_a_while_after_its_boot),
                                         cmocka_unit_test(test_accepted_and_late_before_another_boot),

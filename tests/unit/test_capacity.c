@@ -290,6 +290,62 @@ static void test_s2d_rack(void **state)
     world_end(&w);
 }
 
+/* With two of a rack out the pool keeps its majority from four nodes and a witness on, or from five; the cluster's own votes are
+ * counted apart (C7). */
+static void test_s2d_pool(void **state)
+{
+    static const struct {
+        uint32_t nodes;
+        enum quorum_witness witness;
+        const char *rule; /* NULL: allowed */
+    } rows[] = { { 3, WITNESS_DISK, "C8" },
+                 { 4, WITNESS_NONE, "C8" },
+                 { 4, WITNESS_DISK, "C7" },
+                 { 5, WITNESS_NONE, "C7" },
+                 { 7, WITNESS_NONE, NULL } };
+
+    (void)state;
+    for (unsigned i = 0; i < TABLE_LEN(rows); i++) {
+        struct world w;
+
+        world_make(
+            &w, rows[i].nodes, ",\"max_out\":2,\"rack_aware\":true", ",\"fault_domain\":\"r1\"",
+            VM(1, 0, 10, ""),
+            ",\"waivers\":[{\"what\":\"s2d_rack\",\"cluster\":\"c\",\"person\":\"p\",\"ticket\":\"t\"}]");
+        w.inv->clusters[0].storage = STORAGE_S2D;
+        w.inv->clusters[0].witness = rows[i].witness;
+        w.f.nodes[2].out = OUT_OURS;
+        if (rows[i].rule == NULL)
+            check_safe(&w, 0, 1, 0);
+        else
+            check_refused(&w, 0, CAPACITY_INFEASIBLE, rows[i].rule);
+        world_end(&w);
+    }
+}
+
+/* The racks have to be told by the storage itself too, once it has been looked at (O21). */
+static void test_s2d_rack_as_observed(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_make(&w, 8, ",\"max_out\":2,\"rack_aware\":true", ",\"fault_domain\":\"r1\"", VM(1, 0, 10, ""),
+               ",\"waivers\":[{\"what\":\"s2d_rack\",\"cluster\":\"c\",\"person\":\"p\",\"ticket\":\"t\"}]");
+    w.inv->clusters[0].storage = STORAGE_S2D;
+    w.f.nodes[2].out = OUT_OURS;
+    w.f.health[0] = (struct fleet_health){ .known = true,
+                                           .votes_all = 9,
+                                           .votes_up = 8,
+                                           .witness_online = true,
+                                           .storage_known = true,
+                                           .storage_clean = true,
+                                           .storage_rack_aware = true };
+    check_safe(&w, 0, 1, 0);
+    w.f.health[0].storage_rack_aware = false;
+    check_refused(&w, 0, CAPACITY_INFEASIBLE, "C8");
+    world_end(&w);
+}
+
 /* O5, O6, O4, O25: what cannot move is parked by consent or refused by name. */
 static void test_parking(void **state)
 {
@@ -348,6 +404,37 @@ static void test_infrastructure_never_parked(void **state)
     world_make(&w, 4, "", "", VM(1, 0, 10, ",\"dda\":true,\"role\":\"domain_controller\""), consent);
     check_refused(&w, 0, CAPACITY_INFEASIBLE, "O25");
     world_end(&w);
+}
+
+/* No checkpoint of a VM with such disks or devices, whatever its consent says; each alone. */
+static void test_checkpoint_of_what_may_have_none(void **state)
+{
+    static const struct {
+        const char *what;
+        bool checkpoint;
+    } rows[] = { { ",\"clustered\":false", true },
+                 { ",\"passthrough\":true", false },
+                 { ",\"dda\":true", false },
+                 { ",\"clustered\":false,\"shared_disk\":true", false } };
+    static const char consent[] = ",\"consents\":[{\"vm\":\"" ID(
+        1) "\",\"person\":\"p\",\"ticket\":\"t\",\"checkpoint\":true,\"expires\":\"2030-01-01T00:00:00Z\"}]";
+
+    (void)state;
+    for (unsigned i = 0; i < TABLE_LEN(rows); i++) {
+        struct buf vm = BUF_INIT;
+        struct drain_proof p;
+        struct world w;
+
+        buf_printf(&vm, "{\"id\":\"" ID(1) "\",\"node\":\"n0\",\"memory\":{\"assigned_mib\":10}%s}",
+                   rows[i].what);
+        world_make(&w, 4, "", "", buf_text(&vm), consent);
+        p = prove(&w, 0);
+        assert_int_equal(p.parks.n, 1);
+        assert_int_equal(p.parks.items[0].checkpoint, rows[i].checkpoint);
+        drain_proof_clear(&p);
+        world_end(&w);
+        buf_clear(&vm);
+    }
 }
 
 /* No checkpoint where none may be; no save of an assigned device. */
@@ -503,6 +590,41 @@ static void test_reserve_ladder(void **state)
     assert_int_equal(p.reached, RESERVE_PROTECTED);
     drain_proof_clear(&p);
     world_end(&w);
+}
+
+/* A waiver for `protected` goes so far and no further; one for `none` covers both. */
+static void test_reserve_waivers(void **state)
+{
+    static const char vms[] = VM(1, 0, 60, "") "," VM(2, 1, 60, ",\"priority\":3000") "," VM(3, 2, 30, "");
+    static const struct {
+        const char *what;
+        uint32_t mib; /* of the last node: 65 restarts the high-priority VM, 40 nothing */
+        bool safe;
+    } rows[] = { { "s2d_rack", 65, false },
+                 { "reserve_protected", 65, true },
+                 { "reserve_protected", 40, false },
+                 { "reserve_none", 65, true },
+                 { "reserve_none", 40, true } };
+
+    (void)state;
+    for (unsigned i = 0; i < TABLE_LEN(rows); i++) {
+        struct buf waiver = BUF_INIT;
+        struct drain_proof p;
+        struct world w;
+
+        buf_printf(&waiver,
+                   ",\"waivers\":[{\"what\":\"%s\",\"cluster\":\"c\",\"person\":\"p\",\"ticket\":\"t\"}]",
+                   rows[i].what);
+        world_make(&w, 4, "", "", vms, buf_text(&waiver));
+        w.f.nodes[3].memory_mib = rows[i].mib;
+        w.f.nodes[0].memory_mib = rows[i].mib == 65 ? 61 : 100;
+        p = prove(&w, 2);
+        if ((p.verdict == CAPACITY_SAFE) != rows[i].safe)
+            fail_msg("%s with %u MiB: %s", rows[i].what, rows[i].mib, p.reason);
+        drain_proof_clear(&p);
+        world_end(&w);
+        buf_clear(&waiver);
+    }
 }
 
 /* A promise counts at its target at once, and at the source until it is over. */
@@ -786,6 +908,10 @@ int main(void)
         cmocka_unit_test(test_witness_offline),
         cmocka_unit_test(test_s2d),
         cmocka_unit_test(test_s2d_rack),
+        cmocka_unit_test(test_s2d_pool),
+        cmocka_unit_test(test_s2d_rack_as_observed),
+        cmocka_unit_test(test_checkpoint_of_what_may_have_none),
+        cmocka_unit_test(test_reserve_waivers),
         cmocka_unit_test(test_parking),
         cmocka_unit_test(test_not_tied),
         cmocka_unit_test(test_infrastructure_never_parked),

@@ -453,9 +453,60 @@ static void test_rack_rows(void **state)
     assert_int_equal(wrong, 0);
 }
 
+/* Four nodes, three of them with a VM that fills more than half of one: with one out and one lost there is no place for a VM that has
+ * to restart, and there is one for all the others to wait. */
+static struct plan *scarce(void)
+{
+    const struct fleet_words none = {
+        .seed = 1, .clusters = 1, .nodes = 4, .node_mib = 100, .reserve = "protected"
+    };
+    struct buf vms = BUF_INIT;
+    struct plan *p;
+
+    for (unsigned k = 0; k < 3; k++)
+        buf_printf(&vms,
+                   "%s{\"id\":\"00000000-0000-4000-8000-00000000000%u\",\"node\":\"n00-0%u\",\"memory\":{"
+                   "\"assigned_mib\":60}}",
+                   k == 0 ? "" : ",", k + 1, k);
+    buf_str(&vms, "],\"sla_classes\":[{\"name\":\"gold\",\"must_restart\":true},{\"name\":\"silver\"}");
+    p = plan_of(&none, buf_text(&vms), "[1,\"100%\"]", ",\"policy\":{\"reserve_min\":\"protected\"}");
+    buf_clear(&vms);
+    return p;
+}
+
+#define EACH(field, value)                          \
+    for (uint32_t i = 0; i < inv_of(p)->n_vms; i++) \
+    inv_of(p)->vms[i].field = value
+
+CHANGE(of_silver, EACH(sla, "silver"))
+CHANGE(of_gold, EACH(sla, "gold"))
+CHANGE(below_high_priority, EACH(priority, 2999))
+CHANGE(of_high_priority, EACH(priority, 3000))
+CHANGE(infrastructure, EACH(role, ROLE_DNS))
+
+/* At the reserve `protected` one more loss has to be survived by those that must restart: who that is, each reason alone (O23). */
+static void test_who_must_restart(void **state)
+{
+    static const struct row reasons[] = {
+        ROW("", leave),
+        ROW("", of_silver),
+        ROW("C4", of_gold),
+        ROW("", below_high_priority),
+        ROW("C4", of_high_priority),
+        ROW("C4", infrastructure),
+    };
+
+    (void)state;
+    wrong = 0;
+    for (unsigned i = 0; i < TABLE_LEN(reasons); i++)
+        check_row(scarce(), &reasons[i]);
+    assert_int_equal(wrong, 0);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_rows), cmocka_unit_test(test_rack_rows) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_rows), cmocka_unit_test(test_rack_rows),
+                                        cmocka_unit_test(test_who_must_restart) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
