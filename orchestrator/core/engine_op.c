@@ -530,14 +530,17 @@ static void op_in_doubt(struct engine *e, struct op *op, const struct op_record 
 }
 
 /* An agent that was started anew has its ACCEPT, and nothing is at it until it is told once more (C.3); one that is at it
- * answers with its record. What came too late is called off there first: until the node says so it may begin it yet. */
+ * answers with its record. What came too late, and what is stopped, is called off there first: until the node says so it may
+ * begin it yet. */
 static void op_begin_again(struct engine *e, struct op *op)
 {
-    if (!op->cancelled && !came_too_late(e, op)) {
+    bool stopped = stopped_before(e, op);
+
+    if (!stopped && !came_too_late(e, op)) {
         op_send_again(e, op);
         return;
     }
-    op->too_late |= !op->cancelled;
+    op->too_late |= !stopped;
     op->cancelled = true;
     op_command(e, CMD_OP_CANCEL, op->node, op->id.text);
     op_wait_and_probe(e, op);

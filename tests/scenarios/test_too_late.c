@@ -188,6 +188,34 @@ static void test_accepted_in_time(void **state)
     }
 }
 
+/* The run was aborted meanwhile: it is not begun, however young it is, but called off, and the node comes home (I12, I30). */
+static void test_accepted_and_stopped(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < TABLE_LEN(late); i++) {
+        bool reboot =
+            strcmp(late[i].action, "reboot") == 0; /* what was installed still goes through its boot */
+        char op[128];
+        struct scenario *s = accepted_ago(i, op, 10 * SECOND_MS);
+
+        check_ok(scenario_verb(s, VERB_ABORT, NULL), &s->err);
+        claimed_with(s, op, late[i].action, OP_ACCEPTED);
+        assert_int_equal(commands_it(s, "op_start", op), reboot);
+        assert_int_equal(commands_it(s, "op_cancel", op), !reboot);
+        if (!reboot) {
+            called_off(s, op, late[i].action);
+            assert_false(is_open(s, op));
+        }
+        scenario_run(s);
+        check_run(s, RUN_ABORTED);
+        check_end(s, scenario_first_id(s), reboot ? NODE_DONE : NODE_RETURNED);
+        assert_int_equal(backend_plan_effects(s->world, scenario_first(s), "install"), reboot);
+        scenario_truth(s);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
 static void first_has_left(struct scenario *s, struct plan_answer *a)
 {
     static struct view_node nodes[8];
@@ -392,6 +420,7 @@ int main(void)
                                         cmocka_unit_test(test_begun_before_it_was_called_off),
                                         cmocka_unit_test(test_the_picture_counts),
                                         cmocka_unit_test(test_accepted_in_time),
+                                        cmocka_unit_test(test_accepted_and_stopped),
                                         cmocka_unit_test(test_evicted_in_mid_drain),
                                         cmocka_unit_test(test_evicted_with_a_move_under_way),
                                         cmocka_unit_test(test_evicted_before_another_boot),

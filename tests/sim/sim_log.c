@@ -115,13 +115,13 @@ static void tell_event(struct sim_log *l, const struct event *ev, bool moved_on)
         oracle_never_seen(o, l->store, ev->u.op_result.record.op, ev->node, moved_on);
     if (ev->type == EV_NODE_CLAIMED)
         tell_claimed(l, ev);
+    if (ev->type == EV_OBSERVED && ev->u.observed.ok && ev->u.observed.what == OBSERVE_CLUSTER)
+        tell_vms(l, ev);
     if (ev->type == EV_OBSERVED && ev->u.observed.ok && evidence_words[ev->u.observed.what] != NULL)
         oracle_evidence(o, l->store, ev->at, evidence_words[ev->u.observed.what], ev->node, ev->cluster,
                         ev->u.observed.taken);
     else if (ev->type == EV_OBSERVED && evidence_words[ev->u.observed.what] != NULL)
         oracle_no_evidence(o, l->store, ev->at, evidence_words[ev->u.observed.what], ev->node, ev->cluster);
-    if (ev->type == EV_OBSERVED && ev->u.observed.ok && ev->u.observed.what == OBSERVE_CLUSTER)
-        tell_vms(l, ev);
     if (ev->type == EV_NODE_LOST || ev->type == EV_NODE_REFUSED) {
         oracle_spoken_to(o, l->store, ev->node, false);
         oracle_no_evidence(o, l->store, ev->at, "", ev->node, IX_NONE);

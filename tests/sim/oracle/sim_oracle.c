@@ -361,7 +361,9 @@ void oracle_evidence(struct sim_oracle *o, uint32_t store, time_ms at, const cha
                                    .at = at,
                                    .answered = true };
     copy(e->what, sizeof e->what, what);
-    for (uint32_t i = 0; i < o->w->n_nodes && strcmp(what, "cluster") == 0; i++)
+    if (strcmp(what, "cluster") != 0 || !oracle_whole_picture(o, store, cluster, taken))
+        return;
+    for (uint32_t i = 0; i < o->w->n_nodes; i++)
         if (o->w->nodes[i].cluster == cluster && !o->w->nodes[i].paused &&
             o->w->nodes[i].unpaused_at < e->taken)
             o->stores[store].seen_up[i] = at;

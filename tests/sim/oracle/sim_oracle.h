@@ -108,10 +108,10 @@ struct oracle_store {
     bool done_before[WORLD_NODES], done_of_old[WORLD_NODES];
     time_ms ended_at[WORLD_NODES], given_up[WORLD_NODES]; /* given up: set aside by a person */
     bool step_failed[WORLD_NODES];                        /* or refused */
-    time_ms seen_up[WORLD_NODES];                         /* by a picture of its cluster, in truth too */
-    bool spoken_to[WORLD_NODES];                          /* claimed, and not lost since */
-    time_ms told_vms[WORLD_NODES];                        /* when it listed them last, for a picture */
-    bool put_back[WORLD_NODES];                           /* by a person, whoever had paused it */
+    time_ms seen_up[WORLD_NODES];  /* by a whole picture of its cluster, in truth too */
+    bool spoken_to[WORLD_NODES];   /* claimed, and not lost since */
+    time_ms told_vms[WORLD_NODES]; /* when it listed them last, for a picture */
+    bool put_back[WORLD_NODES];    /* by a person, whoever had paused it */
     uint64_t last_seq;
     time_ms handed_at;                 /* to another revision, last */
     time_ms heard_at, awake_since;     /* of its last entry; since when they come without long gaps */
@@ -197,6 +197,8 @@ void oracle_cancelled(struct sim_oracle *o, uint32_t store, const char *op);
 void oracle_handed_over(struct sim_oracle *o, uint32_t store);
 void oracle_store_failed(struct sim_oracle *o, uint32_t store);
 void oracle_store_recovered(struct sim_oracle *o, uint32_t store);
+/* Every node in service that may be spoken to has listed its VMs for it, or that log has had to do with their service. */
+bool oracle_whole_picture(const struct sim_oracle *o, uint32_t store, uint32_t cluster, time_ms taken);
 /* A store was copied, perhaps as it was earlier: between the two its entries are told once more, for `to`. They were judged
  * when they came to pass. What agents did about its intents is known of `from`. */
 void oracle_copy_begin(struct sim_oracle *o, uint32_t to);
