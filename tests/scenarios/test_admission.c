@@ -127,6 +127,68 @@ static void test_stays_so(void **state)
     }
 }
 
+/* What the storage was like when it was looked at last, and since when each look has found it whole. */
+static struct {
+    time_ms repairs_from, repairs_to, whole_since, last;
+} storage;
+
+static void repairs_once(struct scenario *s, struct plan_answer *a)
+{
+    static const struct view_job repair = { "job1", JOB_REPAIR, true, 40 };
+    struct storage_view *v = &a->ev->u.observed.storage;
+
+    (void)s;
+    if (a->cause != CMD_OBSERVE || !shows(a->ev, OBSERVE_CLUSTER))
+        return;
+    if (a->at >= storage.repairs_from && a->at < storage.repairs_to) {
+        v->jobs = &repair;
+        v->n_jobs = 1;
+    }
+    storage.last = a->at;
+    if (storage.whole_since == 0)
+        storage.whole_since = a->at;
+    for (uint32_t i = 0; i < v->n_disks; i++)
+        if (v->disks[i].health != DISK_HEALTHY)
+            storage.whole_since = 0;
+    if (v->n_jobs > 0)
+        storage.whole_since = 0;
+}
+
+/* O21: two looks, half a minute apart, find the storage whole, and a repair between them begins that anew. */
+static void test_storage_is_looked_at_twice(void **state)
+{
+    static const struct {
+        dur_ms from, to; /* of a repair that somebody else set off */
+    } repairs[] = { { 0, 0 }, { 0, 5 * MINUTE_MS }, { 10 * SECOND_MS, 45 * SECOND_MS } };
+    struct fleet_words s2d = words;
+
+    (void)state;
+    s2d.s2d = true;
+    s2d.nodes = 5;
+    for (unsigned i = 0; i < TABLE_LEN(repairs); i++) {
+        struct scenario *s = scenario_new(&s2d, "[\"100%\"]", BUDGET);
+        uint32_t drains = 0;
+
+        memset(&storage, 0, sizeof storage);
+        storage.repairs_from = START_MS + repairs[i].from;
+        storage.repairs_to = START_MS + repairs[i].to;
+        s->meddle = repairs_once;
+        scenario_start(s);
+        while (scenario_step(s)) {
+            if (strstr(scenario_commanded(s), "\"action\":\"pause\"") == NULL)
+                continue;
+            drains++;
+            assert_true(storage.whole_since != 0 && storage.last - storage.whole_since >= 30 * SECOND_MS);
+            assert_true(s->now >= storage.repairs_to + 30 * SECOND_MS);
+        }
+        check_run(s, RUN_FINISHED);
+        assert_int_equal(drains, 5);
+        scenario_truth(s);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
 /* I14: the way back keeps to the window like the way there; a waiver lets it, up to the approval's end. */
 static void test_way_back_outside_the_window(void **state)
 {
@@ -180,6 +242,7 @@ static void test_way_back_outside_the_window(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_stays_so),
+                                        cmocka_unit_test(test_storage_is_looked_at_twice),
                                         cmocka_unit_test(test_way_back_outside_the_window) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -196,6 +196,54 @@ static void test_rehearsal_crash(void **state)
     }
 }
 
+static uint32_t moves_back[64];
+
+static void count_moves_back(struct scenario *s, struct plan_answer *a)
+{
+    if (a->action != NULL && strcmp(a->action, "move_vm") == 0 && a->effect &&
+        engine_run(s->engine).state == RUN_ROLLING_BACK)
+        moves_back[a->vm]++;
+}
+
+/* A rollback has a budget of moves of its own (I10): what would take a VM too often is not drained, stays patched and is listed. */
+static void test_moves_of_a_rollback(void **state)
+{
+    static const struct {
+        const char *budget;
+        enum run_state run;
+    } rows[] = { { "1", RUN_HALTED }, { "9", RUN_ROLLED_BACK } };
+
+    (void)state;
+    for (unsigned i = 0; i < TABLE_LEN(rows); i++) {
+        char more[256];
+        struct scenario *s;
+        uint32_t most = 0;
+
+        snprintf(more, sizeof more,
+                 ",\"policy\":{\"rollback\":\"run\",\"rollback_moves_per_vm\":%s},\"waivers\":[{\"what\":"
+                 "\"rollback_unproved\",\"person\":\"board\",\"ticket\":\"C1\"}]",
+                 rows[i].budget);
+        s = scenario_new(NULL, NULL, more);
+        scenario_start(s);
+        scenario_run(s);
+        check_run(s, RUN_FINISHED);
+        memset(moves_back, 0, sizeof moves_back);
+        s->meddle = count_moves_back;
+        check_ok(scenario_verb(s, VERB_ROLLBACK, NULL), &s->err);
+        scenario_run(s);
+        check_run(s, rows[i].run);
+        for (uint32_t v = 0; v < s->plan->inv->n_vms; v++)
+            most = moves_back[v] > most ? moves_back[v] : most;
+        assert_true(rows[i].run == RUN_HALTED ? most == 1 : most > 1);
+        assert_int_equal(strstr(engine_run(s->engine).end_text, "not rolled back:") != NULL,
+                         rows[i].run == RUN_HALTED);
+        assert_int_equal(scenario_ended(s, NODE_ROLLED_BACK) == 8, rows[i].run == RUN_ROLLED_BACK);
+        scenario_truth(s);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
 static void others_move(struct scenario *s, struct plan_answer *a)
 {
     (void)s;
@@ -405,6 +453,7 @@ int main(void)
         cmocka_unit_test(test_rehearsal_aborted_before_its_third_life),
         cmocka_unit_test(test_rehearsal_whose_third_life_never_comes),
         cmocka_unit_test(test_rehearsal_crash),
+        cmocka_unit_test(test_moves_of_a_rollback),
         cmocka_unit_test(test_deviations),
         cmocka_unit_test(test_holds_before_it_deviates),
         cmocka_unit_test(test_caps),
