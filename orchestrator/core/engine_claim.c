@@ -5,6 +5,7 @@
 
 #define CLAIM_LIMIT_MS (10 * MINUTE_MS)
 #define CLAIM_AGAIN_MS (1 * SECOND_MS)
+#define CLAIM_FULL_MS (30 * SECOND_MS)
 
 void claim_node(struct engine *e, struct engine_node *n)
 {
@@ -140,21 +141,6 @@ void claim_on_claimed(struct engine *e, const struct event *ev)
         cluster_want(e, c);
 }
 
-void claim_on_refused(struct engine *e, const struct event *ev)
-{
-    struct engine_node *n = &e->nodes[ev->node];
-    const char *text = ev->u.refused.text == NULL ? err_sentence(ev->u.refused.code) : ev->u.refused.text;
-
-    if (ev->u.refused.code == ERR_FENCED || ev->u.refused.code == ERR_STALE) {
-        /* The first refusal ends this controller, not the run: another one may be at work. */
-        e->fenced = e->stopped = true;
-        FILL(e->fence_text, SAY(e, "%s: %s", node_id(e, n), text));
-        run_rest(e, e->fence_text);
-        return;
-    }
-    claim_distrust(e, n, SAY(e, "%s: %s", err_name(ev->u.refused.code), text));
-}
-
 /* Connection gone: what was asked is lost, what was begun is in doubt, and a claim is always under way. */
 void claim_on_lost(struct engine *e, const struct event *ev)
 {
@@ -173,6 +159,27 @@ void claim_on_lost(struct engine *e, const struct event *ev)
     cluster_dirty(e, &e->clusters[n->cluster]);
     n->claim_due = true;
     engine_timer(e, &n->link, e->now + CLAIM_AGAIN_MS);
+}
+
+/* Nobody is to be distrusted for a full journal: as if the node had not been reached. */
+void claim_on_refused(struct engine *e, const struct event *ev)
+{
+    struct engine_node *n = &e->nodes[ev->node];
+    const char *text = ev->u.refused.text == NULL ? err_sentence(ev->u.refused.code) : ev->u.refused.text;
+
+    if (ev->u.refused.code == ERR_FENCED || ev->u.refused.code == ERR_STALE) {
+        /* The first refusal ends this controller, not the run: another one may be at work. */
+        e->fenced = e->stopped = true;
+        FILL(e->fence_text, SAY(e, "%s: %s", node_id(e, n), text));
+        run_rest(e, e->fence_text);
+        return;
+    }
+    if (ev->u.refused.code == ERR_FULL) {
+        claim_on_lost(e, ev);
+        engine_timer(e, &n->link, e->now + CLAIM_FULL_MS);
+        return;
+    }
+    claim_distrust(e, n, SAY(e, "%s: %s", err_name(ev->u.refused.code), text));
 }
 
 /* Since when it matters that the node is not there. */

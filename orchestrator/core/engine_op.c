@@ -450,6 +450,7 @@ static void op_never_seen(struct engine *e, struct op *op, const struct op_recor
         op_set_unknown(e, op, true);
         op_wait_and_probe(e, op);
     } else if (stopped_before(e, op)) {
+        e->nodes[op->node].proved &= op->action != ACT_UNINSTALL; /* at work, and its journal lost? (I17) */
         op_called_off(e, op, rec);
     } else if (op->sends >= SENDS_MAX) {
         op_finish(e, op, rec, OUTCOME_REFUSED);

@@ -269,6 +269,8 @@ void handover_op_given_up(struct handover_fold *f, struct folded_op *o, enum act
 {
     handover_op_over(f, o, o->op.action == ACT_REBOOT && next != ACT_REBOOT, NULL);
     o->given_up = true;
+    if (o->op.action == ACT_UNINSTALL) /* it may have been made, and its journal lost (I17) */
+        f->now.nodes[o->op.node].proved = false;
     if (o->op.action == ACT_PARK_VM)
         parked(f, &o->op, NULL);
 }

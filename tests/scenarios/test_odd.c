@@ -386,6 +386,24 @@ static void test_refused_nodes(void **state)
     expect(s, RUN_FINISHED, NODE_DONE, "");
 }
 
+/* A full journal refuses a claim, and nobody is distrusted for that: it is asked again, by itself, and has its turn. */
+static void test_a_full_journal_at_the_claim(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+    struct event ev = { .type = EV_NODE_REFUSED, .node = scenario_first(s), .cluster = IX_NONE };
+
+    (void)state;
+    ev.u.refused.code = ERR_FULL;
+    scenario_start(s);
+    scenario_until(s, scenario_first_id(s), NODE_STAGING);
+    for (int i = 0; i < 3; i++)
+        check_ok(scenario_event(s, &ev), &s->err);
+    assert_false(engine_node(s->engine, scenario_first(s)).claimed);
+    assert_string_equal(node_end_names[engine_node(s->engine, scenario_first(s)).end], "none");
+    scenario_run(s);
+    expect(s, RUN_FINISHED, NODE_DONE, "");
+}
+
 /* The command was in the log and never went out: probed, never seen, sent once, under its own id (C.3). */
 static uint32_t dropped;
 static struct backend *inner;
@@ -721,6 +739,7 @@ int main(void)
         cmocka_unit_test(test_parking_goes_wrong),
         cmocka_unit_test(test_a_lost_vm_is_tried_again),
         cmocka_unit_test(test_abort_while_parking),
+        cmocka_unit_test(test_a_full_journal_at_the_claim),
         cmocka_unit_test(test_refused_nodes),
         cmocka_unit_test(test_lost_between_log_and_wire),
         cmocka_unit_test(test_accepted_and_nobody_at_it),

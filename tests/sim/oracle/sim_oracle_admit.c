@@ -238,6 +238,9 @@ static void check_order(struct sim_oracle *o, const struct oracle_intent *x)
     bool load = is(x->action, "move_vm") && x->to != WORLD_NONE && o->w->nodes[x->node].out_since == 0 &&
                 !oracle_drained_by(o, x->store, x->node);
     uint32_t node = load ? x->to : x->node, wave = o->policy.wave_of[node];
+    /* once its way back has begun the package may be off */
+    bool goes_back = x->back && (o->w->nodes[x->node].has_package ||
+                                 (!is(x->action, "pause") && oracle_drained_by(o, x->store, x->node)));
 
     if (wave == WORLD_NONE) {
         oracle_break(o, 11, "%s is not in the plan and gets %s", o->w->nodes[node].id, x->op);
@@ -245,7 +248,7 @@ static void check_order(struct sim_oracle *o, const struct oracle_intent *x)
     }
     o->checks[11]++;
     for (uint32_t i = 0; i < wave && i < ORACLE_WAVES; i++)
-        if (!s->passed[i] && !(x->back && o->w->nodes[x->node].has_package))
+        if (!s->passed[i] && !goes_back)
             oracle_break(o, 11, "%s of wave %u gets %s before wave %u has passed", o->w->nodes[node].id,
                          wave + 1, x->action, i + 1);
 }
