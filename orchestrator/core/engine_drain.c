@@ -221,6 +221,10 @@ static bool pause_once_more(struct engine *e, struct engine_node *n)
     struct engine_cluster *c = &e->clusters[n->cluster];
     bool member = e->seen[n->ix] == SEEN_UP || e->seen[n->ix] == SEEN_PAUSED;
 
+    if (n->pause_lost) { /* in service: that would be a drain of its own, and nothing has admitted it (I2 to I14) */
+        node_give_up(e, n, NODE_SET_ASIDE, "O7: somebody else has put the node back in service");
+        return true;
+    }
     if (cluster_fresh(e, c) && member) {
         op_start(e, n, ACT_PAUSE);
         return false;

@@ -275,6 +275,23 @@ static void joins_late(struct scenario *s, struct plan_answer *a)
         first_has_left(s, a);
 }
 
+static void put_in_service(struct scenario *s, struct plan_answer *a)
+{
+    static struct view_node nodes[8];
+    struct cluster_view *v = &a->ev->u.observed.view;
+
+    another_boot(s, a);
+    if (boots(s) == 0 || a->cause != CMD_OBSERVE || a->ev->type != EV_OBSERVED ||
+        a->ev->u.observed.what != OBSERVE_CLUSTER)
+        return;
+    for (uint32_t i = 0; i < v->n_nodes && i < TABLE_LEN(nodes); i++) {
+        nodes[i] = v->nodes[i];
+        if (strcmp(nodes[i].id, scenario_first_id(s)) == 0)
+            nodes[i].state = SEEN_UP;
+    }
+    v->nodes = nodes;
+}
+
 static uint32_t paused_for_the_boot(const struct scenario *s)
 {
     uint32_t n = 0;
@@ -298,6 +315,25 @@ static void test_evicted_before_another_boot(void **state)
     assert_int_equal(paused_for_the_boot(s), 0);
     assert_int_equal(boots(s), 1);
     check_end(s, scenario_first_id(s), NODE_STUCK); /* not resumed either */
+    scenario_replays(s);
+    scenario_free(s);
+}
+
+/* Others have put it back in service while it was out, and a picture shows it: it is not taken out again for another boot. */
+static void test_in_service_before_another_boot(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+
+    (void)state;
+    s->meddle = put_in_service;
+    scenario_start(s);
+    scenario_until(s, scenario_first_id(s), NODE_VERIFYING);
+    while (strstr(buf_text(&s->notes), "O7 somebody else has put the node back in service") == NULL)
+        assert_true(scenario_step(s));
+    scenario_run(s);
+    assert_int_equal(boots(s), 1);
+    assert_int_equal(backend_plan_effects(s->world, scenario_first(s), "resume"), 0);
+    check_end(s, scenario_first_id(s), NODE_SET_ASIDE);
     scenario_replays(s);
     scenario_free(s);
 }
@@ -424,6 +460,7 @@ int main(void)
                                         cmocka_unit_test(test_evicted_in_mid_drain),
                                         cmocka_unit_test(test_evicted_with_a_move_under_way),
                                         cmocka_unit_test(test_evicted_before_another_boot),
+                                        cmocka_unit_test(test_in_service_before_another_boot),
                                         cmocka_unit_test(test_joins_a_while_after_its_boot),
                                         cmocka_unit_test(test_accepted_and_late_before_another_boot),
                                         cmocka_unit_test(test_busy_and_away) };
