@@ -195,6 +195,16 @@ static void tell_hotpatched(struct engine *e, const struct engine_node *n, const
                                     build_text(facts_level(f), level)));
 }
 
+/* I12: a boot may have taken back what was never verified. Nothing is drained for what is not in. */
+static bool nothing_to_remove(struct engine *e, struct engine_node *n)
+{
+    if (!n->in_rollback || n->before.pending || build_compare(n->build_now, e->rollout->patch.target) >= 0)
+        return false;
+    n->patched_by_us = false;
+    node_end(e, n, NODE_SET_ASIDE, "I12: its build is below the patch's: there is nothing to take out");
+    return true;
+}
+
 static void judge_facts(struct engine *e, struct engine_node *n, const struct node_facts *f)
 {
     if (f->cluster != NULL && strcmp(f->cluster, e->inv->clusters[n->cluster].id) != 0) {
@@ -220,7 +230,7 @@ static void judge_facts(struct engine *e, struct engine_node *n, const struct no
     if (n->phase == NODE_CHECKING && n->before.bitlocker && n->attempts[ACT_BITLOCKER] == 0 && n->life == 1)
         engine_note(e, NOTE_WARNING, "O12", n->ix,
                     "the OS volume is protected by BitLocker: check that the recovery key is escrowed");
-    if (!n->back && !judge_forward(e, n))
+    if (n->back ? nothing_to_remove(e, n) : !judge_forward(e, n))
         return;
     if (n->phase == NODE_CHECKING)
         node_to(e, n, NODE_STAGING);
