@@ -195,10 +195,14 @@ static void tell_hotpatched(struct engine *e, const struct engine_node *n, const
                                     build_text(facts_level(f), level)));
 }
 
-/* I12: a boot may have taken back what was never verified. Nothing is drained for what is not in. */
+/* I12: another log may have taken it out, or a boot what was never verified. Nothing is drained for what is not in. Before its
+ * boot the build says nothing. */
 static bool nothing_to_remove(struct engine *e, struct engine_node *n)
 {
-    if (!n->in_rollback || n->before.pending || build_compare(n->build_now, e->rollout->patch.target) >= 0)
+    bool booted = n->boot_effect_first[0] != '\0' && strcmp(n->boot_id, n->boot_effect_first) != 0;
+
+    if (!n->in_rollback || !booted || n->before.pending ||
+        build_compare(n->build_now, e->rollout->patch.target) >= 0)
         return false;
     n->patched_by_us = false;
     node_end(e, n, NODE_SET_ASIDE, "I12: its build is below the patch's: there is nothing to take out");
