@@ -112,6 +112,7 @@ static const char *ask_args(struct engine *e, const struct engine_node *n, enum 
 void ask_node(struct engine *e, struct engine_node *n, enum observe_what what)
 {
     n->ask = ask_new(e, what, n->ix, IX_NONE, ask_args(e, n, what));
+    n->asked_at = e->now;
 }
 
 static void ask_answered(struct engine *e, struct ask *a, const struct event *ev)

@@ -308,7 +308,8 @@ void home_observed(struct engine *e, struct engine_node *n, const struct event *
     }
     if (differs == NULL) {
         node_step(e, n, RESUME_CSV);
-    } else if (node_waited(e, n, e->now) > COMPARE_LIMIT_MS && n->claimed) { /* else it is O17's to judge */
+    } else if (node_waited(e, n, n->asked_at) > COMPARE_LIMIT_MS &&
+               n->claimed) { /* else it is O17's to judge */
         stuck(e, n, SAY(e, "O12: not as before the drain: %s", differs));
     } else {
         node_waits(e, n, SAY(e, "O12: the node to be as before: %s", differs));

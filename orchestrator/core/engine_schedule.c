@@ -353,8 +353,7 @@ static void give_up(struct engine *e, struct engine_cluster *c)
             node_end(e, n, unbegun_end(n), c->refusal);
         else /* patched as before; but one that others took out of service or whose storage is not whole is not vouched
                 for (I17) */
-            node_end(e, n,
-                     e->seen[n->ix] == SEEN_UP && cluster_clean(e, c) ? back_end(n) : NODE_SET_ASIDE,
+            node_end(e, n, e->seen[n->ix] == SEEN_UP && cluster_clean(e, c) ? back_end(n) : NODE_SET_ASIDE,
                      c->refusal);
     }
 }

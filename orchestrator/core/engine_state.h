@@ -158,6 +158,7 @@ struct engine_node {
     struct node_parks parks;
     struct op *op; /* the node-level one */
     struct ask *ask;
+    time_ms asked_at; /* the last one */
     char boot_id[64];
     char boot_effect[64];       /* the boot that the latest effect ran in */
     char boot_effect_first[64]; /* the boot of install or removal */
@@ -195,11 +196,13 @@ struct engine_cluster {
     struct timer timer;
     uint32_t out; /* nodes out by us, stuck ones too */
     bool in_scope, dirty, wanted;
-    bool shared; /* refused by what clusters share (C9: the fleet's cap, a class's): one at work elsewhere may free it */
-    time_ms seen_at;                 /* when the last whole picture was asked for; -1: never */
-    time_ms moved_at;                /* our last own change of a placement */
-    time_ms clean_since, clean_last, clean_after; /* O21; 0: not clean; after: a row counts that began since */
-    time_ms held_until;              /* O26: a foreign move during a drain */
+    bool
+        shared; /* refused by what clusters share (C9: the fleet's cap, a class's): one at work elsewhere may free it */
+    time_ms seen_at;  /* when the last whole picture was asked for; -1: never */
+    time_ms moved_at; /* our last own change of a placement */
+    time_ms clean_since, clean_last,
+        clean_after;    /* O21; 0: not clean; after: a row counts that began since */
+    time_ms held_until; /* O26: a foreign move during a drain */
     time_ms refused_since;
     time_ms changed_at; /* a node of ours went out or came back */
     time_ms reached_at; /* a node came into reach: its VMs were not in what was seen before */

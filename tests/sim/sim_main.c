@@ -8,6 +8,7 @@
  *   ... --history FILE  record the log (tests/histories)
  *   ... --hash    print each seed's log hash
  *   ... --kill-points A..B  the controller dies there      --twice  and again in each of the first places of its recovery
+ *   ... --same-outcome  the faults may cost time, and change nothing of what the rollout comes to
  *   ... --campaign FILE  goes on where FILE says, and keeps there what it met
  */
 #include "tests/sim/sim.h"
@@ -29,7 +30,7 @@ struct work {
     long seconds;
     bool shrink, hash, keep_going, quiet, no_fork;
     uint64_t kill_from, kill_to, kill_every; /* kill points per seed; 0,0: none */
-    bool twice;
+    bool twice, same_outcome;
     uint64_t broken;
     struct seeds LIST_OF(uint64_t) skip;
 };
@@ -52,7 +53,7 @@ static int usage(void)
                     "[--no-verbs] [--timed] [--mild] [--plain]\n"
                     "               [--kill N [--again N] | --kill-points A..B [--every N] [--twice]] "
                     "[--with-faults]\n"
-                    "               [--skip FILE] [--campaign FILE] "
+                    "               [--same-outcome] [--skip FILE] [--campaign FILE] "
                     "[--history FILE]\n");
     return 2;
 }
@@ -140,6 +141,8 @@ static bool flag(struct work *w, const char *name)
         w->opt.with_faults = true;
     else if (strcmp(name, "--twice") == 0)
         w->twice = true;
+    else if (strcmp(name, "--same-outcome") == 0)
+        w->same_outcome = true;
     else
         return false;
     return true;
@@ -217,6 +220,8 @@ static void again(const struct sim_options *o)
         printf(" --again %" PRId64, o->kill_again);
     if (o->with_faults)
         printf(" --with-faults");
+    if (o->expected != NULL && o->kill_at < 0)
+        printf(" --same-outcome");
     if (o->fault_mask != 0) {
         const char *sep = " --faults ";
 
@@ -327,8 +332,8 @@ static void print_killed(void)
     }
 }
 
-/* What the rollout comes to when nobody dies; with faults it is not asked: they strike elsewhere after a kill. */
-static void not_killed(struct work *w, const struct sim_options *o, struct buf *outcome)
+/* What the rollout comes to when nothing goes wrong. With faults after a kill it is not asked: they strike elsewhere then. */
+static void undisturbed(struct work *w, const struct sim_options *o, struct buf *outcome)
 {
     struct sim_options calm = *o;
 
@@ -345,13 +350,12 @@ static void seed(struct work *w, uint64_t n)
     struct buf outcome = BUF_INIT;
 
     o.seed = n;
-    if (w->kill_to == 0) {
-        one(w, &o);
-        return;
-    }
-    not_killed(w, &o, &outcome);
+    if (w->kill_to > 0 || w->same_outcome)
+        undisturbed(w, &o, &outcome);
     o.expected = outcome.len > 0 ? buf_text(&outcome) : NULL;
-    for (uint64_t k = w->kill_from; k <= w->kill_to && (w->broken == 0 || w->keep_going);
+    if (w->kill_to == 0)
+        one(w, &o);
+    for (uint64_t k = w->kill_from; w->kill_to > 0 && k <= w->kill_to && (w->broken == 0 || w->keep_going);
          k += w->kill_every) {
         o.kill_at = (int64_t)k;
         if (!killed(w, &o)) /* this run had no such point any more */
