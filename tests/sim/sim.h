@@ -30,7 +30,7 @@ struct sim_options {
     int64_t kill_at; /* -1: none; else the controller dies at this kill point and nothing else goes wrong */
     int64_t
         kill_again; /* -1: none; else once more, so many points after that: 0 is the first of the recovery */
-    bool with_faults; /* what the seed has armed goes wrong all the same */
+    bool with_faults;     /* what the seed has armed goes wrong all the same */
     struct buf *outcome;  /* it is told there what the rollout came to (sim_outcome); NULL: not */
     const char *expected; /* what it must come to; NULL: anything */
 };
