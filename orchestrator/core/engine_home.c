@@ -320,10 +320,12 @@ void home_observed(struct engine *e, struct engine_node *n, const struct event *
 /* A way home that another log has gone on with begins anew; undoing nothing succeeds. */
 static void home_anew(struct engine *e, struct engine_node *n)
 {
-    if (n->home_end == NODE_DONE && !n->back && !n->patched_by_us) { /* I17: it was removed since */
-        n->verified = n->proved = e->fleet.nodes[n->ix].patched = false;
+    if (n->home_end == NODE_DONE && !n->back && !n->proved) { /* I17: it was removed since, or put in anew */
+        n->verified = e->fleet.nodes[n->ix].patched = false;
         n->home_end = NODE_SET_ASIDE;
-        FILL(n->reason, "another log has removed the package");
+        FILL(n->reason, n->patched_by_us
+                            ? "another log has installed the package anew, and nobody has verified that"
+                            : "another log has removed the package");
     }
     if (n->phase != NODE_STARTING_VMMS)
         node_to(e, n, NODE_STARTING_VMMS);

@@ -77,7 +77,8 @@ static enum step_place step_place(enum action a, bool begun, bool done)
     return (a == ACT_RESUME && done) || a == ACT_UNPARK_VM || a == ACT_MERGE ? STEP_IN_SERVICE : STEP_OUT;
 }
 
-/* How the other log left the node: paused, unless it resumed it (O7); patched, unless it removed that. */
+/* How the other log left the node: paused, unless it resumed it (O7); patched, unless it removed that, and what this log has
+ * verified is no proof of either (I17). */
 static void op_foreign_state(struct engine_node *n, const struct op_record *rec, const struct op_id_parts *p)
 {
     bool done = rec->state == OP_DONE && rec->outcome == OUTCOME_OK;
@@ -89,8 +90,10 @@ static void op_foreign_state(struct engine_node *n, const struct op_record *rec,
     if (place != STEP_ANYWHERE)
         n->foreign_out = place == STEP_OUT;
     n->paused = n->paused && place != STEP_IN_SERVICE;
-    if ((a == ACT_INSTALL || a == ACT_UNINSTALL) && begun)
+    if ((a == ACT_INSTALL || a == ACT_UNINSTALL) && begun) {
         n->patched_by_us = a == ACT_INSTALL;
+        n->proved = false;
+    }
 }
 
 bool stray_is(const struct engine_node *n, enum action action)

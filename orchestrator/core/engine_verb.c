@@ -272,7 +272,9 @@ static int verb_return(struct engine *e, const struct event *ev, struct err *err
     n->rehearse = false; /* judged when it got stuck; no further life begins */
     memset(n->attempts, 0, sizeof n->attempts);
     n->life++;
-    n->home_end = !n->patched_by_us ? NODE_RETURNED : n->verified ? NODE_DONE : NODE_SET_ASIDE; /* I17 */
+    n->home_end = !n->patched_by_us          ? NODE_RETURNED
+                  : n->verified && n->proved ? NODE_DONE
+                                             : NODE_SET_ASIDE; /* I17 */
     n->end = NODE_END_NONE;
     n->turn_since = e->now; /* from here on it matters whether it is there */
     FILL(n->reason, "put back by an operator");

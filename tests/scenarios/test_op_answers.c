@@ -410,6 +410,28 @@ static void test_foreign_removal(void **state)
     scenario_free(s);
 }
 
+/* Removed by another log and installed anew: nobody here has verified that, and put back it is not done (I17). */
+static void test_foreign_installation_anew(void **state)
+{
+    struct op_record recs[] = {
+        { .op = "r1/n00-01/7/uninstall/1", .action = "uninstall", .state = OP_DONE, .outcome = OUTCOME_OK },
+        { .op = "r1/n00-01/8/install/1", .action = "install", .state = OP_DONE, .outcome = OUTCOME_OK },
+    };
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+
+    (void)state;
+    scenario_start(s);
+    scenario_until(s, scenario_first_id(s), NODE_ENDED);
+    check_end(s, scenario_first_id(s), NODE_DONE);
+    recs[0].boot_id = recs[1].boot_id = "b";
+    claim_of(s, recs, 2);
+    check_end(s, scenario_first_id(s), NODE_STUCK);
+    check_ok(scenario_verb(s, VERB_RETURN, scenario_first_id(s)), &s->err);
+    scenario_run(s);
+    check_end(s, scenario_first_id(s), NODE_SET_ASIDE);
+    scenario_free(s);
+}
+
 /* A person has decided: what else that log had done is acknowledged, and is no new doubt. */
 static void test_foreign_settled(void **state)
 {
@@ -1037,6 +1059,7 @@ int main(void)
                                         cmocka_unit_test(test_claim_during_an_op),
                                         cmocka_unit_test(test_foreign_after_the_end),
                                         cmocka_unit_test(test_foreign_removal),
+                                        cmocka_unit_test(test_foreign_installation_anew),
                                         cmocka_unit_test(test_foreign_settled),
                                         cmocka_unit_test(test_force_names_what_was_stuck),
                                         cmocka_unit_test(test_led_by_another),
