@@ -59,6 +59,8 @@ bool json_get_bool(const json *object, const char *key, bool otherwise);
  * as it is) or wrong type is ERR_INVALID by json_fault. Strings are owned by
  * the document. */
 enum json_need { JSON_REQUIRED, JSON_OPTIONAL };
+int json_want(const struct json_doc *d, const json *object, const char *key, enum json_need need,
+              const json **ret, struct err *err); /* of any kind */
 int json_want_str(const struct json_doc *d, const json *object, const char *key, enum json_need need,
                   const char **ret, struct err *err);
 int json_want_int(const struct json_doc *d, const json *object, const char *key, enum json_need need,
@@ -69,6 +71,13 @@ int json_want_array(const struct json_doc *d, const json *object, const char *ke
                     const json **ret, struct err *err);
 int json_want_object(const struct json_doc *d, const json *object, const char *key, enum json_need need,
                      const json **ret, struct err *err);
+/* The same for a value at hand, which is not NULL: its kind alone. */
+int json_as_str(const struct json_doc *d, const json *v, const char **ret, struct err *err);
+int json_as_int(const struct json_doc *d, const json *v, int64_t min, int64_t max, int64_t *ret,
+                struct err *err);
+int json_as_bool(const struct json_doc *d, const json *v, bool *ret, struct err *err);
+int json_as_array(const struct json_doc *d, const json *v, const json **ret, struct err *err);
+int json_as_object(const struct json_doc *d, const json *v, const json **ret, struct err *err);
 /* ERR_INVALID naming the first member of `object` whose key is not among the
  * NULL-terminated `known`, with the nearest known key as a hint. */
 int json_want_known(const struct json_doc *d, const json *object, const char *const *known, struct err *err);

@@ -18,45 +18,40 @@ static const char *kind_of(const json *v)
     return "something else";
 }
 
-/* The member, checked for its kind; *ret stays NULL when it is missing and may
- * be. */
-static int want(const struct json_doc *d, const json *object, const char *key, enum json_need need,
-                bool (*is)(const json *v), const char *kind, const json **ret, struct err *err)
+int json_want(const struct json_doc *d, const json *object, const char *key, enum json_need need,
+              const json **ret, struct err *err)
 {
-    const json *v;
+    const json *v = json_get(object, key);
 
-    *ret = NULL;
-    if (!json_is_object(object))
+    if (v == NULL && !json_is_object(object))
         return json_fault(d, object, err, "must be an object, is %s", kind_of(object));
-    v = json_get(object, key);
-    if (v == NULL)
-        return need == JSON_OPTIONAL ? 0 : json_fault(d, object, err, "the member `%s` is missing", key);
-    if (!is(v))
-        return json_fault(d, v, err, "must be %s, is %s", kind, kind_of(v));
-    *ret = v;
+    if (v == NULL && need == JSON_REQUIRED)
+        return json_fault(d, object, err, "the member `%s` is missing", key);
+    if (v != NULL)
+        *ret = v;
     return 0;
 }
 
-int json_want_str(const struct json_doc *d, const json *object, const char *key, enum json_need need,
-                  const char **ret, struct err *err)
+static int wrong_kind(const struct json_doc *d, const json *v, const char *kind, struct err *err)
 {
-    const json *v;
-    int rc = want(d, object, key, need, json_is_string, "a string", &v, err);
-
-    if (rc == 0 && v != NULL)
-        *ret = json_str(v, NULL);
-    return rc;
+    return json_fault(d, v, err, "must be %s, is %s", kind, kind_of(v));
 }
 
-int json_want_int(const struct json_doc *d, const json *object, const char *key, enum json_need need,
-                  int64_t min, int64_t max, int64_t *ret, struct err *err)
+int json_as_str(const struct json_doc *d, const json *v, const char **ret, struct err *err)
 {
-    const json *v;
-    int rc = want(d, object, key, need, json_is_int, "an integer", &v, err);
+    if (!json_is_string(v))
+        return wrong_kind(d, v, "a string", err);
+    *ret = json_str(v, NULL);
+    return 0;
+}
+
+int json_as_int(const struct json_doc *d, const json *v, int64_t min, int64_t max, int64_t *ret,
+                struct err *err)
+{
     int64_t number;
 
-    if (rc != 0 || v == NULL)
-        return rc;
+    if (!json_is_int(v))
+        return wrong_kind(d, v, "an integer", err);
     number = json_int(v, 0);
     if (number < min || number > max)
         return json_fault(d, v, err, "must be from %lld to %lld, is %lld", (long long)min, (long long)max,
@@ -65,37 +60,73 @@ int json_want_int(const struct json_doc *d, const json *object, const char *key,
     return 0;
 }
 
+int json_as_bool(const struct json_doc *d, const json *v, bool *ret, struct err *err)
+{
+    if (!json_is_bool(v))
+        return wrong_kind(d, v, "true or false", err);
+    *ret = json_bool(v, false);
+    return 0;
+}
+
+int json_as_array(const struct json_doc *d, const json *v, const json **ret, struct err *err)
+{
+    if (!json_is_array(v))
+        return wrong_kind(d, v, "an array", err);
+    *ret = v;
+    return 0;
+}
+
+int json_as_object(const struct json_doc *d, const json *v, const json **ret, struct err *err)
+{
+    if (!json_is_object(v))
+        return wrong_kind(d, v, "an object", err);
+    *ret = v;
+    return 0;
+}
+
+int json_want_str(const struct json_doc *d, const json *object, const char *key, enum json_need need,
+                  const char **ret, struct err *err)
+{
+    const json *v = NULL;
+    int rc = json_want(d, object, key, need, &v, err);
+
+    return rc != 0 || v == NULL ? rc : json_as_str(d, v, ret, err);
+}
+
+int json_want_int(const struct json_doc *d, const json *object, const char *key, enum json_need need,
+                  int64_t min, int64_t max, int64_t *ret, struct err *err)
+{
+    const json *v = NULL;
+    int rc = json_want(d, object, key, need, &v, err);
+
+    return rc != 0 || v == NULL ? rc : json_as_int(d, v, min, max, ret, err);
+}
+
 int json_want_bool(const struct json_doc *d, const json *object, const char *key, enum json_need need,
                    bool *ret, struct err *err)
 {
-    const json *v;
-    int rc = want(d, object, key, need, json_is_bool, "true or false", &v, err);
+    const json *v = NULL;
+    int rc = json_want(d, object, key, need, &v, err);
 
-    if (rc == 0 && v != NULL)
-        *ret = json_bool(v, false);
-    return rc;
+    return rc != 0 || v == NULL ? rc : json_as_bool(d, v, ret, err);
 }
 
 int json_want_array(const struct json_doc *d, const json *object, const char *key, enum json_need need,
                     const json **ret, struct err *err)
 {
-    const json *v;
-    int rc = want(d, object, key, need, json_is_array, "an array", &v, err);
+    const json *v = NULL;
+    int rc = json_want(d, object, key, need, &v, err);
 
-    if (rc == 0 && v != NULL)
-        *ret = v;
-    return rc;
+    return rc != 0 || v == NULL ? rc : json_as_array(d, v, ret, err);
 }
 
 int json_want_object(const struct json_doc *d, const json *object, const char *key, enum json_need need,
                      const json **ret, struct err *err)
 {
-    const json *v;
-    int rc = want(d, object, key, need, json_is_object, "an object", &v, err);
+    const json *v = NULL;
+    int rc = json_want(d, object, key, need, &v, err);
 
-    if (rc == 0 && v != NULL)
-        *ret = v;
-    return rc;
+    return rc != 0 || v == NULL ? rc : json_as_object(d, v, ret, err);
 }
 
 enum { HINT_LEN = 40 };

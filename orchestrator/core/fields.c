@@ -22,27 +22,23 @@ void fields_known(struct fields *f, const json *o, const char *const *known)
         f->rc = json_want_known(f->doc, o, known, f->err);
 }
 
-/* The member, or NULL; null counts as absent where absence is allowed. */
-static bool absent(struct fields *f, const json *o, const char *key, enum json_need need)
+/* The member, or NULL; null counts as absent where absence is allowed, and so does all of an object that is absent. */
+static const json *member(struct fields *f, const json *o, const char *key, enum json_need need)
 {
-    const json *v;
+    const json *v = NULL;
 
-    if (f->rc != 0)
-        return true;
-    if (o == NULL || need == JSON_REQUIRED || !json_is_object(o))
-        return o == NULL; /* of an object that is absent itself */
-    v = json_get(o, key);
-    return v == NULL || json_is_null(v);
+    if (f->rc != 0 || o == NULL)
+        return NULL;
+    f->rc = json_want(f->doc, o, key, need, &v, f->err);
+    return v != NULL && need == JSON_OPTIONAL && json_is_null(v) ? NULL : v;
 }
 
-const char *fields_str(struct fields *f, const json *o, const char *key, enum json_need need)
+static const char *copy_str(struct fields *f, const json *v)
 {
     const char *text = NULL, *copy;
 
-    if (absent(f, o, key, need))
-        return NULL;
-    f->rc = json_want_str(f->doc, o, key, need, &text, f->err);
-    if (text == NULL)
+    f->rc = json_as_str(f->doc, v, &text, f->err);
+    if (f->rc != 0)
         return NULL;
     copy = arena_str(f->arena, text);
     if (copy == NULL)
@@ -50,20 +46,28 @@ const char *fields_str(struct fields *f, const json *o, const char *key, enum js
     return copy;
 }
 
+const char *fields_str(struct fields *f, const json *o, const char *key, enum json_need need)
+{
+    const json *v = member(f, o, key, need);
+
+    return v == NULL ? NULL : copy_str(f, v);
+}
+
 const char *fields_nullable(struct fields *f, const json *o, const char *key)
 {
-    const json *v = f->rc != 0 ? NULL : json_get(o, key);
+    const json *v = member(f, o, key, JSON_REQUIRED);
 
-    return v != NULL && json_is_null(v) ? NULL : fields_str(f, o, key, JSON_REQUIRED);
+    return v == NULL || json_is_null(v) ? NULL : copy_str(f, v);
 }
 
 int64_t fields_int(struct fields *f, const json *o, const char *key, enum json_need need, int64_t min,
                    int64_t max, int64_t otherwise)
 {
+    const json *v = member(f, o, key, need);
     int64_t value = otherwise;
 
-    if (!absent(f, o, key, need))
-        f->rc = json_want_int(f->doc, o, key, need, min, max, &value, f->err);
+    if (v != NULL)
+        f->rc = json_as_int(f->doc, v, min, max, &value, f->err);
     return value;
 }
 
@@ -80,27 +84,29 @@ uint64_t fields_mib(struct fields *f, const json *o, const char *key, enum json_
 
 bool fields_bool(struct fields *f, const json *o, const char *key, enum json_need need, bool otherwise)
 {
+    const json *v = member(f, o, key, need);
     bool value = otherwise;
 
-    if (!absent(f, o, key, need))
-        f->rc = json_want_bool(f->doc, o, key, need, &value, f->err);
+    if (v != NULL)
+        f->rc = json_as_bool(f->doc, v, &value, f->err);
     return value;
 }
 
 int fields_enum(struct fields *f, const json *o, const char *key, enum json_need need,
                 const char *const *names, unsigned n, int otherwise)
 {
+    const json *v = member(f, o, key, need);
     const char *text = NULL;
 
-    if (absent(f, o, key, need))
+    if (v == NULL)
         return otherwise;
-    f->rc = json_want_str(f->doc, o, key, need, &text, f->err);
+    f->rc = json_as_str(f->doc, v, &text, f->err);
     if (f->rc != 0)
         return otherwise;
     for (unsigned i = 0; i < n; i++)
-        if (strcmp(names[i], text) == 0)
+        if (names[i][0] == text[0] && strcmp(names[i], text) == 0)
             return (int)i;
-    f->rc = json_fault(f->doc, json_get(o, key), f->err, "`%s` is not a known word here", text);
+    f->rc = json_fault(f->doc, v, f->err, "`%s` is not a known word here", text);
     return otherwise;
 }
 
@@ -126,20 +132,20 @@ time_ms fields_time(struct fields *f, const json *o, const char *key, enum json_
 
 const json *fields_array(struct fields *f, const json *o, const char *key, enum json_need need)
 {
-    const json *v = NULL;
+    const json *v = member(f, o, key, need), *array = NULL;
 
-    if (!absent(f, o, key, need))
-        f->rc = json_want_array(f->doc, o, key, need, &v, f->err);
-    return v;
+    if (v != NULL)
+        f->rc = json_as_array(f->doc, v, &array, f->err);
+    return array;
 }
 
 const json *fields_object(struct fields *f, const json *o, const char *key, enum json_need need)
 {
-    const json *v = NULL;
+    const json *v = member(f, o, key, need), *object = NULL;
 
-    if (!absent(f, o, key, need))
-        f->rc = json_want_object(f->doc, o, key, need, &v, f->err);
-    return v;
+    if (v != NULL)
+        f->rc = json_as_object(f->doc, v, &object, f->err);
+    return object;
 }
 
 const char *const *fields_strings(struct fields *f, const json *o, const char *key, enum json_need need,
