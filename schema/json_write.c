@@ -67,24 +67,45 @@ static void write_odd(struct buf *out, const char *s, size_t len, bool ascii)
     }
 }
 
-static void write_string(struct buf *out, const char *s, bool ascii)
+/* Short texts are most: two moves, which overlap, in place of a call. */
+static inline void copy(char *to, const char *from, size_t len)
+{
+    if (len < 8 || len > 16) {
+        memcpy(to, from, len);
+        return;
+    }
+    memcpy(to, from, 8);
+    memcpy(to + len - 8, from + len - 8, 8);
+}
+
+/* `before` and `behind` are what stands around the string, '\0' where there is nothing. */
+static void write_string(struct buf *out, char before, const char *s, char behind, bool ascii)
 {
     size_t len = strlen(s), run = json_plain_run(s, len);
     char *at;
 
-    if (!buf_room(out, run + 2))
+    if (!buf_room(out, run + 4))
         return;
     at = out->data + out->len;
-    at[0] = '"';
-    memcpy(at + 1, s, run);
-    at[run + 1] = '"';
-    at[run + 2] = '\0';
-    out->len += run + 2;
-    if (run == len)
-        return;
-    out->len--; /* no end yet */
-    write_odd(out, s + run, len - run, ascii);
-    buf_char(out, '"');
+    if (before != '\0')
+        *at++ = before;
+    *at++ = '"';
+    copy(at, s, run);
+    at += run;
+    if (run == len) {
+        *at++ = '"';
+    } else {
+        out->len = (size_t)(at - out->data);
+        write_odd(out, s + run, len - run, ascii);
+        if (!buf_room(out, 2))
+            return;
+        at = out->data + out->len;
+        *at++ = '"';
+    }
+    if (behind != '\0')
+        *at++ = behind;
+    *at = '\0';
+    out->len = (size_t)(at - out->data);
 }
 
 static void new_line(struct json_writer *w)
@@ -94,22 +115,32 @@ static void new_line(struct json_writer *w)
         buf_str(w->out, "  ");
 }
 
-/* What stands in front of a value: comma, line, name. */
-static void begin(struct json_writer *w, const char *key)
+static void begin_pretty(struct json_writer *w, bool comma, const char *key)
 {
-    assert((key != NULL) == (w->depth > 0 && w->object[w->depth]));
-    assert(w->depth > 0 || !w->comma[0]); /* one outermost value */
-    if (w->comma[w->depth])
+    if (comma)
         buf_char(w->out, ',');
-    w->comma[w->depth] = true;
-    if (w->pretty && w->depth > 0)
+    if (w->depth > 0)
         new_line(w);
     if (key == NULL)
         return;
-    write_string(w->out, key, w->ascii);
-    buf_char(w->out, ':');
+    write_string(w->out, '\0', key, ':', w->ascii);
+    buf_char(w->out, ' ');
+}
+
+/* What stands in front of a value: comma, line, name. */
+static void begin(struct json_writer *w, const char *key)
+{
+    bool comma = w->comma[w->depth];
+
+    assert((key != NULL) == (w->depth > 0 && w->object[w->depth]));
+    assert(w->depth > 0 || !comma); /* one outermost value */
+    w->comma[w->depth] = true;
     if (w->pretty)
-        buf_char(w->out, ' ');
+        begin_pretty(w, comma, key);
+    else if (key != NULL)
+        write_string(w->out, comma ? ',' : '\0', key, ':', w->ascii);
+    else if (comma)
+        buf_char(w->out, ',');
 }
 
 static void open_container(struct json_writer *w, const char *key, bool object)
@@ -165,7 +196,7 @@ void jw_str(struct json_writer *w, const char *key, const char *value)
         return;
     }
     begin(w, key);
-    write_string(w->out, value, w->ascii);
+    write_string(w->out, '\0', value, '\0', w->ascii);
 }
 
 void jw_int(struct json_writer *w, const char *key, int64_t value)
