@@ -217,10 +217,17 @@ static int read_into(struct json_doc *doc, const char *text, size_t len, struct 
     return rc;
 }
 
-/* Members are mostly asked for in the text's order: the search goes on where the last one in the same object ended. */
-static struct {
+/* Members are mostly asked for in the text's order: the search goes on where the last one in the same object ended. An
+ * object within another, and the one that holds them, have places of their own. */
+enum { CURSORS = 8 };
+static struct found {
     const json *object, *member;
-} found;
+} found[CURSORS];
+
+static inline struct found *cursor_of(const json *object)
+{
+    return &found[(uintptr_t)object / sizeof *object % CURSORS];
+}
 
 int json_parse(const char *name, const char *text, size_t len, struct json_doc **ret_doc, struct err *err)
 {
@@ -244,7 +251,7 @@ void json_free(struct json_doc *doc)
 {
     if (doc == NULL)
         return;
-    found.object = NULL;
+    memset(found, 0, sizeof found);
     doc_give(doc);
 }
 
@@ -283,31 +290,45 @@ bool json_is_null(const json *v)
     return v != NULL && v->kind == QUICK_NULL;
 }
 
-/* Names are short: cheaper here than a call. */
-static inline bool same_text(const char *a, const char *b)
+static const json *behind(const json *object, const json *member)
 {
-    for (; *a == *b; a++, b++)
+    return member->last ? object + 1 : member + member->span;
+}
+
+/* Names are short: cheaper here than a call. */
+static inline bool is_named(const json *member, const char *name)
+{
+    const char *a = member->name;
+
+    for (; *a == *name; a++, name++)
         if (*a == '\0')
             return true;
     return false;
 }
 
+static const json *find_from(const json *object, const json *from, const char *key)
+{
+    for (const json *m = behind(object, from); m != from; m = behind(object, m))
+        if (is_named(m, key))
+            return m;
+    return NULL;
+}
+
 const json *json_get(const json *object, const char *key)
 {
-    const json *from, *m;
+    struct found *last = cursor_of(object);
+    const json *m = last->member;
 
-    if (!json_is_object(object) || object->count == 0)
-        return NULL;
-    m = from = found.object == object ? found.member : object + 1;
-    do {
-        if (same_text(m->name, key)) {
-            found.object = object;
-            found.member = m;
-            return m;
-        }
-        m = m->last ? object + 1 : m + m->span;
-    } while (m != from);
-    return NULL;
+    if (m == NULL || last->object != object) {
+        if (!json_is_object(object) || object->count == 0)
+            return NULL;
+        m = object + 1;
+    }
+    if (!is_named(m, key))
+        m = find_from(object, m, key);
+    if (m != NULL)
+        *last = (struct found){ object, behind(object, m) };
+    return m;
 }
 
 const json *json_first(const json *array_or_object)

@@ -123,8 +123,11 @@ bool quick_memo_find(const char *text, size_t len, uint32_t levels_max, struct q
 
 static bool room(struct quick_memo *m, uint32_t len, uint32_t n)
 {
-    free(m->text);
-    m->text = malloc(2 * (size_t)len);
+    if (2 * len > m->room) {
+        free(m->text);
+        m->text = malloc(2 * (size_t)len);
+        m->room = m->text == NULL ? 0 : 2 * len;
+    }
     m->strings = m->text == NULL ? NULL : m->text + len;
     m->len = len;
     return m->text != NULL && list_reserve(&m->values, n);

@@ -16,9 +16,9 @@ struct quick_step {
 
 struct quick_memo {
     char *text,
-        *strings; /* the same bytes: as they were written, and with each string resolved in its place */
-    uint32_t len;
-    uint32_t levels; /* of objects and arrays, its own included */
+        *strings;       /* the same bytes: as they were written, and with each string resolved in its place */
+    uint32_t len, room; /* room: bytes for both */
+    uint32_t levels;    /* of objects and arrays, its own included */
     struct quick_values values;
 };
 

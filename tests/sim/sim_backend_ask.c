@@ -158,8 +158,8 @@ static int read_cluster(struct sim_ask *a, struct event *ev, struct arena *mem, 
 
 static void finish(struct sim_backend *b, struct sim_ask *a)
 {
+    static struct arena mem; /* what one answer took serves the next one */
     struct event ev = answer_event(a);
-    struct arena mem = ARENA_INIT;
     struct err err = { 0 };
     bool have = a->have[0] && (a->what != OBSERVE_CLUSTER || a->have[PART_STORAGE]);
     int rc = ERR_LOST;
@@ -181,7 +181,7 @@ static void finish(struct sim_backend *b, struct sim_ask *a)
         sim_ctl_feed(b->c, &ev);
         clear(&mine);
     }
-    arena_clear(&mem);
+    arena_reset(&mem);
 }
 
 /* F47, F26: a source that repeats what it said first, with the stamp that it had. */

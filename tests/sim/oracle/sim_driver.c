@@ -692,7 +692,7 @@ static const struct action actions[] = {
 static uint32_t action_find(const char *name)
 {
     for (uint32_t i = 0; i < ACTIONS; i++)
-        if (strcmp(actions[i].name, name) == 0)
+        if (actions[i].name[0] == name[0] && strcmp(actions[i].name, name) == 0)
             return i;
     return WORLD_NONE;
 }

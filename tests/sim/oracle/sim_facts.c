@@ -7,9 +7,10 @@
 #include <assert.h>
 #include <string.h>
 
+/* Most questions name neither: "" is looked for nowhere. */
 uint32_t world_vm_find(const struct sim_world *w, const char *id)
 {
-    for (uint32_t i = 0; i < w->n_vms; i++)
+    for (uint32_t i = 0; i < w->n_vms && id[0] != '\0'; i++)
         if (strcmp(w->vms[i].id, id) == 0)
             return i;
     return WORLD_NONE;
@@ -17,7 +18,7 @@ uint32_t world_vm_find(const struct sim_world *w, const char *id)
 
 uint32_t world_node_find(const struct sim_world *w, const char *id)
 {
-    for (uint32_t i = 0; i < w->n_nodes; i++)
+    for (uint32_t i = 0; i < w->n_nodes && id[0] != '\0'; i++)
         if (strcmp(w->nodes[i].id, id) == 0)
             return i;
     return WORLD_NONE;
