@@ -163,7 +163,9 @@ static bool start_move(struct engine *e, struct engine_node *n, struct node_move
     const struct fleet_vm *v = &e->fleet.vms.items[m->vm];
 
     if (v->gone || (v->at != n->ix && v->at != IX_NONE)) {
-        m->state = MOVE_LANDED; /* somebody else was quicker */
+        m->state = MOVE_LANDED; /* somebody else was quicker, or a move of ours that its node knew no more */
+        if (!v->gone && m->tries > 0 && v->at == m->to)
+            move_made(e, m->vm, n->ix);
         fleet_promise(&e->fleet, m->vm, IX_NONE);
         return true;
     }

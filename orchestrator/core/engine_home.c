@@ -356,7 +356,7 @@ void home_after_another(struct engine *e, struct engine_node *n)
     if (!led || !node_in_flight(n))
         return;
     n->pause_lost = false;
-    n->paused_at = 0;
+    n->paused_at = e->now;
     n->paused = out; /* O7: where it was resumed, a pause that is found now is not ours to end */
     n->vmms_touched = true;
     n->storage_touched = e->inv->clusters[n->cluster].storage == STORAGE_S2D;

@@ -69,12 +69,16 @@ void move_land(struct engine *e, const struct op_end *end, uint32_t from)
         return;
     }
     fleet_arrive(&e->fleet, end->vm, end->receiver);
-    if (end->evidence)
-        return; /* counted apart (O15) */
+    if (!end->evidence) /* counted apart (O15) */
+        move_made(e, end->vm, from);
+}
+
+void move_made(struct engine *e, uint32_t vm, uint32_t from)
+{
     if (e->nodes[from].back)
-        e->vms[end->vm].moves_back++;
+        e->vms[vm].moves_back++;
     else
-        v->moves++;
+        e->fleet.vms.items[vm].moves++;
 }
 
 /* A slot is free: whoever waits for one in this cluster. */

@@ -191,6 +191,26 @@ static enum admit check_cluster(struct engine *e, struct engine_cluster *c, stru
     return ADMIT_YES;
 }
 
+/* I2: what another drain of the cluster promised a VM may not hold any more. Where that goes is decided first. */
+static enum admit check_promises(struct engine *e, const struct engine_cluster *c, struct engine_node *n)
+{
+    const struct cluster *ic = &e->inv->clusters[c->ix];
+
+    for (uint32_t i = 0; i < ic->n_nodes; i++) {
+        const struct engine_node *other = &e->nodes[ic->nodes[i]];
+
+        for (uint32_t k = 0; other->phase == NODE_DRAINING && k < other->moves.n; k++) {
+            const struct node_move *m = &other->moves.items[k];
+            const struct fleet_vm *v = &e->fleet.vms.items[m->vm];
+
+            if (m->state == MOVE_PENDING && !v->gone && v->at == other->ix &&
+                vm_cannot_move(&e->fleet, v, m->to) != NULL)
+                return wait(e, n, ADMIT_LATER, "C2: a VM of the drain before it has to go elsewhere");
+        }
+    }
+    return ADMIT_YES;
+}
+
 static enum admit check_spacing(struct engine *e, struct engine_node *n)
 {
     if (n->rebooted[0] == 0 || e->now >= n->rebooted[0] + QUARANTINE_MS)
@@ -333,6 +353,7 @@ static enum admit judge(struct engine *e, struct engine_cluster *c, struct engin
     a = a == ADMIT_YES ? check_cluster(e, c, n) : a;
     if (a == ADMIT_YES && c->refused_changes == c->changes)
         return ADMIT_NOT_CLUSTER; /* nothing has changed since the last refusal */
+    a = a == ADMIT_YES ? check_promises(e, c, n) : a;
     a = a == ADMIT_YES ? check_vms(e, n) : a;
     a = a == ADMIT_YES ? check_proof(e, c, n) : a;
     if (a == ADMIT_YES && deviates_too_far(e, n, out_of_order))

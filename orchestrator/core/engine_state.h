@@ -511,6 +511,7 @@ bool drain_prove(struct engine *e, struct engine_node *n);
 /* I10: at most B moves per VM and run; the way back has a budget of its own. NULL: the proof keeps to it. */
 const char *over_moves(struct engine *e, const struct engine_node *n);
 void move_land(struct engine *e, const struct op_end *end, uint32_t from);
+void move_made(struct engine *e, uint32_t vm, uint32_t from); /* one more of its budget is spent (I10) */
 bool move_may_start(const struct engine *e, uint32_t vm, uint32_t to);
 void drain_once_more(struct engine *e, struct engine_node *n);
 void moves_pump(struct engine *e, struct engine_cluster *c);

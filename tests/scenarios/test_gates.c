@@ -194,26 +194,39 @@ static void test_manual_gate(void **state)
     scenario_free(s);
 }
 
-static void stale(struct scenario *s, struct plan_answer *a)
+static void an_hour_early(struct scenario *s, struct plan_answer *a)
 {
     (void)s;
     if (a->cause == CMD_OBSERVE && a->ev->u.observed.what == OBSERVE_HEARTBEAT)
         a->ev->u.observed.taken -= HOUR_MS;
 }
 
-/* Evidence from before the question is none (I13). */
-static void test_stale_evidence_is_unknown(void **state)
+static void an_hour_ahead(struct scenario *s, struct plan_answer *a)
+{
+    (void)s;
+    if (a->cause == CMD_OBSERVE && a->ev->u.observed.what == OBSERVE_HEARTBEAT)
+        a->ev->u.observed.taken += HOUR_MS;
+}
+
+static void is_unknown_when(void (*meddle)(struct scenario *s, struct plan_answer *a))
 {
     struct scenario *s =
         scenario_new(NULL, "[1,\"100%\"]", ",\"gates\":[{\"type\":\"vm_heartbeat\",\"when\":\"after\"}]");
 
-    (void)state;
-    s->meddle = stale;
+    s->meddle = meddle;
     scenario_start(s);
     scenario_run(s);
     check_run(s, RUN_HOLDING);
     assert_int_equal(engine_wave(s->engine, 1).state, WAVE_WAITING);
     scenario_free(s);
+}
+
+/* Evidence from before the question is none, and dated ahead of its arrival it may be of any time (I13). */
+static void test_stale_evidence_is_unknown(void **state)
+{
+    (void)state;
+    is_unknown_when(an_hour_early);
+    is_unknown_when(an_hour_ahead);
 }
 
 /* O15: each patched node of a wave carries VMs again before its gate begins, and the gate passes on them. */
