@@ -319,10 +319,13 @@ static void verify_failed(struct engine *e, struct engine_node *n, const char *w
                  SAY(e, "verify: the %s is %s", n->back ? "predecessor" : "package", why));
 }
 
-static void reboot_again(struct engine *e, struct engine_node *n)
+static void reboot_again(struct engine *e, struct engine_node *n, const struct verify_facts *f)
 {
+    bool leaves = f->package == PACKAGE_UNINSTALL_PENDING; /* a rollback has nothing to take out */
+
     if (n->reboots >= REBOOTS_MAX || n->go_home) {
-        verify_failed(e, n, "still pending", true);
+        verify_failed(e, n, leaves ? "still pending: its removal waits for a reboot" : "still pending",
+                      !leaves);
         return;
     }
     engine_note(e, NOTE_DECISION, "O14", n->ix, "another reboot is needed");
@@ -373,7 +376,7 @@ static void verify_observed(struct engine *e, struct engine_node *n, const struc
     else if (v == VERDICT_NO)
         verify_failed(e, n, n->back ? "not back" : "not there", false);
     else
-        reboot_again(e, n);
+        reboot_again(e, n, f);
 }
 
 void effect_observed(struct engine *e, struct engine_node *n, const struct event *ev)

@@ -580,6 +580,16 @@ void node_end(struct engine *e, struct engine_node *n, enum node_end end, const 
     cluster_dirty(e, &e->clusters[n->cluster]);
 }
 
+void node_end_found_out(struct engine *e, struct engine_node *n)
+{
+    if (n->phase != NODE_ENDED || n->end == NODE_STUCK || !found_out(e, n))
+        return;
+    n->end = NODE_STUCK;
+    e->fleet.nodes[n->ix].out |= OUT_STUCK;
+    node_fail(e, n);
+    FILL(n->reason, SAY(e, "%s; it may be out", n->reason));
+}
+
 /* Home from wherever it is, without what is left to do. Nothing was touched: ends at once. */
 void node_home(struct engine *e, struct engine_node *n, enum node_end end, const char *text)
 {

@@ -469,6 +469,8 @@ void node_drive(struct engine *e, struct engine_node *n);
 void node_wake(struct engine *e, struct engine_node *n, dur_ms after);
 void node_home(struct engine *e, struct engine_node *n, enum node_end end, const char *text);
 void node_end(struct engine *e, struct engine_node *n, enum node_end end, const char *text);
+/* It had ended, and this controller, started anew, finds it out without a word from its journal: stuck, not left unnamed (I29). */
+void node_end_found_out(struct engine *e, struct engine_node *n);
 void node_fail(struct engine *e, struct engine_node *n);
 enum node_end back_end(const struct engine_node *n);
 enum node_end unbegun_end(const struct engine_node *n);

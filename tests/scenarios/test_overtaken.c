@@ -91,13 +91,17 @@ static void test_told_once(void **state)
 }
 
 /* A copy goes on by a plain start, and the one node that knows better is not to be spoken to. The cluster says that it is paused, or
- * misses its disks: by whom nobody can tell, and it is reported. In service it is set aside, as ever. */
+ * misses its disks: by whom nobody can tell, and it is reported, if it had ended here before too. In service it is set aside, as
+ * ever. */
 static void test_out_of_reach(void **state)
 {
     static const struct {
         const char *step; /* of the log that went on */
         enum node_end end;
-    } rows[] = { { NULL, NODE_SET_ASIDE }, { "pause", NODE_STUCK }, { "storage_out", NODE_STUCK } };
+        bool ended; /* in this log, before that */
+    } rows[] = { { NULL, NODE_SET_ASIDE, false },      { "pause", NODE_STUCK, false },
+                 { "storage_out", NODE_STUCK, false }, { NULL, NODE_SET_ASIDE, true },
+                 { "pause", NODE_STUCK, true },        { "storage_out", NODE_STUCK, true } };
     struct event refused = { .type = EV_NODE_REFUSED, .cluster = IX_NONE };
     struct fleet_words s2d = words;
 
@@ -110,11 +114,15 @@ static void test_out_of_reach(void **state)
         const char *id = scenario_first_id(s);
 
         scenario_start(s);
+        refused.node = scenario_first(s);
+        if (rows[i].ended) {
+            check_ok(scenario_event(s, &refused), &s->err);
+            check_end(s, id, NODE_SET_ASIDE);
+        }
         if (rows[i].step != NULL)
             by_another(s, rows[i].step);
         backend_plan_cut(s->world, scenario_first(s), TIME_NEVER);
         scenario_crash(s);
-        refused.node = scenario_first(s);
         check_ok(scenario_event(s, &refused), &s->err);
         scenario_run(s);
         check_end(s, id, rows[i].end);
@@ -205,12 +213,53 @@ static void test_removed_before_its_turn_back(void **state)
     }
 }
 
+static void removal_pending(struct scenario *s, struct plan_answer *a)
+{
+    if (a->node != scenario_first(s) || a->ev->type != EV_OBSERVED ||
+        a->ev->u.observed.what != OBSERVE_VERIFY)
+        return;
+    a->ev->u.observed.verify.package = PACKAGE_UNINSTALL_PENDING;
+    a->ev->u.observed.verify.pending = true;
+}
+
+/* The other log's removal waits for its boot when a rollback begins here: the node comes home, and is not drained for a removal that
+ * it would refuse (I12). */
+static void test_removal_that_is_pending(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET WAIVED);
+    const char *id = scenario_first_id(s);
+    uint32_t first = scenario_first(s);
+    char op[64];
+
+    (void)state;
+    s->meddle = removal_pending;
+    scenario_start(s);
+    scenario_until(s, id, NODE_REBOOTING);
+    check_ok(scenario_verb(s, VERB_ROLLBACK, NULL), &s->err);
+    snprintf(op, sizeof op, "r1/%s/9/uninstall/1", id);
+    backend_plan_by_another(s->world, first, op);
+    backend_plan_cut(s->world, first, s->now + MINUTE_MS);
+    while (!scenario_node(s, id).unknown)
+        assert_true(scenario_step(s));
+    decide_done(s);
+    scenario_run(s);
+    check_run(s, RUN_ROLLED_BACK);
+    check_end(s, id, NODE_SET_ASIDE);
+    assert_non_null(strstr(scenario_node(s, id).reason, "its removal waits for a reboot"));
+    assert_int_equal(backend_plan_effects(s->world, first, "pause"), 1); /* to be patched, once */
+    scenario_truth(s);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_died_in_its_takeover),
-                                        cmocka_unit_test(test_told_once), cmocka_unit_test(test_out_of_reach),
+                                        cmocka_unit_test(test_told_once),
+                                        cmocka_unit_test(test_out_of_reach),
                                         cmocka_unit_test(test_led_on_its_way_back),
-                                        cmocka_unit_test(test_removed_before_its_turn_back) };
+                                        cmocka_unit_test(test_removed_before_its_turn_back),
+                                        cmocka_unit_test(test_removal_that_is_pending) };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("tests", tests, NULL, NULL);
