@@ -330,6 +330,13 @@ static void give_up_node(struct sim_oracle *o, uint32_t store, uint32_t node)
             o->intents.items[i].outcome = true;
 }
 
+void oracle_node_home(struct sim_oracle *o, uint32_t store, uint32_t node, bool home)
+{
+    struct oracle_store *s = &o->stores[store];
+
+    s->home = home ? s->home | 1u << node : s->home & ~(1u << node);
+}
+
 void oracle_node_end(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t node, enum oracle_end end)
 {
     struct oracle_store *s = &o->stores[store];
