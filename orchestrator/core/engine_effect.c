@@ -136,11 +136,17 @@ static void drive_op(struct engine *e, struct engine_node *n)
     }
 }
 
+static void verify_failed(struct engine *e, struct engine_node *n, const char *why, bool in);
+
 bool effect_drive(struct engine *e, struct engine_node *n)
 {
     if (n->go_home && untouched(n) && n->phase != NODE_VERIFYING) {
         node_home(e, n, n->go_end,
                   n->reason[0] != '\0' ? SAY(e, "%s", n->reason) : "stopped before the effect");
+        return true;
+    }
+    if (n->go_home && n->goal == GOAL_REBOOT_AGAIN && n->phase < NODE_REBOOTING) { /* I12: nothing new is begun */
+        verify_failed(e, n, "still pending", true);
         return true;
     }
     if (n->phase == NODE_EMPTIED) {

@@ -199,7 +199,7 @@ static bool lands_still(struct engine *e, const struct engine_load *l)
 
 void evidence_pump(struct engine *e)
 {
-    bool stopping = e->stopped || e->ending != RUN_RUNNING;
+    bool stopping = e->stopped || e->ending != RUN_RUNNING || e->state == RUN_ROLLING_BACK; /* I12 */
 
     for (uint32_t i = 0; i < e->loads.n; i++) {
         struct engine_load *l = &e->loads.items[i];

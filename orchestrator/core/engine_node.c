@@ -619,11 +619,13 @@ enum node_end back_end(const struct engine_node *n)
     return NODE_DONE;
 }
 
-/* Of a life whose turn never came: what the lives before it came to. After a rehearsal's second the patch is off. */
-enum node_end unbegun_end(const struct engine_node *n)
+/* Of a life whose turn never came: what the lives before it came to, and patched as before is not one that others have taken out of
+ * service since, or whose storage is not whole (I17). After a rehearsal's second life the patch is off. */
+enum node_end unbegun_end(const struct engine *e, const struct engine_node *n)
 {
     if (n->back)
-        return back_end(n);
+        return e->seen[n->ix] == SEEN_UP && cluster_clean(e, &e->clusters[n->cluster]) ? back_end(n)
+                                                                                       : NODE_SET_ASIDE;
     return n->rehearsal == 2 ? NODE_ROLLED_BACK : NODE_NOT_STARTED;
 }
 
@@ -640,7 +642,7 @@ void node_safe_point(struct engine *e, struct engine_node *n)
     if (n->phase == NODE_ENDED || n->phase == NODE_PENDING)
         return;
     if (!node_in_flight(n)) {
-        node_end(e, n, unbegun_end(n),
+        node_end(e, n, unbegun_end(e, n),
                  e->end_text[0] == '\0' ? "stopped before its turn" : SAY(e, "%s", e->end_text));
         return;
     }

@@ -577,8 +577,19 @@ static bool op_booted(struct engine *e, struct op *op, const struct op_record *r
     return true;
 }
 
+/* A node that could not write down what its witness says: that is no end of what it has begun. */
+static bool has_no_room(const struct op *op, const struct op_record *rec)
+{
+    return op->seen && rec->state == OP_DONE && rec->outcome == OUTCOME_REFUSED && rec->accepted == 0 &&
+           rec->error_code != NULL && strcmp(rec->error_code, "full") == 0;
+}
+
 static void op_take(struct engine *e, struct op *op, const struct op_record *rec, bool reclaimed)
 {
+    if (has_no_room(op, rec)) {
+        op_wait_and_probe(e, op);
+        return;
+    }
     op->seen = op->seen || rec->state != OP_NONE;
     if (op_booted(e, op, rec))
         return;

@@ -179,6 +179,9 @@ static enum admit check_cluster(struct engine *e, struct engine_cluster *c, stru
         return wait(e, n, ADMIT_LATER, "O26: a VM was moved by somebody else");
     if (c->loads > 0)
         return wait(e, n, ADMIT_LATER, "O15: evidence loads on their way");
+    if (c->strangers > 0)
+        return wait(e, n, ADMIT_NOT_CLUSTER,
+                    "O26: a VM migrates that nobody here moves: where it lands nobody says");
     if (c->witness_bad)
         return wait(e, n, ADMIT_NOT_CLUSTER, "O20: the quorum witness is not online");
     if (e->seen[n->ix] != SEEN_UP)
@@ -191,7 +194,18 @@ static enum admit check_cluster(struct engine *e, struct engine_cluster *c, stru
     return ADMIT_YES;
 }
 
-/* I2: what another drain of the cluster promised a VM may not hold any more. Where that goes is decided first. */
+/* I2, I3: what another drain of the cluster promised a VM may not hold any more, and one that was given up leaves VMs on a node that
+ * is out. Where they go is decided first. */
+static bool is_left(const struct engine *e, const struct engine_node *other, const struct node_move *m)
+{
+    const struct fleet_vm *v = &e->fleet.vms.items[m->vm];
+
+    if (v->gone || v->at != other->ix)
+        return false;
+    return m->state == MOVE_GIVEN_UP || (m->state == MOVE_PENDING && other->phase == NODE_DRAINING &&
+                                         vm_cannot_move(&e->fleet, v, m->to) != NULL);
+}
+
 static enum admit check_promises(struct engine *e, const struct engine_cluster *c, struct engine_node *n)
 {
     const struct cluster *ic = &e->inv->clusters[c->ix];
@@ -199,14 +213,9 @@ static enum admit check_promises(struct engine *e, const struct engine_cluster *
     for (uint32_t i = 0; i < ic->n_nodes; i++) {
         const struct engine_node *other = &e->nodes[ic->nodes[i]];
 
-        for (uint32_t k = 0; other->phase == NODE_DRAINING && k < other->moves.n; k++) {
-            const struct node_move *m = &other->moves.items[k];
-            const struct fleet_vm *v = &e->fleet.vms.items[m->vm];
-
-            if (m->state == MOVE_PENDING && !v->gone && v->at == other->ix &&
-                vm_cannot_move(&e->fleet, v, m->to) != NULL)
-                return wait(e, n, ADMIT_LATER, "C2: a VM of the drain before it has to go elsewhere");
-        }
+        for (uint32_t k = 0; other->counted_out && node_in_flight(other) && k < other->moves.n; k++)
+            if (is_left(e, other, &other->moves.items[k]))
+                return wait(e, n, ADMIT_LATER, "C2: the VMs of a drain before it have no place yet");
     }
     return ADMIT_YES;
 }
@@ -368,14 +377,8 @@ static void give_up(struct engine *e, struct engine_cluster *c)
     for (uint32_t i = 0; i < c->members.n; i++) {
         struct engine_node *n = &e->nodes[c->members.items[i]];
 
-        if (!node_ready(n))
-            continue;
-        if (!n->back)
-            node_end(e, n, unbegun_end(n), c->refusal);
-        else /* patched as before; but one that others took out of service or whose storage is not whole is not vouched
-                for (I17) */
-            node_end(e, n, e->seen[n->ix] == SEEN_UP && cluster_clean(e, c) ? back_end(n) : NODE_SET_ASIDE,
-                     c->refusal);
+        if (node_ready(n))
+            node_end(e, n, unbegun_end(e, n), c->refusal);
     }
 }
 

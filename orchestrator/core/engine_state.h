@@ -473,7 +473,7 @@ void node_end(struct engine *e, struct engine_node *n, enum node_end end, const 
 void node_end_found_out(struct engine *e, struct engine_node *n);
 void node_fail(struct engine *e, struct engine_node *n);
 enum node_end back_end(const struct engine_node *n);
-enum node_end unbegun_end(const struct engine_node *n);
+enum node_end unbegun_end(const struct engine *e, const struct engine_node *n);
 /* It did not work: home, counted as failed; on the way back it stays patched and in service (O16). */
 void node_give_up(struct engine *e, struct engine_node *n, enum node_end end, const char *text);
 void node_op_ended(struct engine *e, struct engine_node *n, const struct op_end *end);

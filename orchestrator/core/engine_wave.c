@@ -281,7 +281,8 @@ static void quiet_node(struct engine *e, struct engine_node *n)
     if (node_in_flight(n))
         still_out(e, n);
     else if (n->phase != NODE_ENDED && n->wave != IX_NONE)
-        node_end(e, n, unbegun_end(n), e->end_text[0] == '\0' ? "the run ended" : SAY(e, "%s", e->end_text));
+        node_end(e, n, unbegun_end(e, n),
+                 e->end_text[0] == '\0' ? "the run ended" : SAY(e, "%s", e->end_text));
     else
         node_end_found_out(e, n);
     timer_stop(&e->timers, &n->link);
