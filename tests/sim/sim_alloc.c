@@ -9,7 +9,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { CLASSES = 256, FINE = 1024, STEP = 16, REGION = 1 << 20 };
+enum { FINE = 1024, STEP = 16, REGION = 1 << 20 };
+/* Four for each of the 52 doublings above FINE, up to PTRDIFF_MAX / 2: malloc refuses what is larger. */
+enum { CLASSES = FINE / STEP + 4 * 52 };
 
 /* In front of every block; as wide as the widest alignment. */
 union head {
