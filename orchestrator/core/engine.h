@@ -95,7 +95,7 @@ uint32_t engine_ops_open(const struct engine *e);
 struct op_view engine_op_open(const struct engine *e, uint32_t i);
 const struct ledger *engine_ledger(const struct engine *e);
 const struct fleet *engine_fleet(const struct engine *e);
-/* SHA-256 over the whole decision state: equal over replays (I23). */
+/* SHA-256 over the decision state, as engine_hash.c says: equal over replays (I23). */
 void engine_hash(const struct engine *e, char out[SHA256_TEXT]);
 
 #endif

@@ -228,8 +228,8 @@ void evidence_ended(struct engine *e, const struct op_end *end)
     for (uint32_t i = 0; i < e->loads.n; i++)
         if (e->loads.items[i].vm == end->vm && e->loads.items[i].state == MOVE_FLYING)
             load_end(e, &e->loads.items[i], end->ok ? MOVE_LANDED : MOVE_GIVEN_UP);
-    if (strcmp(end->code, "busy") ==
-        0) /* it may be on its way, and not by this op: until it is seen again (I10) */
+    /* It may be on its way, and not by this op: until it is seen again (I10). */
+    if (strcmp(end->code, "busy") == 0)
         e->clusters[e->nodes[end->receiver].cluster].strangers++;
     if (!end->ok)
         engine_note(e, NOTE_WARNING, "O15", end->receiver,

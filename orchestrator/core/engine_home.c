@@ -342,15 +342,6 @@ static const char *left_by_another(struct engine *e, const struct engine_node *n
     return NULL;
 }
 
-/* It had its end, and is owed more: `return` puts it back. */
-static void end_as_stuck(struct engine *e, struct engine_node *n, const char *why)
-{
-    n->end = NODE_STUCK;
-    FILL(n->reason, why);
-    e->fleet.nodes[n->ix].out |= OUT_STUCK;
-    node_fail(e, n);
-}
-
 void home_after_another(struct engine *e, struct engine_node *n)
 {
     bool effect = n->installed || n->patched_by_us != n->back, led = n->foreign_led;
@@ -361,7 +352,7 @@ void home_after_another(struct engine *e, struct engine_node *n)
     if (n->end == NODE_STUCK)
         node_fail(e, n); /* it stays so, till it is put back */
     else if (left != NULL && n->phase == NODE_ENDED)
-        end_as_stuck(e, n, left);
+        node_end_stuck(e, n, left);
     else if (left != NULL && !node_in_flight(n))
         node_end(e, n, NODE_STUCK, left);
     if (!led || !node_in_flight(n))

@@ -580,14 +580,18 @@ void node_end(struct engine *e, struct engine_node *n, enum node_end end, const 
     cluster_dirty(e, &e->clusters[n->cluster]);
 }
 
-void node_end_found_out(struct engine *e, struct engine_node *n)
+void node_end_stuck(struct engine *e, struct engine_node *n, const char *why)
 {
-    if (n->phase != NODE_ENDED || n->end == NODE_STUCK || !found_out(e, n))
-        return;
     n->end = NODE_STUCK;
+    FILL(n->reason, why);
     e->fleet.nodes[n->ix].out |= OUT_STUCK;
     node_fail(e, n);
-    FILL(n->reason, SAY(e, "%s; it may be out", n->reason));
+}
+
+void node_end_found_out(struct engine *e, struct engine_node *n)
+{
+    if (n->phase == NODE_ENDED && n->end != NODE_STUCK && found_out(e, n))
+        node_end_stuck(e, n, SAY(e, "%s; it may be out", n->reason));
 }
 
 /* Home from wherever it is, without what is left to do. Nothing was touched: ends at once. */

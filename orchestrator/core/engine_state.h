@@ -112,9 +112,11 @@ struct engine_node {
     enum node_end end, home_end, go_end; /* go_end: what going home comes to */
     uint32_t step, goal;
     bool back, claimed, refused, staged, staging, rehearse;
-    bool paused;       /* by us, and not resumed */
-    bool pause_lost;   /* others have ended that: a pause that is found now is theirs (O7) */
-    time_ms paused_at; /* when we heard of it; 0: by another log, or a person says so */
+    bool paused;     /* by us, and not resumed */
+    bool pause_lost; /* others have ended that: a pause that is found now is theirs (O7) */
+    /* While paused: in service in a picture asked since then, others have ended it. When its end was heard, or it was taken
+     * over, or decided what another log did; 0: a person says that it is paused (`return`), and no picture is held against that. */
+    time_ms paused_at;
     bool vmms_touched, storage_touched, installed, verified, unpark_failed;
     bool failed; /* counted against the budget */
     bool patched_by_us;
@@ -137,8 +139,8 @@ struct engine_node {
     bool suspended;               /* BitLocker, for the next boot */
     uint32_t unknown_ops, moves_open, park_at;
     uint32_t life, attempt, tries, reboots, proofs;
-    uint32_t
-        life_heard; /* the highest in which another log has led it: an id of those lives may be that log's op */
+    /* The highest in which another log has led it: an id of those lives may be that log's op. */
+    uint32_t life_heard;
     uint32_t rehearsal;             /* lives of the rehearsal that are over (O14) */
     struct build build_first;       /* before the run touched it */
     struct build level_first;       /* its newest cumulative update then: what a removal goes back to */
@@ -196,12 +198,12 @@ struct engine_cluster {
     struct timer timer;
     uint32_t out; /* nodes out by us, stuck ones too */
     bool in_scope, dirty, wanted;
-    bool
-        shared; /* refused by what clusters share (C9: the fleet's cap, a class's): one at work elsewhere may free it */
+    /* Refused by what clusters share (C9: the fleet's cap, a class's): one at work elsewhere may free it. */
+    bool shared;
     time_ms seen_at;  /* when the last whole picture was asked for; -1: never */
     time_ms moved_at; /* our last own change of a placement */
-    time_ms clean_since, clean_last,
-        clean_after;    /* O21; 0: not clean; after: a row counts that began since */
+    /* O21: the row of clean samples, its first (0: not clean) and its last; a row counts that began since `clean_after`. */
+    time_ms clean_since, clean_last, clean_after;
     time_ms held_until; /* O26: a foreign move during a drain */
     time_ms refused_since;
     time_ms changed_at; /* a node of ours went out or came back */
@@ -304,8 +306,8 @@ struct engine {
     uint32_t out_all;
     time_ms moved_at; /* something went on */
     bool window_blocked, budget_changed;
-    bool
-        overtook; /* some time: another log may have gone on from where this one was, and no journal tell of it */
+    /* Some time: another log may have gone on from where this one was, and no journal tell of it. */
+    bool overtook;
     bool resumed;      /* another controller has gone on with this log */
     bool closing;      /* nothing is out any more: the cluster settings are being put back */
     bool settings_due; /* the same after the end, as `return` asked */
@@ -350,8 +352,8 @@ struct engine {
 };
 
 /* engine_out.c: commands and words */
-struct command *engine_command(struct engine *e,
-                               enum command_type type); /* never NULL (a spare when out of memory) */
+/* Never NULL: a spare when out of memory. */
+struct command *engine_command(struct engine *e, enum command_type type);
 void engine_note(struct engine *e, enum note_kind kind, const char *rule, uint32_t node, const char *text);
 const char *engine_keep(struct engine *e, const char *text); /* a copy that lives as long as the commands */
 void engine_fill(char *out, size_t size, const char *text);  /* cut at a whole character */
@@ -365,8 +367,8 @@ const char *engine_said(struct engine *e);
 /* engine_claim.c: who may speak to whom */
 void claim_all(struct engine *e);
 void claim_overtaken(struct engine *e); /* a takeover: the journals are owed */
-void claim_lost_again(
-    struct engine *e); /* what ended lets its timers go: connections lost by then are sought again */
+/* What ended lets its timers go: connections lost by then are sought again. */
+void claim_lost_again(struct engine *e);
 void claim_node(struct engine *e, struct engine_node *n);
 /* Its answer tells what has no end there. Until then nothing is asked of the node. */
 void claim_anew(struct engine *e, struct engine_node *n);
@@ -454,8 +456,8 @@ void settings_seen(struct engine *e, struct engine_cluster *c, const struct clus
 const char *settings_before_drain(struct engine *e, struct engine_cluster *c, bool *ret_refused);
 bool settings_restore(struct engine *e); /* true: nothing is left to do */
 void settings_again(struct engine *e);   /* a rollback begins: they are looked at anew */
-bool settings_return(struct engine *e,
-                     struct engine_cluster *c); /* put back what was left; false: nothing was */
+/* Put back what was left; false: nothing was. */
+bool settings_return(struct engine *e, struct engine_cluster *c);
 void settings_cut_off(struct engine *e);
 bool settings_left(const struct engine *e); /* some setting was not put back */
 void settings_list_left(const struct engine *e, struct buf *b);
@@ -469,6 +471,8 @@ void node_drive(struct engine *e, struct engine_node *n);
 void node_wake(struct engine *e, struct engine_node *n, dur_ms after);
 void node_home(struct engine *e, struct engine_node *n, enum node_end end, const char *text);
 void node_end(struct engine *e, struct engine_node *n, enum node_end end, const char *text);
+/* It has had its end, and is owed more: `return` puts it back. */
+void node_end_stuck(struct engine *e, struct engine_node *n, const char *why);
 /* It had ended, and this controller, started anew, finds it out without a word from its journal: stuck, not left unnamed (I29). */
 void node_end_found_out(struct engine *e, struct engine_node *n);
 void node_fail(struct engine *e, struct engine_node *n);
@@ -482,9 +486,9 @@ void node_staged(struct engine *e, const struct event *ev);
 void node_activate(struct engine *e, struct engine_node *n);
 bool node_ready(const struct engine_node *n); /* checked, staged, waiting for admission */
 bool node_in_flight(const struct engine_node *n);
-/* Ask again later, at most `tries` times in this step: false when that is over. */
 /* How long it has been in its phase at `at`. While no controller lived nobody looked, and that is no reason to give it up (I22). */
 dur_ms node_waited(const struct engine *e, const struct engine_node *n, time_ms at);
+/* Ask again later, at most `tries` times in this step: false when that is over. */
 bool node_again(struct engine *e, struct engine_node *n, uint32_t tries, dur_ms after);
 /* Admitted, and nothing was begun: it waits for its turn again. `in_doubt`: no journal tells of the pause. */
 void node_withdraw(struct engine *e, struct engine_node *n, bool in_doubt);
