@@ -345,6 +345,7 @@ struct sim {
     uint64_t steps;
     uint32_t by_kind[SIM_Q_LOCAL + 1];
     char hash[SHA256_TEXT]; /* over all stores at the end */
+    bool compared;          /* with what it must come to */
     bool crashed_by_bug;
 };
 

@@ -41,7 +41,7 @@ static struct shared {
     struct sim_totals totals;
     struct sim_options playing;
     uint64_t killed[SIM_KILL_PLACES][EVENT_TYPES + 1];
-    uint64_t broken;
+    uint64_t broken, compared;
     bool over;
 } * shared;
 
@@ -285,6 +285,7 @@ static void one(struct work *w, const struct sim_options *o)
 {
     bool good = sim_play(&sim, o);
 
+    shared->compared += sim.compared;
     if (w->hash)
         printf("%" PRIu64 " %s\n", o->seed, sim.hash);
     if (good)
@@ -469,6 +470,8 @@ int main(int argc, char **argv)
         in_children(&w);
     if (!w.quiet && !w.hash)
         sim_totals_print(&shared->totals);
+    if (w.same_outcome)
+        printf("outcomes compared: %" PRIu64 "\n", shared->compared);
     if (w.kill_to > 0)
         print_killed();
     if (w.opt.fault_mask == 0 && !w.opt.calm_only && !sim_totals_judge(&shared->totals))

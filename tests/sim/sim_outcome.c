@@ -45,6 +45,7 @@ void sim_outcome_judge(struct sim *s)
         return;
     sim_outcome(s, &text);
     s->oracle.checks[22]++;
+    s->compared = true;
     if (strcmp(buf_text(&text), s->opt.expected) != 0)
         oracle_break(&s->oracle, 22, "it came to \"%s\"; undisturbed, to \"%s\"", buf_text(&text),
                      s->opt.expected);

@@ -481,7 +481,7 @@ static void reset(struct sim *s, const struct sim_options *opt)
     s->world_due = TIME_NEVER;
     s->echo_until = s->full_until = 0;
     s->calm_at = WORLD_START + 8 * HOUR_MS;
-    s->calm = s->over = s->plan_refused = false;
+    s->calm = s->over = s->plan_refused = s->compared = false;
     s->next_conn = s->n_ids = s->primary = s->partition = s->delay_extra_ms = 0;
     memset(s->conns, 0, sizeof s->conns);
     memset(s->by_kind, 0, sizeof s->by_kind);
