@@ -231,7 +231,7 @@ static bool pause_once_more(struct engine *e, struct engine_node *n)
         op_start(e, n, ACT_PAUSE);
         return false;
     }
-    if (c->seen_at - n->step_since > JOIN_LIMIT_MS)
+    if (node_waited(e, n, c->seen_at) > JOIN_LIMIT_MS)
         return put_aside(e, n);
     node_waits(e, n, "I16: the cluster to say that it has the node");
     if (!cluster_fresh(e, c) || e->now - c->seen_at >= STEP_AGAIN_MS)
@@ -443,6 +443,11 @@ static void pause_ended(struct engine *e, struct engine_node *n, const struct op
     }
     if (end->cancelled && n->go_home)
         return; /* nothing was begun */
+    if (strcmp(end->code, "busy") == 0 && !n->paused && action_may_repeat(e, n, ACT_PAUSE)) {
+        node_withdraw(e, n, false); /* in service: that is to be decided anew */
+        node_wake(e, n, STEP_AGAIN_MS);
+        return;
+    }
     if (strcmp(end->code, "busy") == 0 && step_again(e, n, ACT_PAUSE))
         return;
     if (n->pause_in_doubt && strcmp(end->code, "found_paused") == 0) {

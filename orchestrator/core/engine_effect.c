@@ -136,7 +136,16 @@ static void drive_op(struct engine *e, struct engine_node *n)
     }
 }
 
-static void verify_failed(struct engine *e, struct engine_node *n, const char *why, bool in);
+/* in: something of ours may be in it, for a rollback to take out (I12). */
+static void verify_failed(struct engine *e, struct engine_node *n, const char *why, bool in)
+{
+    if (!n->back) { /* what it is now nobody vouches for: it is not a patched receiver */
+        e->fleet.nodes[n->ix].patched = false;
+        n->patched_by_us = in;
+    }
+    node_give_up(e, n, NODE_SET_ASIDE,
+                 SAY(e, "verify: the %s is %s", n->back ? "predecessor" : "package", why));
+}
 
 bool effect_drive(struct engine *e, struct engine_node *n)
 {
@@ -145,8 +154,9 @@ bool effect_drive(struct engine *e, struct engine_node *n)
                   n->reason[0] != '\0' ? SAY(e, "%s", n->reason) : "stopped before the effect");
         return true;
     }
-    if (n->go_home && n->goal == GOAL_REBOOT_AGAIN && n->phase < NODE_REBOOTING) { /* I12: nothing new is begun */
-        verify_failed(e, n, "still pending", true);
+    if (n->go_home && n->installed &&
+        n->phase < NODE_INSTALLING) { /* drained for another reboot: nothing new is begun (I12) */
+        verify_failed(e, n, "still pending", n->patched_by_us);
         return true;
     }
     if (n->phase == NODE_EMPTIED) {
@@ -314,17 +324,6 @@ static void verified(struct engine *e, struct engine_node *n, const struct verif
     node_home(e, n, n->back ? NODE_ROLLED_BACK : NODE_DONE, "");
 }
 
-/* in: something of ours may be in it, for a rollback to take out (I12). */
-static void verify_failed(struct engine *e, struct engine_node *n, const char *why, bool in)
-{
-    if (!n->back) { /* what it is now nobody vouches for: it is not a patched receiver */
-        e->fleet.nodes[n->ix].patched = false;
-        n->patched_by_us = in;
-    }
-    node_give_up(e, n, NODE_SET_ASIDE,
-                 SAY(e, "verify: the %s is %s", n->back ? "predecessor" : "package", why));
-}
-
 static void reboot_again(struct engine *e, struct engine_node *n, const struct verify_facts *f)
 {
     bool leaves = f->package == PACKAGE_UNINSTALL_PENDING; /* a rollback has nothing to take out */
@@ -334,6 +333,7 @@ static void reboot_again(struct engine *e, struct engine_node *n, const struct v
                       !leaves);
         return;
     }
+    n->patched_by_us &= n->back || !leaves;
     engine_note(e, NOTE_DECISION, "O14", n->ix, "another reboot is needed");
     n->goal = GOAL_REBOOT_AGAIN;
     drain_once_more(e, n); /* a boot may have started VMs */

@@ -590,14 +590,15 @@ void node_end_stuck(struct engine *e, struct engine_node *n, const char *why)
 
 void node_end_found_out(struct engine *e, struct engine_node *n)
 {
-    if (n->phase == NODE_ENDED && n->end != NODE_STUCK && found_out(e, n))
+    if (n->phase == NODE_ENDED && n->wave != IX_NONE && n->end != NODE_STUCK && found_out(e, n))
         node_end_stuck(e, n, SAY(e, "%s; it may be out", n->reason));
 }
 
 /* Home from wherever it is, without what is left to do. Nothing was touched: ends at once. */
 void node_home(struct engine *e, struct engine_node *n, enum node_end end, const char *text)
 {
-    n->home_end = end;
+    n->home_end = end == NODE_RETURNED && n->installed ? NODE_SET_ASIDE
+                                                       : end; /* returned: as it was before (DESIGN.md, 5) */
     n->go_home = false;
     FILL(n->reason, text);
     for (uint32_t i = 0; i < n->moves.n; i++) {
@@ -609,7 +610,7 @@ void node_home(struct engine *e, struct engine_node *n, enum node_end end, const
         fleet_promise(&e->fleet, m->vm, IX_NONE);
     }
     if (!n->paused && !n->vmms_touched)
-        node_end(e, n, end, SAY(e, "%s", n->reason));
+        node_end(e, n, n->home_end, SAY(e, "%s", n->reason));
     else
         node_to(e, n, NODE_STARTING_VMMS);
 }

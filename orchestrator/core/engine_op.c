@@ -587,6 +587,7 @@ static bool has_no_room(const struct op *op, const struct op_record *rec)
 static void op_take(struct engine *e, struct op *op, const struct op_record *rec, bool reclaimed)
 {
     if (has_no_room(op, rec)) {
+        op_set_unknown(e, op, !op_awaits_boot(op, e->now));
         op_wait_and_probe(e, op);
         return;
     }

@@ -202,8 +202,9 @@ static bool is_left(const struct engine *e, const struct engine_node *other, con
 
     if (v->gone || v->at != other->ix)
         return false;
-    return m->state == MOVE_GIVEN_UP || (m->state == MOVE_PENDING && other->phase == NODE_DRAINING &&
-                                         vm_cannot_move(&e->fleet, v, m->to) != NULL);
+    if (m->state == MOVE_PENDING && other->phase == NODE_DRAINING)
+        return other->go_home || vm_cannot_move(&e->fleet, v, m->to) != NULL;
+    return m->state == MOVE_GIVEN_UP;
 }
 
 static enum admit check_promises(struct engine *e, const struct engine_cluster *c, struct engine_node *n)

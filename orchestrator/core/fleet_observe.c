@@ -180,8 +180,11 @@ static void take_groups(struct taker *t, const struct cluster_view *view)
             continue;
         t->f->vms.items[at].seen = t->f->round;
         owner = inventory_node(t->f->inv, g->owner);
-        if (owner != IX_NONE && !observed(t, owner) && t->f->inv->nodes[owner].cluster == t->cluster)
-            take_place(t, at, owner);
+        if (owner == IX_NONE || observed(t, owner) || t->f->inv->nodes[owner].cluster != t->cluster)
+            continue;
+        if (t->f->vms.items[at].at != owner)
+            t->f->vms.items[at].vm.busy = VM_IDLE; /* it has arrived; what it does there its node will say */
+        take_place(t, at, owner);
     }
 }
 

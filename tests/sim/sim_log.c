@@ -185,7 +185,6 @@ static void tell_nodes(struct sim_log *l, const struct engine *e, time_ms at)
 
         if (v.phase == NODE_STAGING && v.waits_for[0] != '\0')
             SIM_HIT(l->s, drain_waits);
-        oracle_node_home(&l->s->oracle, l->store, i, (node_phases[v.phase].flags & NODE_GOES_HOME) != 0);
         if (v.end == l->ends[i])
             continue;
         l->ends[i] = v.end;

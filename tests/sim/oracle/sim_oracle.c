@@ -162,6 +162,8 @@ static bool nowhere_to_go(const struct sim_oracle *o, const struct oracle_intent
 {
     uint32_t k = o->w->nodes[p->node].cluster;
 
+    if (strcmp(p->action, "move_vm") != 0)
+        return false;
     if (o->w->clusters[k].exo_at != o->nodes[p->node].exo_at_pause)
         return true;
     for (uint32_t i = 0; i < o->w->n_nodes; i++)
@@ -328,13 +330,6 @@ static void give_up_node(struct sim_oracle *o, uint32_t store, uint32_t node)
     for (uint32_t i = 0; i < o->intents.n; i++)
         if (o->intents.items[i].store == store && o->intents.items[i].node == node)
             o->intents.items[i].outcome = true;
-}
-
-void oracle_node_home(struct sim_oracle *o, uint32_t store, uint32_t node, bool home)
-{
-    struct oracle_store *s = &o->stores[store];
-
-    s->home = home ? s->home | 1u << node : s->home & ~(1u << node);
 }
 
 void oracle_node_end(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t node, enum oracle_end end)

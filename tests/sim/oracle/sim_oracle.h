@@ -112,8 +112,6 @@ struct oracle_store {
     bool spoken_to[WORLD_NODES];   /* claimed, and not lost since */
     time_ms told_vms[WORLD_NODES]; /* when it listed them last, for a picture */
     bool put_back[WORLD_NODES];    /* by a person, whoever had paused it */
-    uint32_t
-        home; /* bit per node: on its way back into service, where its drain was given up with what is left on it */
     uint64_t last_seq;
     time_ms handed_at;                 /* to another revision, last */
     time_ms heard_at, awake_since;     /* of its last entry; since when they come without long gaps */
@@ -175,7 +173,6 @@ void oracle_wave_began(struct sim_oracle *o, uint32_t store, time_ms at, uint32_
 void oracle_wave_passed(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave);
 void oracle_gate_answer(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave, bool after,
                         uint32_t gate, enum oracle_answer answer, bool by_person);
-void oracle_node_home(struct sim_oracle *o, uint32_t store, uint32_t node, bool home);
 void oracle_node_end(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t node, enum oracle_end end);
 void oracle_evidence(struct sim_oracle *o, uint32_t store, time_ms at, const char *what, uint32_t node,
                      uint32_t cluster, time_ms taken);
@@ -253,9 +250,9 @@ bool oracle_fits_together(const struct sim_world *w, uint32_t node, uint64_t uns
 /* I3 for the state as it is: for each further node, do its VMs fit? */
 bool oracle_survives_one_more(const struct sim_world *w, uint32_t cluster, bool must_restart_only,
                               uint64_t unseen);
-/* The aggregate form, with `node` out too. home: bit per node, see there. */
+/* The aggregate form, with `node` out too. */
 bool oracle_room_for_one_more(const struct sim_world *w, uint32_t node, bool must_restart_only,
-                              uint64_t unseen, uint32_t home);
+                              uint64_t unseen);
 
 /* sim_oracle_seen.c: VMs that others have made something else of, on nodes that the store cannot speak to, since those told it
  * of them. A bit each. */

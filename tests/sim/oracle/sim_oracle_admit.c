@@ -122,7 +122,7 @@ static void check_storage(struct sim_oracle *o, uint32_t node)
 }
 
 /* I2, I3: the world agrees that it fits. */
-static void check_fit(struct sim_oracle *o, uint32_t node, uint64_t unseen, uint32_t home)
+static void check_fit(struct sim_oracle *o, uint32_t node, uint64_t unseen)
 {
     const struct world_cluster *c = &o->w->clusters[o->w->nodes[node].cluster];
 
@@ -136,7 +136,7 @@ static void check_fit(struct sim_oracle *o, uint32_t node, uint64_t unseen, uint
                      o->w->nodes[node].id);
     o->checks[3]++;
     if (!is(c->reserve, "none") && !c->waive_none &&
-        !oracle_room_for_one_more(o->w, node, is(c->reserve, "protected"), unseen, home))
+        !oracle_room_for_one_more(o->w, node, is(c->reserve, "protected"), unseen))
         oracle_break(o, 3, "with %s out %s has no room for one more loss", o->w->nodes[node].id, c->id);
 }
 
@@ -153,7 +153,7 @@ static void check_caps(struct sim_oracle *o, uint32_t node)
         oracle_break(o, 10, "%u nodes out, allowed are %u", all, o->policy.max_out_fleet);
 }
 
-static void check_drain(struct sim_oracle *o, uint32_t node, uint64_t unseen, uint32_t home)
+static void check_drain(struct sim_oracle *o, uint32_t node, uint64_t unseen)
 {
     if (o->w->nodes[node].out_since != 0)
         return; /* the same drain, told again */
@@ -161,7 +161,7 @@ static void check_drain(struct sim_oracle *o, uint32_t node, uint64_t unseen, ui
     o->nodes[node].exo_at_pause =
         oracle_recent(o, o->w->nodes[node].cluster) ? -1 : o->w->clusters[o->w->nodes[node].cluster].exo_at;
     o->nodes[node].unseen_at_pause = unseen;
-    check_fit(o, node, unseen, home);
+    check_fit(o, node, unseen);
     check_quorum(o, node);
     check_storage(o, node);
     check_caps(o, node);
@@ -323,7 +323,7 @@ void oracle_started(struct sim_oracle *o, uint32_t node, uint32_t store, const c
                      w->clusters[w->nodes[node].cluster].id);
     check_order(o, x);
     if (is(action, "pause"))
-        check_drain(o, node, x->unseen, o->stores[x->store].home);
+        check_drain(o, node, x->unseen);
     else if (is(action, "move_vm"))
         check_move(o, x);
     else if (is(action, "park_vm"))
