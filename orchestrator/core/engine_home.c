@@ -128,7 +128,8 @@ static void settled(struct engine *e, struct engine_node *n)
 static bool drive_settle(struct engine *e, struct engine_node *n)
 {
     struct engine_cluster *c = &e->clusters[n->cluster];
-    bool seen = c->seen_at >= n->step_since;
+    bool seen =
+        c->seen_at >= n->step_since && c->seen_at >= c->reached_at; /* not by one from before it was lost */
 
     if (drive_merge(e, n))
         return false;
