@@ -127,11 +127,12 @@ static void restore_waiting(struct engine *e, struct engine_node *n, const struc
 static void restore_out(struct engine *e, struct engine_node *n, const struct handover_node *from)
 {
     bool first = from->phase == NODE_REBOOTING && !from->effect;
+    bool another = from->phase < NODE_INSTALLING && from->effect; /* drained once more for it */
 
     n->phase = from->phase;
     n->end = NODE_END_NONE;
     n->since = n->step_since = n->turn_since = e->now;
-    n->goal = first ? GOAL_REBOOT_FIRST : n->back ? GOAL_REMOVE : GOAL_INSTALL;
+    n->goal = first ? GOAL_REBOOT_FIRST : another ? GOAL_REBOOT_AGAIN : n->back ? GOAL_REMOVE : GOAL_INSTALL;
     n->step = n->phase == NODE_DRAINING                 ? DRAIN_MOVES
               : n->phase == NODE_RESUMING && !n->paused ? RESUME_VMS
                                                         : 0;

@@ -450,6 +450,38 @@ static void test_evicted_with_a_move_under_way(void **state)
     scenario_free(s);
 }
 
+/* Aborted, or taken over by another revision, while it is drained for another boot: it comes home, nothing is begun there again, and
+ * with our package in it it did not come back untouched (I12, I17). */
+static void stopped_before_another_boot(enum node_phase phase, bool upgrade)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+
+    s->meddle = another_boot;
+    scenario_start(s);
+    scenario_until(s, scenario_first_id(s), NODE_VERIFYING);
+    scenario_until(s, scenario_first_id(s), phase);
+    if (upgrade)
+        scenario_upgrade(s);
+    else
+        check_ok(scenario_verb(s, VERB_ABORT, NULL), &s->err);
+    scenario_run(s);
+    assert_int_equal(backend_plan_effects(s->world, scenario_first(s), "install"), 1);
+    assert_true(backend_plan_in_service(s->world, scenario_first(s)));
+    if (scenario_node(s, scenario_first_id(s)).end != NODE_DONE) /* its reboot was on its way */
+        check_end(s, scenario_first_id(s), NODE_SET_ASIDE);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
+static void test_stopped_before_another_boot(void **state)
+{
+    static const enum node_phase phases[] = { NODE_DRAINING, NODE_STOPPING_VMMS, NODE_REBOOTING };
+
+    (void)state;
+    for (unsigned i = 0; i < 2 * TABLE_LEN(phases); i++)
+        stopped_before_another_boot(phases[i / 2], i % 2 == 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_accepted_and_late),
@@ -463,7 +495,8 @@ int main(void)
                                         cmocka_unit_test(test_in_service_before_another_boot),
                                         cmocka_unit_test(test_joins_a_while_after_its_boot),
                                         cmocka_unit_test(test_accepted_and_late_before_another_boot),
-                                        cmocka_unit_test(test_busy_and_away) };
+                                        cmocka_unit_test(test_busy_and_away),
+                                        cmocka_unit_test(test_stopped_before_another_boot) };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("tests", tests, NULL, NULL);

@@ -122,20 +122,6 @@ void oracle_check_pass(struct sim_oracle *o, uint32_t store, time_ms at, uint32_
     }
 }
 
-/* This store's last word on the package there was its installation, and nobody else's came after it. */
-static bool put_in(const struct sim_oracle *o, uint32_t store, uint32_t node)
-{
-    bool in = false;
-
-    for (uint32_t i = 0; i < o->intents.n; i++) {
-        const struct oracle_intent *x = &o->intents.items[i];
-
-        if (x->node == node && x->started && (is(x->action, "install") || is(x->action, "uninstall")))
-            in = x->store == store && is(x->action, "install");
-    }
-    return in;
-}
-
 static void end_nodes(struct sim_oracle *o, const struct oracle_ending *e)
 {
     const struct oracle_store *s = &o->stores[e->store];
@@ -149,8 +135,6 @@ static void end_nodes(struct sim_oracle *o, const struct oracle_ending *e)
             oracle_check_done(o, i, true);
         else if (s->ends[i] == ORACLE_END_DONE)
             oracle_check_patched(o, i);
-        if (s->ends[i] == ORACLE_END_RETURNED && n->has_package && n->exo_at == 0 && put_in(o, e->store, i))
-            oracle_break(o, 17, "%s is said to be back untouched, and our package is in it", n->id);
         o->checks[27]++;
         if (s->ends[i] == ORACLE_END_NONE)
             oracle_break(o, 27, "%s has no end", n->id);
