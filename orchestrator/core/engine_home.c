@@ -51,7 +51,7 @@ static void paused_by_others(struct engine *e, struct engine_node *n)
 static bool drive_csv(struct engine *e, struct engine_node *n)
 {
     struct engine_cluster *c = &e->clusters[n->cluster];
-    bool seen = c->seen_at >= n->step_since;
+    bool seen = c->seen_at >= n->step_since && c->seen_at >= c->reached_at;
 
     if (seen)
         n->paused = n->paused && !n->pause_lost;

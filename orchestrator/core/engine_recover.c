@@ -17,8 +17,12 @@ void recover_start(struct engine *e, const struct event *ev)
         e->nodes[i].staging = e->nodes[i].seen = false;
     for (uint32_t i = 0; i < e->ops.n; i++)
         e->ops.items[i]->probing = false;
-    for (uint32_t i = 0; i < e->inv->n_clusters; i++) /* another log may have left nodes paused (I29) */
-        e->clusters[i].wanted = e->clusters[i].wanted || e->clusters[i].in_scope;
+    for (uint32_t i = 0; i < e->inv->n_clusters; i++) {
+        struct engine_cluster *c = &e->clusters[i];
+
+        c->wanted = c->wanted || c->in_scope;   /* another log may have left nodes paused (I29) */
+        c->refused_since = c->restore_from = 0; /* nobody looked meanwhile (I22, O18) */
+    }
     claim_all(e);
     gates_abandon(e);
     e->clusters_dirty = true;

@@ -2,6 +2,8 @@
  * comes to; and nobody else's change is overwritten unseen (O18, O19). */
 #include "tests/scenarios/scenario.h"
 
+#include "orchestrator/core/backend_plan_world.h"
+
 #include <string.h>
 
 static const struct fleet_words words = {
@@ -217,12 +219,12 @@ static void test_somebody_changes_it_in_mid_run(void **state)
     scenario_free(s);
 }
 
-static uint32_t settings_seen;
+static uint32_t changes_seen;
 
 /* Changed in the moment between our look and our hand: the first op finds something else. */
 static void change_under_our_hand(struct scenario *s, struct plan_answer *a)
 {
-    if (starts(a, "cluster_setting") && settings_seen++ == 0)
+    if (starts(a, "cluster_setting") && changes_seen++ == 0)
         *backend_plan_setting(s->world, 0, SETTING_BALANCER) = 1;
 }
 
@@ -231,7 +233,7 @@ static void test_changed_between_look_and_hand(void **state)
     struct scenario *s = scenario_new(&words, "[\"100%\"]", "");
 
     (void)state;
-    settings_seen = 0;
+    changes_seen = 0;
     s->meddle = change_under_our_hand;
     scenario_start(s);
     scenario_run(s);
@@ -245,7 +247,7 @@ static void test_changed_between_look_and_hand(void **state)
 
 static void change_before_it_is_put_back(struct scenario *s, struct plan_answer *a)
 {
-    if (starts(a, "cluster_setting") && settings_seen++ == 1)
+    if (starts(a, "cluster_setting") && changes_seen++ == 1)
         *backend_plan_setting(s->world, 0, SETTING_BALANCER) = 1;
 }
 
@@ -254,7 +256,7 @@ static void test_changed_before_it_is_put_back(void **state)
     struct scenario *s = scenario_new(&words, "[\"100%\"]", "");
 
     (void)state;
-    settings_seen = 0;
+    changes_seen = 0;
     s->meddle = change_before_it_is_put_back;
     scenario_start(s);
     scenario_run(s);
@@ -273,7 +275,7 @@ static struct {
 /* The node that was asked to set it is gone for good, with or without the effect. */
 static void lose_the_voice(struct scenario *s, struct plan_answer *a)
 {
-    if (!starts(a, "cluster_setting") || settings_seen++ != loss.after)
+    if (!starts(a, "cluster_setting") || changes_seen++ != loss.after)
         return;
     a->effect = loss.done;
     a->silent = true;
@@ -290,7 +292,7 @@ static void test_the_asked_node_is_lost(void **state)
 
         five.nodes = 5;
         s = scenario_new(&five, "[\"100%\"]", ",\"policy\":{\"failures_per_wave\":2,\"failures_per_run\":2}");
-        settings_seen = 0;
+        changes_seen = 0;
         loss.after = i / 2;
         loss.done = i % 2 == 0;
         s->meddle = lose_the_voice;
@@ -378,7 +380,7 @@ static void test_closed_by_force(void **state)
 
 static void lose_the_cluster(struct scenario *s, struct plan_answer *a)
 {
-    if (!starts(a, "cluster_setting") || settings_seen++ != 1)
+    if (!starts(a, "cluster_setting") || changes_seen++ != 1)
         return;
     a->effect = false;
     a->silent = true;
@@ -392,13 +394,32 @@ static void test_nobody_answers_at_the_end(void **state)
     struct scenario *s = scenario_new(&words, "[\"100%\"]", "");
 
     (void)state;
-    settings_seen = 0;
+    changes_seen = 0;
     s->meddle = lose_the_cluster;
     scenario_start(s);
     scenario_run(s);
     check_run(s, RUN_FINISHED);
     assert_true(said(s, "is not put back to 2: no node of the cluster answers"));
     assert_int_equal(balancer(s, 0), 0);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
+/* The setting was being put back when the controller died. An hour later another one looks, instead of giving it up in its first step. */
+static void test_put_back_an_hour_later(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[\"100%\"]", "");
+
+    (void)state;
+    scenario_start(s);
+    while (strstr(scenario_commanded(s), "\"value\":2") == NULL)
+        assert_true(scenario_step(s));
+    s->world->now = s->now += HOUR_MS;
+    scenario_crash(s);
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    assert_int_equal(balancer(s, 0), 2);
+    assert_false(engine_run(s->engine).unfinished);
     scenario_replays(s);
     scenario_free(s);
 }
@@ -438,6 +459,7 @@ int main(void)
         cmocka_unit_test(test_left_and_put_back_by_return),
         cmocka_unit_test(test_closed_by_force),
         cmocka_unit_test(test_nobody_answers_at_the_end),
+        cmocka_unit_test(test_put_back_an_hour_later),
         cmocka_unit_test(test_an_older_copy_never_set_it),
     };
 
