@@ -321,6 +321,24 @@ void scenario_replays(struct scenario *s)
     engine_free(again);
 }
 
+bool scenario_is_picture(const struct plan_answer *a)
+{
+    return a->cause == CMD_OBSERVE && a->ev->type == EV_OBSERVED && a->ev->u.observed.what == OBSERVE_CLUSTER;
+}
+
+void scenario_shows_first(const struct scenario *s, struct plan_answer *a, enum node_state_seen state)
+{
+    static struct view_node nodes[8];
+    struct cluster_view *v = &a->ev->u.observed.view;
+
+    for (uint32_t i = 0; i < v->n_nodes && i < TABLE_LEN(nodes); i++) {
+        nodes[i] = v->nodes[i];
+        if (strcmp(nodes[i].id, scenario_first_id(s)) == 0)
+            nodes[i].state = state;
+    }
+    v->nodes = nodes;
+}
+
 uint32_t scenario_first(const struct scenario *s)
 {
     return s->plan->nodes[s->plan->waves[0].nodes[0]].node;

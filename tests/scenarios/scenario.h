@@ -59,6 +59,10 @@ struct fault *scenario_fault(struct scenario *s, const char *node, const char *a
 void backup_7001(struct scenario *s, struct plan_answer *a);
 void backup_silence(struct scenario *s, struct plan_answer *a);
 
+/* For `meddle`: is it a picture of a cluster? One that shows the first node in this state. */
+bool scenario_is_picture(const struct plan_answer *a);
+void scenario_shows_first(const struct scenario *s, struct plan_answer *a, enum node_state_seen state);
+
 void scenario_start(struct scenario *s); /* RUN_START, no further event */
 void scenario_run(struct scenario *s);   /* until END; fails the test when it does not come */
 bool scenario_step(struct scenario *s);  /* one event; false when at END */

@@ -99,19 +99,8 @@ static void test_found_pause_is_left_alone(void **state)
 /* Before the reboot the cluster shows the first node in service: somebody has ended our pause. */
 static void shown_up_once(struct scenario *s, struct plan_answer *a)
 {
-    static struct view_node nodes[8];
-    struct cluster_view *v = &a->ev->u.observed.view;
-    uint32_t first = scenario_first(s);
-
-    if (a->cause != CMD_OBSERVE || a->ev->type != EV_OBSERVED || a->ev->u.observed.what != OBSERVE_CLUSTER ||
-        engine_node(s->engine, first).phase != NODE_REBOOTING)
-        return;
-    for (uint32_t i = 0; i < v->n_nodes && i < TABLE_LEN(nodes); i++) {
-        nodes[i] = v->nodes[i];
-        if (strcmp(nodes[i].id, scenario_first_id(s)) == 0)
-            nodes[i].state = SEEN_UP;
-    }
-    v->nodes = nodes;
+    if (scenario_is_picture(a) && engine_node(s->engine, scenario_first(s)).phase == NODE_REBOOTING)
+        scenario_shows_first(s, a, SEEN_UP);
 }
 
 /* Our pause was ended by others, and the pause that is found on the way home is theirs: it is left alone, by name (O7). */

@@ -115,18 +115,8 @@ static uint32_t upgrades_after_verb(enum verb verb, enum run_state want, uint32_
 /* Before the reboot the cluster shows the first node in service: somebody has ended our pause. */
 static void shown_up(struct scenario *s, struct plan_answer *a)
 {
-    static struct view_node nodes[8];
-    struct cluster_view *v = &a->ev->u.observed.view;
-
-    if (a->cause != CMD_OBSERVE || a->ev->type != EV_OBSERVED || a->ev->u.observed.what != OBSERVE_CLUSTER ||
-        engine_node(s->engine, scenario_first(s)).phase != NODE_REBOOTING)
-        return;
-    for (uint32_t i = 0; i < v->n_nodes && i < TABLE_LEN(nodes); i++) {
-        nodes[i] = v->nodes[i];
-        if (strcmp(nodes[i].id, scenario_first_id(s)) == 0)
-            nodes[i].state = SEEN_UP;
-    }
-    v->nodes = nodes;
+    if (scenario_is_picture(a) && engine_node(s->engine, scenario_first(s)).phase == NODE_REBOOTING)
+        scenario_shows_first(s, a, SEEN_UP);
 }
 
 /* What the former revision paused and others ended since: a pause that is found on the way home is theirs (O7). */

@@ -218,17 +218,8 @@ static void test_accepted_and_stopped(void **state)
 
 static void first_has_left(struct scenario *s, struct plan_answer *a)
 {
-    static struct view_node nodes[8];
-    struct cluster_view *v = &a->ev->u.observed.view;
-
-    if (a->cause != CMD_OBSERVE || a->ev->type != EV_OBSERVED || a->ev->u.observed.what != OBSERVE_CLUSTER)
-        return;
-    for (uint32_t i = 0; i < v->n_nodes && i < TABLE_LEN(nodes); i++) {
-        nodes[i] = v->nodes[i];
-        if (strcmp(nodes[i].id, scenario_first_id(s)) == 0)
-            nodes[i].state = SEEN_DOWN;
-    }
-    v->nodes = nodes;
+    if (scenario_is_picture(a))
+        scenario_shows_first(s, a, SEEN_DOWN);
 }
 
 /* Evicted while its drain waited: nothing more leaves it, and nobody takes it for drained (I16). */
@@ -277,19 +268,9 @@ static void joins_late(struct scenario *s, struct plan_answer *a)
 
 static void put_in_service(struct scenario *s, struct plan_answer *a)
 {
-    static struct view_node nodes[8];
-    struct cluster_view *v = &a->ev->u.observed.view;
-
     another_boot(s, a);
-    if (boots(s) == 0 || a->cause != CMD_OBSERVE || a->ev->type != EV_OBSERVED ||
-        a->ev->u.observed.what != OBSERVE_CLUSTER)
-        return;
-    for (uint32_t i = 0; i < v->n_nodes && i < TABLE_LEN(nodes); i++) {
-        nodes[i] = v->nodes[i];
-        if (strcmp(nodes[i].id, scenario_first_id(s)) == 0)
-            nodes[i].state = SEEN_UP;
-    }
-    v->nodes = nodes;
+    if (boots(s) > 0 && scenario_is_picture(a))
+        scenario_shows_first(s, a, SEEN_UP);
 }
 
 static uint32_t paused_for_the_boot(const struct scenario *s)
