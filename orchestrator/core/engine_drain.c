@@ -443,13 +443,12 @@ static void pause_ended(struct engine *e, struct engine_node *n, const struct op
     }
     if (end->cancelled && n->go_home)
         return; /* nothing was begun */
-    if (strcmp(end->code, "busy") == 0 && !n->paused && action_may_repeat(e, n, ACT_PAUSE)) {
-        node_withdraw(e, n, false); /* in service: that is to be decided anew */
+    if (strcmp(end->code, "busy") == 0 && action_may_repeat(e, n, ACT_PAUSE)) {
+        if (!n->paused) /* in service: that is to be decided anew */
+            node_withdraw(e, n, false);
         node_wake(e, n, STEP_AGAIN_MS);
         return;
     }
-    if (strcmp(end->code, "busy") == 0 && step_again(e, n, ACT_PAUSE))
-        return;
     if (n->pause_in_doubt && strcmp(end->code, "found_paused") == 0) {
         node_end(e, n, NODE_STUCK,
                  "found paused, and perhaps by our own pause, of which its journal does not tell (O7)");
