@@ -105,6 +105,22 @@ static struct rollout *rollout_for(const char *waves, const char *more)
     return r;
 }
 
+struct inventory *fleet_with_pinned_vm(const struct fleet_words *w)
+{
+    struct buf text = BUF_INIT, pinned = BUF_INIT;
+    struct inventory *inv;
+    const char *at;
+
+    small_fleet_json(w, &text);
+    at = strstr(buf_text(&text), "\"dirty_mib_s\"");
+    buf_add(&pinned, text.data, (size_t)(at - text.data));
+    buf_printf(&pinned, "\"local_disk\":true,%s", at);
+    inv = inventory_of(buf_text(&pinned));
+    buf_clear(&text);
+    buf_clear(&pinned);
+    return inv;
+}
+
 struct scenario *scenario_new(const struct fleet_words *words, const char *waves, const char *more)
 {
     return scenario_of(small_fleet(words == NULL ? &words_default : words), waves, more);

@@ -50,6 +50,8 @@ struct scenario {
     "}"
 /* Defaults: 2 clusters of 4 nodes, 3 VMs each, waves [1, 2, "100%"], no gates, SCENARIO_PATCH(""). `more` as in small_rollout. */
 struct scenario *scenario_new(const struct fleet_words *words, const char *waves, const char *more);
+/* A small fleet whose first VM has a disk of its node: it cannot move. */
+struct inventory *fleet_with_pinned_vm(const struct fleet_words *w);
 /* The same over an inventory of the test's own. */
 struct scenario *scenario_of(struct inventory *inv, const char *waves, const char *more);
 void scenario_free(struct scenario *s);

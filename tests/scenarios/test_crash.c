@@ -28,22 +28,6 @@ static void note_phases(const struct scenario *s)
     ",\"consents\":[{\"vm\":\"00000000-0000-4000-8000-000000000000\",\"method\":\"shutdown\",\"person\":" \
     "\"owner\",\"ticket\":\"C2\",\"expires\":\"2030-01-01T00:00:00Z\"}]"
 
-static struct inventory *fleet_with_pinned_vm(const struct fleet_words *w)
-{
-    struct buf text = BUF_INIT, pinned = BUF_INIT;
-    struct inventory *inv;
-    const char *at;
-
-    small_fleet_json(w, &text);
-    at = strstr(buf_text(&text), "\"dirty_mib_s\"");
-    buf_add(&pinned, text.data, (size_t)(at - text.data));
-    buf_printf(&pinned, "\"local_disk\":true,%s", at);
-    inv = inventory_of(buf_text(&pinned));
-    buf_clear(&text);
-    buf_clear(&pinned);
-    return inv;
-}
-
 /* Dies after event number `at`; false when the run was over by then. */
 static bool die_at(uint32_t at, struct inventory *inv, const char *more)
 {

@@ -242,23 +242,6 @@ static void test_pictures(void **state)
     expect(run_with(BUDGET, no_picture, 3), RUN_FINISHED, NODE_DONE, "");
 }
 
-static struct inventory *with_pinned_vm(void)
-{
-    struct buf text = BUF_INIT, pinned = BUF_INIT;
-    struct inventory *inv;
-    const char *at;
-
-    small_fleet_json(&words, &text);
-    at = strstr(buf_text(&text), "\"dirty_mib_s\"");
-    buf_add(&pinned, text.data, (size_t)(at - text.data));
-    buf_str(&pinned, "\"local_disk\":true,");
-    buf_str(&pinned, at);
-    inv = inventory_of(buf_text(&pinned));
-    buf_clear(&text);
-    buf_clear(&pinned);
-    return inv;
-}
-
 #define CONSENT                                                                                           \
     ",\"consents\":[{\"vm\":\"00000000-0000-4000-8000-000000000000\",\"method\":\"shutdown\",\"person\":" \
     "\"owner\","                                                                                          \
@@ -288,7 +271,7 @@ static void test_parking_goes_wrong(void **state)
 
     (void)state;
     for (uint32_t i = 0; i < TABLE_LEN(rows); i++) {
-        struct scenario *s = scenario_of(with_pinned_vm(), "[\"100%\"]", CONSENT BUDGET);
+        struct scenario *s = scenario_of(fleet_with_pinned_vm(&words), "[\"100%\"]", CONSENT BUDGET);
         uint32_t home =
             s->plan->inv->vms[inventory_vm(s->plan->inv, "00000000-0000-4000-8000-000000000000")].home;
         struct fault *f = scenario_fault(s, NULL, rows[i].action, rows[i].code);
@@ -315,7 +298,7 @@ static void test_parking_goes_wrong(void **state)
 static void test_a_lost_vm_is_tried_again(void **state)
 {
     struct scenario *s =
-        scenario_of(with_pinned_vm(), "[\"100%\"]",
+        scenario_of(fleet_with_pinned_vm(&words), "[\"100%\"]",
                     CONSENT BUDGET ",\"waivers\":[{\"what\":\"rollback_unproved\",\"person\":"
                                    "\"board\",\"ticket\":\"C1\"}]");
     uint32_t home =
@@ -343,7 +326,7 @@ static void test_a_lost_vm_is_tried_again(void **state)
 /* Aborted while nobody has heard of a park yet: it is cancelled, and undone as if it had been done, for its node may have begun it. */
 static void test_abort_while_parking(void **state)
 {
-    struct scenario *s = scenario_of(with_pinned_vm(), "[\"100%\"]", CONSENT BUDGET);
+    struct scenario *s = scenario_of(fleet_with_pinned_vm(&words), "[\"100%\"]", CONSENT BUDGET);
     uint32_t home =
         s->plan->inv->vms[inventory_vm(s->plan->inv, "00000000-0000-4000-8000-000000000000")].home;
     struct fault *f = scenario_fault(s, NULL, "park_vm", NULL);
