@@ -247,18 +247,25 @@ void os_lock_drop(struct os_lock *lock)
     CloseHandle((HANDLE)lock->handle);
 }
 
-static HANDLE connect_to(const char *path, struct err *err)
+HANDLE os_win_open_pipe(const char *path, DWORD access, DWORD flags)
 {
     wchar_t w[OS_WIN_PATH];
-    HANDLE h;
+    HANDLE h = INVALID_HANDLE_VALUE;
 
     os_win_path(path, w);
-    for (int i = 0; i < 50; i++) { /* all instances may be taken for a moment */
-        h = CreateFileW(w, GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_EXISTING, FILE_FLAG_OVERLAPPED, NULL);
+    for (int i = 0; i < 50; i++) {
+        h = CreateFileW(w, access, 0, NULL, OPEN_EXISTING, flags, NULL);
         if (h != INVALID_HANDLE_VALUE || GetLastError() != ERROR_PIPE_BUSY)
             break;
         (void)WaitNamedPipeW(w, 100);
     }
+    return h;
+}
+
+static HANDLE connect_to(const char *path, struct err *err)
+{
+    HANDLE h = os_win_open_pipe(path, GENERIC_READ | GENERIC_WRITE, FILE_FLAG_OVERLAPPED);
+
     if (h == INVALID_HANDLE_VALUE)
         err_set(err, ERR_CONNECT, "the agent's service does not answer at %s: error %lu", path,
                 GetLastError());

@@ -185,8 +185,7 @@ bool os_is_private(const char *path)
 
 void os_socket_access(const char *path, struct buf *out)
 {
-    wchar_t w[OS_WIN_PATH];
-    HANDLE h = CreateFileW(os_win_path(path, w), GENERIC_READ, 0, NULL, OPEN_EXISTING, 0, NULL);
+    HANDLE h = os_win_open_pipe(path, GENERIC_READ, 0);
     PSECURITY_DESCRIPTOR sd = NULL;
     char *sddl = NULL;
 

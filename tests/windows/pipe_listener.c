@@ -1,6 +1,7 @@
 /* The Windows listener (os_listen.h) with its own process as the peer. Wine keeps no word of whether a pipe rejects peers of
  * other machines, so the import through which libuv and the agent make pipes is taken here and each call is looked at. Prints a
  * line per finding, `ok` or `not ok`; suite.py counts them. With a name as its argument it gives every byte back there until it is ended. */
+#include "agent/io/os.h"
 #include "agent/io/os_listen.h"
 
 #include <windows.h>
@@ -212,6 +213,31 @@ static void test_no_room(void)
     found("and the name is kept: the next peer is served", serve_one());
 }
 
+static DWORD WINAPI ask_access(void *arg)
+{
+    os_socket_access(NAME, arg);
+    return 0;
+}
+
+/* A probe between one peer and the next instance. */
+static void test_access_while_taken(void)
+{
+    HANDLE h = CreateFileA(NAME, GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_EXISTING, 0, NULL);
+    struct buf told = BUF_INIT;
+    HANDLE asks = CreateThread(NULL, 0, ask_access, &told, 0, NULL);
+
+    Sleep(100); /* nobody hands over yet: the one instance is taken */
+    for (int i = 0; i < 600 && WaitForSingleObject(asks, 10) == WAIT_TIMEOUT; i++)
+        (void)uv_run(&loop, UV_RUN_NOWAIT);
+    found("who asks for the access while the only instance is taken waits for the next",
+          h != INVALID_HANDLE_VALUE && strncmp(buf_text(&told), "D:", 2) == 0);
+    CloseHandle(h);
+    CloseHandle(asks);
+    buf_clear(&told);
+    for (int i = 0; i < 20; i++, Sleep(10))
+        (void)uv_run(&loop, UV_RUN_NOWAIT);
+}
+
 static int echo(const char *name)
 {
     struct err err = { 0 };
@@ -238,6 +264,7 @@ int main(int argc, char **argv)
     test_no_sid();
     test_peer_that_went();
     test_no_room();
+    test_access_while_taken();
     os_listener_close(listener);
     found("closed, it leaves nothing to the loop",
           uv_run(&loop, UV_RUN_DEFAULT) == 0 && closed && uv_loop_close(&loop) == 0);
