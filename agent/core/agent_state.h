@@ -232,6 +232,8 @@ void agent_fetch_progress(struct agent *a, const struct agent_run *run, int32_t 
 void agent_reply_driver_error(struct agent *a, const struct agent_run *run,
                               const struct driver_answer *answer);
 
+/* method_move.c: the VM has come, or is asked for again: no memory is held for it any more. */
+void agent_promise_kept(struct agent *a, const char *vm);
 /* method_op.c, method_read.c, method_move.c, method_fetch.c: handlers; 0, or the error to answer */
 #define AGENT_HANDLER(name) int name(struct agent *a, const struct agent_request *rq, struct err *err)
 AGENT_HANDLER(agent_do_ping);

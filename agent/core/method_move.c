@@ -85,7 +85,7 @@ AGENT_ON_RUN(agent_on_room_facts)
             NULL);
 }
 
-static void arrived(struct agent *a, const char *vm)
+void agent_promise_kept(struct agent *a, const char *vm)
 {
     for (uint32_t i = 0; i < a->n_reserves; i++)
         if (strcmp(a->reserves[i].vm, vm) == 0 || a->reserves[i].until <= a->mono)
@@ -99,7 +99,7 @@ static int64_t used_mib(struct agent *a, const json *vms)
     for (const json *vm = json_first(vms); vm != NULL; vm = json_next(vm)) {
         const char *state = json_get_str(vm, "state", "");
 
-        arrived(a, json_get_str(vm, "id", ""));
+        agent_promise_kept(a, json_get_str(vm, "id", ""));
         if (strcmp(state, "off") != 0 && strcmp(state, "saved") != 0)
             used += json_get_int(json_get(vm, "memory"), "assigned_mib", 0);
     }
@@ -120,7 +120,7 @@ static void promise(struct agent *a, const struct agent_run *run)
 {
     struct agent_reserve *r;
 
-    arrived(a, run->vm); /* asked again: one promise per VM */
+    agent_promise_kept(a, run->vm); /* asked again: one promise per VM */
     if (!list_grow(&a->reserves, a->n_reserves, &a->cap_reserves, sizeof *a->reserves)) {
         a->no_memory = true;
         return;

@@ -207,6 +207,8 @@ AGENT_HANDLER(agent_do_op_start)
         append_accept(a, &o);
         if (a->no_memory)
             return 0;
+        if (o.row->flags & DRIVER_BESIDE) /* it goes: so it has come, though nobody asked for room since */
+            agent_promise_kept(a, json_get_str(o.args, "vm", ""));
         agent_reply_record(a, rq->conn->id, rq->id, o.op);
         agent_live_arm(a, journal_fold_find(&a->fold, o.op));
         return 0;

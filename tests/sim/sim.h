@@ -115,6 +115,7 @@ enum sim_kill_place {
     X(takeover)                   \
     X(move_refused)               \
     X(move_accept_refused)        \
+    X(move_no_room)               \
     X(drain_waits)                \
     X(node_set_aside)             \
     X(node_stuck)                 \

@@ -518,8 +518,12 @@ static void on_op_error(struct sim_controller *c, uint32_t node, const struct si
         SIM_HIT(c->s, fenced);
         refused_or_lost(c, EV_NODE_REFUSED, node, ERR_FENCED, m->error_text);
     } else {
-        feed_refused(c, p->kind == REQ_ACCEPT ? p->source : node, p->op,
-                     p->kind == REQ_ACCEPT ? "refused" : m->error_name, m->error_text);
+        bool accept = p->kind == REQ_ACCEPT, no_room = strcmp(m->error_name, "capacity") == 0;
+
+        if (accept && no_room)
+            SIM_HIT(c->s, move_no_room);
+        feed_refused(c, accept ? p->source : node, p->op, accept && !no_room ? "refused" : m->error_name,
+                     m->error_text);
     }
 }
 

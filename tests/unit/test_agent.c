@@ -648,6 +648,34 @@ static void test_move_accept(void **state)
     assert_non_null(bench_result(b, id));
 }
 
+/* A VM that has come and goes again is owed no memory, though nobody asked for room while it was here. */
+static void test_promise_ends_with_the_vm(void **state)
+{
+    struct bench *b = *state;
+    const char *ask = "{\"op\":\"r1/HV06/1/move_vm:" BENCH_VM "/1\",\"vm\":\"" BENCH_VM
+                      "\",\"memory_mib\":40000,\"from\":\"HV06\",\"session\":\"$S\"}";
+    const char *other =
+        "{\"op\":\"r1/HV06/1/move_vm:00000000-0000-4000-8000-000000000002/1\",\"vm\":\"00000000-0000-4000-"
+        "8000-000000000002\",\"memory_mib\":40000,\"from\":\"HV06\",\"session\":\"$S\"}";
+    int64_t id = bench_ask(b, 1, "move.accept", ask);
+
+    bench_identify(b);
+    bench_answer(b, bench_run(b, "vms", "run"), "{\"result\":{\"vms\":[]}}");
+    assert_non_null(bench_result(b, id));
+    start(b, MOVE(3), "move_vm",
+          "{\"vm\":\"00000000-0000-4000-8000-000000000003\"}"); /* another's going frees nothing */
+    id = bench_ask(b, 1, "move.accept", other);
+    bench_identify(b);
+    bench_answer(b, bench_run(b, "vms", "run"), "{\"result\":{\"vms\":[]}}");
+    assert_string_equal(bench_error(b, id), "capacity");
+    start(b, MOVE(1), "move_vm", "{\"vm\":\"" BENCH_VM "\"}");
+    bench_answer(b, bench_run(b, "move_vm", "run"), OK_ANSWER);
+    id = bench_ask(b, 1, "move.accept", other);
+    bench_identify(b);
+    bench_answer(b, bench_run(b, "vms", "run"), "{\"result\":{\"vms\":[]}}");
+    assert_non_null(bench_result(b, id));
+}
+
 /* A large answer comes in pages of one moment; nothing is lost or doubled. */
 static void test_observe_pages(void **state)
 {
@@ -1137,6 +1165,7 @@ int main(void)
         T(test_adopted_driver),
         T(test_driver_outlives_its_op),
         T(test_move_accept),
+        T(test_promise_ends_with_the_vm),
         T(test_observe_pages),
         T(test_vms_driver_cursor),
         T(test_time_sync),
