@@ -111,6 +111,12 @@ static void claim_distrust(struct engine *e, struct engine_node *n, const char *
     node_drive(e, n);
 }
 
+/* From here on its VMs are asked for: a picture that was asked for in this very millisecond, before that, lacks them. */
+static void came_into_reach(const struct engine *e, struct engine_cluster *c)
+{
+    c->reached_at = e->now + (c->ask != NULL && c->ask->sent == e->now);
+}
+
 void claim_on_claimed(struct engine *e, const struct event *ev)
 {
     struct engine_node *n = &e->nodes[ev->node];
@@ -121,7 +127,7 @@ void claim_on_claimed(struct engine *e, const struct event *ev)
         return;
     }
     if (!n->claimed)
-        c->reached_at = e->now;
+        came_into_reach(e, c);
     n->claimed = n->seen = true;
     n->unread = false;
     n->refused = false;

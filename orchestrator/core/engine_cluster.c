@@ -171,6 +171,8 @@ static void pause_ended_by_others(struct engine *e, struct engine_node *n, time_
 {
     bool resumes = n->phase == NODE_RESUMING && n->step >= RESUME_NODE;
 
+    if (n->op != NULL && n->op->action == ACT_PAUSE && asked >= n->op->deadline && e->seen[n->ix] == SEEN_UP)
+        n->op->undone = true; /* if it has been at all: nothing of it goes on by now */
     if (!n->paused || n->pause_lost || !node_in_flight(n) || resumes || e->seen[n->ix] != SEEN_UP ||
         n->paused_at == 0 || asked < n->paused_at)
         return;
@@ -203,8 +205,9 @@ static void take_view(struct engine *e, struct engine_cluster *c, const struct e
     if (!storage_clean(v, &ev->u.observed.storage)) {
         c->clean_since = 0;
     } else {
-        if (c->clean_since == 0 || (c->clean_since < c->clean_after && asked >= c->clean_after))
-            c->clean_since = asked;
+        if (c->clean_since == 0 || asked - c->clean_last > e->rollout->policy.fresh_ms ||
+            (c->clean_since < c->clean_after && asked >= c->clean_after))
+            c->clean_since = asked; /* what was between them nobody saw */
         c->clean_last = asked;
     }
     c->seen_at = asked;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define RECEIVER_OUT "the receiver cannot be reached"
+#define NOT_BEGUN "the pause came too late and was not begun"
 #define MOVE_AGAIN_MS (60 * SECOND_MS)
 #define MOVE_POLL_MS (15 * SECOND_MS)
 #define BUSY_TRIES 10
@@ -231,7 +232,7 @@ static bool pause_once_more(struct engine *e, struct engine_node *n)
         op_start(e, n, ACT_PAUSE);
         return false;
     }
-    if (node_waited(e, n, c->seen_at) > JOIN_LIMIT_MS)
+    if (cluster_fresh(e, c) && node_waited(e, n, c->seen_at) > JOIN_LIMIT_MS)
         return put_aside(e, n);
     node_waits(e, n, "I16: the cluster to say that it has the node");
     if (!cluster_fresh(e, c) || e->now - c->seen_at >= STEP_AGAIN_MS)
@@ -246,7 +247,7 @@ static bool drive_pause(struct engine *e, struct engine_node *n)
     if (n->paused)
         return pause_once_more(e, n);
     if (!cluster_fresh(e, &e->clusters[n->cluster])) {
-        node_withdraw(e, n, false);
+        node_withdraw(e, n, NOT_BEGUN, false);
         return true;
     }
     op_start(e, n, ACT_PAUSE);
@@ -365,6 +366,8 @@ static bool drive_prove(struct engine *e, struct engine_node *n)
         cluster_want(e, c);
         return false;
     }
+    if (picture_is_old(e, n)) /* that would be no refusal: nobody has looked */
+        return false;
     if (!drain_prove(e, n)) {
         node_give_up(e, n, NODE_RETURNED,
                      SAY(e, "%s: %s", e->proof.rule == NULL ? "C2" : e->proof.rule, e->proof.reason));
@@ -381,6 +384,18 @@ static bool drive_prove(struct engine *e, struct engine_node *n)
     return true;
 }
 
+/* It was proved when the drain began; a node that was away since, or is drained once more, may be past it (O4, I9). */
+static bool consent_is_over(struct engine *e, struct engine_node *n, uint32_t vm)
+{
+    const char *id = e->fleet.vms.items[vm].vm.id;
+    const struct consent *c = rollout_consent(e->rollout, id);
+
+    if (c != NULL && c->expires > e->now)
+        return false;
+    node_give_up(e, n, NODE_RETURNED, SAY(e, "O4: the consent to park VM %s has expired", id));
+    return true;
+}
+
 static bool drive_parks(struct engine *e, struct engine_node *n)
 {
     for (uint32_t i = 0; i < n->parks.n; i++) {
@@ -389,6 +404,8 @@ static bool drive_parks(struct engine *e, struct engine_node *n)
                 return false;
             if (left_its_cluster(e, n))
                 return put_aside(e, n);
+            if (consent_is_over(e, n, n->parks.items[i].vm))
+                return true;
             n->park_at = i;
             op_start(e, n, ACT_PARK_VM);
             return false;
@@ -432,8 +449,23 @@ static bool step_again(struct engine *e, struct engine_node *n, enum action a)
     return true;
 }
 
+/* Others have ended it before anybody heard of it: a pause that is found now may be theirs (O7). */
+static void pause_was_undone(struct engine *e, struct engine_node *n)
+{
+    if (n->paused) /* before another boot */
+        n->pause_lost = true;
+    else if (n->go_home)
+        n->pause_in_doubt = true;
+    else
+        node_withdraw(e, n, "somebody else has ended our pause before its end was heard (O7)", true);
+}
+
 static void pause_ended(struct engine *e, struct engine_node *n, const struct op_end *end)
 {
+    if (end->ok && end->undone) {
+        pause_was_undone(e, n);
+        return;
+    }
     if (end->ok) {
         n->paused = true;
         n->paused_at = e->now;
@@ -445,7 +477,7 @@ static void pause_ended(struct engine *e, struct engine_node *n, const struct op
         return; /* nothing was begun */
     if (strcmp(end->code, "busy") == 0 && action_may_repeat(e, n, ACT_PAUSE)) {
         if (!n->paused) /* in service: that is to be decided anew */
-            node_withdraw(e, n, false);
+            node_withdraw(e, n, NOT_BEGUN, false);
         node_wake(e, n, STEP_AGAIN_MS);
         return;
     }
@@ -456,6 +488,8 @@ static void pause_ended(struct engine *e, struct engine_node *n, const struct op
     }
     /* Refused: nothing changed, and a pause that was found is not ours to end (O7). Failed: it may be half done. */
     n->paused |= !(end->refused || end->cancelled);
+    n->pause_lost |= end->undone;
+    n->pause_in_doubt |= end->undone;
     node_give_up(e, n, NODE_SET_ASIDE, SAY(e, "pause: %s %s", end->code, end->text));
 }
 

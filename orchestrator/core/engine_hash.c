@@ -120,7 +120,7 @@ static void add_ops(struct sha256 *s, const struct engine *e)
         add_int(s, op->deadline);
         add_int(s, op->refuted_start);
         add_int(s, op->unknown | op->late << 1 | op->probing << 2 | op->seen << 3 | op->cancelled << 4 |
-                       op->too_late << 5);
+                       op->too_late << 5 | op->undone << 6);
     }
 }
 

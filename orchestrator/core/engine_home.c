@@ -133,7 +133,7 @@ static bool drive_settle(struct engine *e, struct engine_node *n)
 
     if (drive_merge(e, n))
         return false;
-    if (seen && e->seen[n->ix] == SEEN_UP && cluster_clean(e, c)) {
+    if (seen && cluster_fresh(e, c) && e->seen[n->ix] == SEEN_UP && cluster_clean(e, c)) {
         settled(e, n);
         return true;
     }

@@ -434,16 +434,14 @@ static void back_in_service(struct engine *e, struct engine_node *n)
     e->clusters_dirty = true; /* K_g may have a place again */
 }
 
-void node_withdraw(struct engine *e, struct engine_node *n, bool in_doubt)
+void node_withdraw(struct engine *e, struct engine_node *n, const char *why, bool in_doubt)
 {
     for (uint32_t i = 0; i < n->moves.n; i++)
         fleet_promise(&e->fleet, n->moves.items[i].vm, IX_NONE);
     n->moves.n = 0;
     forget_parks(n);
     back_in_service(e, n);
-    engine_note(e, NOTE_DECISION, "O26", n->ix,
-                in_doubt ? "the pause never reached the node: its drain is proved anew"
-                         : "the pause came too late and was not begun: its drain is proved anew");
+    engine_note(e, NOTE_DECISION, "O26", n->ix, SAY(e, "%s: its drain is proved anew", why));
     n->pause_in_doubt |= in_doubt;
     node_to(e, n, NODE_STAGING);
 }

@@ -143,7 +143,7 @@ void op_send(struct engine *e, struct op *op)
     op->sends++;
     op->sent = e->now;
     op->deadline = e->now + op->limit_ms + OP_GRACE_MS;
-    op->late = op->probing = false;
+    op->late = op->probing = op->undone = false;
     op->probes = 0;
     engine_timer(e, &op->timer, op->deadline);
 }
@@ -332,6 +332,7 @@ static struct op_end end_of(const struct op *op, const struct op_record *rec, en
                           .receiver = op->receiver,
                           .evidence = op->evidence,
                           .unproved = op->unproved,
+                          .undone = op->undone,
                           .setting = op->setting,
                           .ended = rec->ended,
                           .down_from = rec->n_rows > 0 ? rec->rows[0].start : 0 };
@@ -408,7 +409,10 @@ static void op_withdraw(struct engine *e, struct op *op, const struct op_record 
     if (park)
         park_again(n, vm);
     if (pause && !n->paused && !n->go_home)
-        node_withdraw(e, n, rec->state != OP_DONE);
+        node_withdraw(e, n,
+                      rec->state == OP_DONE ? "the pause came too late and was not begun"
+                                            : "the pause never reached the node",
+                      rec->state != OP_DONE);
     node_drive(e, n);
 }
 

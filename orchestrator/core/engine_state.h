@@ -57,6 +57,7 @@ struct op {
     bool unknown;   /* nobody can tell: counted in its node */
     bool cancelled; /* an OP_CANCEL was sent */
     bool too_late;  /* that is why: decided anew when it is called off */
+    bool undone;    /* a pause: past its time the node was seen in service (O7) */
     bool evidence;  /* a move of O15 */
     bool unproved;  /* a move from patched to unpatched (O16) */
     struct timer timer;
@@ -399,7 +400,7 @@ struct op_end { /* how an op ended, for the one who started it */
     bool ok, refused, cancelled, already, reboot_required;
     const char *code, *text; /* "" where none */
     uint32_t vm, receiver;
-    bool evidence, unproved;
+    bool evidence, unproved, undone;
     uint32_t setting;         /* of ACT_CLUSTER_SETTING */
     time_ms ended, down_from; /* down_from: start of its first downtime row, or 0 */
 };
@@ -490,8 +491,9 @@ bool node_in_flight(const struct engine_node *n);
 dur_ms node_waited(const struct engine *e, const struct engine_node *n, time_ms at);
 /* Ask again later, at most `tries` times in this step: false when that is over. */
 bool node_again(struct engine *e, struct engine_node *n, uint32_t tries, dur_ms after);
-/* Admitted, and nothing was begun: it waits for its turn again. `in_doubt`: no journal tells of the pause. */
-void node_withdraw(struct engine *e, struct engine_node *n, bool in_doubt);
+/* Admitted, and nothing was begun but perhaps the pause, of which `why` tells: it waits for its turn again. `in_doubt`: by
+ * whom it is paused, if it is, nobody knows. */
+void node_withdraw(struct engine *e, struct engine_node *n, const char *why, bool in_doubt);
 void node_begin_life(struct engine *e, struct engine_node *n, bool back);
 /* Before the first operation of a life, or of a way home: another log may have led the node in a life of this number, and what
  * it did stands in the node's journal. Asked for under the same id it would be told as done, and not be done (C.3). */

@@ -90,9 +90,10 @@ static uint32_t down(const struct scenario *s)
     return n;
 }
 
-#define CONSENT(vm)                                                                        \
+#define CONSENT_TILL(vm, till)                                                             \
     "{\"vm\":\"" vm "\",\"method\":\"shutdown\",\"person\":\"owner\",\"ticket\":\"CHG2\"," \
-    "\"checkpoint\":false,\"expires\":\"2026-01-01T00:00:00Z\"}"
+    "\"checkpoint\":false,\"expires\":\"" till "\"}"
+#define CONSENT(vm) CONSENT_TILL(vm, "2026-01-01T00:00:00Z")
 #define CONSENTS                                                                   \
     ",\"consents\":[" CONSENT("00000000-0000-4000-8000-000000000000") "," CONSENT( \
         "daa66d13-0000-4000-8000-000000000003") "]"
@@ -120,11 +121,45 @@ static void test_one_of_a_class_down_at_a_time(void **state)
     scenario_free(s);
 }
 
+#define WITHIN_THE_HOUR                                             \
+    ",\"policy\":{\"failures_per_wave\":4,\"failures_per_run\":4}," \
+    "\"consents\":[" CONSENT_TILL("00000000-0000-4000-8000-000000000000", "2025-11-24T17:00:00Z") "]"
+
+/* A consent that ends in an hour, and a drain that nobody led for two: its VM is not stopped any more (O4, I9). */
+static void test_consent_that_ends_in_mid_drain(void **state)
+{
+    (void)state;
+    for (unsigned late = 0; late < 2; late++) {
+        struct scenario *s = scenario_of(fleet_with_pinned_vm(&words), "[\"100%\"]", WITHIN_THE_HOUR);
+        uint32_t home =
+            s->plan->inv->vms[inventory_vm(s->plan->inv, "00000000-0000-4000-8000-000000000000")].home;
+        const char *id = s->plan->inv->nodes[home].id;
+
+        scenario_start(s);
+        scenario_until(s, id, NODE_DRAINING);
+        while (backend_plan_effects(s->world, home, "move_vm") == 0)
+            assert_true(scenario_step(s));
+        assert_int_equal(backend_plan_effects(s->world, home, "park_vm"), 0);
+        s->now += late ? 2 * HOUR_MS : 10 * MINUTE_MS;
+        scenario_crash(s);
+        scenario_run(s);
+        check_run(s, RUN_FINISHED);
+        check_end(s, id, late ? NODE_RETURNED : NODE_DONE);
+        assert_int_equal(backend_plan_effects(s->world, home, "park_vm"), !late);
+        if (late)
+            assert_non_null(strstr(scenario_node(s, id).reason, "has expired"));
+        scenario_truth(s);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_domain_controller_at_a_time),
         cmocka_unit_test(test_one_of_a_class_down_at_a_time),
+        cmocka_unit_test(test_consent_that_ends_in_mid_drain),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

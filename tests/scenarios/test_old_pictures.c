@@ -1,0 +1,296 @@
+/* What is decided is decided on a picture of now: one that came late, that was asked for before a node came into reach, or that
+ * nobody has taken for hours decides nothing, and neither does a limit that ran while nobody could look. */
+#include "orchestrator/core/backend_plan_world.h"
+#include "tests/scenarios/scenario.h"
+
+#include <string.h>
+
+static const struct fleet_words words = { .seed = 5,
+                                          .clusters = 1,
+                                          .nodes = 6,
+                                          .vms = 2,
+                                          .node_mib = 65536,
+                                          .vm_mib_min = 2048,
+                                          .vm_mib_max = 4096,
+                                          .max_out = 2 };
+#define BUDGET ",\"policy\":{\"failures_per_wave\":9,\"failures_per_run\":9}"
+#define ALL "[\"100%\"]"
+
+static struct scenario *begin(const char *waves, void (*meddle)(struct scenario *s, struct plan_answer *a))
+{
+    struct scenario *s = scenario_new(&words, waves, BUDGET);
+
+    s->meddle = meddle;
+    scenario_start(s);
+    return s;
+}
+
+static uint32_t pictures(const struct scenario *s)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < s->kept.n; i++)
+        n += strstr(s->kept.items[i].event, "\"what\":\"cluster\"") != NULL;
+    return n;
+}
+
+static void another_picture(struct scenario *s)
+{
+    for (uint32_t n = pictures(s); pictures(s) == n;)
+        assert_true(scenario_step(s));
+}
+
+static void ends_well(struct scenario *s, enum node_end want)
+{
+    scenario_run(s);
+    check_end(s, scenario_first_id(s), want);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
+/* The second of the plan goes out beside the third. */
+static uint32_t second(const struct scenario *s)
+{
+    return s->plan->nodes[s->plan->waves[0].nodes[1]].node;
+}
+
+static uint32_t third(const struct scenario *s)
+{
+    return s->plan->nodes[s->plan->waves[0].nodes[2]].node;
+}
+
+/* Its `op` is NULL where it has none open. */
+static struct op_view open_op(const struct scenario *s, uint32_t node)
+{
+    for (uint32_t i = 0; i < engine_ops_open(s->engine); i++)
+        if (engine_op_open(s->engine, i).node == node)
+            return engine_op_open(s->engine, i);
+    return (struct op_view){ 0 };
+}
+
+/* Its pause is made, and nobody hears so for four minutes. Meanwhile the third waits for moves, and the cluster is looked at. */
+static struct scenario *paused_unheard(void)
+{
+    struct scenario *s = begin(ALL, NULL);
+    struct fault *f = scenario_fault(s, s->plan->inv->nodes[third(s)].id, "move_vm", "busy");
+
+    f->outcome = OUTCOME_REFUSED;
+    f->times = 8;
+    scenario_until(s, s->plan->inv->nodes[second(s)].id, NODE_DRAINING);
+    backend_plan_cut(s->world, second(s), s->now + 4 * MINUTE_MS);
+    while (!s->world->nodes[second(s)].paused)
+        assert_true(scenario_step(s));
+    return s;
+}
+
+/* Past its time the cluster shows the node in service: others have ended that pause. One that is found when the node is back may be
+ * theirs: nothing is drained by it, and nobody but a person ends it (O7). */
+static void test_a_pause_ended_before_it_was_heard(void **state)
+{
+    (void)state;
+    for (unsigned again = 0; again < 2; again++) {
+        struct scenario *s = paused_unheard();
+        uint32_t it = second(s);
+        time_ms deadline = open_op(s, it).deadline;
+
+        s->world->nodes[it].paused = false;
+        while (s->now <= deadline)
+            assert_true(scenario_step(s));
+        another_picture(s);
+        s->world->nodes[it].paused = again;
+        while (open_op(s, it).op != NULL)
+            assert_true(scenario_step(s));
+        assert_false(engine_node(s->engine, it).out);
+        scenario_run(s);
+        assert_int_equal(backend_plan_effects(s->world, it, "resume"), !again);
+        assert_int_equal(s->world->nodes[it].paused, again);
+        check_end(s, s->plan->inv->nodes[it].id, again ? NODE_STUCK : NODE_DONE);
+        if (!again)
+            scenario_truth(s);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
+/* Where nobody ended it, it is ours as ever, and the drain goes on. */
+static void test_a_pause_heard_late(void **state)
+{
+    struct scenario *s = paused_unheard();
+
+    (void)state;
+    scenario_run(s);
+    assert_int_equal(backend_plan_effects(s->world, second(s), "pause"), 1);
+    assert_int_equal(backend_plan_effects(s->world, second(s), "resume"), 1);
+    scenario_truth(s);
+    ends_well(s, NODE_DONE);
+}
+
+/* All nodes come into reach in one millisecond, and the first is asked for the picture before the others are there: their VMs are
+ * not in it, and no VM is moved by it. */
+static void test_asked_in_the_millisecond_of_the_claims(void **state)
+{
+    struct scenario *s = begin(ALL, NULL);
+
+    (void)state;
+    scenario_until(s, scenario_first_id(s), NODE_DRAINING);
+    scenario_crash(s);
+    another_picture(s);
+    while (open_op(s, scenario_first(s)).op != NULL)
+        assert_true(scenario_step(s));
+    assert_null(strstr(scenario_commanded(s), "\"action\":\"move_vm\""));
+    another_picture(s);
+    assert_non_null(strstr(scenario_commanded(s), "\"action\":\"move_vm\""));
+    scenario_run(s);
+    scenario_truth(s);
+    ends_well(s, NODE_DONE);
+}
+
+static uint32_t held_back; /* pictures that came three minutes late */
+
+static void late_once(struct scenario *s, struct plan_answer *a, bool now)
+{
+    (void)s;
+    if (now && held_back == 0 && scenario_is_picture(a)) {
+        a->late_ms = 3 * MINUTE_MS;
+        held_back++;
+    }
+}
+
+static void late_while_settling(struct scenario *s, struct plan_answer *a)
+{
+    late_once(s, a, engine_node(s->engine, scenario_first(s)).phase == NODE_SETTLING);
+}
+
+/* The answer waited in the socket of a controller that was stopped: nobody is done by it (I17). */
+static void test_settled_on_a_late_picture(void **state)
+{
+    struct scenario *s = begin("[1,\"100%\"]", late_while_settling);
+    time_ms came;
+
+    (void)state;
+    held_back = 0;
+    scenario_until(s, scenario_first_id(s), NODE_SETTLING);
+    another_picture(s);
+    assert_int_equal(held_back, 1);
+    came = s->now;
+    scenario_until(s, scenario_first_id(s), NODE_ENDED);
+    assert_true(s->now > came);
+    scenario_run(s);
+    scenario_truth(s);
+    ends_well(s, NODE_DONE);
+}
+
+/* A VM has appeared on the node, and the picture that its drain is proved anew on comes late: another is asked for, that is no
+ * refusal. */
+static void found_a_vm(struct scenario *s, struct plan_answer *a)
+{
+    static struct empty_left vm = { .kind = "vm", .id = "7", .name = "newcomer" };
+
+    if (a->cause == CMD_OBSERVE && a->ev->u.observed.what == OBSERVE_EMPTY && held_back == 0) {
+        a->ev->u.observed.empty.empty = false;
+        a->ev->u.observed.empty.left = &vm;
+        a->ev->u.observed.empty.n_left = 1;
+    }
+    late_once(s, a,
+              backend_plan_effects(s->world, scenario_first(s), "move_groups") > 0 &&
+                  engine_node(s->engine, scenario_first(s)).phase == NODE_DRAINING);
+}
+
+static void test_proved_anew_on_a_late_picture(void **state)
+{
+    struct scenario *s = begin("[1,\"100%\"]", found_a_vm);
+
+    (void)state;
+    held_back = 0;
+    scenario_run(s);
+    assert_int_equal(held_back, 1);
+    scenario_truth(s);
+    ends_well(s, NODE_DONE);
+}
+
+static uint32_t boots(const struct scenario *s)
+{
+    return backend_plan_effects(s->world, second(s), "reboot");
+}
+
+static time_ms
+    joins_at; /* the cluster has neither of them between a first boot, after which another is due, and then */
+
+static void joins_late(struct scenario *s, struct plan_answer *a)
+{
+    if (a->cause != CMD_OBSERVE || boots(s) == 0)
+        return;
+    if (a->node == second(s) && a->ev->u.observed.what == OBSERVE_VERIFY && boots(s) == 1)
+        a->ev->u.observed.verify.pending = true;
+    for (uint32_t i = 0; scenario_is_picture(a) && a->at < joins_at && i < a->ev->u.observed.view.n_nodes;
+         i++) {
+        struct view_node *v = &((struct view_node *)(uintptr_t)a->ev->u.observed.view.nodes)[i];
+
+        if (node_ix(s, v->id) == second(s) || node_ix(s, v->id) == third(s))
+            v->state = SEEN_DOWN;
+    }
+}
+
+/* The second is lost when its time is nearly over, and while the third settles the cluster is looked at: it is looked at once more
+ * before it is set aside. */
+static void test_joins_while_it_is_away(void **state)
+{
+    struct scenario *s = begin(ALL, joins_late);
+    const char *id = s->plan->inv->nodes[second(s)].id;
+    time_ms since;
+
+    (void)state;
+    joins_at = START_MS * 2;
+    scenario_until(s, id, NODE_VERIFYING);
+    scenario_until(s, id, NODE_DRAINING);
+    since = s->now;
+    joins_at = since + 22 * MINUTE_MS;
+    while (s->now < since + 18 * MINUTE_MS)
+        assert_true(scenario_step(s));
+    backend_plan_cut(s->world, second(s), joins_at);
+    scenario_run(s);
+    assert_int_equal(boots(s), 2);
+    scenario_truth(s);
+    ends_well(s, NODE_DONE);
+}
+
+/* One clean sample, hours without a look, and another: what was between them nobody saw. The row of O21 begins anew. */
+static void test_clean_before_and_after_a_silence(void **state)
+{
+    struct fleet_words s2d = words;
+    struct scenario *s;
+    time_ms from;
+
+    (void)state;
+    s2d.s2d = true;
+    s2d.nodes = 5;
+    s = scenario_new(&s2d, ALL, BUDGET);
+    scenario_start(s);
+    another_picture(s);
+    s->now += 2 * HOUR_MS;
+    s->world->now = s->now;
+    scenario_crash(s);
+    another_picture(s);
+    from = s->now;
+    scenario_until(s, scenario_first_id(s), NODE_DRAINING);
+    assert_true(s->now >= from + 30 * SECOND_MS);
+    scenario_run(s);
+    scenario_truth(s);
+    ends_well(s, NODE_DONE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_pause_ended_before_it_was_heard),
+        cmocka_unit_test(test_a_pause_heard_late),
+        cmocka_unit_test(test_asked_in_the_millisecond_of_the_claims),
+        cmocka_unit_test(test_settled_on_a_late_picture),
+        cmocka_unit_test(test_proved_anew_on_a_late_picture),
+        cmocka_unit_test(test_joins_while_it_is_away),
+        cmocka_unit_test(test_clean_before_and_after_a_silence),
+    };
+
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("tests", tests, NULL, NULL);
+}
