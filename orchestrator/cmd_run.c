@@ -151,22 +151,13 @@ static int resume_running(const struct cli *c, struct err *err)
     return rc;
 }
 
-/* `return` gives a node of an ended run a way home that somebody has to go. */
-static bool puts_back(const struct run_session *s)
-{
-    for (uint32_t i = 0; i < s->plan->n_nodes; i++)
-        if (engine_node(s->engine, s->plan->nodes[i].node).end == NODE_END_NONE)
-            return true;
-    return false;
-}
-
 static int refuse_ended(const struct run_session *s, struct err *err)
 {
     struct run_view v = engine_run(s->engine);
 
     if ((v.state == RUN_FINISHED || v.state == RUN_ROLLED_BACK || v.state == RUN_HALTED ||
          v.state == RUN_ABORTED) &&
-        !puts_back(s))
+        !v.puts_back)
         return err_set(err, ERR_STATE, "run %s has ended: %s%s%s", s->run, run_states[v.state].name,
                        v.end_text[0] ? ": " : "", v.end_text);
     return 0;

@@ -41,15 +41,16 @@ static void write_params(const struct cli *c, const struct verb_ask *a, struct b
 
 static void write_answer(struct buf *out, const struct run_session *s, uint64_t seq)
 {
+    struct run_view v = engine_run(s->engine);
     struct json_writer w;
 
     jw_init(&w, out);
     jw_object(&w, NULL);
     jw_int(&w, "seq", (int64_t)seq);
     jw_str(&w, "run", s->run);
-    jw_str(&w, "state", run_states[engine_run(s->engine).state].name);
+    jw_str(&w, "state", run_states[v.state].name);
     jw_bool(&w, "running", false);
-    jw_bool(&w, "ended", engine_run(s->engine).ended != 0);
+    jw_bool(&w, "ended", v.ended != 0 && !v.puts_back); /* else `resume` has something to do */
     jw_object_end(&w);
 }
 

@@ -48,6 +48,7 @@ struct run_view {
     bool stopped;         /* CONTROLLER_STOP or fenced: only CONTROLLER_START is taken */
     bool at_rest;         /* an END was sent and nothing has moved since */
     bool unfinished;      /* some node in scope is neither done nor compliant (exit code of a finished run) */
+    bool puts_back;       /* it has ended, and `return` has begun what somebody has to carry out */
 };
 struct node_view {
     enum node_phase phase;

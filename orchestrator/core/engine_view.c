@@ -58,7 +58,8 @@ struct run_view engine_run(const struct engine *e)
                           .fenced = e->fenced,
                           .stopped = e->stopped,
                           .at_rest = e->at_rest,
-                          .unfinished = unfinished(e) };
+                          .unfinished = unfinished(e),
+                          .puts_back = run_has_ended(e) && (e->in_flight > 0 || e->settings_due) };
     return v;
 }
 

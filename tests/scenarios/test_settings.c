@@ -343,12 +343,15 @@ static void test_left_and_put_back_by_return(void **state)
     assert_true(engine_run(s->engine).unfinished);
     assert_non_null(strstr(engine_run(s->engine).end_text, "auto_balancer_mode (was 2)"));
     assert_true(said(s, "auto_balancer_mode is not put back to 2: access"));
+    assert_false(engine_run(s->engine).puts_back);
     check_ok(scenario_verb(s, VERB_RETURN, s->plan->inv->nodes[0].id), &s->err);
+    assert_true(engine_run(s->engine).puts_back); /* or `resume` would refuse to carry it out */
     s->runner.ended = false;
     scenario_run(s);
     check_run(s, RUN_FINISHED);
     assert_int_equal(balancer(s, 0), 2);
     assert_false(engine_run(s->engine).unfinished);
+    assert_false(engine_run(s->engine).puts_back);
     assert_int_equal(scenario_verb(s, VERB_RETURN, s->plan->inv->nodes[0].id), ERR_STATE);
     scenario_replays(s);
     scenario_free(s);
