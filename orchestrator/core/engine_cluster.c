@@ -206,8 +206,10 @@ static void take_view(struct engine *e, struct engine_cluster *c, const struct e
         c->clean_since = 0;
     } else {
         if (c->clean_since == 0 || asked - c->clean_last > e->rollout->policy.fresh_ms ||
-            (c->clean_since < c->clean_after && asked >= c->clean_after))
+            (c->clean_since < c->clean_after && asked >= c->clean_after)) {
             c->clean_since = asked; /* what was between them nobody saw */
+            c->looked_before = c->seen_at;
+        }
         c->clean_last = asked;
     }
     c->seen_at = asked;

@@ -7,6 +7,7 @@
 #define STEP_AGAIN_MS (30 * SECOND_MS)
 #define COMPARE_LIMIT_MS (15 * MINUTE_MS)
 #define SETTLE_POLL_MS (30 * SECOND_MS)
+#define WATCHED_MS (3 * MINUTE_MS)
 #define SETTLE_FLOOR_MS (30 * MINUTE_MS)
 #define RESYNC_FLOOR_MS (2 * HOUR_MS)
 #define UNDECIDED_LIMIT_MS (2 * HOUR_MS)
@@ -110,12 +111,22 @@ static dur_ms settle_limit(const struct engine *e, const struct engine_node *n)
     return p95 > floor ? p95 : floor;
 }
 
+/* How long it took is known only where somebody has looked all the time: hours without a controller are no repair's. */
+static bool watched_it_settle(const struct engine *e, const struct engine_node *n)
+{
+    const struct engine_cluster *c = &e->clusters[n->cluster];
+    time_ms before = c->looked_before > n->since ? c->looked_before : n->since;
+
+    return e->inv->clusters[n->cluster].storage == STORAGE_S2D && e->now > n->since &&
+           c->clean_since - before <= WATCHED_MS && e->now - c->clean_since <= WATCHED_MS;
+}
+
 static void settled(struct engine *e, struct engine_node *n)
 {
     struct engine_cluster *c = &e->clusters[n->cluster];
     time_ms before = c->changed_at;
 
-    if (e->inv->clusters[n->cluster].storage == STORAGE_S2D && e->now > n->since)
+    if (watched_it_settle(e, n))
         predictor_measured(e->predictor, n->ix, PREDICT_RESYNC, e->now - n->since);
     if (n->unpark_failed)
         node_end(e, n, n->back ? n->home_end : NODE_SET_ASIDE, SAY(e, "%s", n->reason));

@@ -205,7 +205,8 @@ struct engine_cluster {
     time_ms moved_at; /* our last own change of a placement */
     /* O21: the row of clean samples, its first (0: not clean) and its last; a row counts that began since `clean_after`. */
     time_ms clean_since, clean_last, clean_after;
-    time_ms held_until; /* O26: a foreign move during a drain */
+    time_ms looked_before; /* `clean_since`: the picture before that one */
+    time_ms held_until;    /* O26: a foreign move during a drain */
     time_ms refused_since;
     time_ms changed_at; /* a node of ours went out or came back */
     time_ms reached_at; /* a node came into reach: its VMs were not in what was seen before */
