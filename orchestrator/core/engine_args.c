@@ -39,7 +39,8 @@ static void args_park(struct json_writer *w, const struct engine *e, const struc
 static void args_unpark(struct json_writer *w, const struct engine *e, const struct engine_node *n)
 {
     write_park(w, e, n);
-    jw_int(w, "down_since_ms", n->parks.items[n->park_at].down_since);
+    if (n->parks.items[n->park_at].down_since != 0) /* else nobody knows */
+        jw_int(w, "down_since_ms", n->parks.items[n->park_at].down_since);
 }
 
 static void args_merge(struct json_writer *w, const struct engine *e, const struct engine_node *n)

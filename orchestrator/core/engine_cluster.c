@@ -294,6 +294,7 @@ void cluster_on_observed(struct engine *e, struct ask *a, const struct event *ev
     grow_vms(e);
     if (e->nomem)
         return;
+    ledger_seen(e, ev->u.observed.vms_nodes, ev->u.observed.n_vms_nodes, asked);
     take_view(e, c, ev, asked);
     count_strangers(e, c);
     c->fails = 0;

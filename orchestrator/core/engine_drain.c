@@ -493,21 +493,28 @@ static void pause_ended(struct engine *e, struct engine_node *n, const struct op
     node_give_up(e, n, NODE_SET_ASIDE, SAY(e, "pause: %s %s", end->code, end->text));
 }
 
+/* By us, or perhaps by us: it is owed a way back (I9), and its minutes are counted from here where nobody knows better. */
+static void park_down(const struct engine *e, struct node_park *k, const struct op_end *end)
+{
+    k->down = true;
+    if (k->down_since == 0)
+        k->down_since = end->down_from != 0 ? end->down_from : end->ended != 0 ? end->ended : e->now;
+}
+
 static void park_ended(struct engine *e, struct engine_node *n, const struct op_end *end)
 {
     struct node_park *k = &n->parks.items[n->park_at];
 
     if (end->ok) {
-        k->down = true;
+        park_down(e, k, end);
         k->again = false;
-        if (k->down_since == 0)
-            k->down_since = end->down_from != 0 ? end->down_from : end->ended != 0 ? end->ended : e->now;
         fleet_park(&e->fleet, k->vm, true);
         e->clusters[n->cluster].moved_at = e->now;
     } else if (end->cancelled && n->go_home) {
-        k->down = true; /* undoing nothing succeeds (I9) */
+        park_down(e, k, end); /* undoing nothing succeeds */
     } else if (!step_again(e, n, ACT_PARK_VM) || !end->refused) {
-        k->down = k->down || !end->refused; /* half down: it is unparked on the way home */
+        if (!end->refused) /* half down: it is unparked on the way home */
+            park_down(e, k, end);
         node_give_up(e, n, NODE_RETURNED,
                      SAY(e, "VM %s could not be parked: %s %s", e->fleet.vms.items[k->vm].vm.id, end->code,
                          end->text));

@@ -174,7 +174,7 @@ static void take_rows(struct engine *e, const struct handover *h)
 {
     for (uint32_t i = 0; i < h->n_rows && !e->nomem; i++) {
         struct ledger_row *row = list_push(&e->ledger);
-        uint32_t *open = h->rows[i].end == TIME_NEVER ? list_push(&e->rows_open) : NULL;
+        struct open_row *open = h->rows[i].end == TIME_NEVER ? list_push(&e->rows_open) : NULL;
 
         if (row == NULL || (h->rows[i].end == TIME_NEVER && open == NULL)) {
             e->nomem = true;
@@ -186,7 +186,7 @@ static void take_rows(struct engine *e, const struct handover *h)
         row->op = keep(e, row->op);
         row->how = keep(e, row->how);
         if (open != NULL)
-            *open = i;
+            *open = (struct open_row){ i, e->now };
     }
 }
 

@@ -30,31 +30,58 @@ static struct ledger_row *new_row(struct engine *e, const struct engine_node *n,
     return row;
 }
 
+static struct open_row *find_open(struct engine *e, enum down_subject subject, const char *id)
+{
+    for (uint32_t i = 0; i < e->rows_open.n; i++) {
+        const struct ledger_row *row = &e->ledger.items[e->rows_open.items[i].row];
+
+        if (row->subject == subject && strcmp(row->id, id) == 0)
+            return &e->rows_open.items[i];
+    }
+    return NULL;
+}
+
+static struct ledger_row *take_open(struct engine *e, struct open_row *open)
+{
+    struct ledger_row *row = &e->ledger.items[open->row];
+
+    *open = e->rows_open.items[--e->rows_open.n];
+    return row;
+}
+
 /* What is still down: a parked VM, a stopped vmms. The row that ends it, or tells it again, takes its place. */
 static struct ledger_row *open_row(struct engine *e, const struct down_row *r)
 {
-    for (uint32_t i = 0; i < e->rows_open.n; i++) {
-        struct ledger_row *row = &e->ledger.items[e->rows_open.items[i]];
+    struct open_row *open = find_open(e, r->subject, r->id);
+    struct ledger_row *row = open == NULL ? NULL : take_open(e, open);
 
-        if (row->subject != r->subject || strcmp(row->id, r->id) != 0)
-            continue;
-        e->rows_open.items[i] = e->rows_open.items[--e->rows_open.n];
-        if (r->end != TIME_NEVER || row->start == r->start)
+    if (row == NULL || r->end != TIME_NEVER || row->start == r->start)
+        return row;
+    row->end = r->start; /* down anew: it was up at some time in between */
+    return NULL;
+}
+
+/* Ended before, by what was known then; this is the driver's own word on the same outage. */
+static struct ledger_row *ended_row(struct engine *e, const struct down_row *r)
+{
+    for (uint32_t i = e->ledger.n; i-- > 0;) {
+        struct ledger_row *row = &e->ledger.items[i];
+
+        if (row->subject == r->subject && row->start == r->start && row->end > row->start &&
+            strcmp(row->id, r->id) == 0)
             return row;
-        row->end = r->start; /* down anew: it was up at some time in between */
-        return NULL;
     }
     return NULL;
 }
 
 static void note_open(struct engine *e, const struct ledger_row *row)
 {
-    uint32_t *ix = list_push(&e->rows_open);
+    struct open_row *open = list_push(&e->rows_open);
 
-    if (ix == NULL)
+    if (open == NULL)
         e->nomem = true;
     else
-        *ix = (uint32_t)(row - e->ledger.items);
+        *open = (struct open_row){ (uint32_t)(row - e->ledger.items), e->now };
 }
 
 /* As the board signed it: the plan's minutes for a parked VM, the model's blackout for a moved one. */
@@ -76,7 +103,12 @@ static void take_row(struct engine *e, const struct op *op, const struct down_ro
 {
     const struct engine_node *n = &e->nodes[op->node];
     struct ledger_row *row = r->cause == CAUSE_BLACKOUT ? NULL : open_row(e, r);
+    bool unpark = op->action == ACT_UNPARK_VM;
+    /* Since when, its node has from us: of several parks, the first. */
+    time_ms start = unpark && row != NULL ? row->start : r->start;
 
+    if (row == NULL && unpark)
+        row = ended_row(e, r);
     if (row == NULL) {
         row = new_row(e, n, action_rows[op->action].name, op->id.text);
         row->id = keep(e, r->id);
@@ -84,28 +116,92 @@ static void take_row(struct engine *e, const struct op *op, const struct down_ro
     row->subject = r->subject;
     row->cause = r->cause;
     row->how = keep(e, r->how);
-    row->start = r->start;
+    row->start = start;
     row->end = r->end;
     row->predicted = r->subject == DOWN_VM ? predicted(e, op) : row->predicted;
     if (row->end == TIME_NEVER && !e->nomem)
         note_open(e, row);
 }
 
-void ledger_take(struct engine *e, const struct op *op, const struct op_record *rec)
+static void end_by(struct engine *e, struct open_row *open, time_ms at, const char *how)
+{
+    struct ledger_row *row = take_open(e, open);
+
+    row->end = at > row->start ? at : row->start;
+    row->how = how;
+}
+
+static enum down_cause cause_of_park(const struct engine *e, const struct op *op)
 {
     const struct engine_node *n = &e->nodes[op->node];
+
+    for (uint32_t i = 0; i < n->parks.n; i++)
+        if (n->parks.items[i].vm == op->vm && n->parks.items[i].method == PARK_SAVE)
+            return CAUSE_SAVED;
+    return CAUSE_SHUT_DOWN;
+}
+
+/* A driver that found its work done, or a witness, tells no row: what is known then is that the VM is down, or up, by the end
+ * of the step. True when that is in the ledger. */
+static bool take_end(struct engine *e, const struct op *op, time_ms at)
+{
+    const char *id = op->vm == IX_NONE ? "" : e->fleet.vms.items[op->vm].vm.id;
+    struct down_row r = { .subject = DOWN_VM, .id = id, .start = at, .end = TIME_NEVER };
+    struct open_row *open = find_open(e, DOWN_VM, id);
+
+    if (op->action == ACT_UNPARK_VM && open != NULL) {
+        end_by(e, open, at, "running when the step ended");
+        return true;
+    }
+    if (op->action != ACT_PARK_VM || open != NULL)
+        return false;
+    r.cause = cause_of_park(e, op);
+    r.how = "down when the step ended";
+    take_row(e, op, &r);
+    return true;
+}
+
+void ledger_take(struct engine *e, const struct op *op, const struct op_record *rec, bool done)
+{
+    const struct engine_node *n = &e->nodes[op->node];
+    time_ms at = rec->ended != 0 ? rec->ended : e->now;
     struct ledger_row *row;
 
     for (uint32_t i = 0; i < rec->n_rows; i++)
         take_row(e, op, &rec->rows[i]);
-    if (rec->n_rows > 0)
+    if (rec->n_rows > 0 || (done && take_end(e, op, at)))
         return;
     row = new_row(e, n, action_rows[op->action].name, op->id.text);
     row->subject = op->vm == IX_NONE ? DOWN_NODE : DOWN_VM;
     row->id = op->vm == IX_NONE ? node_id(e, n) : keep(e, e->fleet.vms.items[op->vm].vm.id);
     row->cause = op->vm == IX_NONE ? CAUSE_NODE_OUT : CAUSE_BLACKOUT;
     row->how = "no downtime reported";
-    row->start = row->end = rec->ended != 0 ? rec->ended : e->now;
+    row->start = row->end = at;
+}
+
+/* Listed in this picture by a node that answered: what is known of it is of now. */
+static bool seen_running(const struct engine *e, const char *id, const uint32_t *nodes, uint32_t n_nodes)
+{
+    uint32_t vm = fleet_vm_by_id(&e->fleet, id);
+    const struct fleet_vm *v = vm == IX_NONE ? NULL : &e->fleet.vms.items[vm];
+
+    if (v == NULL || v->gone || v->seen != e->fleet.round || v->vm.state != VM_RUNNING)
+        return false;
+    for (uint32_t i = 0; i < n_nodes; i++)
+        if (nodes[i] == v->at)
+            return true;
+    return false;
+}
+
+void ledger_seen(struct engine *e, const uint32_t *nodes, uint32_t n_nodes, time_ms asked)
+{
+    for (uint32_t i = e->rows_open.n; i-- > 0;) {
+        struct open_row *open = &e->rows_open.items[i];
+        const struct ledger_row *row = &e->ledger.items[open->row];
+
+        if (row->subject == DOWN_VM && open->since < asked && seen_running(e, row->id, nodes, n_nodes))
+            end_by(e, open, e->now, "running in a picture");
+    }
 }
 
 static bool in_ledger(const struct engine *e, const struct down_row *r)
@@ -124,11 +220,21 @@ void ledger_take_foreign(struct engine *e, const struct engine_node *n, enum act
                          const struct op_record *rec)
 {
     struct op told = { .action = action, .node = n->ix, .vm = vm };
+    struct down_row end = { .subject = DOWN_VM, .start = rec->ended, .end = TIME_NEVER };
+    const struct open_row *open;
 
     FILL(told.id.text, rec->op);
     for (uint32_t i = 0; i < rec->n_rows; i++)
         if (!in_ledger(e, &rec->rows[i]))
             take_row(e, &told, &rec->rows[i]);
+    if (rec->n_rows > 0 || vm == IX_NONE || rec->outcome != OUTCOME_OK || rec->ended == 0)
+        return;
+    end.id = e->fleet.vms.items[vm].vm.id;
+    end.cause = cause_of_park(e, &told);
+    open = find_open(e, DOWN_VM, end.id);
+    /* told at each claim until it is acknowledged: what came after it is not what it tells of */
+    if (open != NULL ? e->ledger.items[open->row].start <= rec->ended : ended_row(e, &end) == NULL)
+        (void)take_end(e, &told, rec->ended);
 }
 
 static struct estimate life_of(const struct engine *e, const struct engine_node *n)

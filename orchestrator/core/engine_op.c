@@ -347,7 +347,7 @@ static void op_finish(struct engine *e, struct op *op, const struct op_record *r
     if (rec->state == OP_DONE ||
         rec->state == OP_UNKNOWN) /* unknown there: its witness, or a person, has decided */
         op_command(e, CMD_OP_ACK, op->node, op->id.text);
-    ledger_take(e, op, rec);
+    ledger_take(e, op, rec, outcome == OUTCOME_OK);
     if (outcome == OUTCOME_OK)
         measure(e, op, rec);
     e->moved_at = e->now;

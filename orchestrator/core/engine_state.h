@@ -272,6 +272,13 @@ enum hold {
     HOLDS
 };
 
+/* Of the ledger, still down; `since` by our own clock: when it was taken in. */
+struct open_row {
+    uint32_t row;
+    time_ms since;
+};
+struct open_rows LIST_OF(struct open_row);
+
 struct engine {
     uint32_t revision;
     const struct plan *plan;
@@ -280,10 +287,7 @@ struct engine {
     struct fleet fleet;
     struct predictor *predictor;
     struct ledger ledger;
-    struct {
-        uint32_t *items;
-        uint32_t n, cap;
-    } rows_open; /* of the ledger, still down */
+    struct open_rows rows_open;
     struct buf scratch[4];
     uint32_t scratch_at;
     struct command_list *out; /* of the step under way */
@@ -590,10 +594,13 @@ void recover_start(struct engine *e, const struct event *ev);
 int verb_do(struct engine *e, const struct event *ev, struct err *err);
 
 /* engine_ledger.c */
-void ledger_take(struct engine *e, const struct op *op, const struct op_record *rec);
+/* done: it has had its effect, whoever said so. */
+void ledger_take(struct engine *e, const struct op *op, const struct op_record *rec, bool done);
 /* Of an op that another log meant and this one takes over; told at each claim, taken once. */
 void ledger_take_foreign(struct engine *e, const struct engine_node *n, enum action action, uint32_t vm,
                          const struct op_record *rec);
+/* What these nodes listed is in the fleet, from a picture that was asked for then: a VM that runs is not down any more. */
+void ledger_seen(struct engine *e, const uint32_t *nodes, uint32_t n_nodes, time_ms asked);
 void ledger_node_out(struct engine *e, const struct engine_node *n);
 
 #endif

@@ -223,6 +223,7 @@ static int write_rows(struct projector *p, const struct engine *e, struct err *e
         uint64_t h = mix(mix(mix(MIX_START, (uint64_t)r->start), (uint64_t)r->end), (uint64_t)r->cause);
 
         h = mix(mix(h, (uint64_t)r->predicted.p50), r->wave);
+        h = mix(h, r->how == NULL ? 0 : strlen(r->how));
         if (changed(p, &p->rows, i, h))
             rc = write_row(p, i, r, err);
     }

@@ -352,6 +352,23 @@ void sim_describe(const struct sim *s, const struct sim_controller *c, struct bu
     }
 }
 
+/* O35: what the ledger has as still down, a bit per VM. */
+static uint64_t ledger_down(const struct sim *s, const struct engine *e)
+{
+    const struct ledger *l = engine_ledger(e);
+    uint64_t down = 0;
+
+    for (uint32_t i = 0; i < l->n; i++) {
+        const struct ledger_row *r = &l->items[i];
+        bool open = r->subject == DOWN_VM && r->end == TIME_NEVER;
+        uint32_t vm = open ? world_vm_find(&s->world, r->id) : WORLD_NONE;
+
+        if (vm != WORLD_NONE)
+            down |= (uint64_t)1 << vm;
+    }
+    return down;
+}
+
 static void ask_end(struct sim *s)
 {
     struct sim_controller *c = &s->ctls[s->primary];
@@ -372,6 +389,7 @@ static void ask_end(struct sim *s)
                 if (strstr(n.reason, s->world.vms[k].id) != NULL)
                     e.reported_down |= (uint64_t)1 << k;
         }
+        e.ledger_down = ledger_down(s, c->engine);
         sim_describe(s, c, &text);
         e.state = buf_text(&text);
     }

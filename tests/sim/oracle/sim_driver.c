@@ -328,14 +328,13 @@ static void end_unpark(struct sim_world *w, struct world_effect *e, struct json_
     struct world_vm *v = &w->vms[e->vm];
 
     if (!e->already && !world_vm_live(v)) {
-        time_ms since = v->down_since;
-
         v->state = GUEST_RUNNING;
         v->down = DOWN_NOT;
         v->here_since = w->now;
         v->restart_at = 0;
         world_tell(w, TRUTH_UNPARK, e->node, e);
-        write_down(w, e, e->number > 0 ? e->number : since, true);
+        if (e->number > 0) /* since when, it knows only from who parked it */
+            write_down(w, e, e->number, true);
     } else {
         e->already = true;
     }

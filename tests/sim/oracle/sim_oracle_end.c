@@ -174,6 +174,35 @@ static void end_vms(struct sim_oracle *o, const struct oracle_ending *e)
     }
 }
 
+static bool parked_by(const struct sim_oracle *o, uint32_t store, uint32_t vm)
+{
+    for (uint32_t i = 0; i < o->intents.n; i++) {
+        const struct oracle_intent *x = &o->intents.items[i];
+
+        if (x->store == store && x->vm == vm && x->took && x->resulted && !x->unrecorded &&
+            is(x->action, "park_vm"))
+            return true;
+    }
+    return false;
+}
+
+/* O35: what stands in the ledger as still down is down; what is down by us stands there. */
+static void end_ledger(struct sim_oracle *o, const struct oracle_ending *e)
+{
+    for (uint32_t i = 0; i < o->w->n_vms; i++) {
+        const struct world_vm *v = &o->w->vms[i];
+        bool told = e->ledger_down >> i & 1u;
+
+        if (v->gone || (!told && v->down != DOWN_PARKED))
+            continue;
+        o->checks[24]++;
+        if (told && world_vm_live(v))
+            oracle_break(o, 24, "%s runs, and the ledger has it as still down", v->id);
+        else if (!told && v->down == DOWN_PARKED && parked_by(o, e->store, i))
+            oracle_break(o, 24, "%s is down by us, and no ledger tells since when", v->id);
+    }
+}
+
 void oracle_setting_told(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t cluster, bool warning)
 {
     o->stores[store].setting_told[cluster] |= warning;
@@ -258,5 +287,6 @@ void oracle_end(struct sim_oracle *o, const struct oracle_ending *e)
     end_put_back(o, e);
     end_settings(o, e);
     end_vms(o, e);
+    end_ledger(o, e);
     end_ops(o, e);
 }
