@@ -432,18 +432,27 @@ static int check_order(const struct engine *e, const struct event *ev, struct er
     return 0;
 }
 
+/* A timer that is overdue by a minute says that nobody was there to hear it: the machine slept, the process was stopped. */
+static void found_asleep(struct engine *e)
+{
+    if (!e->stopped && timer_next(&e->timers) < e->now - MINUTE_MS)
+        e->woke_at = e->now;
+}
+
 int engine_step(struct engine *e, const struct event *ev, struct command_list *out, struct err *err)
 {
-    time_ms before = e->now;
+    time_ms before = e->now, woke = e->woke_at;
     int rc = check_order(e, ev, err);
 
     if (rc != 0)
         return rc;
     e->out = out;
     e->now = ev->at > e->now ? ev->at : e->now; /* never backwards */
+    found_asleep(e);
     rc = handlers[ev->type](e, ev, err);
     if (rc != 0) {
         e->now = before;
+        e->woke_at = woke;
         return rc;
     }
     settle(e);

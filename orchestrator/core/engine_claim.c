@@ -188,16 +188,17 @@ void claim_on_refused(struct engine *e, const struct event *ev)
     claim_distrust(e, n, SAY(e, "%s: %s", err_name(ev->u.refused.code), text));
 }
 
-/* Since when it matters that the node is not there. */
-static time_ms gone_since(const struct engine_node *n)
+time_ms claim_gone_since(const struct engine *e, const struct engine_node *n)
 {
-    return n->turn_since > n->lost_at ? n->turn_since : n->lost_at;
+    time_ms since = n->turn_since > n->lost_at ? n->turn_since : n->lost_at;
+
+    return since > e->woke_at ? since : e->woke_at; /* its answer may have waited meanwhile */
 }
 
 /* The timer of a node without a connection: claim anew, then judge how long it is gone (O17). */
 void claim_link_timeout(struct engine *e, struct engine_node *n)
 {
-    time_ms limit = gone_since(n) + e->rollout->policy.unreachable_ms;
+    time_ms limit = claim_gone_since(e, n) + e->rollout->policy.unreachable_ms;
 
     if (n->claimed || n->refused)
         return;

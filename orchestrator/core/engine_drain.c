@@ -486,6 +486,8 @@ static void pause_ended(struct engine *e, struct engine_node *n, const struct op
                  "found paused, and perhaps by our own pause, of which its journal does not tell (O7)");
         return;
     }
+    if (strcmp(end->code, "found_paused") == 0)
+        e->seen[n->ix] = SEEN_PAUSED; /* it has said so itself */
     /* Refused: nothing changed, and a pause that was found is not ours to end (O7). Failed: it may be half done. */
     n->paused |= !(end->refused || end->cancelled);
     n->pause_lost |= end->undone;

@@ -372,7 +372,7 @@ static void verify_observed(struct engine *e, struct engine_node *n, const struc
 
     if (ev->u.observed.ok)
         v = n->back ? judge_removed(e, n, f) : judge_patched(e, n, f);
-    if (v == VERDICT_WAIT && node_waited(e, n, n->asked_at) > verify_limit(e, n))
+    if (v == VERDICT_WAIT && n->claimed && node_waited(e, n, n->asked_at) > verify_limit(e, n))
         verify_failed(e, n, "not decided in time",
                       !ev->u.observed.ok || !f->servicing_idle || facts_listed(f));
     else if (v == VERDICT_WAIT)

@@ -73,9 +73,19 @@ void node_wake(struct engine *e, struct engine_node *n, dur_ms after)
     engine_timer(e, &n->wake, e->now + after);
 }
 
+static time_ms later(time_ms a, time_ms b)
+{
+    return a > b ? a : b;
+}
+
+time_ms engine_awake_since(const struct engine *e)
+{
+    return later(e->controller_at, e->woke_at);
+}
+
 dur_ms node_waited(const struct engine *e, const struct engine_node *n, time_ms at)
 {
-    return at - (n->since > e->controller_at ? n->since : e->controller_at);
+    return at - later(n->since, engine_awake_since(e));
 }
 
 bool node_again(struct engine *e, struct engine_node *n, uint32_t tries, dur_ms after)
@@ -269,8 +279,6 @@ static bool not_looked_at(const struct engine *e, const struct engine_node *n)
 /* Gone for too long before its first effect, or not to be trusted: set aside (O17, I16). */
 static void prepare_unclaimed(struct engine *e, struct engine_node *n)
 {
-    time_ms from = n->turn_since > n->lost_at ? n->turn_since : n->lost_at;
-
     if (n->phase != NODE_CHECKING && n->phase != NODE_STAGING)
         return;
     if (n->refused && not_looked_at(e, n)) {
@@ -278,7 +286,7 @@ static void prepare_unclaimed(struct engine *e, struct engine_node *n)
         node_wake(e, n, PICTURE_POLL_MS);
     } else if (n->refused) {
         refuse(e, n, SAY(e, "%s", n->reason));
-    } else if (e->now - from >= e->rollout->policy.unreachable_ms) {
+    } else if (e->now - claim_gone_since(e, n) >= e->rollout->policy.unreachable_ms) {
         refuse(e, n, n->lost_why[0] == '\0' ? "unreachable" : SAY(e, "unreachable: %s", n->lost_why));
     } else {
         node_waits(e, n, "the connection to the node");
@@ -415,12 +423,16 @@ void node_fail(struct engine *e, struct engine_node *n)
     e->budget_changed = true; /* judged when this step is over: nothing changes under its feet */
 }
 
+/* Out of our books. It receives VMs as the cluster showed it last: others may have it paused. */
 static void back_in_service(struct engine *e, struct engine_node *n)
 {
     struct engine_cluster *c = &e->clusters[n->cluster];
+    struct fleet_node *f = &e->fleet.nodes[n->ix];
 
     /* of one that another log had out too: it was never in these books */
-    e->fleet.nodes[n->ix].out &= ~(uint32_t)(OUT_OURS | OUT_STUCK);
+    f->out &= ~(uint32_t)(OUT_OURS | OUT_STUCK);
+    if (e->seen[n->ix] == SEEN_PAUSED)
+        f->out |= OUT_PAUSED;
     if (!n->counted_out)
         return;
     n->counted_out = false;
@@ -429,7 +441,7 @@ static void back_in_service(struct engine *e, struct engine_node *n)
     c->out--;
     c->changed_at = e->now;
     e->out_all--;
-    e->fleet.nodes[n->ix].receives = true;
+    f->receives = e->seen[n->ix] == SEEN_UP;
     ledger_node_out(e, n);
     e->clusters_dirty = true; /* K_g may have a place again */
 }
@@ -490,11 +502,17 @@ static bool found_out(const struct engine *e, const struct engine_node *n)
            (state != SEEN_UP && e->ending != RUN_RUNNING);
 }
 
+/* Withdrawn with its pause in doubt, and the cluster has not been looked at since. */
+static bool pause_unseen(const struct engine *e, const struct engine_node *n)
+{
+    return n->pause_in_doubt && n->phase == NODE_STAGING && e->clusters[n->cluster].seen_at < n->since;
+}
+
 /* What another log may have left out, and what is paused and may be so by a pause of which no journal tells (I29, O7). After a
  * takeover this log may be the older one: what a node is like whose journal nobody has read, nobody here knows. */
 static bool may_be_out(const struct engine *e, const struct engine_node *n)
 {
-    return n->foreign_op || n->foreign_out || n->unread || found_out(e, n) ||
+    return n->foreign_op || n->foreign_out || n->unread || found_out(e, n) || pause_unseen(e, n) ||
            ((n->pause_in_doubt || e->overtook) && e->seen[n->ix] == SEEN_PAUSED);
 }
 

@@ -400,17 +400,24 @@ static void look_again(struct engine *e, struct engine_cluster *c)
         engine_timer(e, &c->timer, e->now + (cluster_clean(e, c) ? RECHECK_MS : SAMPLE_APART_MS));
 }
 
+/* Nobody has judged it for a while, since nobody was there, or no node in reach: the refusal does not stand since then. */
+static bool not_judged(const struct engine *e, const struct engine_cluster *c)
+{
+    return e->now - c->refused_at > 2 * e->rollout->policy.fresh_ms + RECHECK_MS;
+}
+
 static void refused(struct engine *e, struct engine_cluster *c)
 {
     c->refused_changes = c->changes;
     if (moving(e, c) || (c->shared && e->in_flight > 0) || e->window_blocked || e->state == RUN_HOLDING) {
         c->refused_since = 0;
-    } else if (c->refused_since == 0) {
+    } else if (c->refused_since == 0 || not_judged(e, c)) {
         c->refused_since = e->now;
     } else if (e->now - c->refused_since >= GIVE_UP_MS) {
         give_up(e, c);
         return;
     }
+    c->refused_at = e->now;
     if (e->window_blocked)
         return; /* the window's own timer leads on */
     c->wanted = true;

@@ -74,6 +74,8 @@ static bool restore_cluster(struct engine *e, struct engine_cluster *c)
             continue;
         if (c->restore_from == 0)
             c->restore_from = e->now;
+        if (c->restore_from < e->woke_at)
+            c->restore_from = e->woke_at;
         if (e->now >= c->restore_from + limit)
             give_up_on(e, c, i);
         else if (look_pending(e, c, i))

@@ -205,11 +205,11 @@ struct engine_cluster {
     time_ms moved_at; /* our last own change of a placement */
     /* O21: the row of clean samples, its first (0: not clean) and its last; a row counts that began since `clean_after`. */
     time_ms clean_since, clean_last, clean_after;
-    time_ms looked_before; /* `clean_since`: the picture before that one */
-    time_ms held_until;    /* O26: a foreign move during a drain */
-    time_ms refused_since;
-    time_ms changed_at; /* a node of ours went out or came back */
-    time_ms reached_at; /* a node came into reach: its VMs were not in what was seen before */
+    time_ms looked_before;             /* `clean_since`: the picture before that one */
+    time_ms held_until;                /* O26: a foreign move during a drain */
+    time_ms refused_since, refused_at; /* the latter: the last time */
+    time_ms changed_at;                /* a node of ours went out or came back */
+    time_ms reached_at;                /* a node came into reach: its VMs were not in what was seen before */
     uint64_t stamp;
     struct {
         uint32_t *items;
@@ -296,8 +296,10 @@ struct engine {
 
     char run[64], controller[64], fence_text[256], end_text[512], hold_text[320];
     uint64_t epoch, asks_made;
-    time_ms approval_expires, started, ended, controller_at; /* the last: when this controller started */
-    enum run_state state, held_state;                        /* held_state: where holding leads back to */
+    time_ms approval_expires, started, ended;
+    time_ms controller_at;            /* when this controller started */
+    time_ms woke_at;                  /* when it was found to have been stopped; 0: never */
+    enum run_state state, held_state; /* held_state: where holding leads back to */
     enum hold hold;
     enum run_state ending; /* what the run comes to when nothing is out any more; RUN_RUNNING: nothing */
     bool loads_due;
@@ -378,6 +380,8 @@ void claim_lost_again(struct engine *e);
 void claim_node(struct engine *e, struct engine_node *n);
 /* Its answer tells what has no end there. Until then nothing is asked of the node. */
 void claim_anew(struct engine *e, struct engine_node *n);
+/* Since when it matters that the node is not there. */
+time_ms claim_gone_since(const struct engine *e, const struct engine_node *n);
 void claim_on_claimed(struct engine *e, const struct event *ev);
 void claim_on_refused(struct engine *e, const struct event *ev);
 void claim_on_lost(struct engine *e, const struct event *ev);
@@ -492,7 +496,10 @@ void node_staged(struct engine *e, const struct event *ev);
 void node_activate(struct engine *e, struct engine_node *n);
 bool node_ready(const struct engine_node *n); /* checked, staged, waiting for admission */
 bool node_in_flight(const struct engine_node *n);
-/* How long it has been in its phase at `at`. While no controller lived nobody looked, and that is no reason to give it up (I22). */
+/* This controller has been at work since. */
+time_ms engine_awake_since(const struct engine *e);
+/* How long it has been in its phase at `at`. While no controller lived, or it was stopped, nobody looked, and that is no reason to
+ * give it up (I22). */
 dur_ms node_waited(const struct engine *e, const struct engine_node *n, time_ms at);
 /* Ask again later, at most `tries` times in this step: false when that is over. */
 bool node_again(struct engine *e, struct engine_node *n, uint32_t tries, dur_ms after);

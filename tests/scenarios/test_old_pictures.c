@@ -279,6 +279,155 @@ static void test_clean_before_and_after_a_silence(void **state)
     ends_well(s, NODE_DONE);
 }
 
+/* The pause is made, and its journal is lost: withdrawn with that in doubt, and stopped before anybody has looked, the node may be
+ * out (I29). Once the cluster has been seen, it is known whether it is. */
+static void test_stopped_with_a_pause_in_doubt(void **state)
+{
+    (void)state;
+    for (unsigned looked = 0; looked < 2; looked++) {
+        struct scenario *s = paused_unheard();
+        uint32_t it = second(s);
+        const char *id = s->plan->inv->nodes[it].id;
+
+        s->world->nodes[it].journal.n = 0;
+        s->world->nodes[it].paused = false; /* it has not reached the node yet */
+        while (open_op(s, it).op != NULL)
+            assert_true(scenario_step(s));
+        s->world->nodes[it].paused = !looked;
+        assert_non_null(strstr(buf_text(&s->notes), "the pause never reached the node"));
+        for (unsigned i = 0; looked && i < 2; i++) /* the first may have been asked for before */
+            another_picture(s);
+        check_ok(scenario_verb(s, VERB_ABORT, NULL), &s->err);
+        scenario_run(s);
+        check_end(s, id, looked ? NODE_RETURNED : NODE_STUCK);
+        scenario_truth(s);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
+/* A node that says itself that others have paused it receives nothing, whatever the last picture showed (I7, I11). */
+static void test_found_paused_receives_nothing(void **state)
+{
+    struct scenario *s = scenario_new(&words, ALL, BUDGET);
+
+    (void)state;
+    scenario_fault(s, scenario_first_id(s), "pause", "found_paused")->outcome = OUTCOME_REFUSED;
+    scenario_start(s);
+    while (scenario_node(s, scenario_first_id(s)).end == NODE_END_NONE)
+        assert_true(scenario_step(s));
+    assert_false(fleet_receives(engine_fleet(s->engine), scenario_first(s)));
+    another_picture(s); /* which shows it Up: they have ended that */
+    assert_true(fleet_receives(engine_fleet(s->engine), scenario_first(s)));
+    ends_well(s, NODE_SET_ASIDE);
+}
+
+/* The controller is stopped for hours, and goes on where it was. */
+static void sleeps(struct scenario *s)
+{
+    s->now += 8 * HOUR_MS;
+    s->world->now = s->now;
+}
+
+static time_ms repaired_at;
+
+static void under_repair(struct scenario *s, struct plan_answer *a)
+{
+    static const struct view_job job = { "job1", JOB_REPAIR, true, 40 };
+
+    (void)s;
+    if (!scenario_is_picture(a) || a->at >= repaired_at)
+        return;
+    a->ev->u.observed.storage.jobs = &job;
+    a->ev->u.observed.storage.n_jobs = 1;
+}
+
+/* Refused for a minute, and nobody there to judge for hours: that is no half an hour of refusal (I27, I28). */
+static void test_refused_before_it_slept(void **state)
+{
+    struct fleet_words s2d = words;
+    struct scenario *s;
+
+    (void)state;
+    s2d.s2d = true;
+    s2d.nodes = 5;
+    s2d.max_out = 1;
+    s = scenario_new(&s2d, ALL, BUDGET);
+    s->meddle = under_repair;
+    repaired_at = START_MS * 2;
+    scenario_start(s);
+    another_picture(s);
+    another_picture(s);
+    sleeps(s);
+    repaired_at = s->now;
+    scenario_run(s);
+    assert_int_equal(scenario_ended(s, NODE_DONE), 5);
+    scenario_truth(s);
+    ends_well(s, NODE_DONE);
+}
+
+static void seen_down(struct scenario *s, struct plan_answer *a)
+{
+    if (scenario_is_picture(a) && a->at < joins_at &&
+        engine_node(s->engine, scenario_first(s)).phase == NODE_SETTLING)
+        scenario_shows_first(s, a, SEEN_DOWN);
+}
+
+/* It settled when the controller was stopped, and the first look after that finds it so still: its time has not run meanwhile. */
+static void test_settles_while_nobody_is_there(void **state)
+{
+    struct scenario *s = begin("[1,\"100%\"]", seen_down);
+
+    (void)state;
+    joins_at = START_MS * 2;
+    scenario_until(s, scenario_first_id(s), NODE_SETTLING);
+    another_picture(s);
+    sleeps(s);
+    joins_at = s->now + 2 * MINUTE_MS;
+    scenario_run(s);
+    scenario_truth(s);
+    ends_well(s, NODE_DONE);
+}
+
+/* The connection was lost before the controller was stopped, and its claim was answered meanwhile: the timers go first, and set it
+ * not aside. */
+static void test_claimed_while_nobody_is_there(void **state)
+{
+    struct scenario *s = begin(ALL, NULL);
+    struct event ev = { .type = EV_TIMEOUT, .node = IX_NONE, .cluster = IX_NONE };
+
+    (void)state;
+    scenario_until(s, scenario_first_id(s), NODE_STAGING);
+    backend_plan_cut(s->world, scenario_first(s), s->now + 2 * SECOND_MS);
+    while (engine_node(s->engine, scenario_first(s)).claimed)
+        assert_true(scenario_step(s));
+    assert_true(scenario_step(s));
+    sleeps(s);
+    check_ok(scenario_event(s, &ev), &s->err);
+    scenario_run(s);
+    scenario_truth(s);
+    ends_well(s, NODE_DONE);
+}
+
+/* Lost over and over while it is verified, no answer ever comes through: that is O17's to judge, and says nothing of the package. */
+static void test_verified_between_losses(void **state)
+{
+    struct scenario *s = begin(ALL, NULL);
+
+    (void)state;
+    scenario_until(s, scenario_first_id(s), NODE_VERIFYING);
+    for (unsigned i = 0; i < 8; i++) {
+        backend_plan_cut(s->world, scenario_first(s), s->now + 4 * MINUTE_MS);
+        while (engine_node(s->engine, scenario_first(s)).claimed)
+            assert_true(scenario_step(s));
+        while (!engine_node(s->engine, scenario_first(s)).claimed)
+            assert_true(scenario_step(s));
+    }
+    scenario_run(s);
+    scenario_truth(s);
+    ends_well(s, NODE_DONE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -289,6 +438,12 @@ int main(void)
         cmocka_unit_test(test_proved_anew_on_a_late_picture),
         cmocka_unit_test(test_joins_while_it_is_away),
         cmocka_unit_test(test_clean_before_and_after_a_silence),
+        cmocka_unit_test(test_stopped_with_a_pause_in_doubt),
+        cmocka_unit_test(test_found_paused_receives_nothing),
+        cmocka_unit_test(test_refused_before_it_slept),
+        cmocka_unit_test(test_settles_while_nobody_is_there),
+        cmocka_unit_test(test_claimed_while_nobody_is_there),
+        cmocka_unit_test(test_verified_between_losses),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
