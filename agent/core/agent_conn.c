@@ -17,6 +17,11 @@ bool agent_conn_holds(const struct agent *a, const struct agent_conn *c)
     return agent_claim_is(&a->fold.claim, c->epoch, c->controller);
 }
 
+bool agent_conn_is_old(const struct agent *a, const struct agent_conn *c)
+{
+    return c->opened < a->last_opened && strcmp(c->controller, a->last_controller) == 0;
+}
+
 uint32_t agent_conn_holder(const struct agent *a)
 {
     const struct agent_conn *last = NULL;
@@ -38,6 +43,7 @@ void agent_conn_open(struct agent *a, const struct agent_event *ev)
         return;
     }
     c->id = ev->conn;
+    c->opened = ++a->next_open;
     memcpy(c->session, ev->text, AGENT_HEX_ID - 1);
     a->conns[a->n_conns++] = c;
 }

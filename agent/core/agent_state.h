@@ -19,6 +19,7 @@ struct agent_conn {
     char controller[AGENT_HEX_ID]; /* as `hello` named it */
     int64_t epoch;                 /* of its accepted claim; 0: none */
     uint32_t claim_order;          /* the last one to claim hears notifications */
+    uint32_t opened;               /* the order of connections */
     int64_t start_request;         /* the highest id under which an op.start came */
     bool hello_waits;              /* for the node's identity */
     int64_t hello_request;
@@ -115,7 +116,10 @@ struct agent {
     uint32_t n_lives, cap_lives;
     struct agent_reserve *reserves;
     uint32_t n_reserves, cap_reserves;
-    uint32_t next_run, next_page, next_claim;
+    uint32_t next_run, next_page, next_claim, next_open;
+    /* Of the claims in this process: who made the last one, and on which connection (agent_conn_is_old). */
+    char last_controller[AGENT_HEX_ID];
+    uint32_t last_opened;
     /* of the call that is going on */
     time_ms at;
     dur_ms mono;
@@ -161,8 +165,10 @@ int agent_identity_learn(struct agent *a, const json *facts, struct err *err);
 
 /* agent_conn.c */
 struct agent_conn *agent_conn_find(const struct agent *a, uint32_t id);
-/* Does it hold the claim? Of several (the same controller's), the last one. */
+/* Does it hold the claim? */
 bool agent_conn_holds(const struct agent *a, const struct agent_conn *c);
+/* Its controller has claimed on a later one since: what still comes here was given up there, and was decided about (C.5). */
+bool agent_conn_is_old(const struct agent *a, const struct agent_conn *c);
 uint32_t agent_conn_holder(const struct agent *a); /* 0: nobody */
 void agent_conn_open(struct agent *a, const struct agent_event *ev);
 void agent_conn_close(struct agent *a, uint32_t id);

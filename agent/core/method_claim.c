@@ -175,6 +175,8 @@ AGENT_HANDLER(agent_do_claim)
     append_claim(a, &asked, takeover);
     rq->conn->epoch = asked.epoch;
     rq->conn->claim_order = ++a->next_claim;
+    a->last_opened = rq->conn->opened;
+    memcpy(a->last_controller, asked.controller, sizeof a->last_controller);
     park_accepted(a);
     reply_claim(a, rq);
     return 0;

@@ -87,6 +87,8 @@ static int check(struct agent *a, const struct agent_request *rq, uint32_t flags
         rc = check_session(rq, err);
     if (rc == 0 && (flags & METHOD_CLAIM))
         rc = check_claim(a, rq->conn, err);
+    if (rc == 0 && (flags & METHOD_SESSION) && agent_conn_is_old(a, rq->conn))
+        rc = err_set(err, ERR_STATE, "its controller has claimed on a later connection: the request is void");
     if (rc == 0 && (flags & METHOD_DRIVER) && !agent_run_room(a))
         rc = err_set(err, ERR_CAPACITY, "too many requests are waiting for the driver");
     return rc;

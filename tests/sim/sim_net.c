@@ -66,11 +66,25 @@ static void echo(struct sim *s, enum sim_kind kind, uint32_t conn, time_ms at, c
     sim_put(s, at + late, kind, conn, 0, 0, text, len);
 }
 
+/* What waits in a dead connection may come through after all, minutes later and beside the next one, while the node's end
+ * holds out (F16). By a generator of its own. */
+static void linger(struct sim *s, const struct sim_conn *c, const char *text, size_t len)
+{
+    struct prng p;
+
+    if (s->opt.plain || !s->world.cruel || !c->open_agent)
+        return;
+    prng_init(&p, (uint64_t)s->now ^ ((uint64_t)c->id << 40));
+    sim_put(s, s->now + prng_between(&p, SECOND_MS, 5 * MINUTE_MS), SIM_Q_TO_AGENT, c->id, 1, 0, text, len);
+}
+
 void sim_to_agent(struct sim *s, uint32_t conn, const char *text, size_t len)
 {
     struct sim_conn *c = conn_find(s, conn);
     time_ms at;
 
+    if (c != NULL && c->open_ctl && c->half)
+        linger(s, c, text, len);
     if (c == NULL || !c->open_ctl || c->half || (s->partition >> c->node & 1u))
         return;
     if (sim_chance(s, 15)) { /* cut in mid-command */
@@ -221,7 +235,7 @@ void sim_net_item(struct sim *s, struct sim_item *it)
     if (it->kind == SIM_Q_OPEN) {
         on_open(s, c);
     } else if (it->kind == SIM_Q_TO_AGENT) {
-        if (c->open_agent && !c->half && s->agents[node].a != NULL)
+        if (c->open_agent && (!c->half || it->b == 1) && s->agents[node].a != NULL)
             sim_agent_line(s, node, id, it->text, it->len);
     } else if (it->kind == SIM_Q_TO_CTL) {
         if (c->open_ctl && !c->half && k->life == c->ctl_life)
@@ -237,7 +251,8 @@ void sim_net_item(struct sim *s, struct sim_item *it)
         bool told = c->open_ctl && k->life == c->ctl_life;
 
         c->open_ctl = false;
-        if (c->open_agent)
+        if (c->open_agent &&
+            (s->opt.plain || !s->world.cruel || !c->half)) /* else it waits out its own limit */
             sim_put(s, s->now + 10, SIM_Q_CLOSED_AGENT, id, 0, 0, NULL, 0);
         forget_if_over(c);
         if (told)

@@ -21,9 +21,9 @@ static void test_who_hears(void **state)
 {
     struct bench *b = *state;
 
+    bench_start_op(b, 1, BENCH_CONTROLLER, 1, PAUSE, "pause", "{}", "");
     bench_connect(b, 2);
     bench_claim(b, 2, BENCH_CONTROLLER, 1);
-    bench_start_op(b, 1, BENCH_CONTROLLER, 1, PAUSE, "pause", "{}", "");
     bench_progress(b, bench_run(b, "pause", "run"), 10);
     assert_int_equal(told_of(b, "op.progress"), 2);
     bench_disconnect(b, 2);
@@ -31,17 +31,56 @@ static void test_who_hears(void **state)
     assert_int_equal(told_of(b, "op.done"), 1);
 }
 
-/* Claimed again on the first: it is the last now. */
-static void test_the_last_claim_hears(void **state)
+/* Claimed again on the same connection: it goes on giving orders. */
+static void test_claimed_again(void **state)
 {
     struct bench *b = *state;
 
-    bench_connect(b, 2);
-    bench_claim(b, 2, BENCH_CONTROLLER, 1);
     bench_claim(b, 1, BENCH_CONTROLLER, 1);
     bench_start_op(b, 1, BENCH_CONTROLLER, 1, PAUSE, "pause", "{}", "");
     bench_answer(b, bench_run(b, "pause", "run"), OK_ANSWER);
     assert_int_equal(told_of(b, "op.done"), 1);
+}
+
+/* What waited in a connection that its controller gave up comes through beside the next one: nobody stands by it any more.
+ * That holds when the next one has gone, too, and for its claim. */
+static void test_late_on_the_connection_before(void **state)
+{
+    struct bench *b = *state;
+    int64_t id;
+
+    bench_connect(b, 2);
+    bench_claim(b, 2, BENCH_CONTROLLER, 1);
+    id = bench_start_op(b, 1, BENCH_CONTROLLER, 1, PAUSE, "pause", "{}", "");
+    assert_string_equal(bench_error(b, id), "state");
+    bench_disconnect(b, 2);
+    id = bench_start_op(b, 1, BENCH_CONTROLLER, 1, PAUSE, "pause", "{}", "");
+    assert_string_equal(bench_error(b, id), "state");
+    bench_try_claim(b, 1, BENCH_CONTROLLER, 1);
+    id = bench_start_op(b, 1, BENCH_CONTROLLER, 1, PAUSE, "pause", "{}", "");
+    assert_string_equal(bench_error(b, id), "state");
+    assert_int_equal(bench_count(b, AGENT_REC_ACCEPT, PAUSE), 0);
+    assert_int_equal(bench_count(b, AGENT_REC_CLAIM, ""), 2);
+    bench_connect(b, 3);
+    bench_claim(b, 3, BENCH_CONTROLLER, 1);
+    id = bench_start_op(b, 3, BENCH_CONTROLLER, 1, PAUSE, "pause", "{}", "");
+    assert_non_null(bench_result(b, id));
+}
+
+/* Another controller's connection may be older than the holder's: its claim, and its orders, count. */
+static void test_an_older_connection_of_another(void **state)
+{
+    struct bench *b = *state;
+    int64_t id;
+
+    bench_connect(b, 2);
+    bench_connect(b, 3);
+    bench_claim(b, 3, BENCH_CONTROLLER, 1);
+    bench_claim(b, 2, BENCH_OTHER, 2);
+    id = bench_start_op(b, 2, BENCH_OTHER, 2, PAUSE, "pause", "{}", "");
+    assert_non_null(bench_result(b, id));
+    id = bench_start_op(b, 3, BENCH_CONTROLLER, 1, PAUSE, "pause", "{}", "");
+    assert_string_equal(bench_error(b, id), "fenced");
 }
 
 static void step(struct bench *b, struct agent_event ev, uint32_t effects)
@@ -106,7 +145,11 @@ static void test_without_params(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, bench_set_up, bench_tear_down)
-    const struct CMUnitTest tests[] = { T(test_who_hears), T(test_the_last_claim_hears), T(test_from_nowhere),
+    const struct CMUnitTest tests[] = { T(test_who_hears),
+                                        T(test_claimed_again),
+                                        T(test_late_on_the_connection_before),
+                                        T(test_an_older_connection_of_another),
+                                        T(test_from_nowhere),
                                         T(test_without_params) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
