@@ -72,6 +72,13 @@ static void init_clusters(struct engine *e)
         e->clusters[e->inv->nodes[e->plan->nodes[i].node].cluster].in_scope = true;
 }
 
+/* Until a picture says otherwise they are as they were planned. */
+static void init_vms(struct engine *e)
+{
+    for (uint32_t i = 0; i < e->inv->n_vms; i++)
+        e->vms[i].down_before = e->inv->vms[i].state != VM_RUNNING;
+}
+
 static bool engine_alloc(struct engine *e)
 {
     uint32_t nodes = e->inv->n_nodes, clusters = e->inv->n_clusters;
@@ -85,8 +92,9 @@ static bool engine_alloc(struct engine *e)
     e->slots_used = calloc(nodes + 1, sizeof *e->slots_used);
     e->seen = calloc(nodes + 1, sizeof *e->seen);
     e->baseline = calloc(targets * e->rollout->n_gates + 1, sizeof *e->baseline);
+    e->stamps = calloc(targets * e->rollout->n_gates + 1, sizeof *e->stamps);
     return e->nodes != NULL && e->clusters != NULL && e->vms != NULL && e->waves != NULL &&
-           e->slots_used != NULL && e->seen != NULL && e->baseline != NULL;
+           e->slots_used != NULL && e->seen != NULL && e->baseline != NULL && e->stamps != NULL;
 }
 
 int engine_new(const struct plan *plan, struct engine **ret_engine, struct err *err)
@@ -117,6 +125,7 @@ int engine_new(const struct plan *plan, struct engine **ret_engine, struct err *
     }
     memset(e->seen, SEEN_UNKNOWN, plan->inv->n_nodes);
     init_nodes(e);
+    init_vms(e);
     init_turns(e);
     init_refusals(e);
     init_clusters(e);
@@ -180,6 +189,7 @@ void engine_free(struct engine *e)
     free(e->slots_used);
     free(e->seen);
     free(e->baseline);
+    free(e->stamps);
     free(e);
 }
 

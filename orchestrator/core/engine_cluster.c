@@ -127,8 +127,28 @@ static void grow_vms(struct engine *e)
         return;
     }
     memset(&vms[e->n_vms], 0, (e->fleet.vms.n - e->n_vms) * sizeof *vms);
+    for (uint32_t i = e->n_vms; i < e->fleet.vms.n; i++)
+        vms[i].down_before = e->fleet.vms.items[i].vm.state != VM_RUNNING;
     e->vms = vms;
     e->n_vms = e->fleet.vms.n;
+}
+
+/* Since when VMs are down that their cluster wants online, for its gates. */
+static void watch_groups(struct engine *e, const struct cluster_view *v, time_ms asked)
+{
+    for (uint32_t i = 0; i < v->n_groups; i++) {
+        const struct view_group *g = &v->groups[i];
+        uint32_t vm = g->type != GROUP_VM || g->vm == NULL ? IX_NONE : fleet_vm_by_id(&e->fleet, g->vm);
+
+        if (vm == IX_NONE)
+            continue;
+        if (!gate_group_down(g))
+            e->vms[vm].down_since = 0;
+        else if (e->vms[vm].down_since == 0)
+            e->vms[vm].down_since = asked;
+        if (g->state == GROUP_ONLINE)
+            e->vms[vm].down_before = false;
+    }
 }
 
 static bool answered(const struct event *ev, uint32_t node)
@@ -296,6 +316,7 @@ void cluster_on_observed(struct engine *e, struct ask *a, const struct event *ev
         return;
     ledger_seen(e, ev->u.observed.vms_nodes, ev->u.observed.n_vms_nodes, asked);
     take_view(e, c, ev, asked);
+    watch_groups(e, &ev->u.observed.view, asked);
     count_strangers(e, c);
     c->fails = 0;
     c->wanted = false;

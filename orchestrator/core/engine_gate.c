@@ -12,9 +12,10 @@ static const enum observe_what asks_of[GATE_TYPES] = {
     [GATE_MANUAL] = OBSERVE_WHATS,
 };
 
-static uint32_t *baseline_at(struct engine *e, const struct gate_run *g, uint32_t target)
+/* Of a node, or of a cluster after all nodes. */
+static size_t target_at(const struct engine *e, const struct gate_run *g, uint32_t target)
 {
-    return &e->baseline[(size_t)g->gate_ix * (e->inv->n_nodes + e->inv->n_clusters) + target];
+    return (size_t)g->gate_ix * (e->inv->n_nodes + e->inv->n_clusters) + target;
 }
 
 static void say_sample(struct engine *e, struct gate_run *g, const char *who, const struct gate_finding *f)
@@ -108,21 +109,60 @@ static void sampled(struct engine *e, struct gate_run *g)
 
 /* excuses (O15): what is not in service by our own books owes no evidence */
 
-static bool node_excused(void *arg, const char *id)
+/* What the callbacks of a judgement are told. */
+struct asking {
+    struct engine *e;
+    const struct gate_run *g;
+    time_ms asked;
+};
+
+static bool node_excused(const struct engine *e, const char *id)
 {
-    const struct engine *e = arg;
     uint32_t node = inventory_node(e->inv, id);
     enum node_end end = node == IX_NONE ? NODE_END_NONE : e->nodes[node].end;
 
     return end == NODE_SET_ASIDE || end == NODE_STUCK || end == NODE_NOT_STARTED || end == NODE_ROLLED_BACK;
 }
 
-static bool vm_excused(void *arg, const char *id)
+static bool node_owes_nothing(void *arg, const char *id)
 {
-    const struct engine *e = arg;
-    uint32_t vm = fleet_vm_by_id(&e->fleet, id);
+    return node_excused(((const struct asking *)arg)->e, id);
+}
 
-    return vm != IX_NONE && (e->fleet.vms.items[vm].parked || e->fleet.vms.items[vm].vm.state != VM_RUNNING);
+/* Before a wave nothing is ours; nor is what was down then, nor what is down with a node that owes nothing. */
+static bool not_ours(struct engine *e, const struct gate_run *g, uint32_t vm)
+{
+    const struct fleet_vm *v = &e->fleet.vms.items[vm];
+
+    return !g->after || v->parked || e->vms[vm].down_before ||
+           (v->at != IX_NONE && e->seen[v->at] != SEEN_UP && node_excused(e, e->inv->nodes[v->at].id));
+}
+
+/* A cluster starts its VMs anew by itself: no longer than the gate may be without an answer, then it is lost. */
+static enum gate_owes group_owes(void *arg, const char *id)
+{
+    const struct asking *a = arg;
+    uint32_t vm = fleet_vm_by_id(&a->e->fleet, id);
+    dur_ms grace = (dur_ms)a->g->gate->unknown_limit * a->g->gate->interval_ms;
+    dur_ms fresh = a->e->rollout->policy.fresh_ms;
+    time_ms since;
+
+    if (vm == IX_NONE)
+        return GATE_OWES;
+    if (not_ours(a->e, a->g, vm))
+        return GATE_OWES_NOTHING;
+    since = a->e->vms[vm].down_since;
+    return a->asked - since < (grace < fresh ? grace : fresh) ? GATE_OWES_SOON : GATE_OWES;
+}
+
+/* Off by the last picture: it may have begun to run just now. */
+static enum gate_owes beat_owes(void *arg, const char *id)
+{
+    const struct asking *a = arg;
+    uint32_t vm = fleet_vm_by_id(&a->e->fleet, id);
+    const struct fleet_vm *v = vm == IX_NONE ? NULL : &a->e->fleet.vms.items[vm];
+
+    return v != NULL && (v->parked || v->vm.state != VM_RUNNING) ? GATE_OWES_NOTHING : GATE_OWES;
 }
 
 static bool owes(const struct gate_run *g, const struct engine_node *n)
@@ -164,9 +204,9 @@ static void take_finding(struct engine *e, struct gate_run *g, uint32_t target, 
                          struct gate_finding *f)
 {
     if (!g->after)
-        *baseline_at(e, g, target) = f->bad;
+        e->baseline[target_at(e, g, target)] = f->bad;
     else
-        gate_weigh(f, *baseline_at(e, g, target));
+        gate_weigh(f, e->baseline[target_at(e, g, target)]);
     say_sample(e, g, who, f);
 }
 
@@ -287,9 +327,16 @@ void gate_timeout(struct engine *e, struct gate_run *g)
         gate_sample(e, g);
 }
 
-/* Old evidence is none (I13): not from before the question, not older than the gate allows. */
-static const char *too_old(const struct gate_run *g, const struct event *ev, time_ms asked)
+/* Old evidence is none (I13): not from before the question, not older than the gate allows, and not the same once more: by a clock
+ * that was wrong when it was taken it may be dated ahead. */
+static const char *too_old(struct engine *e, const struct gate_run *g, uint32_t target,
+                           const struct event *ev, time_ms asked)
 {
+    time_ms *stamp = &e->stamps[target_at(e, g, target)], before = *stamp;
+
+    *stamp = ev->u.observed.taken;
+    if (ev->u.observed.taken == before)
+        return "the evidence is the one before, once more";
     if (ev->u.observed.taken + SKEW_MS < asked)
         return "the evidence was taken before it was asked for";
     if (g->gate->max_age_ms > 0 && ev->at - asked > g->gate->max_age_ms)
@@ -300,7 +347,8 @@ static const char *too_old(const struct gate_run *g, const struct event *ev, tim
 static void judge_node(struct engine *e, const struct gate_run *g, const struct event *ev,
                        struct gate_finding *f)
 {
-    struct gate_excuse x = { node_excused, vm_excused, e };
+    struct asking a = { e, g, 0 };
+    struct gate_excuse x = { node_owes_nothing, beat_owes, &a };
 
     if (g->gate->type == GATE_TIME_SYNC)
         gate_judge_time(g->gate, &ev->u.observed.time, f);
@@ -328,7 +376,7 @@ void gate_on_observed(struct engine *e, struct ask *a, const struct event *ev)
     ask_end(e, a);
     if (g->done)
         return; /* stopped; otherwise no sample begins before each question of the last has ended */
-    why = ev->u.observed.ok ? too_old(g, ev, asked) : ev->u.observed.text;
+    why = ev->u.observed.ok ? too_old(e, g, node, ev, asked) : ev->u.observed.text;
     if (why != NULL || !ev->u.observed.ok) {
         unanswered(e, g, e->inv->nodes[node].id, why);
     } else {
@@ -341,15 +389,17 @@ void gate_on_observed(struct engine *e, struct ask *a, const struct event *ev)
 static void cluster_sample(struct engine *e, struct gate_run *g, struct engine_cluster *c,
                            const struct event *ev, time_ms asked)
 {
-    const char *why = ev->u.observed.ok ? too_old(g, ev, asked) : ev->u.observed.text;
-    struct gate_excuse x = { node_excused, vm_excused, e };
+    uint32_t target = e->inv->n_nodes + c->ix;
+    const char *why = ev->u.observed.ok ? too_old(e, g, target, ev, asked) : ev->u.observed.text;
+    struct asking a = { e, g, asked };
+    struct gate_excuse x = { node_owes_nothing, group_owes, &a };
     struct gate_finding f;
 
     if (why != NULL || !ev->u.observed.ok) {
         unanswered(e, g, e->inv->clusters[c->ix].id, why);
     } else {
         gate_judge_cluster(&ev->u.observed.view, &ev->u.observed.storage, &x, &f);
-        take_finding(e, g, e->inv->n_nodes + c->ix, e->inv->clusters[c->ix].id, &f);
+        take_finding(e, g, target, e->inv->clusters[c->ix].id, &f);
     }
     one_less(e, g);
 }

@@ -235,6 +235,9 @@ struct engine_vm {
     struct op *op;
     uint32_t ops; /* attempts so far: makes ids unique */
     uint32_t moves_back;
+    time_ms
+        down_since;   /* its group is down, and wanted online, by each picture since that one; 0: it is not */
+    bool down_before; /* it did not run when the wave began, nor since */
 };
 
 struct engine_load {
@@ -334,6 +337,7 @@ struct engine {
     } gate_runs;
     uint32_t gates_first, gates_open; /* of the stage under way */
     uint32_t *baseline;               /* per gate x (nodes + clusters) */
+    time_ms *stamps;                  /* likewise: of the evidence before; 0: none */
     struct {
         struct engine_load *items;
         uint32_t n, cap;

@@ -105,6 +105,13 @@ static bool rehearsing(const struct engine *e, const struct engine_node *n)
     return n->rehearse && n->end == NODE_END_NONE;
 }
 
+/* What is down before it is not this wave's doing (O15). */
+static void note_down(struct engine *e)
+{
+    for (uint32_t i = 0; i < e->n_vms; i++)
+        e->vms[i].down_before = e->vms[i].down_before || e->vms[i].down_since != 0;
+}
+
 /* O14: before any second node the rehearsal has gone through its three lives. */
 static void wave_run(struct engine *e)
 {
@@ -112,6 +119,7 @@ static void wave_run(struct engine *e)
     bool alone = false;
 
     wave_to(e, WAVE_RUNNING);
+    note_down(e);
     round_clear(e);
     for (uint32_t i = 0; i < pw->n_nodes; i++)
         alone = alone || rehearsing(e, &e->nodes[e->plan->nodes[pw->nodes[i]].node]);

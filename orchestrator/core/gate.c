@@ -82,16 +82,29 @@ void gate_judge_backup(const struct backup_facts *f, time_ms since, struct gate_
         fail(ret, BAD_JOB, "the last backup job failed", NULL);
 }
 
-static bool excused(bool (*ask)(void *, const char *), void *arg, const char *id)
+static bool node_excused(const struct gate_excuse *x, const char *id)
 {
-    return ask != NULL && id != NULL && ask(arg, id);
+    return x->node != NULL && x->node(x->arg, id);
+}
+
+static enum gate_owes vm_owes(const struct gate_excuse *x, const char *id)
+{
+    return x->vm == NULL || id == NULL ? GATE_OWES : x->vm(x->arg, id);
+}
+
+bool gate_group_down(const struct view_group *g)
+{
+    return g->state == GROUP_FAILED || (g->state == GROUP_OFFLINE && g->wanted_online);
 }
 
 static void judge_group(const struct view_group *g, const struct gate_excuse *x, struct gate_finding *ret)
 {
-    if (g->state == GROUP_FAILED || (g->state == GROUP_OFFLINE && g->wanted_online)) {
-        if (!excused(x->vm, x->arg, g->vm))
-            fail(ret, BAD_GROUP, "a group is not online:", g->name);
+    enum gate_owes owes = gate_group_down(g) ? vm_owes(x, g->vm) : GATE_OWES_NOTHING;
+
+    if (owes == GATE_OWES) {
+        fail(ret, BAD_GROUP, "a group is not online:", g->name);
+    } else if (owes == GATE_OWES_SOON) {
+        doubt(ret, "a group went offline just now:", g->name);
     } else if (g->state == GROUP_PENDING || g->state == GROUP_PARTIAL) {
         doubt(ret, "a group is on its way:", g->name);
     }
@@ -118,7 +131,7 @@ void gate_judge_cluster(const struct cluster_view *v, const struct storage_view 
     if (v->n_nodes == 0)
         doubt(ret, "the cluster names no nodes", NULL);
     for (uint32_t i = 0; i < v->n_nodes; i++) {
-        if (v->nodes[i].state == SEEN_UP || excused(x->node, x->arg, v->nodes[i].id))
+        if (v->nodes[i].state == SEEN_UP || node_excused(x, v->nodes[i].id))
             continue;
         if (v->nodes[i].state == SEEN_JOINING || v->nodes[i].state == SEEN_UNKNOWN)
             doubt(ret, "a node's state is not settled:", v->nodes[i].id);
@@ -149,7 +162,7 @@ void gate_judge_heartbeat(const struct heartbeat_facts *f, const struct gate_exc
     for (uint32_t i = 0; i < f->n_vms; i++) {
         const struct vm_beat *b = &f->vms[i];
 
-        if (b->state != VM_RUNNING || excused(x->vm, x->arg, b->id))
+        if (b->state != VM_RUNNING || vm_owes(x, b->id) != GATE_OWES)
             continue;
         if (b->heartbeat == HEARTBEAT_OK)
             beating++;

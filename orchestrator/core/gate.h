@@ -30,12 +30,17 @@ struct gate_finding {
     char text[192];
 };
 
-/* `excused` tells which nodes and VMs owe nothing (set aside, stuck, parked: O15). */
+/* Which nodes and VMs owe nothing (set aside, stuck, parked by us, down before the wave: O15); a VM that went down just now
+ * may be on its way. */
+enum gate_owes { GATE_OWES, GATE_OWES_SOON, GATE_OWES_NOTHING };
 struct gate_excuse {
     bool (*node)(void *arg, const char *id);
-    bool (*vm)(void *arg, const char *id);
+    enum gate_owes (*vm)(void *arg, const char *id);
     void *arg;
 };
+
+/* Down, and its cluster wants it online. */
+bool gate_group_down(const struct view_group *g);
 
 void gate_judge_time(const struct gate *g, const struct time_facts *f, struct gate_finding *ret);
 /* Events of 7001 count when newer than `since` (the baseline's time). */

@@ -201,6 +201,26 @@ static void an_hour_early(struct scenario *s, struct plan_answer *a)
         a->ev->u.observed.taken -= HOUR_MS;
 }
 
+static time_ms repeated;
+
+/* By a clock that was wrong when it was taken, and again and again since. */
+static void the_same_once_more(struct scenario *s, struct plan_answer *a)
+{
+    (void)s;
+    if (a->cause != CMD_OBSERVE || a->ev->u.observed.what != OBSERVE_HEARTBEAT)
+        return;
+    if (repeated == 0)
+        repeated = a->ev->u.observed.taken + 12 * HOUR_MS;
+    a->ev->u.observed.taken = repeated;
+}
+
+static void an_hour_ahead(struct scenario *s, struct plan_answer *a)
+{
+    (void)s;
+    if (a->cause == CMD_OBSERVE)
+        a->ev->u.observed.taken += HOUR_MS;
+}
+
 static void is_unknown_when(void (*meddle)(struct scenario *s, struct plan_answer *a))
 {
     struct scenario *s =
@@ -214,11 +234,28 @@ static void is_unknown_when(void (*meddle)(struct scenario *s, struct plan_answe
     scenario_free(s);
 }
 
-/* Evidence from before the question is none (I13). */
+/* Evidence from before the question is none, nor is the same once more, whatever its date (I13). */
 static void test_stale_evidence_is_unknown(void **state)
 {
     (void)state;
     is_unknown_when(an_hour_early);
+    repeated = 0;
+    is_unknown_when(the_same_once_more);
+}
+
+/* A controller whose own clock is behind takes what is new all the same. */
+static void test_evidence_dated_ahead(void **state)
+{
+    struct scenario *s = scenario_new(NULL, "[1,\"100%\"]",
+                                      ",\"gates\":[{\"type\":\"vm_heartbeat\",\"when\":\"after\"},{\"type\":"
+                                      "\"cluster_health\",\"when\":\"after\"}]");
+
+    (void)state;
+    s->meddle = an_hour_ahead;
+    scenario_start(s);
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    scenario_free(s);
 }
 
 /* O15: each patched node of a wave carries VMs again before its gate begins, and the gate passes on them. */
@@ -383,6 +420,7 @@ int main(void)
         cmocka_unit_test(test_fail_before_halts),
         cmocka_unit_test(test_manual_gate),
         cmocka_unit_test(test_stale_evidence_is_unknown),
+        cmocka_unit_test(test_evidence_dated_ahead),
         cmocka_unit_test(test_patched_nodes_carry_load),
         cmocka_unit_test(test_load_comes_from_nodes_in_service),
         cmocka_unit_test(test_refused_move_ends_a_nodes_rollback),

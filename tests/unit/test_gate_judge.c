@@ -50,10 +50,15 @@ static bool is_hv2(void *arg, const char *id)
     return strcmp(id, "HV2") == 0;
 }
 
-static bool is_vm1(void *arg, const char *id)
+static enum gate_owes not_vm1(void *arg, const char *id)
 {
     (void)arg;
-    return strcmp(id, "vm1") == 0;
+    return strcmp(id, "vm1") == 0 ? GATE_OWES_NOTHING : GATE_OWES;
+}
+
+static enum gate_owes vm1_soon(void *arg, const char *id)
+{
+    return not_vm1(arg, id) == GATE_OWES ? GATE_OWES : GATE_OWES_SOON;
 }
 
 #define CHANGE(name, what)                  \
@@ -74,8 +79,9 @@ CHANGE(witness_off, b->view.witness_online = false)
 CHANGE(group_failed, b->groups[0].state = GROUP_FAILED)
 CHANGE(group_off, b->groups[0].state = GROUP_OFFLINE)
 CHANGE(group_off_as_wanted, b->groups[0].state = GROUP_OFFLINE; b->groups[0].wanted_online = false)
-CHANGE(group_of_excused_vm, b->groups[0].state = GROUP_OFFLINE; b->excuse.vm = is_vm1)
-CHANGE(group_of_no_vm, b->groups[1].state = GROUP_FAILED; b->excuse.vm = is_vm1)
+CHANGE(group_of_excused_vm, b->groups[0].state = GROUP_OFFLINE; b->excuse.vm = not_vm1)
+CHANGE(group_off_just_now, b->groups[0].state = GROUP_OFFLINE; b->excuse.vm = vm1_soon)
+CHANGE(group_of_no_vm, b->groups[1].state = GROUP_FAILED; b->excuse.vm = not_vm1)
 CHANGE(group_pending, b->groups[0].state = GROUP_PENDING)
 CHANGE(group_partial, b->groups[0].state = GROUP_PARTIAL)
 CHANGE(csv_sick, b->csvs[0].healthy = false)
@@ -110,6 +116,7 @@ static const struct {
     { group_off, ANSWER_FAIL, BAD_GROUP, "a group is not online: db" },
     { group_off_as_wanted, ANSWER_PASS, 0, "" },
     { group_of_excused_vm, ANSWER_PASS, 0, "" },
+    { group_off_just_now, ANSWER_UNKNOWN, 0, "a group went offline just now: db" },
     { group_of_no_vm, ANSWER_FAIL, BAD_GROUP, "a group is not online: core" },
     { group_pending, ANSWER_UNKNOWN, 0, "a group is on its way: db" },
     { group_partial, ANSWER_UNKNOWN, 0, "a group is on its way: db" },
@@ -176,7 +183,7 @@ static void test_heartbeat(void **state)
         struct vm_beat vms[2] = { { "vm2", "one", VM_RUNNING, HEARTBEAT_OK },
                                   { "vm1", "two", cases[i].state, cases[i].beat } };
         struct heartbeat_facts facts = { vms, 2 };
-        struct gate_excuse x = { .vm = cases[i].excused ? is_vm1 : NULL };
+        struct gate_excuse x = { .vm = cases[i].excused ? not_vm1 : NULL };
         struct gate_finding f;
 
         gate_judge_heartbeat(&facts, &x, &f);
