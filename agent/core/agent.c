@@ -253,6 +253,31 @@ static void take_back(struct agent *a, const struct agent_record *rec)
     }
 }
 
+/* Its time is over still. */
+static void kill_again(struct agent *a, struct agent_run *run)
+{
+    struct agent_live *l = agent_live_of(a, run);
+
+    run->killed = false;
+    run->deadline = a->mono;
+    if (l != NULL)
+        l->deadline = a->mono;
+}
+
+/* Nothing was asked, so nothing will be answered: an op's checks begin anew later, who asked himself hears of it. */
+static void not_asked(struct agent *a, struct agent_run *run, const struct err *why)
+{
+    struct agent_live *l = agent_live_of(a, run);
+
+    if (l != NULL && l->phase == AGENT_LIVE_CHECKING) {
+        l->phase = AGENT_LIVE_RETRY_START;
+        l->retry_at = a->mono + AGENT_APPEND_RETRY_MS;
+    }
+    if (run->conn != 0)
+        agent_reply_error(a, run->conn, run->request, why, NULL);
+    agent_run_drop(a, run);
+}
+
 int agent_abandon(struct agent *a, const struct agent_effects *done, uint32_t i, const struct err *why,
                   time_ms at, dur_ms mono, struct agent_effects *out, struct err *err)
 {
@@ -267,9 +292,9 @@ int agent_abandon(struct agent *a, const struct agent_effects *done, uint32_t i,
         else if (e->type == AGENT_DO_SEND && e->reply)
             agent_reply_error(a, e->conn, e->request, why, NULL);
         else if (e->type == AGENT_DO_DRIVER_KILL && run != NULL)
-            run->killed = false, run->deadline = mono;
+            kill_again(a, run);
         else if (run != NULL)
-            agent_run_drop(a, run);
+            not_asked(a, run, why);
     }
     return finish(a, err);
 }

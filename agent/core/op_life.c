@@ -357,7 +357,7 @@ static void on_retry(struct agent *a, struct agent_live *l)
     l->retry_at = TIME_NEVER;
     if (l->phase == AGENT_LIVE_RETRY_START) {
         l->phase = AGENT_LIVE_CHECKING;
-        l->step = 0; /* what held then need not hold now */
+        l->step = l->packages = 0; /* what held then need not hold now */
         agent_checks_next(a, l);
     } else { /* AGENT_LIVE_RETRY_DONE */
         buf_str(&body, l->done);

@@ -49,6 +49,59 @@ static void ack(struct bench *b, const char *op)
     bench_ask(b, 1, "op.ack", params);
 }
 
+#define MOVE "r1/HV07/1/move_vm:" BENCH_VM "/1"
+#define MOVE_ARGS "{\"vm\":\"" BENCH_VM "\",\"to\":\"HV08\"}"
+
+/* A START that cannot be written: the package, too, is hashed again before the next try (O9). */
+static void test_package_opened_again(void **state)
+{
+    struct bench *b = *state;
+
+    start(b, INSTALL, "install", PACKAGE_ARGS);
+    bench_answer(b, bench_run(b, "package_open", ""), "/private/kb.msu");
+    b->fail_appends = 1;
+    bench_answer(b, bench_run(b, "check_empty", "run"), EMPTY_ANSWER);
+    bench_wait(b, 5000);
+    bench_answer(b, bench_run(b, "package_open", ""), "/private/kb.msu");
+    bench_answer(b, bench_run(b, "check_empty", "run"), EMPTY_ANSWER);
+    assert_non_null(strstr(bench_run(b, "install", "run")->text, "\"path\":\"/private/kb.msu\""));
+}
+
+/* The end of one op cannot be written, in the step in which the checks of another begin: these begin again later. */
+static void test_checks_behind_a_full_journal(void **state)
+{
+    struct bench *b = *state;
+
+    start(b, PAUSE, "pause", "{}");
+    bench_start_op(b, 1, BENCH_CONTROLLER, 1, MOVE, "move_vm", MOVE_ARGS,
+                   "\"precondition\":{\"boot_id\":\"B1\"}");
+    b->fail_appends = 3; /* the move's START, the pause's DONE, and that once more */
+    bench_answer(b, bench_run(b, "facts", "run"), "{\"result\":{\"machine_id\":\"M1\",\"boot_id\":\"B1\"}}");
+    bench_answer(b, bench_run(b, "pause", "run"), OK_ANSWER);
+    bench_wait(b, 5000);
+    assert_int_equal(b->fail_appends, 0);
+    assert_false(bench_has_run(b, "facts", "run"));
+    bench_wait(b, 5000);
+    bench_answer(b, bench_run(b, "facts", "run"), "{\"result\":{\"machine_id\":\"M1\",\"boot_id\":\"B1\"}}");
+    assert_true(bench_has_run(b, "move_vm", "run"));
+}
+
+/* The same where the time of the other is over: it is ended all the same. */
+static void test_deadline_behind_a_full_journal(void **state)
+{
+    struct bench *b = *state;
+
+    start(b, PAUSE, "pause", "{}");
+    start(b, MOVE, "move_vm", MOVE_ARGS);
+    bench_wait(b, LIMIT_MS - 5000);
+    b->fail_appends = 2;
+    bench_answer(b, bench_run(b, "pause", "run"), OK_ANSWER);
+    bench_wait(b, 5000);
+    assert_int_equal(b->fail_appends, 0);
+    bench_wait(b, 1);
+    assert_true(bench_run(b, "move_vm", "run")->killed);
+}
+
 /* Another controller has the node before the checks are over: nothing is begun for the first (I20). */
 static void test_fenced_while_checking(void **state)
 {
@@ -502,6 +555,9 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, bench_set_up, bench_tear_down)
     const struct CMUnitTest tests[] = {
+        T(test_package_opened_again),
+        T(test_checks_behind_a_full_journal),
+        T(test_deadline_behind_a_full_journal),
         T(test_fenced_while_checking),
         T(test_time_over_before_start),
         T(test_time_over_in_second_check),
