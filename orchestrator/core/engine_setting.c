@@ -3,7 +3,7 @@
  *
  *   untouched -> setting -> set -> restoring -> restored
  *       |           |        |         |
- *   unchanged    refused  foreign    left -> set (return, rollback)
+ *   unchanged    refused  foreign    left -> set (return, rollback); refused -> untouched (retry, rollback)
  *
  * An op goes through one agent of the cluster and says what it expects to find, so that nobody's change is overwritten
  * unseen. Its witness is the value itself, which every other node of the cluster can tell. */
@@ -18,7 +18,7 @@ static const struct sm_state setting_states[SETTING_STATES] = {
     [SETTING_RESTORED] = { "restored", S(UNTOUCHED), 0 },
     [SETTING_UNCHANGED] = { "unchanged", 0, SM_FINAL },
     [SETTING_FOREIGN] = { "foreign", 0, SM_FINAL },
-    [SETTING_REFUSED] = { "refused", 0, SM_FINAL },
+    [SETTING_REFUSED] = { "refused", S(UNTOUCHED), 0 },
     [SETTING_LEFT] = { "left", S(SET) | S(RESTORED), 0 },
 };
 

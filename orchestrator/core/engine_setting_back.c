@@ -98,12 +98,20 @@ bool settings_restore(struct engine *e)
     return done;
 }
 
+void settings_anew(struct engine *e, struct engine_cluster *c)
+{
+    for (uint32_t i = 0; i < CLUSTER_SETTINGS; i++) {
+        c->settings[i].tries = 0;
+        if (c->settings[i].state == SETTING_REFUSED)
+            setting_to(e, &c->settings[i], SETTING_UNTOUCHED);
+    }
+}
+
 void settings_again(struct engine *e)
 {
     for (uint32_t k = 0; k < e->inv->n_clusters; k++) {
         e->clusters[k].restore_from = 0;
-        for (uint32_t i = 0; i < CLUSTER_SETTINGS; i++)
-            e->clusters[k].settings[i].tries = 0;
+        settings_anew(e, &e->clusters[k]);
     }
 }
 

@@ -470,6 +470,8 @@ void settings_seen(struct engine *e, struct engine_cluster *c, const struct clus
 const char *settings_before_drain(struct engine *e, struct engine_cluster *c, bool *ret_refused);
 bool settings_restore(struct engine *e); /* true: nothing is left to do */
 void settings_again(struct engine *e);   /* a rollback begins: they are looked at anew */
+/* A person has a node of the cluster tried again: what was refused is, too. */
+void settings_anew(struct engine *e, struct engine_cluster *c);
 /* Put back what was left; false: nothing was. */
 bool settings_return(struct engine *e, struct engine_cluster *c);
 void settings_cut_off(struct engine *e);

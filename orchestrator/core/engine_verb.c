@@ -178,6 +178,7 @@ static int verb_retry(struct engine *e, const struct event *ev, struct err *err)
         w->failures--;
     }
     claim_again(e, n);
+    settings_anew(e, &e->clusters[n->cluster]);
     w->open++;
     n->counted_open = true;
     n->rehearsal = 0;

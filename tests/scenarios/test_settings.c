@@ -12,6 +12,7 @@ static const struct fleet_words words = {
 #define BACKUP                                                                                     \
     ",\"gates\":[{\"name\":\"backup\",\"type\":\"backup_agent\",\"when\":\"after\",\"samples\":2," \
     "\"interval\":\"30s\",\"soak\":\"1m\",\"on_fail\":\"rollback\"}]"
+#define MANUAL ",\"gates\":[{\"name\":\"word\",\"type\":\"manual\",\"when\":\"after\"}]"
 #define WAIVED ",\"waivers\":[{\"what\":\"rollback_unproved\",\"person\":\"board\",\"ticket\":\"CHG1\"}]"
 
 static uint32_t balancer(const struct scenario *s, uint32_t cluster)
@@ -327,6 +328,40 @@ static void test_refused(void **state)
     scenario_free(s);
 }
 
+/* Somebody has mended what refused it: `retry` of a node, or a rollback that is said once more, asks again. */
+static void test_refused_and_asked_again(void **state)
+{
+    (void)state;
+    for (unsigned back = 0; back < 2; back++) {
+        struct scenario *s = scenario_new(&words, "[1,\"100%\"]", back ? WAIVED : MANUAL);
+        struct fault *f = scenario_fault(s, NULL, "cluster_setting", "access");
+
+        f->skip = back ? 2 : 0;
+        f->times = 2;
+        scenario_start(s);
+        scenario_run(s);
+        if (back) {
+            check_ok(scenario_verb(s, VERB_ROLLBACK, NULL), &s->err);
+            s->runner.ended = false;
+            scenario_run(s);
+            check_run(s, RUN_HALTED);
+            check_ok(scenario_verb(s, VERB_ROLLBACK, NULL), &s->err);
+            s->runner.ended = false;
+            scenario_run(s);
+            check_run(s, RUN_ROLLED_BACK);
+        } else {
+            check_run(s, RUN_HOLDING);
+            check_end(s, scenario_first_id(s), NODE_NOT_STARTED);
+            check_ok(scenario_verb(s, VERB_RETRY, scenario_first_id(s)), &s->err);
+            s->runner.ended = false;
+            scenario_run(s);
+            check_end(s, scenario_first_id(s), NODE_DONE);
+        }
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
 /* It cannot be put back: said, named in the end, not success; `return` tries again. */
 static void test_left_and_put_back_by_return(void **state)
 {
@@ -467,6 +502,7 @@ int main(void)
         cmocka_unit_test(test_changed_before_it_is_put_back),
         cmocka_unit_test(test_the_asked_node_is_lost),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_refused_and_asked_again),
         cmocka_unit_test(test_left_and_put_back_by_return),
         cmocka_unit_test(test_closed_by_force),
         cmocka_unit_test(test_nobody_answers_at_the_end),
