@@ -77,7 +77,11 @@ static uint32_t next_attempt(struct engine *e, struct engine_node *n, enum actio
         n->attempts[action]++;
     if (n->attempts_ever[action] < n->attempts[action])
         n->attempts_ever[action] = n->attempts[action];
-    return vm == IX_NONE ? n->attempts[action] : ++e->vms[vm].ops;
+    if (vm == IX_NONE)
+        return n->attempts[action];
+    if (e->vms[vm].ops < e->vms[vm].ops_heard)
+        e->vms[vm].ops = e->vms[vm].ops_heard;
+    return ++e->vms[vm].ops;
 }
 
 static struct estimate op_predict(const struct engine *e, const struct op *op)
@@ -658,6 +662,7 @@ void op_reclaimed(struct engine *e, struct engine_node *n, const struct op_recor
     struct op *mine[64];
     uint32_t count = 0;
 
+    n->life_told = n->life_heard;
     if (!listed(n->undecided, recs, n_recs))
         n->undecided[0] = '\0'; /* all that nobody has acknowledged are told now */
     for (uint32_t i = 0; i < e->ops.n && count < 64; i++)

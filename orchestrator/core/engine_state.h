@@ -142,6 +142,7 @@ struct engine_node {
     uint32_t life, attempt, tries, reboots, proofs;
     /* The highest in which another log has led it: an id of those lives may be that log's op. */
     uint32_t life_heard;
+    uint32_t life_told;             /* the same, before the claim that is being told */
     uint32_t rehearsal;             /* lives of the rehearsal that are over (O14) */
     struct build build_first;       /* before the run touched it */
     struct build level_first;       /* its newest cumulative update then: what a removal goes back to */
@@ -234,6 +235,8 @@ struct engine_cluster {
 struct engine_vm {
     struct op *op;
     uint32_t ops; /* attempts so far: makes ids unique */
+    uint32_t
+        ops_heard; /* the same of another log of this run: what stands in a journal is told, not done (C.3) */
     uint32_t moves_back;
     time_ms
         down_since;   /* its group is down, and wanted online, by each picture since that one; 0: it is not */
@@ -431,8 +434,8 @@ int refuse_what_runs(const char *op, struct err *err);
 /* ERR_STATE: it does, says the node, and nobody's word ends what is at work (I10). What it told a former controller, or before it
  * was lost for good, keeps nobody from deciding. */
 int stray_still_runs(const struct engine *e, const struct engine_node *n, struct err *err);
-/* A person has decided what another log did: nothing is waited for that is only in doubt. */
-void stray_settle(struct engine *e, struct engine_node *n);
+/* A person has decided what another log did, and that the node is `out`: nothing is waited for that is only in doubt. */
+void stray_settle(struct engine *e, struct engine_node *n, bool out);
 /* A person's word on the op that was given up. `op`: what is meant; NULL: that one. */
 int stray_decide(struct engine *e, struct engine_node *n, const char *op, bool done, struct err *err);
 
@@ -576,6 +579,8 @@ void run_to(struct engine *e, enum run_state state);
 void run_hold(struct engine *e, enum hold why, const char *text);
 void run_unhold(struct engine *e);
 void run_stop_towards(struct engine *e, enum run_state ending, const char *text);
+/* Every node has its end, as run_end() would have it: before it is told what is not put back. */
+void run_quiet(struct engine *e, enum run_state state);
 void run_end(struct engine *e, enum run_state state);
 void run_check(struct engine *e);
 void run_timeout(struct engine *e);

@@ -41,26 +41,34 @@ static void op_rows(struct engine *e, const struct engine_node *n, const struct 
         ledger_take_foreign(e, n, a, vm, rec);
 }
 
+static struct node_park *park_of(struct engine *e, struct engine_node *n, uint32_t vm)
+{
+    struct node_park *k;
+
+    for (uint32_t i = 0; i < n->parks.n; i++)
+        if (n->parks.items[i].vm == vm)
+            return &n->parks.items[i];
+    k = list_push(&n->parks);
+    if (k == NULL)
+        e->nomem = true;
+    else
+        k->vm = vm;
+    return k;
+}
+
 /* VMs that the other log parked are owed a way back by whoever goes on (I9). */
 static void op_foreign_vm(struct engine *e, struct engine_node *n, const struct op_record *rec,
                           const struct op_id_parts *p)
 {
     uint32_t vm = p->subject[0] == '\0' ? IX_NONE : fleet_vm_by_id(&e->fleet, p->subject);
     bool park = strcmp(p->step, "park_vm") == 0, unpark = strcmp(p->step, "unpark_vm") == 0;
-    struct node_park *k = NULL;
+    struct node_park *k;
 
     if (vm == IX_NONE || rec->state != OP_DONE || rec->outcome != OUTCOME_OK || (!park && !unpark))
         return;
-    for (uint32_t i = 0; i < n->parks.n; i++)
-        if (n->parks.items[i].vm == vm)
-            k = &n->parks.items[i];
+    k = park_of(e, n, vm);
     if (k == NULL)
-        k = list_push(&n->parks);
-    if (k == NULL) {
-        e->nomem = true;
         return;
-    }
-    k->vm = vm;
     k->down = park;
     k->method = rec->n_rows > 0 && rec->rows[0].cause == CAUSE_SAVED ? PARK_SAVE : PARK_SHUTDOWN;
     k->down_since = rec->n_rows > 0 ? rec->rows[0].start : rec->ended;
@@ -235,11 +243,26 @@ int stray_still_runs(const struct engine *e, const struct engine_node *n, struct
     return refuse_what_runs(n->undecided, err);
 }
 
+/* What its parking came to nobody tells any more: the VM may be down, and undoing nothing succeeds (I9). */
+static void parking_in_doubt(struct engine *e, struct engine_node *n)
+{
+    struct op_id_parts p;
+    uint32_t vm = op_id_parse(n->undecided, &p, NULL) == 0 ? fleet_vm_by_id(&e->fleet, p.subject) : IX_NONE;
+    struct node_park *k = vm == IX_NONE ? NULL : park_of(e, n, vm);
+
+    if (k == NULL)
+        return;
+    k->down = true;
+    k->down_since = e->now;
+}
+
 /* Of a resume its end decides yet, whose pause it is that a node is found with (O7). */
-void stray_settle(struct engine *e, struct engine_node *n)
+void stray_settle(struct engine *e, struct engine_node *n, bool out)
 {
     if (n->undecided[0] == '\0' || n->undecided_runs || stray_is(n, ACT_RESUME))
         return;
+    if (out && stray_is(n, ACT_PARK_VM))
+        parking_in_doubt(e, n);
     op_command(e, CMD_OP_ACK, n->ix, n->undecided);
     n->undecided[0] = '\0';
 }
@@ -253,6 +276,17 @@ int stray_decide(struct engine *e, struct engine_node *n, const char *op, bool d
     op_command(e, CMD_OP_ACK, n->ix, n->undecided);
     stray_close(e, n, done);
     return 0;
+}
+
+/* No id of another log of this run is used again: the node would tell that one's end, and nothing would be done (C.3). */
+static void keep_off_ids(struct engine *e, struct engine_node *n, const struct op_id_parts *p)
+{
+    uint32_t vm = p->subject[0] == '\0' ? IX_NONE : fleet_vm_by_id(&e->fleet, p->subject);
+
+    if (p->life > n->life_heard)
+        n->life_heard = p->life;
+    if (vm != IX_NONE && p->attempt > e->vms[vm].ops_heard)
+        e->vms[vm].ops_heard = p->attempt;
 }
 
 /* A record of no open op: an old one is acknowledged again; one that this log does not know makes the node unknown
@@ -279,12 +313,14 @@ void stray_record(struct engine *e, struct engine_node *n, const struct op_recor
     if (strcmp(parts.step, action_rows[ACT_CLUSTER_SETTING].name) == 0) {
         if (claim)
             setting_foreign_op(e, n, rec);
+        if (claim && rec->state == OP_DONE && n->setting_ops < parts.attempt)
+            n->setting_ops = parts.attempt; /* nor its id (C.3) */
         if (claim && rec->state == OP_DONE)
             op_command(e, CMD_OP_ACK, n->ix, rec->op);
         return;
     }
-    if (strcmp(parts.run, e->run) == 0 && parts.life > n->life_heard)
-        n->life_heard = parts.life;
+    if (strcmp(parts.run, e->run) == 0)
+        keep_off_ids(e, n, &parts);
     if (claim)
         op_rows(e, n, rec, &parts);
     op_foreign_vm(e, n, rec, &parts);
@@ -293,6 +329,8 @@ void stray_record(struct engine *e, struct engine_node *n, const struct op_recor
         return;
     }
     if (n->foreign_settled) { /* a person has looked: from here on like what this log gave up */
+        if (parts.life > n->life_told && rec->state == OP_DONE && rec->outcome == OUTCOME_OK)
+            took_hold(e, n, action_by_name(parts.step)); /* before anybody had told of it: put back unread */
         stray_own(e, n, rec, &parts, claim);
         return;
     }

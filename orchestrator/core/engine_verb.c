@@ -141,8 +141,10 @@ static int verb_abort_force(struct engine *e, const struct event *ev, struct err
 
     if (run_has_ended(e))
         return not_now(e, err, "abort --force", instead_of(e));
+    FILL(e->end_text, SAY(e, "closed by force by %s", said_by(ev)));
+    run_quiet(e, RUN_ABORTED); /* before the list: some are found out only as they end */
     b = engine_scratch(e);
-    buf_printf(b, "closed by force by %s; not put back:", said_by(ev));
+    buf_printf(b, "%s; not put back:", e->end_text);
     list_left(e, b);
     FILL(e->end_text, engine_said(e));
     run_end(e, RUN_ABORTED);
@@ -310,7 +312,7 @@ static int decide_foreign(struct engine *e, struct engine_node *n, const struct 
     n->foreign_out = n->foreign_out && ev->u.verb.decision == WITNESS_SAYS_DONE;
     if (!n->foreign_out && n->end != NODE_STUCK)
         e->fleet.nodes[n->ix].out &= ~(uint32_t)OUT_STUCK;
-    stray_settle(e, n);
+    stray_settle(e, n, ev->u.verb.decision == WITNESS_SAYS_DONE);
     node_unknown(e, n, true);
     home_after_another(e, n);
     if (n->claimed && n->undecided[0] != '\0')

@@ -296,7 +296,7 @@ static void quiet_node(struct engine *e, struct engine_node *n)
     timer_stop(&e->timers, &n->link);
 }
 
-void run_end(struct engine *e, enum run_state state)
+void run_quiet(struct engine *e, enum run_state state)
 {
     e->ending = state; /* no further consequence of what ends below */
     e->closing = false;
@@ -304,6 +304,11 @@ void run_end(struct engine *e, enum run_state state)
     settings_cut_off(e); /* what a forced end leaves */
     for (uint32_t i = 0; i < e->inv->n_nodes; i++)
         quiet_node(e, &e->nodes[i]);
+}
+
+void run_end(struct engine *e, enum run_state state)
+{
+    run_quiet(e, state);
     for (uint32_t i = 0; i < e->inv->n_clusters; i++) {
         timer_stop(&e->timers, &e->clusters[i].timer);
         e->clusters[i].wanted = false;

@@ -1,5 +1,6 @@
 /* Another log went on with the run, and its controller acknowledged what it did: a claim alone tells of none of it. Whoever goes
  * on hears it all the same, or says that he cannot (I9, I29). */
+#include "orchestrator/core/backend_plan_world.h"
 #include "tests/scenarios/scenario.h"
 
 #include <stdio.h>
@@ -252,6 +253,117 @@ static void test_removal_that_is_pending(void **state)
     scenario_free(s);
 }
 
+/* Closed by force before anybody has told what the overtaken log did: whoever may be out is in the list, and is put back by `return`.
+ * What was installed there is told only then: nobody here has verified it, and a rollback does not end as if it were out (I17, O16). */
+static void test_closed_before_anybody_has_told(void **state)
+{
+    static const char *const steps[] = { "pause", "install", "reboot" };
+
+    (void)state;
+    for (unsigned patched = 0; patched < 2; patched++) {
+        struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET WAIVED);
+        const char *id = scenario_first_id(s);
+
+        scenario_start(s);
+        for (unsigned i = 0; i < (patched ? 3u : 1u); i++)
+            by_another(s, steps[i]);
+        scenario_takeover(s);
+        check_ok(scenario_verb(s, VERB_ABORT_FORCE, NULL), &s->err);
+        check_run(s, RUN_ABORTED);
+        check_end(s, id, NODE_STUCK);
+        assert_non_null(strstr(engine_run(s->engine).end_text, id));
+        check_ok(scenario_verb(s, VERB_RETURN, id), &s->err);
+        s->runner.ended = false;
+        scenario_run(s);
+        check_end(s, id, patched ? NODE_SET_ASIDE : NODE_RETURNED);
+        scenario_truth(s);
+        s->runner.ended = false;
+        check_ok(scenario_verb(s, VERB_ROLLBACK, NULL), &s->err);
+        scenario_run(s);
+        check_run(s, patched ? RUN_HALTED
+                             : RUN_ROLLED_BACK); /* the others may be out still: it cannot be drained */
+        assert_int_equal(strstr(engine_run(s->engine).end_text, id) != NULL, patched);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
+static char evidence_id[128];
+
+/* The first load that is moved back onto a patched node; then: nobody has a node tell of that operation. */
+static void find_evidence(struct scenario *s, struct plan_answer *a)
+{
+    if (a->cause == CMD_OP_START && strcmp(a->action, "move_vm") == 0 && evidence_id[0] == '\0' &&
+        engine_node(s->engine, a->node).phase != NODE_DRAINING)
+        snprintf(evidence_id, sizeof evidence_id, "%s", a->ev->u.op_result.record.op);
+}
+
+static void told_as_done(struct scenario *s, struct plan_answer *a)
+{
+    (void)s;
+    if (a->ev->type == EV_OP_RESULT)
+        assert_string_not_equal(a->ev->u.op_result.record.op, evidence_id);
+}
+
+/* The overtaken log has moved a load off a node, and the VM has come back since. The same load here has an id of its own: under that
+ * one the node's journal would tell it as done, and nothing would be done (C.3, O15). */
+static void test_a_load_has_an_id_of_its_own(void **state)
+{
+    (void)state;
+    evidence_id[0] = '\0';
+    for (int again = 0; again < 2; again++) {
+        struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+        struct op_id_parts p;
+        struct world_op *op;
+
+        s->meddle = again ? told_as_done : find_evidence;
+        scenario_start(s);
+        if (again) {
+            check_ok(op_id_parse(evidence_id, &p, &s->err), &s->err);
+            backend_plan_by_another(s->world, node_ix(s, p.node), evidence_id);
+            op = &s->world->nodes[node_ix(s, p.node)].journal.items[0];
+            s->world->fleet.vms.items[op->vm].at = s->plan->inv->vms[op->vm].home; /* brought back */
+            op->acked = true;
+            scenario_takeover(s);
+            while (!scenario_node(s, p.node).unknown)
+                assert_true(scenario_step(s));
+            decide(s, node_ix(s, p.node), WITNESS_SAYS_NOT_DONE);
+        }
+        scenario_run(s);
+        check_run(s, RUN_FINISHED);
+        assert_int_equal(scenario_ended(s, NODE_DONE), 4);
+        assert_true(evidence_id[0] != '\0');
+        scenario_truth(s);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
+/* The same of a cluster's setting, which the overtaken log has set and put back. */
+static void test_a_setting_has_an_id_of_its_own(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+    uint32_t node = s->plan->inv->clusters[0].nodes[0], set = 0;
+    char op[128];
+
+    (void)state;
+    scenario_start(s);
+    snprintf(op, sizeof op, "r1/%s/1/cluster_setting/1", s->plan->inv->nodes[node].id);
+    set = *backend_plan_setting(s->world, 0, SETTING_BALANCER);
+    backend_plan_by_another(s->world, node, op);
+    *backend_plan_setting(s->world, 0, SETTING_BALANCER) = set;
+    s->world->nodes[node].journal.items[0].outcome = OUTCOME_OK;
+    s->world->nodes[node].journal.items[0].acked = true;
+    scenario_takeover(s);
+    scenario_until(s, scenario_first_id(s), NODE_INSTALLING);
+    assert_int_equal(*backend_plan_setting(s->world, 0, SETTING_BALANCER), 0);
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    assert_int_equal(*backend_plan_setting(s->world, 0, SETTING_BALANCER), set);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_died_in_its_takeover),
@@ -259,7 +371,10 @@ int main(void)
                                         cmocka_unit_test(test_out_of_reach),
                                         cmocka_unit_test(test_led_on_its_way_back),
                                         cmocka_unit_test(test_removed_before_its_turn_back),
-                                        cmocka_unit_test(test_removal_that_is_pending) };
+                                        cmocka_unit_test(test_removal_that_is_pending),
+                                        cmocka_unit_test(test_closed_before_anybody_has_told),
+                                        cmocka_unit_test(test_a_load_has_an_id_of_its_own),
+                                        cmocka_unit_test(test_a_setting_has_an_id_of_its_own) };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("tests", tests, NULL, NULL);

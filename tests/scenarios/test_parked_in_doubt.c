@@ -125,10 +125,58 @@ static void test_perhaps_parked_by_the_overtaken_log(void **state)
     }
 }
 
+static void decide_out(struct scenario *s, uint32_t node)
+{
+    struct event ev = { .type = EV_VERB, .node = node, .cluster = IX_NONE };
+
+    ev.u.verb.verb = VERB_DECIDE;
+    ev.u.verb.person = "anna";
+    ev.u.verb.decision = WITNESS_SAYS_DONE;
+    check_ok(scenario_event(s, &ev), &s->err);
+}
+
+/* By a log that was overtaken, on a node that it has paused. Put back, the node's VM runs again, whether the journal says that it is down
+ * or nobody can tell; and it is not taken for parked again when the whole journal is told to the next takeover (I9). */
+static void test_parked_by_a_log_that_was_overtaken(void **state)
+{
+    (void)state;
+    for (unsigned told = 0; told < 2; told++) {
+        struct scenario *s = begin();
+        uint32_t node = home_of(s);
+        const char *id = s->plan->inv->nodes[node].id;
+        char op[128];
+
+        snprintf(op, sizeof op, "r1/%s/1/pause/1", id);
+        backend_plan_by_another(s->world, node, op);
+        snprintf(op, sizeof op, "r1/%s/1/park_vm:" TIED "/3", id);
+        backend_plan_by_another(s->world, node, op);
+        assert_int_equal(s->world->nodes[node].journal.n, 2);
+        if (!told)
+            s->world->nodes[node].journal.items[1].state = OP_UNKNOWN;
+        s->meddle = unheard;
+        scenario_takeover(s);
+        while (!scenario_node(s, id).unknown)
+            assert_true(scenario_step(s));
+        decide_out(s, node);
+        check_end(s, id, NODE_STUCK);
+        check_ok(scenario_verb(s, VERB_RETURN, id), &s->err);
+        scenario_run(s);
+        check_end(s, id, NODE_RETURNED);
+        assert_true(backend_plan_vm_runs(s->world, vm_of(s, TIED)));
+        scenario_takeover(s);
+        for (int i = 0; i < 20 && !s->runner.ended; i++)
+            (void)scenario_step(s);
+        assert_false(engine_fleet(s->engine)->vms.items[vm_of(s, TIED)].parked);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_given_up_while_it_was_parked),
-                                        cmocka_unit_test(test_perhaps_parked_by_the_overtaken_log) };
+                                        cmocka_unit_test(test_perhaps_parked_by_the_overtaken_log),
+                                        cmocka_unit_test(test_parked_by_a_log_that_was_overtaken) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
