@@ -692,6 +692,23 @@ def _():
     check(s.result("unpark_vm", {"vm": VM2, "method": "shutdown", "down_since_ms": NOW}) == {"state": "running"}, "resumed")
 
 
+@case("unpark_vm: one that runs already, by its boot or by hand, has the end of its outage told where the node knows it; its witness too (O35)")
+def _():
+    s = Stage()
+    for vm, method, up_ms, known in ((VM2, "save", 60000, True), (VM4, "shutdown", 60000, True), (VM4, "shutdown", 900000, False)):
+        args = {"vm": vm, "method": method, "down_since_ms": NOW - 600000}
+        s.vm(vm)["uptime_ms"] = up_ms
+        s.dirty = True
+        for a in (s.ask("unpark_vm", args), s.ask("unpark_vm", args, mode="witness")):
+            check(a.get("result", {}).get("already") is True or a.get("witness") == "done", a)
+            check(("downtime" in a) == known, "older than the outage, the uptime tells nothing: %s" % a)
+            if known:
+                row = a["downtime"][0]
+                check((row["id"], row["cause"], row["start_ms"], row["how"]) ==
+                      (vm, "saved" if method == "save" else "shut_down", NOW - 600000, "uptime"), row)
+                check(NOW - 60000 <= row["end_ms"] < NOW, row)
+
+
 @case("checkpoint and merge: success, repeat, undo of nothing, refusal, witness")
 def _():
     s = Stage()

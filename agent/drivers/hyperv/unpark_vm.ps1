@@ -27,11 +27,24 @@ function Get-Up {
     [ordered]@{ ms = $up; how = 'uptime' }
 }
 
+# The outage that has ended. Where it runs already, only an event or its uptime tells when it came up: the clock tells when it was looked at.
+function Get-Outage {
+    param([string]$Id, [string]$Method, $SinceMs, [bool]$Now)
+    if ($null -eq $SinceMs) { return $null }
+    $up = Get-Up -Id $Id -SinceMs $SinceMs
+    if (-not $Now -and $up.how -eq 'state change') { return $null }
+    $cause = 'shut_down'
+    if ($Method -eq 'save') { $cause = 'saved' }
+    New-Downtime -Subject 'vm' -Id $Id -Cause $cause -StartMs $SinceMs -EndMs $up.ms -How $up.how
+}
+
 Invoke-DriverAction -Action 'unpark_vm' -Run {
     $id = Get-VmArgument
     $method = Get-Argument -Name 'method' -Kind 'text' -OneOf 'shutdown', 'save'
     $since = Get-Argument -Name 'down_since_ms' -Kind 'number' -Otherwise $null
-    if (Test-Running -Id $id) { return New-Result -Result ([ordered]@{ state = 'running'; already = $true }) }
+    if (Test-Running -Id $id) {
+        return New-Result -Result ([ordered]@{ state = 'running'; already = $true }) -Downtime (Get-Outage -Id $id -Method $method -SinceMs $since -Now $false)
+    }
     $group = Find-VmGroup -Id $id
     if ($null -ne $group) {
         Invoke-Effect -Do { $null = $group | Start-ClusterGroup } -Unchanged { -not (Test-Running -Id $id) }
@@ -40,16 +53,16 @@ Invoke-DriverAction -Action 'unpark_vm' -Run {
         Invoke-Effect -Do { $null = Start-VM -VM $vm -Confirm:$false } -Unchanged { -not (Test-Running -Id $id) }
     }
     if (-not (Wait-Until -Until { Test-Running -Id $id })) { Stop-Unknown -Message 'the virtual machine does not run yet' }
-    $result = [ordered]@{ state = 'running' }
-    if ($null -eq $since) { return New-Result -Result $result }
-    $cause = 'shut_down'
-    if ($method -eq 'save') { $cause = 'saved' }
-    $up = Get-Up -Id $id -SinceMs $since
-    New-Result -Result $result -Downtime (New-Downtime -Subject 'vm' -Id $id -Cause $cause -StartMs $since -EndMs $up.ms -How $up.how)
+    New-Result -Result ([ordered]@{ state = 'running' }) -Downtime (Get-Outage -Id $id -Method $method -SinceMs $since -Now $true)
 } -Witness {
     $id = Get-VmArgument
     if (-not (Test-VmmsAnswers)) { return New-Witness -Word 'cannot_tell' }
-    if (Test-Running -Id $id) { return New-Witness -Done $true -Evidence ([ordered]@{ state = 'running' }) }
+    if (Test-Running -Id $id) {
+        $method = Get-Argument -Name 'method' -Kind 'text' -OneOf 'shutdown', 'save'
+        $since = Get-Argument -Name 'down_since_ms' -Kind 'number' -Otherwise $null
+        $row = Get-Outage -Id $id -Method $method -SinceMs $since -Now $false
+        return New-Witness -Done $true -Evidence ([ordered]@{ state = 'running' }) -Downtime $row
+    }
     $vm = Find-Vm -Id $id
     if ($null -eq $vm) { return New-Witness -Word 'cannot_tell' }
     $state = Get-VmState -Vm $vm
