@@ -7,6 +7,7 @@
 #define FAILBACK_MS (15 * MINUTE_MS) /* after the node is back */
 #define CLUSTER_HELD_MS (60 * SECOND_MS)
 #define CLEAN_APART_MS (30 * SECOND_MS) /* O21 */
+#define UNSEEN_LIMIT_MS (4 * HOUR_MS)
 
 void cluster_dirty(struct engine *e, struct engine_cluster *c)
 {
@@ -191,8 +192,10 @@ static void pause_ended_by_others(struct engine *e, struct engine_node *n, time_
 {
     bool resumes = n->phase == NODE_RESUMING && n->step >= RESUME_NODE;
 
-    if (n->op != NULL && n->op->action == ACT_PAUSE && asked >= n->op->deadline && e->seen[n->ix] == SEEN_UP)
-        n->op->undone = true; /* if it has been at all: nothing of it goes on by now */
+    if (e->seen[n->ix] == SEEN_UP && n->op != NULL &&
+        ((n->op->action == ACT_PAUSE && asked >= n->op->deadline) || /* nothing of it goes on by now */
+         (n->op->action == ACT_RESUME && asked >= n->op->sent)))
+        n->op->undone = true;
     if (!n->paused || n->pause_lost || !node_in_flight(n) || resumes || e->seen[n->ix] != SEEN_UP ||
         n->paused_at == 0 || asked < n->paused_at)
         return;
@@ -332,6 +335,14 @@ bool cluster_fresh(const struct engine *e, const struct engine_cluster *c)
 {
     return c->seen_at >= 0 && e->now - c->seen_at <= e->rollout->policy.fresh_ms &&
            c->seen_at >= c->reached_at;
+}
+
+bool cluster_unseen(const struct engine *e, const struct engine_node *n)
+{
+    const struct engine_cluster *c = &e->clusters[n->cluster];
+    time_ms since = c->seen_at > c->reached_at ? c->seen_at : c->reached_at;
+
+    return e->now - since > UNSEEN_LIMIT_MS && node_waited(e, n, e->now) > UNSEEN_LIMIT_MS;
 }
 
 bool cluster_clean_once(const struct engine_cluster *c)

@@ -192,14 +192,26 @@ static bool start_move(struct engine *e, struct engine_node *n, struct node_move
     return true;
 }
 
+/* True: it goes home without. */
+static bool never_seen(struct engine *e, struct engine_node *n)
+{
+    if (n->moves_open > 0 || !cluster_unseen(e, n))
+        return false;
+    node_give_up(e, n, NODE_RETURNED,
+                 SAY(e, "no whole picture of its cluster: %s", e->clusters[n->cluster].why));
+    return true;
+}
+
 /* Others may have changed what decides where a VM may go, or whether the node belongs to the cluster, since that was looked
- * at: a slow pause, a slow move or a controller's absence leaves the picture old (I7, I16). */
+ * at: a slow pause, a slow move or a controller's absence leaves the picture old (I7, I16). True: it waits, or goes home. */
 static bool picture_is_old(struct engine *e, struct engine_node *n)
 {
     struct engine_cluster *c = &e->clusters[n->cluster];
 
     if (cluster_fresh(e, c))
         return false;
+    if (never_seen(e, n))
+        return true;
     node_waits(e, n, "a fresh picture of the cluster");
     node_wake(e, n, MOVE_POLL_MS);
     cluster_want(e, c);
@@ -234,6 +246,8 @@ static bool pause_once_more(struct engine *e, struct engine_node *n)
     }
     if (cluster_fresh(e, c) && node_waited(e, n, c->seen_at) > JOIN_LIMIT_MS)
         return put_aside(e, n);
+    if (never_seen(e, n))
+        return true;
     node_waits(e, n, "I16: the cluster to say that it has the node");
     if (!cluster_fresh(e, c) || e->now - c->seen_at >= STEP_AGAIN_MS)
         cluster_want(e, c);
@@ -280,7 +294,7 @@ static bool drive_moves(struct engine *e, struct engine_node *n)
 
     if (moves_pending(n) && !n->go_home) {
         if (picture_is_old(e, n))
-            return false;
+            return n->phase != NODE_DRAINING;
         if (left_its_cluster(e, n))
             return n->moves_open == 0 && put_aside(e, n);
     }
@@ -361,13 +375,14 @@ static bool drive_prove(struct engine *e, struct engine_node *n)
     struct engine_cluster *c = &e->clusters[n->cluster];
     const char *why;
 
+    if (picture_is_old(e, n)) /* that would be no refusal: nobody has looked */
+        return n->phase != NODE_DRAINING;
     if (c->seen_at < n->step_since) {
         node_waits(e, n, "a fresh picture of the cluster");
+        node_wake(e, n, MOVE_POLL_MS);
         cluster_want(e, c);
         return false;
     }
-    if (picture_is_old(e, n)) /* that would be no refusal: nobody has looked */
-        return false;
     if (!drain_prove(e, n)) {
         node_give_up(e, n, NODE_RETURNED,
                      SAY(e, "%s: %s", e->proof.rule == NULL ? "C2" : e->proof.rule, e->proof.reason));
@@ -401,7 +416,7 @@ static bool drive_parks(struct engine *e, struct engine_node *n)
     for (uint32_t i = 0; i < n->parks.n; i++) {
         if (!n->parks.items[i].down || n->parks.items[i].again) {
             if (picture_is_old(e, n))
-                return false;
+                return n->phase != NODE_DRAINING;
             if (left_its_cluster(e, n))
                 return put_aside(e, n);
             if (consent_is_over(e, n, n->parks.items[i].vm))

@@ -8,6 +8,7 @@
 #define VERIFY_FLOOR_MS (20 * MINUTE_MS)
 #define BOOT_WAIT_MS (20 * MINUTE_MS)
 #define REBOOTS_MAX 3 /* of one life */
+#define FACTS_TRIES 40
 #define QUORUM_LIMIT_MS (4 * HOUR_MS)
 
 static enum node_phase effect_phase(const struct engine_node *n)
@@ -351,7 +352,11 @@ static dur_ms verify_limit(const struct engine *e, const struct engine_node *n)
 static void rebooted_first(struct engine *e, struct engine_node *n, const struct event *ev)
 {
     if (!ev->u.observed.ok) {
-        node_wake(e, n, STEP_AGAIN_MS);
+        node_waits(e, n, "O11: its facts after the reboot");
+        if (n->claimed && !node_again(e, n, FACTS_TRIES, STEP_AGAIN_MS)) {
+            n->reboot_sent = false;
+            node_give_up(e, n, NODE_SET_ASIDE, "O11: the node tells no facts after the reboot");
+        }
         return;
     }
     n->build_first = n->build_now = ev->u.observed.facts.build;

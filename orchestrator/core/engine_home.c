@@ -10,6 +10,7 @@
 #define WATCHED_MS (3 * MINUTE_MS)
 #define SETTLE_FLOOR_MS (30 * MINUTE_MS)
 #define RESYNC_FLOOR_MS (2 * HOUR_MS)
+#define ANSWER_LIMIT_MS (4 * HOUR_MS) /* each picture comes when it is old */
 #define UNDECIDED_LIMIT_MS (2 * HOUR_MS)
 
 static void stuck(struct engine *e, struct engine_node *n, const char *why)
@@ -49,6 +50,21 @@ static void paused_by_others(struct engine *e, struct engine_node *n)
     node_end(e, n, NODE_SET_ASIDE, why);
 }
 
+static bool never_seen(struct engine *e, struct engine_node *n)
+{
+    if (!cluster_unseen(e, n))
+        return false;
+    stuck(e, n, SAY(e, "O12: no whole picture of its cluster: %s", e->clusters[n->cluster].why));
+    return true;
+}
+
+void home_compare_anew(struct engine *e, struct engine_node *n, bool ended)
+{
+    n->pause_lost |= ended;
+    if (n->phase == NODE_RESUMING)
+        node_step(e, n, RESUME_COMPARE);
+}
+
 static bool drive_csv(struct engine *e, struct engine_node *n)
 {
     struct engine_cluster *c = &e->clusters[n->cluster];
@@ -68,10 +84,11 @@ static bool drive_csv(struct engine *e, struct engine_node *n)
         stuck(e, n, "O12: a cluster shared volume is not as before");
         return true;
     }
+    if (!seen && never_seen(e, n))
+        return true;
     node_waits(e, n, "O12: the state of the cluster shared volumes");
     cluster_want(e, c);
-    if (seen)
-        node_wake(e, n, SETTLE_POLL_MS);
+    node_wake(e, n, SETTLE_POLL_MS);
     return false;
 }
 
@@ -153,6 +170,12 @@ static bool drive_settle(struct engine *e, struct engine_node *n)
         stuck(e, n,
               e->seen[n->ix] == SEEN_UP ? "O21: the storage did not resync in time"
                                         : "I17: the cluster does not say Up");
+        return true;
+    }
+    if (!seen && never_seen(e, n))
+        return true;
+    if (seen && node_waited(e, n, c->seen_at) > settle_limit(e, n) + ANSWER_LIMIT_MS) {
+        stuck(e, n, "I17: the cluster does not answer in time");
         return true;
     }
     node_waits(e, n, e->seen[n->ix] == SEEN_UP ? "O21: storage repair" : "the cluster to say Up");

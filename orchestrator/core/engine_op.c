@@ -378,8 +378,10 @@ static void op_finish(struct engine *e, struct op *op, const struct op_record *r
 static bool came_too_late(const struct engine *e, const struct op *op)
 {
     bool looks = op->action == ACT_PAUSE || op->action == ACT_MOVE_VM || op->action == ACT_PARK_VM ||
-                 op->action == ACT_REBOOT;
+                 op->action == ACT_REBOOT || op->action == ACT_RESUME;
 
+    if (op->action == ACT_RESUME && op->undone)
+        return true; /* what is paused now is so by others */
     if (op->action == ACT_PAUSE && e->nodes[op->node].phase != NODE_DRAINING)
         return false;
     return looks && e->now - op->decided > e->rollout->policy.fresh_ms;
@@ -398,6 +400,7 @@ static void op_withdraw(struct engine *e, struct op *op, const struct op_record 
     struct engine_node *n = &e->nodes[op->node];
     struct op_record late = *rec;
     bool pause = op->action == ACT_PAUSE, park = op->action == ACT_PARK_VM;
+    bool resume = op->action == ACT_RESUME, undone = op->undone;
     uint32_t vm = op->vm;
 
     if (op->action == ACT_MOVE_VM) { /* as if the node had been busy: later, on a fresh picture */
@@ -412,6 +415,8 @@ static void op_withdraw(struct engine *e, struct op *op, const struct op_record 
     op_close(e, op);
     if (park)
         park_again(n, vm);
+    if (resume)
+        home_compare_anew(e, n, undone);
     if (pause && !n->paused && !n->go_home)
         node_withdraw(e, n,
                       rec->state == OP_DONE ? "the pause came too late and was not begun"

@@ -57,7 +57,7 @@ struct op {
     bool unknown;   /* nobody can tell: counted in its node */
     bool cancelled; /* an OP_CANCEL was sent */
     bool too_late;  /* that is why: decided anew when it is called off */
-    bool undone;    /* a pause: past its time the node was seen in service (O7) */
+    bool undone;    /* the node was seen in service: past a pause's time, or since a resume was sent (O7) */
     bool evidence;  /* a move of O15 */
     bool unproved;  /* a move from patched to unpatched (O16) */
     struct timer timer;
@@ -459,6 +459,8 @@ void cluster_dirty(struct engine *e, struct engine_cluster *c);
 void cluster_want_later(struct engine *e, struct engine_cluster *c);
 /* Seen lately, and by all who are in reach now. */
 bool cluster_fresh(const struct engine *e, const struct engine_cluster *c);
+/* The node waits for a whole picture of its cluster, and for hours there has been none: one in service never lists its VMs (I27). */
+bool cluster_unseen(const struct engine *e, const struct engine_node *n);
 /* O21: every virtual disk Healthy and no repair in a row of samples, 30 s and more long, that began after the last look anew. */
 bool cluster_clean(const struct engine *e, const struct engine_cluster *c);
 /* Such a row has begun, and the last sample is of it. */
@@ -557,6 +559,8 @@ bool home_drive(struct engine *e, struct engine_node *n);
 /* Another log went on with the node, and a person has looked: its disks may be in service again, its VMs back. Nothing goes
  * on from this log's phase; an effect is verified, and it comes home whole (O3, O12). */
 void home_after_another(struct engine *e, struct engine_node *n);
+/* Its resume is not begun on what was seen before. `ended`: its pause has been ended since, by whomever (O7, O12). */
+void home_compare_anew(struct engine *e, struct engine_node *n, bool ended);
 void home_op_ended(struct engine *e, struct engine_node *n, const struct op_end *end);
 void home_observed(struct engine *e, struct engine_node *n, const struct event *ev);
 

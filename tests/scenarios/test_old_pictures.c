@@ -428,6 +428,125 @@ static void test_verified_between_losses(void **state)
     ends_well(s, NODE_DONE);
 }
 
+static enum node_phase blind; /* while the first node is in it there is no picture of the cluster */
+
+static void blind_then(struct scenario *s, struct plan_answer *a)
+{
+    if (blind == NODE_DRAINING)
+        found_a_vm(s, a);
+    if (!scenario_is_picture(a) || engine_node(s->engine, scenario_first(s)).phase != blind ||
+        backend_plan_effects(s->world, scenario_first(s), "move_groups") == 0)
+        return;
+    held_back = 1;
+    a->ev->u.observed.ok = false;
+    a->ev->u.observed.text = "n00-05 did not list its VMs";
+}
+
+/* No whole picture comes any more: whoever waits for one has its end after hours, with the reason (I27). */
+static void test_no_picture_for_hours(void **state)
+{
+    static const struct {
+        enum node_phase phase;
+        enum node_end end;
+    } rows[] = { { NODE_DRAINING, NODE_RETURNED },
+                 { NODE_RESUMING, NODE_STUCK },
+                 { NODE_SETTLING, NODE_STUCK } };
+
+    (void)state;
+    for (unsigned i = 0; i < TABLE_LEN(rows); i++) {
+        struct scenario *s = begin("[1,\"100%\"]", blind_then);
+
+        held_back = 0;
+        blind = rows[i].phase;
+        scenario_run(s);
+        assert_non_null(strstr(scenario_node(s, scenario_first_id(s)).reason,
+                               "no whole picture of its cluster: n00-05 did not list its VMs"));
+        scenario_truth(s);
+        ends_well(s, rows[i].end);
+    }
+}
+
+static void no_facts_after_a_boot(struct scenario *s, struct plan_answer *a)
+{
+    if (a->cause != CMD_OBSERVE || a->node != scenario_first(s) || a->ev->u.observed.what != OBSERVE_FACTS)
+        return;
+    a->ev->u.observed.facts.pending_reboot = backend_plan_effects(s->world, a->node, "reboot") == 0;
+    if (engine_node(s->engine, a->node).phase == NODE_REBOOTING) {
+        a->ev->u.observed.ok = false;
+        a->ev->u.observed.text = "WMI does not answer";
+    }
+}
+
+/* After the planned reboot of O11 the node tells no facts: it is set aside, and not out for ever (I27). */
+static void test_no_facts_after_the_first_reboot(void **state)
+{
+    struct scenario *s = scenario_new(
+        &words, "[1,\"100%\"]",
+        ",\"policy\":{\"failures_per_wave\":9,\"failures_per_run\":9,\"pending_reboot\":\"reboot_first\"}");
+
+    (void)state;
+    s->meddle = no_facts_after_a_boot;
+    scenario_start(s);
+    scenario_run(s);
+    assert_non_null(strstr(scenario_node(s, scenario_first_id(s)).reason, "tells no facts"));
+    scenario_truth(s);
+    ends_well(s, NODE_SET_ASIDE);
+}
+
+static void third_is_down(struct scenario *s, struct plan_answer *a)
+{
+    for (uint32_t i = 0; scenario_is_picture(a) && a->at < joins_at && i < a->ev->u.observed.view.n_nodes;
+         i++) {
+        struct view_node *v = &((struct view_node *)(uintptr_t)a->ev->u.observed.view.nodes)[i];
+
+        if (node_ix(s, v->id) == third(s) && backend_plan_effects(s->world, third(s), "reboot") > 0)
+            v->state = SEEN_DOWN;
+    }
+}
+
+/* A resume that never arrived, and minutes later the node is back: it is compared anew before it is resumed (O12). Where others have
+ * ended our pause meanwhile, and a picture showed that, the one that is found is theirs (O7). */
+static void test_a_resume_that_never_arrived(void **state)
+{
+    static const struct {
+        dur_ms away;
+        bool theirs;
+    } rows[] = { { 4 * MINUTE_MS, false }, { 4 * MINUTE_MS, true }, { 110 * SECOND_MS, true } };
+
+    (void)state;
+    for (unsigned i = 0; i < TABLE_LEN(rows); i++) {
+        bool theirs = rows[i].theirs;
+        struct scenario *s = begin(ALL, third_is_down);
+        uint32_t it = second(s), from;
+        struct world_node *w = &s->world->nodes[it];
+        const char *id = s->plan->inv->nodes[it].id;
+
+        joins_at = START_MS * 2;
+        scenario_until(s, id, NODE_RESUMING);
+        while (open_op(s, it).op == NULL)
+            assert_true(scenario_step(s));
+        assert_non_null(strstr(w->journal.items[--w->journal.n].id.text, "/resume/1"));
+        backend_plan_cut(s->world, it, s->now + rows[i].away);
+        joins_at = s->now + 6 * MINUTE_MS;
+        w->paused = !theirs;
+        another_picture(s);
+        another_picture(s);
+        w->paused = true;
+        while (open_op(s, it).op != NULL)
+            assert_true(scenario_step(s));
+        from = s->kept.n - 1;
+        scenario_run(s);
+        assert_int_equal(backend_plan_effects(s->world, it, "resume"), !theirs);
+        assert_null(strstr(s->kept.items[from].commands, "\"action\":\"resume\""));
+        assert_non_null(strstr(s->kept.items[from].commands, "\"what\":\"facts\""));
+        check_end(s, id, theirs ? NODE_SET_ASIDE : NODE_DONE);
+        if (!theirs)
+            scenario_truth(s);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -444,6 +563,9 @@ int main(void)
         cmocka_unit_test(test_settles_while_nobody_is_there),
         cmocka_unit_test(test_claimed_while_nobody_is_there),
         cmocka_unit_test(test_verified_between_losses),
+        cmocka_unit_test(test_no_picture_for_hours),
+        cmocka_unit_test(test_no_facts_after_the_first_reboot),
+        cmocka_unit_test(test_a_resume_that_never_arrived),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
