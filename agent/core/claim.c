@@ -34,9 +34,9 @@ int agent_claim_judge(const struct agent_claim *held, const struct agent_claim *
     return 0;
 }
 
-void agent_claim_take(struct agent_claim *held, const struct agent_claim *asked, bool takeover)
+void agent_claim_take(struct agent_claim *held, const struct agent_claim *asked)
 {
-    if (takeover || asked->epoch != held->epoch) {
+    if (!agent_claim_is(held, asked->epoch, asked->controller)) {
         *held = *asked;
         return;
     }

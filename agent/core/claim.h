@@ -30,9 +30,9 @@ struct agent_claim {
  * from a log that ends before what this node has seen, without `takeover`. */
 int agent_claim_judge(const struct agent_claim *held, const struct agent_claim *asked, bool takeover,
                       struct err *err);
-/* Take an accepted claim over: a new epoch or a takeover replaces the log
- * pair, a renewal only raises it. */
-void agent_claim_take(struct agent_claim *held, const struct agent_claim *asked, bool takeover);
+/* Take an accepted claim over: a new epoch replaces the log pair, a renewal
+ * only raises it, of a takeover too: it may be heard late (F17). */
+void agent_claim_take(struct agent_claim *held, const struct agent_claim *asked);
 /* The pair only grows within an epoch. */
 void agent_claim_raise_log(struct agent_claim *held, const struct agent_log_position *log);
 /* Is this the holder? */

@@ -143,7 +143,7 @@ static int apply_claim(struct journal_fold *f, const struct body *b, struct err 
     if (rc != 0)
         return rc;
     f->claim_before = f->claim;
-    agent_claim_take(&f->claim, &asked, takeover);
+    agent_claim_take(&f->claim, &asked);
     return 0;
 }
 

@@ -67,6 +67,23 @@ static void test_late_on_the_connection_before(void **state)
     assert_non_null(bench_result(b, id));
 }
 
+/* The claim of a takeover is heard once more when its controller's log has long gone on: what this node has seen of it stays
+ * seen, and unmasks a copy that was made before (F4, F17). */
+static void test_a_takeover_claimed_again(void **state)
+{
+    struct bench *b = *state;
+    static const char *const claim = "{\"run\":\"r1\",\"controller\":\"" BENCH_CONTROLLER
+                                     "\",\"epoch\":7,\"log\":{\"seq\":20,\"hash\":\"t\"},\"takeover\":true,"
+                                     "\"session\":\"$S\"}";
+
+    assert_non_null(bench_result(b, bench_ask(b, 1, "claim", claim)));
+    assert_int_equal(agent_fold(b->agent)->claim.log.seq, 20); /* below what the old log had come to */
+    bench_start_op(b, 1, BENCH_CONTROLLER, 7, PAUSE, "pause", "{}", "");
+    assert_int_equal(agent_fold(b->agent)->claim.log.seq, 701);
+    assert_non_null(bench_result(b, bench_ask(b, 1, "claim", claim)));
+    assert_int_equal(agent_fold(b->agent)->claim.log.seq, 701);
+}
+
 /* Another controller's connection may be older than the holder's: its claim, and its orders, count. */
 static void test_an_older_connection_of_another(void **state)
 {
@@ -149,6 +166,7 @@ int main(void)
                                         T(test_claimed_again),
                                         T(test_late_on_the_connection_before),
                                         T(test_an_older_connection_of_another),
+                                        T(test_a_takeover_claimed_again),
                                         T(test_from_nowhere),
                                         T(test_without_params) };
 

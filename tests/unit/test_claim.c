@@ -56,19 +56,19 @@ static void test_first_claim(void **state)
     check_ok(agent_claim_judge(&held, &asked, false, &err), &err);
 }
 
-/* Within an epoch the pair only grows; a takeover replaces it. */
+/* Within an epoch the pair only grows; the next one replaces it. */
 static void test_log_pair(void **state)
 {
     struct agent_claim held = claim(5, "a", 10, "h"), asked = claim(5, "a", 8, "old");
 
     (void)state;
-    agent_claim_take(&held, &asked, false);
+    agent_claim_take(&held, &asked);
     assert_int_equal(held.log.seq, 10);
     assert_string_equal(held.log.hash, "h");
     agent_claim_raise_log(&held, &(struct agent_log_position){ .seq = 11, .hash = "i" });
     assert_string_equal(held.log.hash, "i");
     asked = claim(6, "b", 3, "c");
-    agent_claim_take(&held, &asked, true);
+    agent_claim_take(&held, &asked);
     assert_int_equal(held.log.seq, 3);
     assert_string_equal(held.controller, "b");
 }
