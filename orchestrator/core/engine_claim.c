@@ -96,6 +96,7 @@ static bool not_put_back(struct engine *e, struct engine_node *n, const char *wh
 static void claim_distrust(struct engine *e, struct engine_node *n, const char *why)
 {
     n->refused = true;
+    FILL(n->lost_why, why);
     n->claimed = n->staging = false;
     ask_drop_node(e, n->ix);
     e->fleet.nodes[n->ix].out |= OUT_UNCLAIMED;

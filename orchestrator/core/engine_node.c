@@ -285,7 +285,7 @@ static void prepare_unclaimed(struct engine *e, struct engine_node *n)
         node_waits(e, n, "a fresh picture of the cluster");
         node_wake(e, n, PICTURE_POLL_MS);
     } else if (n->refused) {
-        refuse(e, n, SAY(e, "%s", n->reason));
+        refuse(e, n, n->lost_why);
     } else if (e->now - claim_gone_since(e, n) >= e->rollout->policy.unreachable_ms) {
         refuse(e, n, n->lost_why[0] == '\0' ? "unreachable" : SAY(e, "unreachable: %s", n->lost_why));
     } else {

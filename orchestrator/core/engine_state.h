@@ -168,7 +168,8 @@ struct engine_node {
     char boot_effect_first[64]; /* the boot of install or removal */
     struct build build_now;
     struct timer wake, link;
-    char lost_why[160];                       /* of the last lost connection; "": none */
+    char lost_why
+        [160]; /* of the last lost connection or refused claim, also past a life that begins; "": none */
     char undecided[ID_TEXT_MAX];              /* an op that was given up and has no end there; "": none */
     char reason[256], doubt[256], waits[160]; /* doubt: why it is unknown, while it is */
 };

@@ -165,6 +165,9 @@ static void took_hold(struct engine *e, struct engine_node *n, enum action actio
     if (n->home_end == (n->patched_by_us ? NODE_RETURNED : NODE_DONE))
         n->home_end = NODE_SET_ASIDE;
     n->verified = false;
+    if (n->home_end == NODE_SET_ASIDE && n->reason[0] == '\0')
+        FILL(n->reason, n->patched_by_us ? "the package was put in, and nobody has verified that"
+                                         : "the package was taken out, and nobody has verified that");
 }
 
 /* Another log's pause that came to nothing, or its resume that came to pass, leaves nothing of ours to end (O7). */

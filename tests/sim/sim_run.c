@@ -369,6 +369,11 @@ static uint64_t ledger_down(const struct sim *s, const struct engine *e)
     return down;
 }
 
+static bool needs_reason(enum node_end end)
+{
+    return end == NODE_RETURNED || end == NODE_SET_ASIDE || end == NODE_NOT_STARTED || end == NODE_STUCK;
+}
+
 static void ask_end(struct sim *s)
 {
     struct sim_controller *c = &s->ctls[s->primary];
@@ -385,6 +390,8 @@ static void ask_end(struct sim *s)
             struct node_view n = engine_node(c->engine, s->plan->nodes[i].node);
 
             e.explained = e.explained || n.waits_for[0] != '\0';
+            if (needs_reason(n.end) && n.reason[0] == '\0')
+                e.no_reason |= 1u << s->plan->nodes[i].node;
             for (uint32_t k = 0; k < s->world.n_vms; k++)
                 if (strstr(n.reason, s->world.vms[k].id) != NULL)
                     e.reported_down |= (uint64_t)1 << k;

@@ -239,6 +239,7 @@ struct oracle_ending {
     bool reported_stuck[WORLD_NODES];
     uint64_t reported_down; /* bit per VM: the run's own words name it */
     uint64_t ledger_down;   /* bit per VM: its ledger has it as still down */
+    uint32_t no_reason;     /* bit per node: its end is one that has a reason, and it gives none */
     uint32_t put_back;      /* bit per node: in the calm a person had it put back, twice */
 };
 void oracle_end(struct sim_oracle *o, const struct oracle_ending *e);

@@ -143,6 +143,10 @@ static void end_nodes(struct sim_oracle *o, const struct oracle_ending *e)
             oracle_break(o, 29, "%s is left paused and not reported as stuck", n->id);
         if (n->storage_out && s->ends[i] != ORACLE_END_STUCK)
             oracle_break(o, 29, "%s is left in storage maintenance", n->id);
+        if (n->power == POWER_ON && !n->vmms && s->ends[i] != ORACLE_END_STUCK)
+            oracle_break(o, 29, "%s is left with its vmms stopped", n->id);
+        if (e->no_reason >> i & 1u)
+            oracle_break(o, 27, "%s has its end without a reason", n->id);
     }
 }
 
@@ -162,15 +166,19 @@ static void end_put_back(struct sim_oracle *o, const struct oracle_ending *e)
 
 static void end_vms(struct sim_oracle *o, const struct oracle_ending *e)
 {
+    const struct oracle_store *s = &o->stores[e->store];
+
     for (uint32_t i = 0; i < o->w->n_vms; i++) {
         const struct world_vm *v = &o->w->vms[i];
 
         if (v->gone || v->down != DOWN_PARKED)
             continue;
         o->checks[9]++;
-        if (o->stores[e->store].ends[v->node] != ORACLE_END_STUCK && !o->w->nodes[v->node].paused &&
-            !(e->reported_down >> i & 1u))
+        if (s->ends[v->node] != ORACLE_END_STUCK && !(e->reported_down >> i & 1u))
             oracle_break(o, 9, "%s was parked by us and is not back", v->id);
+        if (s->ends[v->node] == ORACLE_END_DONE && !s->done_of_old[v->node])
+            oracle_break(o, 17, "%s counts as done, and %s, which we parked, is down on it",
+                         o->w->nodes[v->node].id, v->id);
     }
 }
 
@@ -205,7 +213,7 @@ static void end_ledger(struct sim_oracle *o, const struct oracle_ending *e)
 
 void oracle_setting_told(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t cluster, bool warning)
 {
-    o->stores[store].setting_told[cluster] |= warning;
+    o->stores[store].setting_told[cluster] = warning;
     o->stores[store].setting_known[cluster] = at;
 }
 
