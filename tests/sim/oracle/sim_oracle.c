@@ -98,11 +98,11 @@ static void check_drain_intent(struct sim_oracle *o, const struct oracle_intent 
     const struct oracle_policy *p = &o->policy;
     bool back = s->run == ORACLE_RUN_BACK;
     dur_ms life = least_life(&o->w->nodes[x->node]);
-    uint32_t failures = 0, in_wave = 0, wave = p->wave_of[x->node];
+    uint32_t failures = 0, in_wave = 0, wave = p->wave_of[x->node], alone = oracle_rehearsed(o, x->store);
 
     for (uint32_t i = 0; i < o->w->n_nodes; i++) {
         bool refused_back =
-            p->rehearse && o->w->nodes[i].has_package; /* in service, patched: no failure (O14) */
+            i == alone && o->w->nodes[i].has_package; /* in service, patched: no failure (O14) */
 
         if ((s->ends[i] == ORACLE_END_SET_ASIDE && !refused_back) || s->ends[i] == ORACLE_END_STUCK) {
             failures++;
@@ -164,7 +164,7 @@ static bool nowhere_to_go(const struct sim_oracle *o, const struct oracle_intent
 
     if (strcmp(p->action, "move_vm") != 0)
         return false;
-    if (o->w->clusters[k].exo_at != o->nodes[p->node].exo_at_pause)
+    if (o->w->clusters[k].exo_at > p->first_at - o->policy.fresh_ms)
         return true;
     for (uint32_t i = 0; i < o->w->n_nodes; i++)
         if (i != p->node && o->w->nodes[i].cluster == k && !o->stores[p->store].spoken_to[i])
@@ -179,8 +179,8 @@ static bool left_undone(struct sim_oracle *o, const struct oracle_intent *p, con
     const struct oracle_store *s = &o->stores[p->store];
 
     return oracle_goes_home(next) &&
-           (s->aborted_at != 0 || s->stopped_at != 0 || s->given_up[p->node] != 0 ||
-            s->step_failed[p->node] || nowhere_to_go(o, p) || overtaken(o, p->store, p->node));
+           (s->aborted_at != 0 || s->stopped_at != 0 || s->given_up[p->node] > p->first_at ||
+            s->step_failed[p->node] == p->life || nowhere_to_go(o, p) || overtaken(o, p->store, p->node));
 }
 
 /* I19: no step and no further attempt before the last one has an outcome; what its node never saw keeps its id. */
@@ -238,8 +238,13 @@ void oracle_intent(struct sim_oracle *o, const struct oracle_intent_fact *f)
         oracle_break(o, 24, "%s is sent as %s", f->op, f->action);
     check_one_by_one(o, x);
     o->checks[19]++;
-    if (parts.attempt > o->policy.attempts + 1 && strcmp(f->action, "install") == 0)
+    if (parts.attempt > o->policy.attempts + 1 && strstr(f->action, "install") != NULL)
         oracle_break(o, 19, "%s is attempt %u, allowed are %u", f->op, parts.attempt, o->policy.attempts);
+    o->checks[12]++;
+    if (x->back && strcmp(f->action, "install") == 0)
+        oracle_break(o, 12, "%s is decided in a rollback", f->op);
+    if (strcmp(f->action, "uninstall") == 0 && !s->rolled_back && !o->policy.rehearse)
+        oracle_break(o, 12, "%s is decided, and nobody rolls back", f->op);
     if (strcmp(parts.node, f->node) != 0)
         oracle_break(o, 16, "%s is sent to %s", f->op, f->node);
     if (begins_drain(f->action) && x->node != WORLD_NONE && o->w->nodes[x->node].out_since == 0)
@@ -400,7 +405,7 @@ void oracle_step_failed(struct sim_oracle *o, uint32_t store, const char *op, ui
     const struct oracle_intent *x = oracle_find(o, store, op);
 
     if (x != NULL && x->node == node)
-        o->stores[store].step_failed[node] = true;
+        o->stores[store].step_failed[node] = x->life;
 }
 
 /* C.3: DONE, then the reply. */
@@ -501,6 +506,7 @@ void oracle_claimed(struct sim_oracle *o, uint32_t node, int64_t epoch, const ch
         oracle_break(o, 20, "%s took a claim of the same epoch from another controller",
                      o->w->nodes[node].id);
     c->epoch = epoch;
+    c->at = o->w->now;
     copy(c->controller, sizeof c->controller, controller);
 }
 

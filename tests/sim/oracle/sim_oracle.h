@@ -92,6 +92,7 @@ struct oracle_evidences LIST_OF(struct oracle_evidence);
 
 struct oracle_claim {
     int64_t epoch;
+    time_ms at;
     char controller[33];
 };
 
@@ -107,7 +108,7 @@ struct oracle_store {
      * another store has been at since: judged at the end */
     bool done_before[WORLD_NODES], done_of_old[WORLD_NODES];
     time_ms ended_at[WORLD_NODES], given_up[WORLD_NODES]; /* given up: set aside by a person */
-    bool step_failed[WORLD_NODES];                        /* or refused */
+    uint32_t step_failed[WORLD_NODES];                    /* or refused: in which life, last; 0: never */
     time_ms seen_up[WORLD_NODES];  /* by a whole picture of its cluster, in truth too */
     bool spoken_to[WORLD_NODES];   /* claimed, and not lost since */
     time_ms told_vms[WORLD_NODES]; /* when it listed them last, for a picture */
@@ -268,6 +269,8 @@ bool oracle_goes_home(const char *action);
 bool oracle_drained_by(const struct sim_oracle *o, uint32_t store, uint32_t node);
 /* That log has it out, and should long know that nobody can look at it any more (O17). */
 bool oracle_out_of_reach(const struct sim_oracle *o, uint32_t store, uint32_t node);
+/* The node of a rehearsal, once that store has had anything installed; WORLD_NONE. */
+uint32_t oracle_rehearsed(const struct sim_oracle *o, uint32_t store);
 /* sim_oracle_stop.c: at the intent, and at the START */
 void oracle_check_stopped(struct sim_oracle *o, const struct oracle_intent *x);
 void oracle_check_halted(struct sim_oracle *o, const struct oracle_intent *x);

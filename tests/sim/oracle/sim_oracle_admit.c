@@ -167,18 +167,32 @@ static void check_drain(struct sim_oracle *o, uint32_t node, uint64_t unseen)
     check_caps(o, node);
 }
 
+/* C.6: the receiver accepts each move too: an older controller cannot fill it. */
+static void check_receiver(struct sim_oracle *o, const struct oracle_intent *x, int64_t epoch)
+{
+    const struct oracle_claim *c = x->to == WORLD_NONE ? NULL : &o->nodes[x->to].claim;
+
+    o->checks[20]++;
+    if (c != NULL && c->epoch > epoch && o->w->now - c->at > o->policy.slack_ms)
+        oracle_break(o, 20, "%s moves to %s by epoch %lld, claimed by epoch %lld", x->op,
+                     o->w->nodes[x->to].id, (long long)epoch, (long long)c->epoch);
+}
+
 /* I7 */
-static void check_move(struct sim_oracle *o, const struct oracle_intent *x)
+static void check_move(struct sim_oracle *o, const struct oracle_intent *x, int64_t epoch)
 {
     const struct sim_world *w = o->w;
     const struct world_vm *v = x->vm == WORLD_NONE ? NULL : &w->vms[x->vm];
     uint32_t k = w->nodes[x->node].cluster;
 
+    check_receiver(o, x, epoch);
     o->checks[7]++;
     if (v == NULL || v->gone || x->to == WORLD_NONE || oracle_recent(o, k))
         return;
     if (!world_may_own(w, v, x->to))
         oracle_break(o, 7, "%s is no possible owner of %s", w->nodes[x->to].id, v->id);
+    if (!world_node_up(w, x->to))
+        oracle_break(o, 7, "%s is to be moved to %s, which is down or no member", v->id, w->nodes[x->to].id);
     if (w->nodes[x->to].out_since != 0 || (w->nodes[x->to].paused && v->node != x->to))
         oracle_break(o, 7, "%s is to be moved to %s, which is out", v->id, w->nodes[x->to].id);
     if (!is(w->nodes[x->to].machine, w->nodes[x->to].machine_plan))
@@ -190,6 +204,20 @@ static void check_move(struct sim_oracle *o, const struct oracle_intent *x)
     o->checks[9]++;
     if (v->dda || !v->clustered)
         oracle_break(o, 9, "%s cannot move and is sent to %s", v->id, w->nodes[x->to].id);
+}
+
+/* I15: what is at the target or newer is not installed onto, by whomever it came there. */
+static void check_applies(struct sim_oracle *o, uint32_t node)
+{
+    const struct world_node *n = &o->w->nodes[node];
+
+    for (uint32_t i = 0; i < o->intents.n; i++)
+        if (o->intents.items[i].node == node && o->intents.items[i].applied > 0 &&
+            is(o->intents.items[i].action, "install"))
+            return; /* ours, perhaps */
+    o->checks[15]++;
+    if (n->ubr >= WORLD_UBR_NEW && o->w->now - n->exo_at > 5 * SECOND_MS)
+        oracle_break(o, 15, "%s is at %u and is installed onto", n->id, n->ubr);
 }
 
 /* I9 */
@@ -325,11 +353,13 @@ void oracle_started(struct sim_oracle *o, uint32_t node, uint32_t store, const c
     if (is(action, "pause"))
         check_drain(o, node, x->unseen);
     else if (is(action, "move_vm"))
-        check_move(o, x);
+        check_move(o, x, epoch);
     else if (is(action, "park_vm"))
         check_park(o, x);
     else if (is(action, "reboot"))
         check_quorum(o, node);
     if (is(action, "install") || is(action, "uninstall") || is(action, "reboot"))
         check_empty(o, node, action);
+    if (is(action, "install"))
+        check_applies(o, node);
 }

@@ -253,6 +253,20 @@ static bool given_up(const struct sim_oracle *o, const struct oracle_intent *x)
     return s->aborted_at != 0 || s->given_up[x->node] > x->at;
 }
 
+/* What was given up with the node (O17): of its last life there. */
+static bool given_up_there(const struct sim_oracle *o, const struct oracle_intent *x)
+{
+    enum oracle_end end = o->stores[x->store].ends[x->node];
+
+    if (end != ORACLE_END_STUCK && end != ORACLE_END_SET_ASIDE)
+        return false;
+    for (uint32_t i = 0; i < o->intents.n; i++)
+        if (o->intents.items[i].store == x->store && o->intents.items[i].node == x->node &&
+            o->intents.items[i].life > x->life)
+            return false;
+    return true;
+}
+
 /* I22: no operation is lost: what was begun is known to some store. */
 static void end_ops(struct sim_oracle *o, const struct oracle_ending *e)
 {
@@ -264,8 +278,7 @@ static void end_ops(struct sim_oracle *o, const struct oracle_ending *e)
         o->checks[22]++;
         if (resulted(o, x->op) || witnessed(o, x) || (x->unrecorded && given_up(o, x)))
             continue;
-        if (o->stores[e->store].ends[x->node] != ORACLE_END_STUCK &&
-            o->stores[e->store].ends[x->node] != ORACLE_END_SET_ASIDE)
+        if (!given_up_there(o, x))
             oracle_break(o, 22, "%s was started and its result was never recorded", x->op);
     }
 }

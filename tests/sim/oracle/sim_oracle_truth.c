@@ -24,7 +24,7 @@ static void truth_move_begin(struct sim_oracle *o, const struct world_truth *t)
 
 /* The node on which a rehearsal plays its three lives (O14): the first one that this store had anything installed on. Moves off it
  * are no part of the bound. */
-static uint32_t rehearsed(const struct sim_oracle *o, uint32_t store)
+uint32_t oracle_rehearsed(const struct sim_oracle *o, uint32_t store)
 {
     for (uint32_t i = 0; i < o->intents.n && o->policy.rehearse; i++)
         if (o->intents.items[i].store == store && strcmp(o->intents.items[i].action, "install") == 0)
@@ -40,11 +40,26 @@ static uint32_t drains_known(const struct sim_oracle *o, const struct world_trut
     if (x == NULL || x->back)
         return 0;
     x->drained = o->w->nodes[t->node].out_since != 0;
-    alone = rehearsed(o, x->store);
+    alone = oracle_rehearsed(o, x->store);
     for (uint32_t i = 0; i < o->intents.n; i++) {
         const struct oracle_intent *y = &o->intents.items[i];
 
         n += y->drained && y->store == x->store && y->vm == t->vm && y->node != alone;
+    }
+    return n;
+}
+
+/* Moves of the VM in its rollback (O16), of which that store knows. */
+static uint32_t backs_known(const struct sim_oracle *o, const struct world_truth *t,
+                            const struct oracle_intent *x)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < o->intents.n && x != NULL && x->back; i++) {
+        const struct oracle_intent *y = &o->intents.items[i];
+
+        n +=
+            y->back && y->took && y->store == x->store && y->vm == t->vm && strcmp(y->action, "move_vm") == 0;
     }
     return n;
 }
@@ -55,12 +70,15 @@ static void truth_move_end(struct sim_oracle *o, const struct world_truth *t, st
     struct world_vm *v = &o->w->vms[t->vm];
     bool drains = o->w->nodes[t->node].out_since != 0;
     uint32_t *n = x != NULL && x->back ? &v->moves_back : drains ? &v->moves : &v->loads;
-    uint32_t known = drains_known(o, t, x);
+    uint32_t known = drains_known(o, t, x), backs = backs_known(o, t, x);
 
     ++*n;
     o->checks[10]++;
     if (known > o->policy.moves_per_vm)
         oracle_break(o, 10, "%s was moved %u times, allowed are %u", v->id, known, o->policy.moves_per_vm);
+    if (backs > o->policy.moves_back)
+        oracle_break(o, 10, "%s was moved %u times in the rollback, allowed are %u", v->id, backs,
+                     o->policy.moves_back);
     if (v->moves_back > o->policy.moves_back + o->policy.moves_per_vm ||
         v->loads > o->w->n_nodes) /* loads: at most one a node's return */
         oracle_break(o, 10, "%s was moved %u times (back %u, as load %u)", v->id, v->moves, v->moves_back,
@@ -88,6 +106,16 @@ static void truth_reboot(struct sim_oracle *o, const struct world_truth *t)
         if (!o->w->vms[i].gone && world_vm_live(&o->w->vms[i]) && o->w->vms[i].node == t->node &&
             o->w->now - o->w->vms[i].here_since > 15 * SECOND_MS)
             oracle_break(o, 8, "our reboot of %s takes %s down", o->w->nodes[t->node].id, o->w->vms[i].id);
+}
+
+/* Promise 1: methods never change. */
+static void truth_park(struct sim_oracle *o, const struct world_truth *t)
+{
+    const struct world_vm *v = &o->w->vms[t->vm];
+
+    o->checks[9]++;
+    if (v->consent && strcmp(t->method, v->consent_method) != 0)
+        oracle_break(o, 9, "%s is parked by %s, consented is %s", v->id, t->method, v->consent_method);
 }
 
 /* An installation that failed or died with its node has had no effect, and its id may run once more (C.3): what counts is
@@ -208,6 +236,8 @@ void oracle_truth(struct sim_oracle *o, const struct world_truth *t)
         truth_paused_by_whom(o, t, x);
     else if (t->what == TRUTH_REBOOT)
         truth_reboot(o, t);
+    else if (t->what == TRUTH_PARK)
+        truth_park(o, t);
     else if (t->what == TRUTH_VMMS_STOP)
         truth_drained(o, t);
 }
