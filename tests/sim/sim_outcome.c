@@ -9,25 +9,36 @@ static const char *const runs[] = { "planned", "running", "holding", "rolling ba
 static const char *const ends[] = { "no end",   "done",      "compliant",   "rolled back",
                                     "returned", "set aside", "not started", "stuck" };
 
-static uint32_t vms_down(const struct sim *s)
+/* Now; `down_since` says it of any that ever was. */
+static void vms_down(const struct sim *s, struct buf *text)
 {
-    uint32_t n = 0;
-
     for (uint32_t i = 0; i < s->world.n_vms; i++)
-        n += !s->world.vms[i].gone && s->world.vms[i].down_since != 0 ? 1 : 0;
-    return n;
+        if (!s->world.vms[i].gone && !world_vm_live(&s->world.vms[i]))
+            buf_printf(text, "; VM %u down", i);
+}
+
+static void node_is(const struct sim *s, uint32_t i, struct buf *text)
+{
+    const struct oracle_store *st = &s->oracle.stores[s->ctls[s->primary].log->store];
+    const struct world_node *n = &s->world.nodes[i];
+
+    buf_printf(text, "; %s %s, installed or removed %u times, %s, %s%s%s%s", n->id, ends[st->ends[i]],
+               s->oracle.nodes[i].installs, n->has_package ? "patched" : "not patched",
+               n->out_since != 0 ? "out" : "in service",
+               n->power == POWER_ON && !n->vmms ? ", vmms stopped" : "", n->storage_out ? ", disks out" : "",
+               n->paused ? ", paused" : "");
 }
 
 void sim_outcome(const struct sim *s, struct buf *text)
 {
     const struct oracle_store *st = &s->oracle.stores[s->ctls[s->primary].log->store];
 
-    buf_printf(text, "the run %s, %u VMs down", runs[st->run], vms_down(s));
+    buf_printf(text, "the run %s", runs[st->run]);
+    vms_down(s, text);
+    for (uint32_t i = 0; i < s->world.n_clusters; i++)
+        buf_printf(text, "; %s balancer %u", s->world.clusters[i].id, s->world.clusters[i].balancer);
     for (uint32_t i = 0; i < s->world.n_nodes; i++)
-        buf_printf(text, "; %s %s, installed or removed %u times, %s, %s", s->world.nodes[i].id,
-                   ends[st->ends[i]], s->oracle.nodes[i].installs,
-                   s->world.nodes[i].has_package ? "patched" : "not patched",
-                   s->world.nodes[i].out_since != 0 ? "out" : "in service");
+        node_is(s, i, text);
 }
 
 static bool minutes_decide(const struct sim *s)
