@@ -299,8 +299,12 @@ void oracle_wave_over(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t
 
 void oracle_wave_began(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave)
 {
-    if (wave < ORACLE_WAVES)
-        o->stores[store].wave_began[wave] = at;
+    (void)at;
+    if (wave >= ORACLE_WAVES || o->copying || o->stores[store].wave_over[wave] != 0)
+        return; /* what ran when a copy's entries were made nobody knows any more */
+    o->stores[store].ran[wave] = 0;
+    for (uint32_t i = 0; i < o->w->n_vms; i++)
+        o->stores[store].ran[wave] |= (uint64_t)world_vm_live(&o->w->vms[i]) << i;
 }
 
 /* I11: the record lists every node of the wave with its end. */

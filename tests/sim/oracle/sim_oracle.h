@@ -101,7 +101,9 @@ struct oracle_store {
     time_ms aborted_at; /* a person said so; 0: no, or a rollback was asked for since */
     time_ms
         stopped_at; /* nothing new begins: halted, ended, or on the way to a rollback; 0: it goes on, either way */
-    time_ms wave_over[ORACLE_WAVES], wave_began[ORACLE_WAVES];
+    time_ms wave_over[ORACLE_WAVES];
+    uint64_t
+        ran[ORACLE_WAVES]; /* bit per VM: it ran when the wave began, and nobody copied the store since */
     bool passed[ORACLE_WAVES], approved, paused_by_verb, rolled_back;
     enum oracle_end ends[WORLD_NODES];
     /* done_before: judged as done, and nothing of this store has begun there since; done_of_old: told by a copy whose node

@@ -98,6 +98,38 @@ static void check_truth(struct sim_oracle *o, time_ms at, const struct oracle_ga
         oracle_break(o, 13, "gate time passed while the clock of %s is wrong for long", n->id);
 }
 
+static bool parked_ever(const struct sim_oracle *o, uint32_t store, uint32_t vm)
+{
+    for (uint32_t i = 0; i < o->intents.n; i++)
+        if (o->intents.items[i].store == store && o->intents.items[i].vm == vm &&
+            is(o->intents.items[i].action, "park_vm"))
+            return true;
+    return false;
+}
+
+/* What ran before the wave, on a node that is in service, and does not come up again fails its cluster's gate. The last evidence
+ * may be as old as it may be, and have taken as long as it may take. */
+static void check_vms(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave,
+                      const struct oracle_gate *g, uint32_t cluster)
+{
+    dur_ms late = g->soak_ms + 2 * (g->max_age_ms + o->policy.slack_ms);
+
+    if (oracle_recent(o, cluster))
+        return;
+    for (uint32_t i = 0; i < o->w->n_vms; i++) {
+        const struct world_vm *v = &o->w->vms[i];
+
+        if (v->gone || !v->clustered || o->w->nodes[v->node].cluster != cluster || world_vm_live(v) ||
+            v->down == DOWN_PARKED || !(o->stores[store].ran[wave] >> i & 1u) ||
+            !world_receives(o->w, v->node) || parked_ever(o, store, i))
+            continue;
+        o->checks[13]++;
+        if (v->down_since + late < at)
+            oracle_break(o, 13, "gate %s of wave %u passed while %s is down for long", g->what, wave + 1,
+                         v->id);
+    }
+}
+
 void oracle_check_pass(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave,
                        const struct oracle_gate *g)
 {
@@ -116,8 +148,10 @@ void oracle_check_pass(struct sim_oracle *o, uint32_t store, time_ms at, uint32_
         check_truth(o, at, g, i);
         if (g->by_node)
             check_row(o, store, at, wave, g, i, o->w->nodes[i].cluster);
-        else if (!(clusters >> o->w->nodes[i].cluster & 1u))
+        if (!g->by_node && !(clusters >> o->w->nodes[i].cluster & 1u)) {
             check_row(o, store, at, wave, g, WORLD_NONE, o->w->nodes[i].cluster);
+            check_vms(o, store, at, wave, g, o->w->nodes[i].cluster);
+        }
         clusters |= 1u << o->w->nodes[i].cluster;
     }
 }

@@ -352,6 +352,20 @@ bool world_vm_appear(struct sim_world *w, uint32_t node)
     return w->n_vms > n;
 }
 
+bool world_vm_end(struct sim_world *w, uint32_t vm, dur_ms away)
+{
+    struct world_vm *v = &w->vms[vm];
+
+    if (v->gone || !v->clustered || v->state != GUEST_RUNNING)
+        return false;
+    world_touched(w, WORLD_NONE, v->node);
+    v->state = GUEST_OFF;
+    v->down = DOWN_EXOGENOUS;
+    v->down_since = w->now;
+    v->restart_at = w->now + away;
+    return true;
+}
+
 bool world_vm_delete(struct sim_world *w, uint32_t vm)
 {
     if (w->vms[vm].gone || w->vms[vm].state == GUEST_MIGRATING)
@@ -436,8 +450,8 @@ void world_heal(struct sim_world *w)
 
         v->refuses = v->fails_half = v->crashes = v->no_heartbeat = false;
         v->slow_permille = 1000;
-        if (!v->gone && v->state == GUEST_OFF && v->down == DOWN_EXOGENOUS && v->restart_at == 0 &&
-            v->clustered)
+        if (!v->gone && v->state == GUEST_OFF && v->down == DOWN_EXOGENOUS && v->clustered &&
+            (v->restart_at == 0 || v->restart_at > w->now + MINUTE_MS))
             v->restart_at = w->now + SECOND_MS;
     }
 }

@@ -201,6 +201,8 @@ bool world_node_crash(struct sim_world *w, uint32_t node, dur_ms away, bool for_
 bool world_foreign_move(struct sim_world *w, uint32_t vm, uint32_t to);
 bool world_vm_create(struct sim_world *w, uint32_t node);
 bool world_vm_appear(struct sim_world *w, uint32_t node);
+/* It ends, and its cluster does not get it started for so long. */
+bool world_vm_end(struct sim_world *w, uint32_t vm, dur_ms away);
 bool world_vm_delete(struct sim_world *w, uint32_t vm);
 bool world_vm_resize(struct sim_world *w, uint32_t vm, int64_t memory_mib);
 /* May be on its own node and on `node` from now on. `apart`: and there is another VM that it must not meet, or no such one any
