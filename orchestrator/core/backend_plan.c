@@ -289,7 +289,7 @@ static void commit_op(struct backend_plan *b, const struct world_entry *w, struc
     op->outcome = rec->outcome;
     op->reboot_required = rec->reboot_required;
     memcpy(op->error_code, rec->error_code == NULL ? "" : rec->error_code, len < 31 ? len + 1 : 31);
-    if (a->effect && rec->outcome == OUTCOME_OK)
+    if (a->effect && (rec->outcome == OUTCOME_OK || rec->outcome == OUTCOME_FAILED))
         world_effect(b, w->node, op);
     if (!a->journal)
         op->state = OP_UNKNOWN;

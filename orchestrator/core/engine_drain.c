@@ -433,6 +433,8 @@ static bool drive_parks(struct engine *e, struct engine_node *n)
 bool drain_drive(struct engine *e, struct engine_node *n)
 {
     if (n->go_home && n->moves_open == 0) {
+        if (n->pause_in_doubt && !n->paused && picture_is_old(e, n))
+            return false; /* whether it is out the cluster says (I29) */
         node_home(e, n, n->go_end,
                   n->reason[0] != '\0' ? SAY(e, "%s", n->reason) : "stopped before anything was changed");
         return true;

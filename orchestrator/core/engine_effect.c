@@ -5,6 +5,7 @@
 
 #define STEP_AGAIN_MS (30 * SECOND_MS)
 #define VERIFY_POLL_MS (15 * SECOND_MS)
+#define LOOK_AGAIN_MS (2 * MINUTE_MS)
 #define VERIFY_FLOOR_MS (20 * MINUTE_MS)
 #define BOOT_WAIT_MS (20 * MINUTE_MS)
 #define REBOOTS_MAX 3 /* of one life */
@@ -148,8 +149,25 @@ static void verify_failed(struct engine *e, struct engine_node *n, const char *w
                  SAY(e, "verify: the %s is %s", n->back ? "predecessor" : "package", why));
 }
 
+/* Whether it is in the node itself tells (O10). Until then it is for a rollback to take out (I12). */
+static void look(struct engine *e, struct engine_node *n)
+{
+    n->patched_by_us = true;
+    node_to(e, n, NODE_VERIFYING);
+}
+
+/* An attempt was found busy, by itself perhaps, and waits for its next. */
+static bool tried(const struct engine_node *n)
+{
+    return n->phase == NODE_INSTALLING && n->attempts[ACT_INSTALL] > 0;
+}
+
 bool effect_drive(struct engine *e, struct engine_node *n)
 {
+    if (n->go_home && untouched(n) && tried(n)) {
+        look(e, n);
+        return true;
+    }
     if (n->go_home && untouched(n) && n->phase != NODE_VERIFYING) {
         node_home(e, n, n->go_end,
                   n->reason[0] != '\0' ? SAY(e, "%s", n->reason) : "stopped before the effect");
@@ -200,6 +218,23 @@ static void effect_made(struct engine *e, struct engine_node *n, const struct op
     node_to(e, n, n->reboot_due ? NODE_REBOOTING : NODE_VERIFYING);
 }
 
+bool install_may_be_in(const char *code, enum op_outcome outcome, bool again)
+{
+    bool servicing = strcmp(code, "busy") == 0 || strcmp(code, "needs_reboot") == 0;
+
+    return again || servicing || outcome == OUTCOME_FAILED;
+}
+
+static bool may_be_in(const struct engine_node *n, const struct op_end *end)
+{
+    enum op_outcome outcome = end->cancelled ? OUTCOME_CANCELLED
+                              : end->refused ? OUTCOME_REFUSED
+                                             : OUTCOME_FAILED;
+
+    return end->action == ACT_INSTALL &&
+           install_may_be_in(end->code, outcome, end->unseen || n->attempts[ACT_INSTALL] > 1);
+}
+
 static void effect_failed(struct engine *e, struct engine_node *n, const struct op_end *end)
 {
     if (end->action == ACT_UNINSTALL && strcmp(end->code, "not_removable") == 0) {
@@ -215,7 +250,15 @@ static void effect_failed(struct engine *e, struct engine_node *n, const struct 
             return;
         n->proved = false; /* what is at work there may be this very step, its journal lost (I17) */
     }
-    give_up(e, n, end);
+    if (!may_be_in(n, end)) {
+        give_up(e, n, end);
+        return;
+    }
+    if (!end->cancelled) {
+        FILL(n->reason, SAY(e, "%s: %s %s", action_name(end->action), end->code, end->text));
+        node_fail(e, n);
+    }
+    look(e, n);
 }
 
 static void reboot_ended(struct engine *e, struct engine_node *n, const struct op_end *end)
@@ -370,6 +413,31 @@ static void rebooted_first(struct engine *e, struct engine_node *n, const struct
     drain_once_more(e, n);
 }
 
+/* Verifying what was never told as made. It is not there: as if nobody had asked. An agent that has lost its journal may have left a
+ * driver behind that has not come to servicing yet. */
+static void not_made(struct engine *e, struct engine_node *n)
+{
+    enum node_end end = n->failed ? NODE_SET_ASIDE : n->go_home ? n->go_end : NODE_RETURNED;
+
+    if ((n->go_home || !n->failed) && node_waited(e, n, n->asked_at) < LOOK_AGAIN_MS) {
+        node_wake(e, n, VERIFY_POLL_MS);
+        return;
+    }
+    n->patched_by_us = false;
+    node_home(e, n, end, n->reason[0] != '\0' ? SAY(e, "%s", n->reason) : "stopped before the effect");
+}
+
+static void looked(struct engine *e, struct engine_node *n, const struct verify_facts *f, enum verdict v)
+{
+    if (v == VERDICT_NO)
+        not_made(e, n);
+    else
+        verify_failed(e, n,
+                      SAY(e, "%s%s%s", v == VERDICT_YES ? "in, and was not told as made" : "still pending",
+                          n->reason[0] == '\0' ? "" : "; ", n->reason),
+                      f->package != PACKAGE_UNINSTALL_PENDING);
+}
+
 static void verify_observed(struct engine *e, struct engine_node *n, const struct event *ev)
 {
     const struct verify_facts *f = &ev->u.observed.verify;
@@ -382,6 +450,8 @@ static void verify_observed(struct engine *e, struct engine_node *n, const struc
                       !ev->u.observed.ok || !f->servicing_idle || facts_listed(f));
     else if (v == VERDICT_WAIT)
         node_wake(e, n, VERIFY_POLL_MS);
+    else if (!n->installed)
+        looked(e, n, f, v);
     else if (v == VERDICT_YES)
         verified(e, n, f);
     else if (v == VERDICT_NO)

@@ -300,6 +300,8 @@ void handover_ops(struct engine *e, const struct handover *h)
         bool of_park = vm != IX_NONE && from->action != ACT_MOVE_VM;
         struct op *op;
 
+        n->patched_by_us |=
+            from->action == ACT_INSTALL && !node_in_flight(n); /* given up: it may be in (I12) */
         if ((of_park && !has_park(n, vm)) ||
             (from->action != ACT_MOVE_VM && from->action != ACT_CLUSTER_SETTING && !node_in_flight(n)))
             continue;

@@ -152,7 +152,8 @@ static void refuse(struct engine *e, struct engine_node *n, const char *why)
     node_give_up(e, n, NODE_SET_ASIDE, why);
 }
 
-/* Forward only: is there anything to do, and may it be done? */
+/* Forward only: is there anything to do, and may it be done? What an attempt of this run has put in, and nobody verified, goes the
+ * whole way once more (I17). */
 static bool judge_forward(struct engine *e, struct engine_node *n)
 {
     if (n->before.pending) {
@@ -161,7 +162,8 @@ static bool judge_forward(struct engine *e, struct engine_node *n)
             return false;
         }
         n->goal = GOAL_REBOOT_FIRST;
-    } else if (build_compare(n->before.level, e->rollout->patch.target) >= 0) {
+    } else if (build_compare(n->before.level, e->rollout->patch.target) >= 0 &&
+               (n->attempt <= 1 || !n->patched_by_us)) {
         e->fleet.nodes[n->ix].patched = true;
         node_end(e, n, NODE_COMPLIANT, "at the target or newer already");
         return false;
@@ -568,6 +570,8 @@ void node_end(struct engine *e, struct engine_node *n, enum node_end end, const 
         FILL(why, with_parked(e, n, why));
     if (rehearsal_goes_on(e, n, end))
         return;
+    if (n->patched_by_us && (end == NODE_RETURNED || end == NODE_NOT_STARTED))
+        end = NODE_SET_ASIDE; /* it is not as it was before (I17) */
     if (end == NODE_DONE && n->back && !n->proved)
         end = NODE_SET_ASIDE; /* patched as before, and that was never verified (I17) */
     if (may_be_out(e, n) && end != NODE_STUCK) {

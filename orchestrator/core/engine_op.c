@@ -328,6 +328,7 @@ static struct op_end end_of(const struct op *op, const struct op_record *rec, en
                           .ok = outcome == OUTCOME_OK,
                           .refused = outcome == OUTCOME_REFUSED,
                           .cancelled = outcome == OUTCOME_CANCELLED,
+                          .unseen = rec->state == OP_NONE || op->sends > 1,
                           .already = rec->already,
                           .reboot_required = rec->reboot_required,
                           .code = rec->error_code == NULL ? "" : rec->error_code,
@@ -464,6 +465,7 @@ static void op_never_seen(struct engine *e, struct op *op, const struct op_recor
         op_wait_and_probe(e, op);
     } else if (stopped_before(e, op)) {
         e->nodes[op->node].proved &= op->action != ACT_UNINSTALL; /* at work, and its journal lost? (I17) */
+        e->nodes[op->node].pause_in_doubt |= op->action == ACT_PAUSE; /* likewise (I29) */
         op_called_off(e, op, rec);
     } else if (op->sends >= SENDS_MAX) {
         op_finish(e, op, rec, OUTCOME_REFUSED);
@@ -726,6 +728,7 @@ void op_forget(struct engine *e, struct engine_node *n)
             setting_ended(e, n, &end);
         if (end.action == ACT_PARK_VM)
             park_in_doubt(e, n, end.vm);
+        n->patched_by_us |= end.action == ACT_INSTALL; /* it may be in (I12) */
         if (end.action != ACT_MOVE_VM)
             continue;
         move_land(e, &end, n->ix);

@@ -14,11 +14,16 @@ bool rollback_allowed(const struct engine *e, const char **ret_why_not)
     return (*ret_why_not)[0] == '\0';
 }
 
+/* Our package is in it, and this rollback is to take it out. */
+static bool is_due(const struct engine *e, const struct engine_node *n)
+{
+    return n->patched_by_us && n->wave != IX_NONE &&
+           (e->rollback_wave == IX_NONE || n->wave == e->rollback_wave);
+}
+
 static bool goes_back(const struct engine *e, const struct engine_node *n)
 {
-    if (!n->patched_by_us || n->phase != NODE_ENDED || n->end == NODE_STUCK || n->wave == IX_NONE)
-        return false;
-    return e->rollback_wave == IX_NONE || n->wave == e->rollback_wave;
+    return is_due(e, n) && n->phase == NODE_ENDED && n->end != NODE_STUCK;
 }
 
 static void go_back(struct engine *e, struct engine_node *n)
@@ -51,15 +56,18 @@ void rollback_begin(struct engine *e)
     }
 }
 
-static void list_patched(const struct engine *e, struct buf *b)
+/* Those too that were never sent back, being stuck. */
+static bool list_patched(const struct engine *e, struct buf *b)
 {
-    for (uint32_t i = 0; i < e->inv->n_nodes; i++) {
-        const struct engine_node *n = &e->nodes[i];
+    bool any = false;
 
-        if (n->patched_by_us && n->life > 0 && n->wave != IX_NONE &&
-            (e->rollback_wave == IX_NONE || n->wave == e->rollback_wave))
-            buf_printf(b, " %s", node_id(e, n));
+    for (uint32_t i = 0; i < e->inv->n_nodes; i++) {
+        if (!is_due(e, &e->nodes[i]))
+            continue;
+        buf_printf(b, " %s", node_id(e, &e->nodes[i]));
+        any = true;
     }
+    return any;
 }
 
 void rollback_check(struct engine *e)
@@ -68,13 +76,12 @@ void rollback_check(struct engine *e)
 
     if (e->rollback_open > 0)
         return;
-    if (e->rollback_failed == 0) {
+    b = engine_scratch(e);
+    buf_printf(b, "%s; not rolled back:", e->end_text);
+    if (!list_patched(e, b) && e->rollback_failed == 0) {
         e->ending = RUN_ROLLED_BACK;
         return;
     }
-    b = engine_scratch(e);
-    buf_printf(b, "%s; not rolled back:", e->end_text);
-    list_patched(e, b);
     FILL(e->end_text, engine_said(e));
     e->ending = RUN_HALTED;
 }

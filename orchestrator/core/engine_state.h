@@ -409,12 +409,17 @@ void op_drop(struct engine *e, struct op *op); /* decided by other means; its en
 void op_reclaimed(struct engine *e, struct engine_node *n, const struct op_record *recs, uint32_t n_recs);
 struct op *op_find(const struct engine *e, uint32_t node, const char *id);
 const char *action_name(enum action a);
+/* An installation that did not succeed: nothing promises that it has not taken hold. It said that it failed; or it was begun more than
+ * once (`again`), or something is at work there or waits for a boot, that may be this very step in a journal that is lost. The
+ * node itself tells (O10). */
+bool install_may_be_in(const char *code, enum op_outcome outcome, bool again);
 bool action_may_repeat(const struct engine *e, const struct engine_node *n, enum action a);
 /* A node-level op with the usual arguments of its action. */
 void op_start(struct engine *e, struct engine_node *n, enum action action);
 struct op_end { /* how an op ended, for the one who started it */
     enum action action;
     bool ok, refused, cancelled, already, reboot_required;
+    bool unseen;             /* the node has said that it never saw it: its journal may be lost */
     const char *code, *text; /* "" where none */
     uint32_t vm, receiver;
     bool evidence, unproved, undone;

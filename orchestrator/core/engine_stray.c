@@ -179,8 +179,8 @@ static void foreign_closed(struct engine_node *n, enum action action, bool done)
         n->paused = n->foreign_out = false;
 }
 
-/* It has an end. */
-static void stray_close(struct engine *e, struct engine_node *n, bool done)
+/* It has an end. Of an installation of ours that failed it promises nothing: the package may be in all the same (O10). */
+static void stray_close(struct engine *e, struct engine_node *n, bool done, bool failed)
 {
     struct op_id_parts p;
 
@@ -189,7 +189,7 @@ static void stray_close(struct engine *e, struct engine_node *n, bool done)
 
         if (done)
             took_hold(e, n, action);
-        else
+        else if (!failed || action != ACT_INSTALL || !op_was_ours(e, n, &p))
             was_for_nothing(n, action);
         if (!op_was_ours(e, n, &p))
             foreign_closed(n, action, done);
@@ -210,7 +210,7 @@ static void stray_own(struct engine *e, struct engine_node *n, const struct op_r
     if (given_up || strcmp(p->step, "move_vm") == 0) /* several moves may have been given up at once */
         op_rows(e, n, rec, p);
     if (ended && given_up)
-        stray_close(e, n, done);
+        stray_close(e, n, done, rec->outcome == OUTCOME_FAILED);
     if (ended && (claim || p->life == n->life || p->subject[0] != '\0'))
         op_command(e, CMD_OP_ACK, n->ix, rec->op);
     else if (claim && !ended && rec->state != OP_NONE)
@@ -277,7 +277,7 @@ int stray_decide(struct engine *e, struct engine_node *n, const char *op, bool d
     if (n->undecided_runs)
         return refuse_what_runs(n->undecided, err);
     op_command(e, CMD_OP_ACK, n->ix, n->undecided);
-    stray_close(e, n, done);
+    stray_close(e, n, done, false);
     return 0;
 }
 
@@ -307,7 +307,7 @@ void stray_record(struct engine *e, struct engine_node *n, const struct op_recor
     }
     if (rec->state == OP_DONE && strcmp(parts.run, e->run) != 0) {
         if (claim && strcmp(rec->op, n->undecided) == 0)
-            stray_close(e, n, rec->outcome == OUTCOME_OK);
+            stray_close(e, n, rec->outcome == OUTCOME_OK, rec->outcome == OUTCOME_FAILED);
         op_command(e, CMD_OP_ACK, n->ix, rec->op);
         return;
     }
@@ -341,7 +341,7 @@ void stray_record(struct engine *e, struct engine_node *n, const struct op_recor
     if (rec->state != OP_DONE) /* remembered: what it comes to is told by a later claim */
         stray_give_up(n, rec->op, rec->state == OP_RUNNING);
     else if (strcmp(rec->op, n->undecided) == 0)
-        stray_close(e, n, rec->outcome == OUTCOME_OK);
+        stray_close(e, n, rec->outcome == OUTCOME_OK, rec->outcome == OUTCOME_FAILED);
     if (rec->state == OP_UNKNOWN) /* till its witness decides it there the node takes no other op */
         op_command(e, CMD_OP_PROBE, n->ix, rec->op);
     if (n->phase == NODE_ENDED && n->foreign_led)

@@ -427,6 +427,8 @@ void run_check(struct engine *e)
         wave_check(e);
     else if (e->state == RUN_ROLLING_BACK)
         rollback_check(e);
+    if (e->state == RUN_ROLLING_BACK && e->ending != RUN_RUNNING)
+        come_to_end(e); /* where nobody is sent back no event follows */
     if (e->settings_due && run_has_ended(e) && e->in_flight == 0)
         e->settings_due = !settings_restore(e);
     if (!run_has_ended(e) && !e->closing) {

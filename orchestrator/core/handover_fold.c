@@ -157,6 +157,7 @@ static struct folded_op *add_op(struct handover_fold *f, const struct handover_o
     }
     o->op = *op;
     o->life = life;
+    o->sends = 1;
     o->earlier = f->latest[op->node];
     f->latest[op->node] = f->ops.n - 1;
     return o;
@@ -171,8 +172,7 @@ static void take_record(struct handover_fold *f, const struct op_record *rec)
 
     if (o != NULL && o->given_up && ended) {
         o->given_up = false;
-        if (done)
-            handover_op_end_heard(f, o);
+        handover_op_end_heard(f, o, done, rec->state == OP_DONE && rec->outcome == OUTCOME_FAILED);
     }
     if (o == NULL || o->over)
         return;
@@ -222,6 +222,18 @@ static void close_before(struct handover_fold *f, uint32_t node, enum action nex
         handover_op_given_up(f, &f->ops.items[i], next);
 }
 
+/* Whether it is in is asked when it has an end, or none is waited for. */
+static void close_install(struct handover_fold *f, uint32_t node)
+{
+    uint32_t i = f->latest[node];
+
+    while (i != IX_NONE &&
+           (f->ops.items[i].op.action == ACT_MOVE_VM || f->ops.items[i].op.action == ACT_CLUSTER_SETTING))
+        i = f->ops.items[i].earlier;
+    if (i != IX_NONE && f->ops.items[i].op.action == ACT_INSTALL && !f->ops.items[i].over)
+        handover_op_given_up(f, &f->ops.items[i], ACTIONS);
+}
+
 static void count_attempt(struct handover_fold *f, struct handover_node *n, enum action a,
                           const struct op_id_parts *p)
 {
@@ -263,6 +275,7 @@ static int take_intent(struct handover_fold *f, const struct command *c, time_ms
 
     if (o != NULL) { /* the same once more (C.3) */
         o->op.sent = at;
+        o->sends++;
         return 0;
     }
     if (a == ACTIONS || op_id_parse(c->op, &p, NULL) != 0)
@@ -312,8 +325,10 @@ static void take_observed(struct handover_fold *f, const struct event *ev)
         return;
     if (ev->u.observed.what == OBSERVE_FACTS)
         take_facts(f, ev);
-    if (ev->u.observed.what == OBSERVE_VERIFY)
-        handover_verified(f, &f->now.nodes[ev->node], &ev->u.observed.verify);
+    if (ev->u.observed.what != OBSERVE_VERIFY)
+        return;
+    close_install(f, ev->node);
+    handover_verified(f, &f->now.nodes[ev->node], &ev->u.observed.verify);
 }
 
 static int take_event(struct handover_fold *f, const struct event *ev, struct err *err)

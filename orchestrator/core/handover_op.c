@@ -188,16 +188,18 @@ static void effect_made(struct handover_node *n, enum action a)
 
 /* It was given up, and its end is told after all: nobody goes on from it, but it is in, or no longer, unless another effect
  * came after it. */
-void handover_op_end_heard(struct handover_fold *f, const struct folded_op *o)
+void handover_op_end_heard(struct handover_fold *f, const struct folded_op *o, bool done, bool failed)
 {
     uint32_t i = f->latest[o->op.node];
 
+    if (!done && (failed || o->op.action != ACT_INSTALL))
+        return;
     while (i != IX_NONE && f->ops.items[i].op.action != ACT_INSTALL &&
            f->ops.items[i].op.action != ACT_UNINSTALL)
         i = f->ops.items[i].earlier;
     if (i == IX_NONE || &f->ops.items[i] != o)
         return;
-    f->now.nodes[o->op.node].patched = o->op.action == ACT_INSTALL;
+    f->now.nodes[o->op.node].patched = done && o->op.action == ACT_INSTALL;
     f->now.nodes[o->op.node].proved = false;
 }
 
@@ -237,16 +239,20 @@ static void op_done(struct handover_fold *f, const struct handover_op *op, const
         n->storage = false;
 }
 
-static void op_failed(struct handover_fold *f, const struct handover_op *op, const struct op_record *rec)
+static void op_failed(struct handover_fold *f, const struct folded_op *o, const struct op_record *rec)
 {
+    const struct handover_op *op = &o->op;
     bool untouched = rec->outcome == OUTCOME_REFUSED || rec->outcome == OUTCOME_CANCELLED;
+    bool again = o->sends > 1 || f->now.nodes[op->node].attempts[ACT_INSTALL] > 1;
+    const char *code = rec->error_code == NULL ? "" : rec->error_code;
 
     if (op->action == ACT_PAUSE && !untouched)
         f->now.nodes[op->node].paused = true; /* it may be half done */
     if (op->action == ACT_PARK_VM && !untouched)
         parked(f, op, rec);
-    if (op->action == ACT_UNINSTALL && rec->error_code != NULL &&
-        strcmp(rec->error_code, "not_removable") == 0) {
+    if (op->action == ACT_INSTALL && install_may_be_in(code, rec->outcome, again))
+        f->now.nodes[op->node].patched = true; /* until the node has been asked */
+    if (op->action == ACT_UNINSTALL && strcmp(code, "not_removable") == 0) {
         f->now.log.removal_known = true;
         f->now.log.removal_possible = false;
     }
@@ -261,7 +267,7 @@ void handover_op_over(struct handover_fold *f, struct folded_op *o, bool ok, con
     else if (ok)
         op_done(f, &o->op, rec);
     else if (rec != NULL)
-        op_failed(f, &o->op, rec);
+        op_failed(f, o, rec);
 }
 
 /* A reboot after which others came was decided by the new boot. A park may have done its work: undoing nothing succeeds (I9). */
@@ -269,7 +275,9 @@ void handover_op_given_up(struct handover_fold *f, struct folded_op *o, enum act
 {
     handover_op_over(f, o, o->op.action == ACT_REBOOT && next != ACT_REBOOT, NULL);
     o->given_up = true;
-    if (o->op.action == ACT_UNINSTALL) /* it may have been made, and its journal lost (I17) */
+    if (o->op.action == ACT_INSTALL)
+        f->now.nodes[o->op.node].patched = true; /* likewise */
+    if (o->op.action == ACT_UNINSTALL)           /* it may have been made, and its journal lost (I17) */
         f->now.nodes[o->op.node].proved = false;
     if (o->op.action == ACT_PARK_VM)
         parked(f, &o->op, NULL);

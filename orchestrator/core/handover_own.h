@@ -7,7 +7,7 @@
 
 struct folded_op {
     struct handover_op op;
-    uint32_t life;
+    uint32_t life, sends;
     uint32_t earlier; /* its node's one before it: a chain from `latest` to IX_NONE */
     bool over, ok;
     bool given_up; /* over without a record of its end */
@@ -39,8 +39,9 @@ void handover_life_goes_back(struct handover_fold *f, uint32_t node, uint32_t li
 void handover_op_begun(struct handover_fold *f, struct folded_op *o, const json *args, const char *boot_id);
 void handover_op_over(struct handover_fold *f, struct folded_op *o, bool ok, const struct op_record *rec);
 void handover_op_given_up(struct handover_fold *f, struct folded_op *o, enum action next);
-/* That one has taken hold, says its node, its witness or a person later on. */
-void handover_op_end_heard(struct handover_fold *f, const struct folded_op *o);
+/* That one has taken hold, or not, says its node, its witness or a person later on. `failed`: that promises nothing of an
+ * installation. */
+void handover_op_end_heard(struct handover_fold *f, const struct folded_op *o, bool done, bool failed);
 /* What a node said when it was asked whether the patch is in. */
 void handover_verified(struct handover_fold *f, struct handover_node *n, const struct verify_facts *v);
 uint32_t handover_setting_ix(const struct handover_fold *f,

@@ -282,6 +282,7 @@ static void installed_by_others(struct sim *s, struct world_node *n)
     if (n->has_package || n->servicing_until > s->now || n->pending_in || n->pending_out)
         return;
     n->has_package = true;
+    n->put_in_at = s->now;
     n->pending_in = prng_permille(&s->world.rng_cruel, 500);
     n->ubr = n->pending_in ? WORLD_UBR_NEW : WORLD_UBR_NEWER;
     n->boot_installed = n->pending_in ? n->boot : n->boot_installed;

@@ -153,10 +153,10 @@ static void tell_intent(struct sim_log *l, const struct command *c, time_ms at)
 static enum oracle_run run_word(enum run_state s)
 {
     static const enum oracle_run words[RUN_STATES] = {
-        [RUN_PLANNED] = ORACLE_RUN_PLANNED,   [RUN_APPROVED] = ORACLE_RUN_PLANNED,
-        [RUN_RUNNING] = ORACLE_RUN_RUNNING,   [RUN_HOLDING] = ORACLE_RUN_HOLDING,
-        [RUN_ROLLING_BACK] = ORACLE_RUN_BACK, [RUN_FINISHED] = ORACLE_RUN_OVER,
-        [RUN_ROLLED_BACK] = ORACLE_RUN_OVER,  [RUN_HALTED] = ORACLE_RUN_OVER,
+        [RUN_PLANNED] = ORACLE_RUN_PLANNED,         [RUN_APPROVED] = ORACLE_RUN_PLANNED,
+        [RUN_RUNNING] = ORACLE_RUN_RUNNING,         [RUN_HOLDING] = ORACLE_RUN_HOLDING,
+        [RUN_ROLLING_BACK] = ORACLE_RUN_BACK,       [RUN_FINISHED] = ORACLE_RUN_FINISHED,
+        [RUN_ROLLED_BACK] = ORACLE_RUN_ROLLED_BACK, [RUN_HALTED] = ORACLE_RUN_HALTED,
         [RUN_ABORTED] = ORACLE_RUN_ABORTED,
     };
 

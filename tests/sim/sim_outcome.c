@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-static const char *const runs[] = { "planned", "running", "holding", "rolling back", "over", "aborted" };
+static const char *const runs[] = { "planned",  "running",     "holding", "rolling back",
+                                    "finished", "rolled back", "halted",  "aborted" };
 static const char *const ends[] = { "no end",   "done",      "compliant",   "rolled back",
                                     "returned", "set aside", "not started", "stuck" };
 

@@ -244,6 +244,7 @@ static void write_policy(struct sim *s, struct json_writer *j, struct prng *p)
     static const char *const backs[] = { "wave", "run", "none" }, *const cruel_backs[] = { "wave", "run",
                                                                                            "run" };
     struct oracle_policy *q = &s->policy;
+    const char *back;
 
     q->failures_wave = (uint32_t)prng_below(p, 3);
     q->failures_run = q->failures_wave + (uint32_t)prng_below(p, 2);
@@ -268,7 +269,9 @@ static void write_policy(struct sim *s, struct json_writer *j, struct prng *p)
     jw_int(j, "moves_per_vm", q->moves_per_vm);
     jw_int(j, "rollback_moves_per_vm", q->moves_back);
     jw_int(j, "attempts_max", q->attempts);
-    jw_str(j, "rollback", (s->world.cruel ? cruel_backs : backs)[prng_below(p, 3)]);
+    back = (s->world.cruel ? cruel_backs : backs)[prng_below(p, 3)];
+    q->back_run = strcmp(back, "run") == 0;
+    jw_str(j, "rollback", back);
     q->rehearse = prng_permille(p, 80);
     jw_bool(j, "rehearse", q->rehearse);
     jw_object_end(j);

@@ -374,6 +374,18 @@ static bool needs_reason(enum node_end end)
     return end == NODE_RETURNED || end == NODE_SET_ASIDE || end == NODE_NOT_STARTED || end == NODE_STUCK;
 }
 
+/* A bit per node that the run's end names as not rolled back. */
+static uint32_t named_as_left(const struct sim *s, const char *end)
+{
+    const char *left = strstr(end, "not rolled back:");
+    uint32_t named = 0;
+
+    for (uint32_t i = 0; i < s->world.n_nodes && left != NULL; i++)
+        if (strstr(left, s->world.nodes[i].id) != NULL)
+            named |= 1u << i;
+    return named;
+}
+
 static void ask_end(struct sim *s)
 {
     struct sim_controller *c = &s->ctls[s->primary];
@@ -397,6 +409,7 @@ static void ask_end(struct sim *s)
                     e.reported_down |= (uint64_t)1 << k;
         }
         e.ledger_down = ledger_down(s, c->engine);
+        e.named = named_as_left(s, engine_run(c->engine).end_text);
         sim_describe(s, c, &text);
         e.state = buf_text(&text);
     }

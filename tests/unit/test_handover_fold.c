@@ -305,7 +305,12 @@ static const struct {
     { OUT "move_groups:ok", NODE_DRAINING, "paused" },
     /* effects */
     { OUT "install:ok", NODE_INSTALLING, "paused installed patched" },
-    { OUT "install:failed", NODE_INSTALLING, "paused" },
+    { OUT "install:failed", NODE_INSTALLING, "paused patched" }, /* it may be in: that is no promise */
+    { OUT "install:failed sees:gone", NODE_STARTING_VMMS, "paused" },
+    { OUT "install:failed sees:coming", NODE_VERIFYING, "paused patched" },
+    { OUT "install:refused", NODE_INSTALLING, "paused" },
+    { OUT "install sees:gone", NODE_STARTING_VMMS, "paused" }, /* never seen, and looked for */
+    { OUT "install sees:coming", NODE_VERIFYING, "paused patched" },
     { OUT "install", NODE_INSTALLING, "paused ? install" },
     { OUT "uninstall", NODE_REMOVING, "paused ? uninstall" },
     { OUT "uninstall:ok", NODE_REMOVING, "paused removed" },
@@ -384,7 +389,7 @@ static const struct {
     { OUT "install:ok next pause:ok uninstall:ok sees:there", NODE_ENDED, "paused removed patched" },
     { OUT "install:ok next pause:ok uninstall:ok sees:going", NODE_VERIFYING, "paused removed patched" },
     /* given up, and its end is heard later; not when another effect came after it */
-    { OUT "install return next start_vmms:ok", NODE_STORAGE_IN, "paused storage" },
+    { OUT "install return next start_vmms:ok", NODE_STORAGE_IN, "paused storage patched" },
     { OUT "install next pause:ok decide", NODE_DRAINING, "paused patched" },
     { OUT "install decide", NODE_INSTALLING, "paused installed patched" },
     { OUT "pause:ok decide", NODE_DRAINING, "paused" },
@@ -738,8 +743,9 @@ static void test_the_end_of_what_was_given_up(void **state)
     } heard[] = {
         { OUT "install", "ok", "", true },
         { OUT "install", "says_done", "", true },
-        { OUT "install", "failed", "", false },
-        { OUT "install", "running", "", false },
+        { OUT "install", "failed", "", true }, /* that promises nothing */
+        { OUT "install", "refused", "", false },
+        { OUT "install", "running", "", true },
         { OUT "install:ok next pause:ok uninstall", "ok", "", false },
         { OUT "install:ok next pause:ok uninstall", "failed", "", true },
         { OUT "stop_vmms", "ok", "", false },

@@ -281,7 +281,7 @@ void oracle_run(struct sim_oracle *o, uint32_t store, time_ms at, enum oracle_ru
     s->rolled_back = s->rolled_back || run == ORACLE_RUN_BACK;
     if (run == ORACLE_RUN_BACK)
         s->stopped_at = 0;
-    else if (run == ORACLE_RUN_OVER || run == ORACLE_RUN_ABORTED)
+    else if (run >= ORACLE_RUN_FINISHED)
         s->stopped_at = at;
 }
 
@@ -354,6 +354,10 @@ void oracle_node_end(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t 
     s->done_of_old[node] = end == ORACLE_END_DONE && overtaken(o, store, node);
     if (end == ORACLE_END_DONE && !s->done_before[node] && !s->done_of_old[node])
         oracle_check_done(o, node, false);
+    if (end == ORACLE_END_ROLLED_BACK && !overtaken(o, store, node))
+        oracle_check_removed(o, node);
+    if (end == ORACLE_END_COMPLIANT && !overtaken(o, store, node))
+        oracle_check_compliant(o, node);
     s->done_before[node] |=
         end == ORACLE_END_DONE; /* told once more after a way back that never began: the same end */
 }

@@ -33,6 +33,7 @@ struct oracle_policy {
     uint32_t failures_run, failures_wave, max_out_fleet, moves_per_vm, moves_back, attempts;
     time_ms window_from, window_to, freeze_from, freeze_to, expires, consent_expires; /* 0: none */
     bool back_outside_window, reboot_always, rehearse;
+    bool back_run; /* a rollback is one of the whole run */
     dur_ms fresh_ms, slack_ms;
     dur_ms unreachable_ms,
         reboot_limit_ms; /* O17: until nobody waits any more; a reboot of ours is waited for longer */
@@ -45,7 +46,9 @@ enum oracle_run {
     ORACLE_RUN_RUNNING,
     ORACLE_RUN_HOLDING,
     ORACLE_RUN_BACK,
-    ORACLE_RUN_OVER,
+    ORACLE_RUN_FINISHED,
+    ORACLE_RUN_ROLLED_BACK,
+    ORACLE_RUN_HALTED,
     ORACLE_RUN_ABORTED
 };
 enum oracle_end {
@@ -244,6 +247,7 @@ struct oracle_ending {
     uint64_t ledger_down;   /* bit per VM: its ledger has it as still down */
     uint32_t no_reason;     /* bit per node: its end is one that has a reason, and it gives none */
     uint32_t put_back;      /* bit per node: in the calm a person had it put back, twice */
+    uint32_t named;         /* bit per node: the run's end names it as not rolled back */
 };
 void oracle_end(struct sim_oracle *o, const struct oracle_ending *e);
 
@@ -283,5 +287,9 @@ void oracle_check_pass(struct sim_oracle *o, uint32_t store, time_ms at, uint32_
 void oracle_check_done(struct sim_oracle *o, uint32_t node, bool of_old);
 /* The part of it that nobody's hand on the node undoes: judged at the end too, for what was too recent then. */
 void oracle_check_patched(struct sim_oracle *o, uint32_t node);
+/* Going back: out is what was put in, and booted since. */
+void oracle_check_removed(struct sim_oracle *o, uint32_t node);
+/* At the target or newer, and nothing waits for a boot (O11). */
+void oracle_check_compliant(struct sim_oracle *o, uint32_t node);
 
 #endif

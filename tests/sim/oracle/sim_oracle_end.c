@@ -156,6 +156,57 @@ void oracle_check_pass(struct sim_oracle *o, uint32_t store, time_ms at, uint32_
     }
 }
 
+/* The last word on the package there was an installation by this store, and nobody else put one in. */
+static bool ours_is_in(const struct sim_oracle *o, uint32_t store, uint32_t node)
+{
+    const struct world_node *n = &o->w->nodes[node];
+    bool in = false;
+
+    for (uint32_t i = 0; i < o->intents.n; i++) {
+        const struct oracle_intent *x = &o->intents.items[i];
+
+        if (x->node == node && x->started && (is(x->action, "install") || is(x->action, "uninstall")))
+            in = x->store == store && is(x->action, "install");
+    }
+    return in && n->has_package && n->put_in_at == 0 && !n->compliant_at_start;
+}
+
+/* I17: what is said to have been left alone, or taken back, holds nothing of ours. */
+static void end_untouched(struct sim_oracle *o, const struct oracle_ending *e, uint32_t node)
+{
+    static const char *const said[] = { [ORACLE_END_COMPLIANT] = "compliant",
+                                        [ORACLE_END_ROLLED_BACK] = "rolled back",
+                                        [ORACLE_END_RETURNED] = "back untouched",
+                                        [ORACLE_END_NOT_STARTED] = "never begun",
+                                        [ORACLE_END_STUCK] = NULL };
+    const char *as = said[o->stores[e->store].ends[node]];
+
+    if (as == NULL)
+        return;
+    o->checks[17]++;
+    if (ours_is_in(o, e->store, node))
+        oracle_break(o, 17, "%s is said to be %s, and our package is in it", o->w->nodes[node].id, as);
+}
+
+/* O14, O16: rolled back is a run that has left our package nowhere; where it is left the run has halted and names the node. */
+static void end_way_back(struct sim_oracle *o, const struct oracle_ending *e)
+{
+    const struct oracle_store *s = &o->stores[e->store];
+
+    if (!e->at_rest || !s->rolled_back || !o->policy.back_run)
+        return;
+    for (uint32_t i = 0; i < o->w->n_nodes; i++) {
+        if (o->policy.wave_of[i] == WORLD_NONE || !ours_is_in(o, e->store, i))
+            continue;
+        o->checks[12]++;
+        if (s->run == ORACLE_RUN_ROLLED_BACK)
+            oracle_break(o, 12, "the run is rolled back, and our package is in %s", o->w->nodes[i].id);
+        else if (s->run == ORACLE_RUN_HALTED && s->handed_at == 0 && !(e->named >> i & 1u))
+            oracle_break(o, 12, "our package is in %s, and the halted run does not name it",
+                         o->w->nodes[i].id);
+    }
+}
+
 static void end_nodes(struct sim_oracle *o, const struct oracle_ending *e)
 {
     const struct oracle_store *s = &o->stores[e->store];
@@ -169,6 +220,7 @@ static void end_nodes(struct sim_oracle *o, const struct oracle_ending *e)
             oracle_check_done(o, i, true);
         else if (s->ends[i] == ORACLE_END_DONE)
             oracle_check_patched(o, i);
+        end_untouched(o, e, i);
         o->checks[27]++;
         if (s->ends[i] == ORACLE_END_NONE)
             oracle_break(o, 27, "%s has no end", n->id);
@@ -339,6 +391,7 @@ void oracle_end(struct sim_oracle *o, const struct oracle_ending *e)
     if (!e->at_rest)
         oracle_break(o, 27, "the run has not ended: %s", e->state);
     end_nodes(o, e);
+    end_way_back(o, e);
     end_put_back(o, e);
     end_settings(o, e);
     end_vms(o, e);

@@ -287,6 +287,28 @@ void oracle_check_patched(struct sim_oracle *o, uint32_t node)
         oracle_break(o, 17, "%s counts as done and has not booted since", n->id);
 }
 
+void oracle_check_removed(struct sim_oracle *o, uint32_t node)
+{
+    const struct world_node *n = &o->w->nodes[node];
+
+    if (n->put_in_at != 0) /* others have, and what is there may be theirs */
+        return;
+    o->checks[17]++;
+    if (n->has_package || n->ubr != WORLD_UBR_OLD)
+        oracle_break(o, 17, "%s counts as rolled back and is at %u", n->id, n->ubr);
+    else if (n->pending_in || n->pending_out || (o->policy.reboot_always && n->boot <= n->boot_installed))
+        oracle_break(o, 17, "%s counts as rolled back and has not booted since", n->id);
+}
+
+void oracle_check_compliant(struct sim_oracle *o, uint32_t node)
+{
+    const struct world_node *n = &o->w->nodes[node];
+
+    o->checks[17]++;
+    if (n->ubr < WORLD_UBR_NEW || n->pending_in || n->pending_out)
+        oracle_break(o, 17, "%s counts as compliant and is not at the target", n->id);
+}
+
 /* I17: patched means patched. */
 void oracle_check_done(struct sim_oracle *o, uint32_t node, bool of_old)
 {

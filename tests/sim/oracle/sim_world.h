@@ -71,6 +71,7 @@ struct world_node {
     bool staged, staged_corrupt, shrunk; /* shrunk: it will never again be as it was */
     time_ms out_since;                   /* by our doing; 0: in service */
     time_ms exo_at;
+    time_ms put_in_at; /* others put the package, or a newer one, in; 0: they did not */
     time_ms admin_at,
         ended_at; /* since when others have it paused; when they ended our pause, 0: they did not */
     time_ms unpaused_at;
