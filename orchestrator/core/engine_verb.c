@@ -236,6 +236,11 @@ static int verb_rollback(struct engine *e, const struct event *ev, struct err *e
 
     if (e->state == RUN_ROLLING_BACK || held || e->state == RUN_ROLLED_BACK || e->ending == RUN_ROLLING_BACK)
         return not_now(e, err, "rollback", instead_of(e));
+    if (run_has_ended(e) && e->in_flight > 0) /* it would be passed over */
+        return err_set(
+            err, ERR_STATE,
+            "rollback is not possible yet: a node is on its way back into service; again when it is "
+            "there");
     if (!rollback_allowed(e, &why_not))
         return err_set(err, ERR_STATE, "rollback is not possible: %s", why_not);
     if (e->approval_expires != TIME_NEVER && e->now >= e->approval_expires)

@@ -299,6 +299,35 @@ static void test_rollback_of_an_ended_run(void **state)
     scenario_free(s);
 }
 
+#define WAIVED                                                                                              \
+    ",\"policy\":{\"rollback\":\"run\"},\"waivers\":[{\"what\":\"rollback_unproved\",\"person\":\"board\"," \
+    "\"ticket\":\"C1\"}]"
+
+/* A node that `return` is putting back has our package in: a rollback would pass it over, and say that all is out. It waits. */
+static void test_rollback_while_a_node_is_put_back(void **state)
+{
+    struct scenario *s = scenario_new(NULL, "[1,\"100%\"]", WAIVED);
+    const char *id = scenario_first_id(s);
+
+    (void)state;
+    scenario_start(s);
+    scenario_until(s, id, NODE_STARTING_VMMS);
+    check_ok(scenario_verb(s, VERB_ABORT_FORCE, NULL), &s->err);
+    check_end(s, id, NODE_STUCK);
+    check_ok(scenario_verb(s, VERB_RETURN, id), &s->err);
+    assert_int_equal(scenario_verb(s, VERB_ROLLBACK, NULL), ERR_STATE);
+    s->runner.ended = false;
+    scenario_run(s);
+    check_ok(scenario_verb(s, VERB_ROLLBACK, NULL), &s->err);
+    s->runner.ended = false;
+    scenario_run(s);
+    check_run(s, RUN_ROLLED_BACK);
+    check_end(s, id, NODE_ROLLED_BACK);
+    scenario_truth(s);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 /* Rollback in the middle of a wave: the node in flight goes to its safe point first, and comes back too if patched. */
 static void test_rollback_at_each_phase(void **state)
 {
@@ -364,6 +393,7 @@ int main(void)
         cmocka_unit_test(test_paused_at_the_gate_of_an_empty_wave),
         cmocka_unit_test(test_rollback_of_an_ended_run),
         cmocka_unit_test(test_rollback_at_each_phase),
+        cmocka_unit_test(test_rollback_while_a_node_is_put_back),
         cmocka_unit_test(test_retry_before_the_gate),
     };
 
