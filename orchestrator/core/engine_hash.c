@@ -99,6 +99,8 @@ static void add_node(struct sha256 *s, const struct engine_node *n)
     add_flags(s, flags, sizeof flags / sizeof flags[0]);
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         add_int(s, numbers[i]);
+    add_int(s, (int64_t)n->own_lives);
+    add_int(s, (int64_t)n->own_settings);
     add_text(s, n->boot_id);
     add_text(s, n->reason);
     add_text(s, n->doubt);

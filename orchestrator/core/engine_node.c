@@ -396,6 +396,11 @@ void node_begin_life(struct engine *e, struct engine_node *n, bool back)
         engine_timer(e, &n->link, e->now + e->rollout->policy.unreachable_ms);
 }
 
+uint64_t node_bit(uint32_t number)
+{
+    return (uint64_t)1 << (number < 63 ? number : 63);
+}
+
 void node_own_life(struct engine_node *n)
 {
     if (n->life > n->life_heard)

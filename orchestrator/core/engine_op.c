@@ -71,8 +71,11 @@ static struct op *op_slot(struct engine *e)
 
 static uint32_t next_attempt(struct engine *e, struct engine_node *n, enum action action, uint32_t vm)
 {
-    if (action == ACT_CLUSTER_SETTING) /* of the cluster, not of a life of the node */
-        return ++n->setting_ops;
+    if (action == ACT_CLUSTER_SETTING) { /* of the cluster, not of a life of the node */
+        n->own_settings |= node_bit(++n->setting_ops);
+        return n->setting_ops;
+    }
+    n->own_lives |= node_bit(n->life);
     if (n->attempts[action] < UINT8_MAX)
         n->attempts[action]++;
     if (n->attempts_ever[action] < n->attempts[action])

@@ -148,6 +148,8 @@ struct engine_node {
     struct build level_first;       /* its newest cumulative update then: what a removal goes back to */
     uint8_t attempts[ACTIONS];      /* of this life */
     uint8_t attempts_ever[ACTIONS]; /* the most in any life: what this log cannot have meant is another's */
+    uint64_t own_lives;             /* node_bit() of each in which this log has begun something */
+    uint64_t own_settings;          /* node_bit() of each of setting_ops that this log has asked for */
     uint32_t setting_ops;           /* asked of it for its cluster, in all its lives */
     time_ms facts_at, facts_asked;  /* when it last told its facts, and was asked; 0: never */
     bool facts_failed;
@@ -524,6 +526,8 @@ bool node_again(struct engine *e, struct engine_node *n, uint32_t tries, dur_ms 
  * whom it is paused, if it is, nobody knows. */
 void node_withdraw(struct engine *e, struct engine_node *n, const char *why, bool in_doubt);
 void node_begin_life(struct engine *e, struct engine_node *n, bool back);
+/* Which of a node's numbers are this log's own; one bit stands for the 63rd and all after it. */
+uint64_t node_bit(uint32_t number);
 /* Before the first operation of a life, or of a way home: another log may have led the node in a life of this number, and what
  * it did stands in the node's journal. Asked for under the same id it would be told as done, and not be done (C.3). */
 void node_own_life(struct engine_node *n);

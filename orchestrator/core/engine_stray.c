@@ -26,8 +26,9 @@ static bool op_was_ours(const struct engine *e, const struct engine_node *n, con
         return vm != IX_NONE && p->attempt <= e->vms[vm].ops && p->life <= (n->life == 0 ? 1 : n->life);
     }
     if (a == ACT_CLUSTER_SETTING)
-        return p->attempt <= n->setting_ops;
-    return p->life <= n->life && p->attempt <= (p->life == n->life ? n->attempts[a] : n->attempts_ever[a]);
+        return p->attempt <= n->setting_ops && (n->own_settings & node_bit(p->attempt)) != 0;
+    return p->life <= n->life && (n->own_lives & node_bit(p->life)) != 0 &&
+           p->attempt <= (p->life == n->life ? n->attempts[a] : n->attempts_ever[a]);
 }
 
 /* What an op cost that nobody waited for, another log's too, stands in the ledger of whoever goes on, once (O35). */

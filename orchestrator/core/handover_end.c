@@ -56,13 +56,16 @@ static void settle_ops(struct handover_fold *f)
     }
 }
 
-/* A life that has no operation yet: a new one, or what `return` has begun. */
+/* A life that has no operation yet: a new one, or what `return` has begun. What another log did in it is not ours. */
 static void settle_life(struct handover_fold *f, struct handover_node *n)
 {
+    uint32_t ours = n->ops_life;
+
     if (n->life <= n->ops_life || n->ops_life == 0)
         return;
     handover_life_begun(f, n, n->life,
                         (node_phases[n->phase].flags & NODE_GOES_HOME) != 0 ? ACT_START_VMMS : ACT_PAUSE);
+    n->ops_life = ours;
 }
 
 static void count_moves(struct handover_fold *f)
