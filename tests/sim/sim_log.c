@@ -286,8 +286,11 @@ static void tell_all(struct sim_log *l, const struct event *ev, const struct com
         else if (commands->items[i].type == CMD_OP_CANCEL)
             oracle_cancelled(&l->s->oracle, l->store, commands->items[i].op);
     for (uint32_t i = 0; i < commands->n; i++)
-        if (commands->items[i].type == CMD_NOTE && commands->items[i].cluster != IX_NONE &&
-            strcmp(commands->items[i].rule, "O18") == 0)
+        if (commands->items[i].type == CMD_NOTE && commands->items[i].node != IX_NONE &&
+            strcmp(commands->items[i].rule, "I16") == 0)
+            oracle_distrusted(&l->s->oracle, l->store, commands->items[i].node);
+        else if (commands->items[i].type == CMD_NOTE && commands->items[i].cluster != IX_NONE &&
+                 strcmp(commands->items[i].rule, "O18") == 0)
             oracle_setting_told(&l->s->oracle, l->store, ev->at, commands->items[i].cluster,
                                 commands->items[i].note == NOTE_WARNING);
 }

@@ -77,8 +77,10 @@ void oracle_entry(struct sim_oracle *o, uint32_t store, time_ms at, bool begins)
 {
     struct oracle_store *s = &o->stores[store];
 
-    if (begins)
+    if (begins) {
         memset(s->spoken_to, 0, sizeof s->spoken_to);
+        memset(s->distrusted, 0, sizeof s->distrusted); /* each is asked anew */
+    }
     if (begins || s->heard_at == 0 || at - s->heard_at > 5 * MINUTE_MS)
         s->awake_since = at;
     s->heard_at = at;
@@ -262,6 +264,8 @@ void oracle_verb(struct sim_oracle *o, uint32_t store, time_ms at, const char *v
         s->paused_by_verb = false;
     if (strcmp(verb, "abort") == 0 || strcmp(verb, "abort-force") == 0)
         s->aborted_at = at;
+    if (strcmp(verb, "abort-force") == 0)
+        s->closed_at = at;
     if (strcmp(verb, "set-aside") == 0 && node < WORLD_NODES)
         s->given_up[node] = at;
     if (strcmp(verb, "return") == 0 && node < WORLD_NODES)

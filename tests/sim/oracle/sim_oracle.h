@@ -102,6 +102,7 @@ struct oracle_claim {
 struct oracle_store {
     enum oracle_run run;
     time_ms aborted_at; /* a person said so; 0: no, or a rollback was asked for since */
+    time_ms closed_at;  /* by force, last */
     time_ms
         stopped_at; /* nothing new begins: halted, ended, or on the way to a rollback; 0: it goes on, either way */
     time_ms wave_over[ORACLE_WAVES];
@@ -116,6 +117,7 @@ struct oracle_store {
     uint32_t step_failed[WORLD_NODES];                    /* or refused: in which life, last; 0: never */
     time_ms seen_up[WORLD_NODES];  /* by a whole picture of its cluster, in truth too */
     bool spoken_to[WORLD_NODES];   /* claimed, and not lost since */
+    bool distrusted[WORLD_NODES];  /* another key or machine, says the record; not claimed since (I16) */
     time_ms told_vms[WORLD_NODES]; /* when it listed them last, for a picture */
     bool put_back[WORLD_NODES];    /* by a person, whoever had paused it */
     uint64_t last_seq;
@@ -187,6 +189,8 @@ void oracle_no_evidence(struct sim_oracle *o, uint32_t store, time_ms at, const 
                         uint32_t cluster);
 /* The store has the node's claim, or hears that it has lost it. */
 void oracle_spoken_to(struct sim_oracle *o, uint32_t store, uint32_t node, bool now);
+/* The record says that it is not the node it was: nobody asks it until a person has looked. */
+void oracle_distrusted(struct sim_oracle *o, uint32_t store, uint32_t node);
 void oracle_vms_told(struct sim_oracle *o, uint32_t store, uint32_t node, time_ms at);
 /* An op's result was recorded; `moved_on`: it changed more than the log. */
 void oracle_result(struct sim_oracle *o, uint32_t store, const char *op, uint32_t node, bool moved_on);

@@ -7,6 +7,12 @@
 void oracle_spoken_to(struct sim_oracle *o, uint32_t store, uint32_t node, bool now)
 {
     o->stores[store].spoken_to[node] = now;
+    o->stores[store].distrusted[node] = !now && o->stores[store].distrusted[node];
+}
+
+void oracle_distrusted(struct sim_oracle *o, uint32_t store, uint32_t node)
+{
+    o->stores[store].distrusted[node] = true;
 }
 
 void oracle_vms_told(struct sim_oracle *o, uint32_t store, uint32_t node, time_ms at)
