@@ -245,10 +245,11 @@ static void effect_failed(struct engine *e, struct engine_node *n, const struct 
         node_home(e, n, NODE_DONE, "not removable: stays patched and in service");
         return;
     }
-    if (strcmp(end->code, "busy") == 0) {
+    if (strcmp(end->code, "busy") == 0) { /* by this very step perhaps, its journal lost (I12, I17) */
+        n->patched_by_us |= end->action == ACT_INSTALL;
         if (again(e, n, end))
             return;
-        n->proved = false; /* what is at work there may be this very step, its journal lost (I17) */
+        n->proved = false;
     }
     if (!may_be_in(n, end)) {
         give_up(e, n, end);
