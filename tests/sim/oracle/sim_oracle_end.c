@@ -331,12 +331,13 @@ static bool witnessed(const struct sim_oracle *o, const struct oracle_intent *x)
            o->stores[x->store].setting_known[o->w->nodes[x->node].cluster] > x->at;
 }
 
-/* A person closed the run or gave the node up: where nothing is left that could tell, that is how it was decided. */
+/* A person closed the run or gave the node up: where nothing is left that could tell, that is how it was decided, whatever
+ * rollback was asked for since. */
 static bool given_up(const struct sim_oracle *o, const struct oracle_intent *x)
 {
     const struct oracle_store *s = &o->stores[x->store];
 
-    return s->aborted_at != 0 || s->given_up[x->node] > x->at;
+    return s->aborted_at != 0 || s->closed_at > x->at || s->given_up[x->node] > x->at;
 }
 
 /* A person closed the run by force, and the node is not the one it was: it is not asked until somebody has looked (I16), who
