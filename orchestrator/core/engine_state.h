@@ -584,6 +584,7 @@ void round_add(struct engine *e, struct engine_node *n);
 
 /* engine_wave.c: waves and the run's ends */
 bool run_has_ended(const struct engine *e); /* finished, rolled back, halted or aborted */
+bool run_goes_back(const struct engine *e); /* rolling back, or holding in the middle of that */
 void wave_to(struct engine *e, enum wave_state state);
 void wave_begin(struct engine *e, uint32_t wave);
 void wave_check(struct engine *e);

@@ -232,9 +232,8 @@ static int verb_set_aside(struct engine *e, const struct event *ev, struct err *
 static int verb_rollback(struct engine *e, const struct event *ev, struct err *err)
 {
     const char *why_not;
-    bool held = e->state == RUN_HOLDING && e->held_state == RUN_ROLLING_BACK;
 
-    if (e->state == RUN_ROLLING_BACK || held || e->state == RUN_ROLLED_BACK || e->ending == RUN_ROLLING_BACK)
+    if (run_goes_back(e) || e->state == RUN_ROLLED_BACK || e->ending == RUN_ROLLING_BACK)
         return not_now(e, err, "rollback", instead_of(e));
     if (run_has_ended(e) && e->in_flight > 0) /* it would be passed over */
         return err_set(

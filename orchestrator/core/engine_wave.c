@@ -390,6 +390,11 @@ bool run_has_ended(const struct engine *e)
     return (run_states[e->state].flags & SM_FINAL) != 0;
 }
 
+bool run_goes_back(const struct engine *e)
+{
+    return e->state == RUN_ROLLING_BACK || (e->state == RUN_HOLDING && e->held_state == RUN_ROLLING_BACK);
+}
+
 /* May the program stop? A window opens by itself, the rest needs a person. */
 static bool rests(const struct engine *e)
 {
@@ -406,7 +411,7 @@ static void check_budget(struct engine *e)
     uint32_t wave = e->waves[e->wave].failures;
 
     e->budget_changed = false;
-    if (e->state == RUN_ROLLING_BACK || e->ending != RUN_RUNNING || run_has_ended(e))
+    if (run_goes_back(e) || e->ending != RUN_RUNNING || run_has_ended(e))
         return;
     if (wave <= e->rollout->policy.failures_per_wave && e->failures <= e->rollout->policy.failures_per_run)
         return;
