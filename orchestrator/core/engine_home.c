@@ -403,6 +403,7 @@ void home_after_another(struct engine *e, struct engine_node *n)
         n->installed = true;
         n->go_home = n->go_home || !sure; /* back in service, it is not taken out again without a proof */
         n->go_end = NODE_SET_ASIDE;
+        node_drop_moves(e, n); /* of a drain that another log has led to its end */
         if (n->phase != NODE_VERIFYING)
             node_to(e, n, NODE_VERIFYING);
     } else {

@@ -619,13 +619,8 @@ void node_end_found_out(struct engine *e, struct engine_node *n)
         node_end_stuck(e, n, SAY(e, "%s; it may be out", n->reason));
 }
 
-/* Home from wherever it is, without what is left to do. Nothing was touched: ends at once. */
-void node_home(struct engine *e, struct engine_node *n, enum node_end end, const char *text)
+void node_drop_moves(struct engine *e, struct engine_node *n)
 {
-    n->home_end = end == NODE_RETURNED && n->installed ? NODE_SET_ASIDE
-                                                       : end; /* returned: as it was before (DESIGN.md, 5) */
-    n->go_home = false;
-    FILL(n->reason, text);
     for (uint32_t i = 0; i < n->moves.n; i++) {
         struct node_move *m = &n->moves.items[i];
 
@@ -634,6 +629,16 @@ void node_home(struct engine *e, struct engine_node *n, enum node_end end, const
         m->state = MOVE_GIVEN_UP;
         fleet_promise(&e->fleet, m->vm, IX_NONE);
     }
+}
+
+/* Home from wherever it is, without what is left to do. Nothing was touched: ends at once. */
+void node_home(struct engine *e, struct engine_node *n, enum node_end end, const char *text)
+{
+    n->home_end = end == NODE_RETURNED && n->installed ? NODE_SET_ASIDE
+                                                       : end; /* returned: as it was before (DESIGN.md, 5) */
+    n->go_home = false;
+    FILL(n->reason, text);
+    node_drop_moves(e, n);
     if (!n->paused && !n->vmms_touched)
         node_end(e, n, n->home_end, SAY(e, "%s", n->reason));
     else

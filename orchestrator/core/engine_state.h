@@ -498,6 +498,8 @@ void node_to(struct engine *e, struct engine_node *n, enum node_phase phase);
 void node_step(struct engine *e, struct engine_node *n, uint32_t step);
 void node_drive(struct engine *e, struct engine_node *n);
 void node_wake(struct engine *e, struct engine_node *n, dur_ms after);
+/* Moves of its drain that have not been asked for are not any more, and their receivers' room is free again. */
+void node_drop_moves(struct engine *e, struct engine_node *n);
 void node_home(struct engine *e, struct engine_node *n, enum node_end end, const char *text);
 void node_end(struct engine *e, struct engine_node *n, enum node_end end, const char *text);
 /* It has had its end, and is owed more: `return` puts it back. */
