@@ -156,7 +156,8 @@ static bool receiver_is_out(const struct engine *e, uint32_t to)
 {
     const struct engine_node *r = &e->nodes[to];
 
-    return !r->claimed && (r->refused || e->now - r->lost_at >= e->rollout->policy.unreachable_ms);
+    return !r->claimed &&
+           (r->refused || e->now - later(r->lost_at, e->woke_at) >= e->rollout->policy.unreachable_ms);
 }
 
 static bool start_move(struct engine *e, struct engine_node *n, struct node_move *m)
@@ -333,8 +334,8 @@ static void move_refused(struct engine *e, struct engine_node *n, struct node_mo
     const char *why = end->text[0] != '\0' ? end->text : end->code;
     uint32_t tries = ++m->tries;
     /* No room at the receiver, or taken up: the move itself was not refused. */
-    bool later = strcmp(end->code, "capacity") == 0 || strcmp(end->code, "busy") == 0;
-    bool final = m->unproved && !later; /* O16: patched to unpatched, refused: this node's rollback ends */
+    bool waits = strcmp(end->code, "capacity") == 0 || strcmp(end->code, "busy") == 0;
+    bool final = m->unproved && !waits; /* O16: patched to unpatched, refused: this node's rollback ends */
 
     m->state = MOVE_PENDING;
     if (strcmp(end->code, "not_found") == 0) {

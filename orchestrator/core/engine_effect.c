@@ -104,7 +104,7 @@ static bool drive_reboot(struct engine *e, struct engine_node *n)
             node_to(e, n, NODE_VERIFYING);
             return true;
         }
-        if (e->now - n->step_since > BOOT_WAIT_MS) {
+        if (e->now - later(n->step_since, engine_awake_since(e)) > BOOT_WAIT_MS) {
             n->reboot_sent = false;
             node_give_up(e, n, NODE_SET_ASIDE, "the reboot was reported, the boot id is the old one");
             return true;

@@ -283,11 +283,11 @@ static void ask_everyone(struct engine *e, struct gate_run *g)
     }
 }
 
-/* A controller that has just started still claims: wait for it, but not without end. One that took over may not
+/* A controller that has just started, or woken, still claims: wait for it, but not without end. One that took over may not
  * know what is out, so it waits for every node. */
 static bool claims_pending(const struct engine *e, const struct gate_run *g)
 {
-    if (e->now - e->controller_at >= e->rollout->policy.unreachable_ms)
+    if (e->now - engine_awake_since(e) >= e->rollout->policy.unreachable_ms)
         return false;
     for (uint32_t i = 0; i < e->inv->n_nodes; i++) {
         const struct engine_node *n = &e->nodes[i];

@@ -73,11 +73,6 @@ void node_wake(struct engine *e, struct engine_node *n, dur_ms after)
     engine_timer(e, &n->wake, e->now + after);
 }
 
-static time_ms later(time_ms a, time_ms b)
-{
-    return a > b ? a : b;
-}
-
 time_ms engine_awake_since(const struct engine *e)
 {
     return later(e->controller_at, e->woke_at);

@@ -517,6 +517,10 @@ void node_staged(struct engine *e, const struct event *ev);
 void node_activate(struct engine *e, struct engine_node *n);
 bool node_ready(const struct engine_node *n); /* checked, staged, waiting for admission */
 bool node_in_flight(const struct engine_node *n);
+static inline time_ms later(time_ms a, time_ms b)
+{
+    return a > b ? a : b;
+}
 /* This controller has been at work since. */
 time_ms engine_awake_since(const struct engine *e);
 /* How long it has been in its phase at `at`. While no controller lived, or it was stopped, nobody looked, and that is no reason to

@@ -357,7 +357,7 @@ static void come_to_end(struct engine *e)
 /* Nothing can go on but by a person: all that is out is unknown, and has been for a while. */
 static void check_unknown(struct engine *e)
 {
-    time_ms at = e->moved_at + e->rollout->policy.unreachable_ms;
+    time_ms at = later(e->moved_at, e->woke_at) + e->rollout->policy.unreachable_ms;
 
     if (e->hold == HOLD_UNKNOWN && e->unknown == 0)
         run_unhold(e);
