@@ -5,7 +5,7 @@
 
 #define CLAIM_LIMIT_MS (10 * MINUTE_MS)
 #define CLAIM_AGAIN_MS (1 * SECOND_MS)
-#define CLAIM_FULL_MS (30 * SECOND_MS)
+#define CLAIM_DISK_MS (30 * SECOND_MS)
 
 void claim_node(struct engine *e, struct engine_node *n)
 {
@@ -155,7 +155,8 @@ void claim_on_lost(struct engine *e, const struct event *ev)
 
     if (n->claimed)
         n->lost_at = e->now;
-    FILL(n->lost_why, ev->u.refused.text == NULL ? err_sentence(ev->u.refused.code) : ev->u.refused.text);
+    if (!n->refused) /* else it is not to be trusted, and that is why it has no turn (I16) */
+        FILL(n->lost_why, ev->u.refused.text == NULL ? err_sentence(ev->u.refused.code) : ev->u.refused.text);
     n->claimed = false;
     n->staging = false;
     e->fleet.nodes[n->ix].out |= OUT_UNCLAIMED;
@@ -168,7 +169,12 @@ void claim_on_lost(struct engine *e, const struct event *ev)
     engine_timer(e, &n->link, e->now + CLAIM_AGAIN_MS);
 }
 
-/* Nobody is to be distrusted for a full journal: as if the node had not been reached. */
+/* It could not write the claim down. Nobody is to be distrusted for that: as if the node had not been reached. */
+static bool of_its_disk(enum err_code code)
+{
+    return code == ERR_FULL || code == ERR_IO || code == ERR_LOCKED;
+}
+
 void claim_on_refused(struct engine *e, const struct event *ev)
 {
     struct engine_node *n = &e->nodes[ev->node];
@@ -181,9 +187,9 @@ void claim_on_refused(struct engine *e, const struct event *ev)
         run_rest(e, e->fence_text);
         return;
     }
-    if (ev->u.refused.code == ERR_FULL) {
+    if (of_its_disk(ev->u.refused.code)) {
         claim_on_lost(e, ev);
-        engine_timer(e, &n->link, e->now + CLAIM_FULL_MS);
+        engine_timer(e, &n->link, e->now + CLAIM_DISK_MS);
         return;
     }
     claim_distrust(e, n, SAY(e, "%s: %s", err_name(ev->u.refused.code), text));

@@ -369,22 +369,51 @@ static void test_refused_nodes(void **state)
     expect(s, RUN_FINISHED, NODE_DONE, "");
 }
 
-/* A full journal refuses a claim, and nobody is distrusted for that: it is asked again, by itself, and has its turn. */
-static void test_a_full_journal_at_the_claim(void **state)
+/* A claim that the node's disk refuses, full, broken for a moment or in use: nobody is distrusted for that. It is asked again, by
+ * itself, and has its turn. */
+static void test_a_disk_refuses_the_claim(void **state)
 {
-    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
-    struct event ev = { .type = EV_NODE_REFUSED, .node = scenario_first(s), .cluster = IX_NONE };
+    static const enum err_code codes[] = { ERR_FULL, ERR_IO, ERR_LOCKED };
 
     (void)state;
-    ev.u.refused.code = ERR_FULL;
+    for (unsigned k = 0; k < TABLE_LEN(codes); k++) {
+        struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+        struct event ev = { .type = EV_NODE_REFUSED, .node = scenario_first(s), .cluster = IX_NONE };
+
+        ev.u.refused.code = codes[k];
+        scenario_start(s);
+        scenario_until(s, scenario_first_id(s), NODE_STAGING);
+        for (int i = 0; i < 3; i++)
+            check_ok(scenario_event(s, &ev), &s->err);
+        assert_false(engine_node(s->engine, scenario_first(s)).claimed);
+        assert_string_equal(node_end_names[engine_node(s->engine, scenario_first(s)).end], "none");
+        scenario_run(s);
+        expect(s, RUN_FINISHED, NODE_DONE, "");
+    }
+}
+
+/* Not to be trusted before its turn, and then its connection ends too: set aside for the former (I16). */
+static void test_distrusted_and_then_lost(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[\"50%\",\"100%\"]", BUDGET);
+    uint32_t last = s->plan->nodes[s->plan->waves[1].nodes[0]].node;
+    struct event ev = { .type = EV_NODE_REFUSED, .node = last, .cluster = IX_NONE };
+
+    (void)state;
     scenario_start(s);
     scenario_until(s, scenario_first_id(s), NODE_STAGING);
-    for (int i = 0; i < 3; i++)
-        check_ok(scenario_event(s, &ev), &s->err);
-    assert_false(engine_node(s->engine, scenario_first(s)).claimed);
-    assert_string_equal(node_end_names[engine_node(s->engine, scenario_first(s)).end], "none");
+    ev.u.refused.code = ERR_HOSTKEY;
+    ev.u.refused.text = "another host key";
+    check_ok(scenario_event(s, &ev), &s->err);
+    ev.type = EV_NODE_LOST;
+    ev.u.refused.code = ERR_LOST;
+    ev.u.refused.text = "the connection is gone";
+    check_ok(scenario_event(s, &ev), &s->err);
     scenario_run(s);
-    expect(s, RUN_FINISHED, NODE_DONE, "");
+    check_end(s, s->plan->inv->nodes[last].id, NODE_SET_ASIDE);
+    assert_non_null(strstr(engine_node(s->engine, last).reason, "another host key"));
+    scenario_replays(s);
+    scenario_free(s);
 }
 
 /* The command was in the log and never went out: probed, never seen, sent once, under its own id (C.3). */
@@ -722,7 +751,8 @@ int main(void)
         cmocka_unit_test(test_parking_goes_wrong),
         cmocka_unit_test(test_a_lost_vm_is_tried_again),
         cmocka_unit_test(test_abort_while_parking),
-        cmocka_unit_test(test_a_full_journal_at_the_claim),
+        cmocka_unit_test(test_a_disk_refuses_the_claim),
+        cmocka_unit_test(test_distrusted_and_then_lost),
         cmocka_unit_test(test_refused_nodes),
         cmocka_unit_test(test_lost_between_log_and_wire),
         cmocka_unit_test(test_accepted_and_nobody_at_it),
