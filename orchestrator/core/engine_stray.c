@@ -317,8 +317,8 @@ void stray_record(struct engine *e, struct engine_node *n, const struct op_recor
     if (strcmp(parts.step, action_rows[ACT_CLUSTER_SETTING].name) == 0) {
         if (claim)
             setting_foreign_op(e, n, rec);
-        if (claim && rec->state == OP_DONE && n->setting_ops < parts.attempt)
-            n->setting_ops = parts.attempt; /* nor its id (C.3) */
+        if (claim && strcmp(parts.run, e->run) == 0 && n->setting_ops < parts.attempt)
+            n->setting_ops = parts.attempt; /* nor its id, while it is at work neither (C.3) */
         if (claim && rec->state == OP_DONE)
             op_command(e, CMD_OP_ACK, n->ix, rec->op);
         return;
