@@ -198,7 +198,7 @@ static bool never_seen(struct engine *e, struct engine_node *n)
 {
     if (n->moves_open > 0 || !cluster_unseen(e, n))
         return false;
-    node_give_up(e, n, NODE_RETURNED,
+    node_give_up(e, n, n->go_home ? n->go_end : NODE_RETURNED,
                  SAY(e, "no whole picture of its cluster: %s", e->clusters[n->cluster].why));
     return true;
 }
@@ -435,7 +435,7 @@ bool drain_drive(struct engine *e, struct engine_node *n)
 {
     if (n->go_home && n->moves_open == 0) {
         if (n->pause_in_doubt && !n->paused && picture_is_old(e, n))
-            return false; /* whether it is out the cluster says (I29) */
+            return n->phase != NODE_DRAINING; /* whether it is out the cluster says (I29) */
         node_home(e, n, n->go_end,
                   n->reason[0] != '\0' ? SAY(e, "%s", n->reason) : "stopped before anything was changed");
         return true;

@@ -466,6 +466,42 @@ static void test_no_picture_for_hours(void **state)
     }
 }
 
+static void blind_while_draining(struct scenario *s, struct plan_answer *a)
+{
+    if (!scenario_is_picture(a) || engine_node(s->engine, scenario_first(s)).phase != NODE_DRAINING)
+        return;
+    a->ev->u.observed.ok = false;
+    a->ev->u.observed.text = "n00-05 did not list its VMs";
+}
+
+/* Another revision has called its pause off, whether it was made is in doubt, and there is no picture of the cluster for hours: it comes
+ * home, and what it comes to is what it was on its way to. Untouched it has its turn again, and is led there at once; set aside by a
+ * person it stays so. */
+static void test_a_pause_in_doubt_and_no_picture(void **state)
+{
+    (void)state;
+    for (unsigned aside = 0; aside < 2; aside++) {
+        struct scenario *s = begin("[1,\"100%\"]", NULL);
+        const char *id = scenario_first_id(s);
+
+        scenario_until(s, id, NODE_DRAINING);
+        assert_non_null(strstr(open_op(s, scenario_first(s)).op, "/pause/"));
+        s->world->nodes[scenario_first(s)].journal.n = 0;
+        s->meddle = blind_while_draining;
+        scenario_upgrade(s);
+        while (open_op(s, scenario_first(s)).op != NULL)
+            assert_true(scenario_step(s));
+        if (aside)
+            check_ok(scenario_verb(s, VERB_SET_ASIDE, id), &s->err);
+        scenario_run(s);
+        check_run(s, RUN_FINISHED);
+        check_end(s, id, aside ? NODE_SET_ASIDE : NODE_DONE);
+        scenario_truth(s);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
 static void no_facts_after_a_boot(struct scenario *s, struct plan_answer *a)
 {
     if (a->cause != CMD_OBSERVE || a->node != scenario_first(s) || a->ev->u.observed.what != OBSERVE_FACTS)
@@ -564,6 +600,7 @@ int main(void)
         cmocka_unit_test(test_claimed_while_nobody_is_there),
         cmocka_unit_test(test_verified_between_losses),
         cmocka_unit_test(test_no_picture_for_hours),
+        cmocka_unit_test(test_a_pause_in_doubt_and_no_picture),
         cmocka_unit_test(test_no_facts_after_the_first_reboot),
         cmocka_unit_test(test_a_resume_that_never_arrived),
     };
