@@ -56,13 +56,20 @@ void rollback_begin(struct engine *e)
     }
 }
 
+/* Sent back, and not there: nobody vouches for what is in it, though the package may be out. */
+static bool failed_back(const struct engine *e, const struct engine_node *n)
+{
+    return e->rollback_failed > 0 && n->back && n->wave != IX_NONE && n->end != NODE_ROLLED_BACK &&
+           (e->rollback_wave == IX_NONE || n->wave == e->rollback_wave);
+}
+
 /* Those too that were never sent back, being stuck. */
-static bool list_patched(const struct engine *e, struct buf *b)
+static bool list_not_back(const struct engine *e, struct buf *b)
 {
     bool any = false;
 
     for (uint32_t i = 0; i < e->inv->n_nodes; i++) {
-        if (!is_due(e, &e->nodes[i]))
+        if (!is_due(e, &e->nodes[i]) && !failed_back(e, &e->nodes[i]))
             continue;
         buf_printf(b, " %s", node_id(e, &e->nodes[i]));
         any = true;
@@ -78,7 +85,7 @@ void rollback_check(struct engine *e)
         return;
     b = engine_scratch(e);
     buf_printf(b, "%s; not rolled back:", e->end_text);
-    if (!list_patched(e, b) && e->rollback_failed == 0) {
+    if (!list_not_back(e, b)) {
         e->ending = RUN_ROLLED_BACK;
         return;
     }

@@ -207,6 +207,7 @@ static void test_removed_before_its_turn_back(void **state)
         scenario_run(s);
         check_run(s, RUN_HALTED);
         check_end(s, id, rows[i].end);
+        assert_non_null(strstr(engine_run(s->engine).end_text, id));
         assert_int_equal(backend_plan_effects(s->world, first, "pause"), 1); /* to be patched, once */
         assert_int_equal(backend_plan_effects(s->world, first, "uninstall"), 1);
         scenario_replays(s);
