@@ -699,16 +699,6 @@ void op_reclaimed(struct engine *e, struct engine_node *n, const struct op_recor
             op_probe(e, mine[i]); /* never sent anew blindly */
 }
 
-/* Given up while the VM was being parked: it may be down, and undoing nothing succeeds (I9). */
-static void park_in_doubt(const struct engine *e, struct engine_node *n, uint32_t vm)
-{
-    for (uint32_t i = 0; i < n->parks.n; i++)
-        if (n->parks.items[i].vm == vm) {
-            n->parks.items[i].down = true;
-            n->parks.items[i].down_since = e->now;
-        }
-}
-
 void op_forget(struct engine *e, struct engine_node *n)
 {
     bool was;
@@ -730,7 +720,7 @@ void op_forget(struct engine *e, struct engine_node *n)
         if (end.action == ACT_CLUSTER_SETTING)
             setting_ended(e, n, &end);
         if (end.action == ACT_PARK_VM)
-            park_in_doubt(e, n, end.vm);
+            stray_park_in_doubt(e, n, end.vm);
         n->patched_by_us |= end.action == ACT_INSTALL; /* it may be in (I12) */
         if (end.action != ACT_MOVE_VM)
             continue;

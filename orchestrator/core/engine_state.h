@@ -442,6 +442,8 @@ int refuse_what_runs(const char *op, struct err *err);
 /* ERR_STATE: it does, says the node, and nobody's word ends what is at work (I10). What it told a former controller, or before it
  * was lost for good, keeps nobody from deciding. */
 int stray_still_runs(const struct engine *e, const struct engine_node *n, struct err *err);
+/* What its parking came to nobody tells any more: the VM may be down, and undoing nothing succeeds (I9). */
+void stray_park_in_doubt(struct engine *e, struct engine_node *n, uint32_t vm);
 /* A person has decided what another log did, and that the node is `out`: nothing is waited for that is only in doubt. */
 void stray_settle(struct engine *e, struct engine_node *n, bool out);
 /* A person's word on the op that was given up. `op`: what is meant; NULL: that one. */

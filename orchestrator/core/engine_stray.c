@@ -247,17 +247,23 @@ int stray_still_runs(const struct engine *e, const struct engine_node *n, struct
     return refuse_what_runs(n->undecided, err);
 }
 
-/* What its parking came to nobody tells any more: the VM may be down, and undoing nothing succeeds (I9). */
-static void parking_in_doubt(struct engine *e, struct engine_node *n)
+/* Of several parks the first tells since when. */
+void stray_park_in_doubt(struct engine *e, struct engine_node *n, uint32_t vm)
 {
-    struct op_id_parts p;
-    uint32_t vm = op_id_parse(n->undecided, &p, NULL) == 0 ? fleet_vm_by_id(&e->fleet, p.subject) : IX_NONE;
     struct node_park *k = vm == IX_NONE ? NULL : park_of(e, n, vm);
 
     if (k == NULL)
         return;
+    if (!k->down || k->down_since == 0)
+        k->down_since = e->now;
     k->down = true;
-    k->down_since = e->now;
+}
+
+static uint32_t undecided_vm(const struct engine *e, const struct engine_node *n)
+{
+    struct op_id_parts p;
+
+    return op_id_parse(n->undecided, &p, NULL) == 0 ? fleet_vm_by_id(&e->fleet, p.subject) : IX_NONE;
 }
 
 /* Of a resume its end decides yet, whose pause it is that a node is found with (O7). */
@@ -266,7 +272,7 @@ void stray_settle(struct engine *e, struct engine_node *n, bool out)
     if (n->undecided[0] == '\0' || n->undecided_runs || stray_is(n, ACT_RESUME))
         return;
     if (out && stray_is(n, ACT_PARK_VM))
-        parking_in_doubt(e, n);
+        stray_park_in_doubt(e, n, undecided_vm(e, n));
     op_command(e, CMD_OP_ACK, n->ix, n->undecided);
     n->undecided[0] = '\0';
 }

@@ -82,6 +82,45 @@ static void test_given_up_while_it_was_parked(void **state)
     }
 }
 
+static void pending_once(struct scenario *s, struct plan_answer *a)
+{
+    unheard(s, a);
+    if (a->cause == CMD_OBSERVE && a->node == home_of(s) && a->ev->u.observed.what == OBSERVE_VERIFY)
+        a->ev->u.observed.verify.pending = backend_plan_effects(s->world, a->node, "reboot") == 1;
+}
+
+/* Parked, and parked once more before another boot, of which nobody hears: the run is closed by force. The driver that puts it back is
+ * told since when it is down: since the first (O35). */
+static void test_given_up_while_it_was_parked_again(void **state)
+{
+    struct scenario *s = begin();
+    const char *id = s->plan->inv->nodes[home_of(s)].id;
+    struct fault *f = scenario_fault(s, id, "park_vm", NULL);
+    char since[64];
+    uint32_t from;
+
+    (void)state;
+    f->silent = true;
+    f->skip = 1;
+    s->meddle = pending_once;
+    while (f->hits < 2)
+        assert_true(scenario_step(s));
+    snprintf(since, sizeof since, "\"down_since_ms\":%lld",
+             (long long)s->world->vms[vm_of(s, TIED)].down_since);
+    check_ok(scenario_verb(s, VERB_ABORT_FORCE, NULL), &s->err);
+    check_ok(scenario_verb(s, VERB_RETURN, id), &s->err);
+    s->runner.ended = false;
+    from = s->kept.n;
+    scenario_run(s);
+    while (from < s->kept.n && strstr(s->kept.items[from].commands, "\"unpark_vm\"") == NULL)
+        from++;
+    assert_true(from < s->kept.n);
+    assert_non_null(strstr(s->kept.items[from].commands, since));
+    assert_true(backend_plan_vm_runs(s->world, vm_of(s, TIED)));
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 /* Somebody's hand, or another log whose journal is lost: the VM is down on its node when that comes to its end. Named is what has a
  * consent to be parked, and only where another log has been at work. */
 static void test_perhaps_parked_by_the_overtaken_log(void **state)
@@ -175,6 +214,7 @@ static void test_parked_by_a_log_that_was_overtaken(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_given_up_while_it_was_parked),
+                                        cmocka_unit_test(test_given_up_while_it_was_parked_again),
                                         cmocka_unit_test(test_perhaps_parked_by_the_overtaken_log),
                                         cmocka_unit_test(test_parked_by_a_log_that_was_overtaken) };
 
