@@ -384,6 +384,7 @@ void node_begin_life(struct engine *e, struct engine_node *n, bool back)
     n->reason[0] = '\0';
     n->turn_since = e->now;
     memset(n->attempts, 0, sizeof n->attempts);
+    memset(n->withdrawn, 0, sizeof n->withdrawn);
     list_clear(&n->moves);
     forget_parks(n);
     node_to(e, n, NODE_CHECKING);
@@ -402,6 +403,7 @@ void node_own_life(struct engine_node *n)
         return;
     n->life = n->life_heard + 1;
     memset(n->attempts, 0, sizeof n->attempts);
+    memset(n->withdrawn, 0, sizeof n->withdrawn);
 }
 
 void node_activate(struct engine *e, struct engine_node *n)

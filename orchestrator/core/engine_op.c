@@ -40,10 +40,10 @@ const char *action_name(enum action a)
     return action_rows[a].name;
 }
 
-/* I19: no more attempts of one step in one life than the policy has. */
+/* I19: no more attempts of one step in one life than the policy has. What was withdrawn before it began was none. */
 bool action_may_repeat(const struct engine *e, const struct engine_node *n, enum action a)
 {
-    return n->attempts[a] < e->rollout->policy.attempts_max;
+    return n->attempts[a] - n->withdrawn[a] < (int64_t)e->rollout->policy.attempts_max;
 }
 
 static struct op *op_slot(struct engine *e)
@@ -416,6 +416,8 @@ static void op_withdraw(struct engine *e, struct op *op, const struct op_record 
     if (rec->state == OP_DONE)
         op_command(e, CMD_OP_ACK, op->node, op->id.text);
     e->moved_at = e->now;
+    if (n->withdrawn[op->action] < n->attempts[op->action])
+        n->withdrawn[op->action]++;
     op_close(e, op);
     if (park)
         park_again(n, vm);

@@ -147,6 +147,7 @@ struct engine_node {
     struct build build_first;       /* before the run touched it */
     struct build level_first;       /* its newest cumulative update then: what a removal goes back to */
     uint8_t attempts[ACTIONS];      /* of this life */
+    uint8_t withdrawn[ACTIONS];     /* of these: called off before they began, for being too late */
     uint8_t attempts_ever[ACTIONS]; /* the most in any life: what this log cannot have meant is another's */
     uint64_t own_lives;             /* node_bit() of each in which this log has begun something */
     uint64_t own_settings;          /* node_bit() of each of setting_ops that this log has asked for */

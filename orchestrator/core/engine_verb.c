@@ -278,6 +278,7 @@ static int verb_return(struct engine *e, const struct event *ev, struct err *err
     n->paused_at = 0;
     n->rehearse = false; /* judged when it got stuck; no further life begins */
     memset(n->attempts, 0, sizeof n->attempts);
+    memset(n->withdrawn, 0, sizeof n->withdrawn);
     n->life++;
     n->home_end = !n->patched_by_us          ? NODE_RETURNED
                   : n->verified && n->proved ? NODE_DONE

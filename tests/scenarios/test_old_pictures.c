@@ -556,8 +556,13 @@ static void test_a_resume_that_never_arrived(void **state)
         uint32_t it = second(s), from;
         struct world_node *w = &s->world->nodes[it];
         const char *id = s->plan->inv->nodes[it].id;
+        struct fault *f;
 
         joins_at = START_MS * 2;
+        f = scenario_fault(s, id, "resume",
+                           "busy"); /* that one is another try, the withdrawn one was none (I19) */
+        f->outcome = OUTCOME_REFUSED;
+        f->times = !theirs;
         scenario_until(s, id, NODE_RESUMING);
         while (open_op(s, it).op == NULL)
             assert_true(scenario_step(s));
