@@ -117,7 +117,7 @@ static void take_row(struct engine *e, const struct op *op, const struct down_ro
     row->cause = r->cause;
     row->how = keep(e, r->how);
     row->start = start;
-    row->end = r->end;
+    row->end = r->end < start ? start : r->end; /* told by two clocks, or by one that went back */
     row->predicted = r->subject == DOWN_VM ? predicted(e, op) : row->predicted;
     if (row->end == TIME_NEVER && !e->nomem)
         note_open(e, row);

@@ -99,6 +99,31 @@ static void to_its_end(struct scenario *s)
     scenario_free(s);
 }
 
+static void clock_went_back(struct scenario *s, struct plan_answer *a)
+{
+    struct world_node *n = &s->world->nodes[a->node];
+
+    if (a->action == NULL || strcmp(a->action, "unpark_vm") != 0)
+        return;
+    for (uint32_t i = 0; i < n->journal.n; i++)
+        if (n->journal.items[i].action == ACT_UNPARK_VM)
+            n->journal.items[i].ended = s->now - DAY_MS;
+}
+
+/* The node's clock went back by a day while its VM was down: that row has no end before its beginning, and counts. */
+static void test_up_before_it_was_down(void **state)
+{
+    struct scenario *s = begin();
+    const struct ledger *l = engine_ledger(s->engine);
+
+    (void)state;
+    s->meddle = clock_went_back;
+    scenario_run(s);
+    for (uint32_t i = 0; i < l->n; i++)
+        assert_true(l->items[i].end >= l->items[i].start);
+    to_its_end(s);
+}
+
 /* The node started it with its boot and unpark_vm finds it running, or a witness says so: it was up by then. */
 static void test_found_running(void **state)
 {
@@ -252,11 +277,11 @@ static void test_half_parked(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_found_running),
-                                        cmocka_unit_test(test_parked_without_a_row),
-                                        cmocka_unit_test(test_seen_running),
-                                        cmocka_unit_test(test_downtime_of_another_log),
-                                        cmocka_unit_test(test_half_parked) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_found_running),           cmocka_unit_test(test_up_before_it_was_down),
+        cmocka_unit_test(test_parked_without_a_row),    cmocka_unit_test(test_seen_running),
+        cmocka_unit_test(test_downtime_of_another_log), cmocka_unit_test(test_half_parked)
+    };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("tests", tests, NULL, NULL);
