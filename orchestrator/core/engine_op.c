@@ -246,9 +246,18 @@ static void op_wait_and_probe(struct engine *e, struct op *op)
     engine_timer(e, &op->timer, e->now + probe_wait(op));
 }
 
+/* By the node's clock, which may have jumped meanwhile: no longer than it was waited for. */
+static dur_ms op_took(const struct engine *e, const struct op *op, const struct op_record *rec)
+{
+    dur_ms told = rec->started > 0 && rec->ended >= rec->started ? rec->ended - rec->started : 0;
+    dur_ms waited = e->now - op->sent;
+
+    return told < waited ? told : waited;
+}
+
 static void measure(struct engine *e, const struct op *op, const struct op_record *rec)
 {
-    dur_ms took = rec->started > 0 && rec->ended >= rec->started ? rec->ended - rec->started : 0;
+    dur_ms took = op_took(e, op, rec);
 
     if (took == 0 || rec->already)
         return;

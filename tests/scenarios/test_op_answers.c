@@ -1,8 +1,10 @@
 /* What the engine makes of each record that a node may tell: of the op that is under way, by state and witness, and of
  * ops that this log never meant (C.3, I19, O17, O35). One row each: what is commanded, and whether the node is unknown. */
+#include "orchestrator/core/backend_plan_world.h"
 #include "tests/scenarios/scenario.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct fleet_words words = {
@@ -1046,9 +1048,48 @@ static void test_receiver_never_back(void **state)
     }
 }
 
+static void clock_jumps(struct scenario *s, struct plan_answer *a)
+{
+    struct world_node *n = &s->world->nodes[a->node];
+
+    for (uint32_t i = 0; a->action != NULL && strcmp(a->action, "install") == 0 && i < n->journal.n; i++)
+        if (n->journal.items[i].action == ACT_INSTALL)
+            n->journal.items[i].started -= DAY_MS;
+}
+
+static long long limit_of_install(const struct scenario *s, uint32_t entry)
+{
+    const char *at = strstr(s->kept.items[entry].commands, "\"action\":\"install\"");
+
+    at = at == NULL ? NULL : strstr(at, "\"limit_ms\":");
+    return at == NULL ? 0 : strtoll(at + strlen("\"limit_ms\":"), NULL, 10);
+}
+
+/* Each node's clock jumps by a day between beginning and end: that is not what an installation takes, and no other is waited for so long
+ * (O17). */
+static void test_a_clock_that_jumps_under_way(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+    uint32_t installs = 0;
+
+    (void)state;
+    s->meddle = clock_jumps;
+    scenario_start(s);
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    for (uint32_t i = 0; i < s->kept.n; i++) {
+        installs += limit_of_install(s, i) > 0;
+        assert_true(limit_of_install(s, i) < DAY_MS);
+    }
+    assert_int_equal(installs, 4);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_under_way),
+                                        cmocka_unit_test(test_a_clock_that_jumps_under_way),
                                         cmocka_unit_test(test_never_takes_it),
                                         cmocka_unit_test(test_receiver_not_yet_back),
                                         cmocka_unit_test(test_receiver_never_back),
