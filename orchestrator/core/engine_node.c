@@ -148,7 +148,8 @@ static void refuse(struct engine *e, struct engine_node *n, const char *why)
 }
 
 /* Forward only: is there anything to do, and may it be done? What an attempt of this run has put in, and nobody verified, goes the
- * whole way once more (I17). */
+ * whole way once more (I17). What another log has put in before its first attempt here is found like anybody's: at the target, it is
+ * not drained for that; a rollback takes it out all the same. */
 static bool judge_forward(struct engine *e, struct engine_node *n)
 {
     if (n->before.pending) {
