@@ -281,6 +281,9 @@ void oracle_run(struct sim_oracle *o, uint32_t store, time_ms at, enum oracle_ru
 {
     struct oracle_store *s = &o->stores[store];
 
+    if (run == ORACLE_RUN_BACK &&
+        (s->back_began == 0 || (s->run != ORACLE_RUN_BACK && s->run != ORACLE_RUN_HOLDING)))
+        s->back_began = at; /* holding in the middle it goes on */
     s->run = run;
     s->rolled_back = s->rolled_back || run == ORACLE_RUN_BACK;
     if (run == ORACLE_RUN_BACK)

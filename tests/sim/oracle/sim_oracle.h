@@ -122,6 +122,7 @@ struct oracle_store {
     bool put_back[WORLD_NODES];    /* by a person, whoever had paused it */
     uint64_t last_seq;
     time_ms handed_at;                 /* to another revision, last */
+    time_ms back_began;                /* a rollback, last */
     time_ms heard_at, awake_since;     /* of its last entry; since when they come without long gaps */
     bool failed;                       /* an append failed: no more commands */
     bool setting_told[WORLD_CLUSTERS]; /* per cluster: said that its settings may not be as they were (O18) */
@@ -291,6 +292,8 @@ void oracle_check_pass(struct sim_oracle *o, uint32_t store, time_ms at, uint32_
 void oracle_check_done(struct sim_oracle *o, uint32_t node, bool of_old);
 /* The part of it that nobody's hand on the node undoes: judged at the end too, for what was too recent then. */
 void oracle_check_patched(struct sim_oracle *o, uint32_t node);
+/* Others have put the package in, or a newer one, and no removal of ours has taken that out: what is there may be theirs. */
+bool oracle_theirs(const struct sim_oracle *o, uint32_t node);
 /* Going back: out is what was put in, and booted since. */
 void oracle_check_removed(struct sim_oracle *o, uint32_t node);
 /* At the target or newer, and nothing waits for a boot (O11). */

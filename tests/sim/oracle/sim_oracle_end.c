@@ -168,7 +168,7 @@ static bool ours_is_in(const struct sim_oracle *o, uint32_t store, uint32_t node
         if (x->node == node && x->started && (is(x->action, "install") || is(x->action, "uninstall")))
             in = x->store == store && is(x->action, "install");
     }
-    return in && n->has_package && n->put_in_at == 0 && !n->compliant_at_start;
+    return in && n->has_package && !oracle_theirs(o, node) && !n->compliant_at_start;
 }
 
 /* I17: what is said to have been left alone, or taken back, holds nothing of ours. */
@@ -192,6 +192,8 @@ static void end_untouched(struct sim_oracle *o, const struct oracle_ending *e, u
 static void end_way_back(struct sim_oracle *o, const struct oracle_ending *e)
 {
     const struct oracle_store *s = &o->stores[e->store];
+    bool cut_off =
+        s->handed_at != 0 && s->handed_at >= s->back_began; /* by a takeover: said in other words */
 
     if (!e->at_rest || !s->rolled_back || !o->policy.back_run)
         return;
@@ -201,7 +203,7 @@ static void end_way_back(struct sim_oracle *o, const struct oracle_ending *e)
         o->checks[12]++;
         if (s->run == ORACLE_RUN_ROLLED_BACK)
             oracle_break(o, 12, "the run is rolled back, and our package is in %s", o->w->nodes[i].id);
-        else if (s->run == ORACLE_RUN_HALTED && s->handed_at == 0 && !(e->named >> i & 1u))
+        else if (s->run == ORACLE_RUN_HALTED && !cut_off && !(e->named >> i & 1u))
             oracle_break(o, 12, "our package is in %s, and the halted run does not name it",
                          o->w->nodes[i].id);
     }
@@ -337,7 +339,7 @@ static bool given_up(const struct sim_oracle *o, const struct oracle_intent *x)
 {
     const struct oracle_store *s = &o->stores[x->store];
 
-    return s->aborted_at != 0 || s->closed_at > x->at || s->given_up[x->node] > x->at;
+    return s->closed_at > x->at || s->given_up[x->node] > x->at;
 }
 
 /* A person closed the run by force, and the node is not the one it was: it is not asked until somebody has looked (I16), who

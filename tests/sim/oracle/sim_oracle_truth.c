@@ -287,11 +287,22 @@ void oracle_check_patched(struct sim_oracle *o, uint32_t node)
         oracle_break(o, 17, "%s counts as done and has not booted since", n->id);
 }
 
+bool oracle_theirs(const struct sim_oracle *o, uint32_t node)
+{
+    time_ms put_in = o->w->nodes[node].put_in_at;
+
+    for (uint32_t i = 0; i < o->intents.n; i++)
+        if (o->intents.items[i].node == node && o->intents.items[i].applied > 0 &&
+            o->intents.items[i].at > put_in && strcmp(o->intents.items[i].action, "uninstall") == 0)
+            return false;
+    return put_in != 0;
+}
+
 void oracle_check_removed(struct sim_oracle *o, uint32_t node)
 {
     const struct world_node *n = &o->w->nodes[node];
 
-    if (n->put_in_at != 0) /* others have, and what is there may be theirs */
+    if (oracle_theirs(o, node))
         return;
     o->checks[17]++;
     if (n->has_package || n->ubr != WORLD_UBR_OLD)
