@@ -5,7 +5,6 @@
 
 #define STEP_AGAIN_MS (30 * SECOND_MS)
 #define VERIFY_POLL_MS (15 * SECOND_MS)
-#define LOOK_AGAIN_MS (2 * MINUTE_MS)
 #define VERIFY_FLOOR_MS (20 * MINUTE_MS)
 #define BOOT_WAIT_MS (20 * MINUTE_MS)
 #define REBOOTS_MAX 3 /* of one life */
@@ -152,7 +151,7 @@ static void verify_failed(struct engine *e, struct engine_node *n, const char *w
 /* Whether it is in the node itself tells (O10). Until then it is for a rollback to take out (I12). */
 static void look(struct engine *e, struct engine_node *n)
 {
-    n->patched_by_us = true;
+    node_suppose_patched(e, n);
     node_to(e, n, NODE_VERIFYING);
 }
 
@@ -212,6 +211,7 @@ static void effect_made(struct engine *e, struct engine_node *n, const struct op
 {
     n->installed = true;
     n->proved = false;
+    n->supposed_at = 0;
     if (!n->back)
         n->patched_by_us = true;
     n->reboot_due = e->rollout->patch.reboot == REBOOT_ALWAYS || end->reboot_required;
@@ -246,7 +246,8 @@ static void effect_failed(struct engine *e, struct engine_node *n, const struct 
         return;
     }
     if (strcmp(end->code, "busy") == 0) { /* by this very step perhaps, its journal lost (I12, I17) */
-        n->patched_by_us |= end->action == ACT_INSTALL;
+        if (end->action == ACT_INSTALL)
+            node_suppose_patched(e, n);
         if (again(e, n, end))
             return;
         n->proved = false;
@@ -414,13 +415,12 @@ static void rebooted_first(struct engine *e, struct engine_node *n, const struct
     drain_once_more(e, n);
 }
 
-/* Verifying what was never told as made. It is not there: as if nobody had asked. An agent that has lost its journal may have left a
- * driver behind that has not come to servicing yet. */
+/* Verifying what was never told as made. It is not there: as if nobody had asked. A driver that was left behind is waited for. */
 static void not_made(struct engine *e, struct engine_node *n)
 {
     enum node_end end = n->failed ? NODE_SET_ASIDE : n->go_home ? n->go_end : NODE_RETURNED;
 
-    if ((n->go_home || !n->failed) && node_waited(e, n, n->asked_at) < LOOK_AGAIN_MS) {
+    if ((n->go_home || !n->failed) && node_waited(e, n, n->asked_at) < DRIVER_LEFT_MS) {
         node_wake(e, n, VERIFY_POLL_MS);
         return;
     }
@@ -446,6 +446,8 @@ static void verify_observed(struct engine *e, struct engine_node *n, const struc
 
     if (ev->u.observed.ok)
         v = n->back ? judge_removed(e, n, f) : judge_patched(e, n, f);
+    if (v == VERDICT_YES || v == VERDICT_REBOOT || (ev->u.observed.ok && facts_listed(f)))
+        n->supposed_at = 0; /* it says what is in */
     if (v == VERDICT_WAIT && n->claimed && node_waited(e, n, n->asked_at) > verify_limit(e, n))
         verify_failed(e, n, "not decided in time",
                       !ev->u.observed.ok || !f->servicing_idle || facts_listed(f));

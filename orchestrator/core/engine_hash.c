@@ -1,8 +1,8 @@
 /* The decision state as one number (I23), in a fixed order and width: the run, each node's way, open operations, where VMs are, settings,
  * stages. Not every field that a later decision reads is in it. Left out: what a cluster's picture came to (clean since when, refused,
- * held), what a node is compared with and most of its times (facts, boots, asked_at, step_since), questions but for their number,
- * evidence loads, controller_at, woke_at, timers, and what follows from the rest (slots). A replay and the recorded histories compare each
- * event's commands as well, so that a difference there shows where it first decides anything. */
+ * held), what a node is compared with and most of its times (facts, boots, asked_at, step_since, supposed_at), questions but for their
+ * number, evidence loads, controller_at, woke_at, timers, and what follows from the rest (slots). A replay and the recorded histories
+ * compare each event's commands as well, so that a difference there shows where it first decides anything. */
 #include "orchestrator/core/engine_state.h"
 
 #include <string.h>

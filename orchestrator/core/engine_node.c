@@ -203,15 +203,28 @@ static void tell_hotpatched(struct engine *e, const struct engine_node *n, const
                                     build_text(facts_level(f), level)));
 }
 
-/* I12: another log may have taken it out, or a boot what was never verified. Nothing is drained for what is not in. Before its
- * boot the build says nothing. */
+void node_suppose_patched(struct engine *e, struct engine_node *n)
+{
+    if (!n->patched_by_us || n->supposed_at != 0)
+        n->supposed_at = e->now;
+    n->patched_by_us = true;
+}
+
+/* I12: another log may have taken it out, or a boot what was never verified; and what was given up need never have been in. Nothing
+ * is drained for what is not in. Before the boot of what was told as made the build says nothing. */
 static bool nothing_to_remove(struct engine *e, struct engine_node *n)
 {
     bool booted = n->boot_effect_first[0] != '\0' && strcmp(n->boot_id, n->boot_effect_first) != 0;
+    dur_ms left = n->supposed_at + DRIVER_LEFT_MS - e->now;
 
-    if (!n->in_rollback || !booted || n->before.pending ||
+    if (!n->in_rollback || !(booted || n->supposed_at != 0) || n->before.pending ||
         build_compare(n->build_now, e->rollout->patch.target) >= 0)
         return false;
+    if (!booted && left > 0) {
+        node_wake(e, n, left);
+        node_waits(e, n, "whether an installation is left on it");
+        return true;
+    }
     n->patched_by_us = false;
     node_end(e, n, NODE_SET_ASIDE, "I12: its build is below the patch's: there is nothing to take out");
     return true;

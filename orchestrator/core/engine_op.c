@@ -732,7 +732,8 @@ void op_forget(struct engine *e, struct engine_node *n)
             setting_ended(e, n, &end);
         if (end.action == ACT_PARK_VM)
             stray_park_in_doubt(e, n, end.vm);
-        n->patched_by_us |= end.action == ACT_INSTALL; /* it may be in (I12) */
+        if (end.action == ACT_INSTALL)
+            node_suppose_patched(e, n);
         if (end.action != ACT_MOVE_VM)
             continue;
         move_land(e, &end, n->ix);

@@ -121,6 +121,7 @@ struct engine_node {
     bool vmms_touched, storage_touched, installed, verified, unpark_failed;
     bool failed; /* counted against the budget */
     bool patched_by_us;
+    time_ms supposed_at;  /* since then by suspicion only: no node has said so (I12); 0: it is not */
     bool proved;          /* verified as patched, and no removal has begun to change that (I17) */
     bool go_home;         /* to its next safe point */
     bool anew;            /* out when another engine revision took over: untouched, it has another turn */
@@ -535,6 +536,10 @@ bool node_again(struct engine *e, struct engine_node *n, uint32_t tries, dur_ms 
  * whom it is paused, if it is, nobody knows. */
 void node_withdraw(struct engine *e, struct engine_node *n, const char *why, bool in_doubt);
 void node_begin_life(struct engine *e, struct engine_node *n, bool back);
+/* By then a driver whose agent has lost its journal has come to servicing. */
+#define DRIVER_LEFT_MS (2 * MINUTE_MS)
+/* Our package may be in it, and nobody has asked (I12). */
+void node_suppose_patched(struct engine *e, struct engine_node *n);
 /* Which of a node's numbers are this log's own; one bit stands for the 63rd and all after it. */
 uint64_t node_bit(uint32_t number);
 /* Before the first operation of a life, or of a way home: another log may have led the node in a life of this number, and what

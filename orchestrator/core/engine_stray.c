@@ -101,6 +101,7 @@ static void op_foreign_state(struct engine_node *n, const struct op_record *rec,
     n->paused = n->paused && place != STEP_IN_SERVICE;
     if ((a == ACT_INSTALL || a == ACT_UNINSTALL) && begun) {
         n->patched_by_us = a == ACT_INSTALL;
+        n->supposed_at = 0;
         n->proved = false;
     }
 }
@@ -162,6 +163,7 @@ static void took_hold(struct engine *e, struct engine_node *n, enum action actio
     if (action != ACT_INSTALL && action != ACT_UNINSTALL)
         return;
     n->patched_by_us = action == ACT_INSTALL;
+    n->supposed_at = 0;
     n->proved = e->fleet.nodes[n->ix].patched = false;
     if (n->home_end == (n->patched_by_us ? NODE_RETURNED : NODE_DONE))
         n->home_end = NODE_SET_ASIDE;

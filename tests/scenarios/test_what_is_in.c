@@ -163,6 +163,57 @@ static void test_stuck_with_it_in(void **state)
     scenario_free(s);
 }
 
+/* It waits for its boot. */
+static void pending_there(struct scenario *s, struct plan_answer *a)
+{
+    if (a->node == scenario_first(s) && a->ev->type == EV_OBSERVED &&
+        a->ev->u.observed.what == OBSERVE_FACTS && s->faults[0].hits > 0)
+        a->ev->u.observed.facts.pending_reboot = true;
+}
+
+/* Closed by force while it is being installed, or waits for its next attempt, and put back: nobody has asked the node whether it is
+ * in. What is not is not drained for; what is goes out (I12, O16). */
+static void test_closed_by_force_and_put_back(void **state)
+{
+    static const struct {
+        const char *code;
+        enum op_outcome outcome;
+        bool waits; /* its end is heard */
+        void (*meddle)(struct scenario *s, struct plan_answer *a);
+        bool in;
+    } rows[] = { { "failed", OUTCOME_FAILED, false, NULL, false },
+                 { NULL, OUTCOME_OK, false, never_saw, false },
+                 { "busy", OUTCOME_REFUSED, true, NULL, false },
+                 { "failed", OUTCOME_FAILED, false, pending_there, true } };
+
+    (void)state;
+    for (unsigned i = 0; i < TABLE_LEN(rows); i++) {
+        struct scenario *s = install_says(rows[i].code, rows[i].outcome, rows[i].in);
+        const char *id = scenario_first_id(s);
+
+        s->faults[0].silent = !rows[i].waits;
+        s->meddle = rows[i].meddle;
+        scenario_start(s);
+        scenario_until(s, id, NODE_INSTALLING);
+        while (s->faults[0].hits == 0)
+            assert_true(scenario_step(s));
+        check_ok(scenario_verb(s, VERB_ABORT_FORCE, NULL), &s->err);
+        check_end(s, id, NODE_STUCK);
+        check_ok(scenario_verb(s, VERB_RETURN, id), &s->err);
+        s->runner.ended = false;
+        scenario_run(s);
+        check_end(s, id, NODE_SET_ASIDE);
+        rolled_back(s);
+        check_end(s, id, rows[i].in ? NODE_ROLLED_BACK : NODE_SET_ASIDE);
+        assert_int_equal(strstr(scenario_node(s, id).reason, "nothing to take out") != NULL, !rows[i].in);
+        assert_int_equal(effects_of_first(s, "pause"), rows[i].in ? 2 : 1);
+        assert_int_equal(effects_of_first(s, "uninstall"), rows[i].in);
+        scenario_truth(s);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
 /* After its boot the node is at the target, and its verification comes to nothing. */
 static void never_idle(struct scenario *s, struct plan_answer *a)
 {
@@ -219,10 +270,10 @@ static void test_tried_again_and_stopped(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_failed_and_in),           cmocka_unit_test(test_failed_and_not_in),
-        cmocka_unit_test(test_journal_lost_and_in),     cmocka_unit_test(test_never_arrived),
-        cmocka_unit_test(test_stuck_with_it_in),        cmocka_unit_test(test_tried_again),
-        cmocka_unit_test(test_tried_again_and_stopped),
+        cmocka_unit_test(test_failed_and_in),       cmocka_unit_test(test_failed_and_not_in),
+        cmocka_unit_test(test_journal_lost_and_in), cmocka_unit_test(test_never_arrived),
+        cmocka_unit_test(test_stuck_with_it_in),    cmocka_unit_test(test_closed_by_force_and_put_back),
+        cmocka_unit_test(test_tried_again),         cmocka_unit_test(test_tried_again_and_stopped),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
