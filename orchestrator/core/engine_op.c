@@ -84,7 +84,8 @@ static uint32_t next_attempt(struct engine *e, struct engine_node *n, enum actio
         return n->attempts[action];
     if (e->vms[vm].ops < e->vms[vm].ops_heard)
         e->vms[vm].ops = e->vms[vm].ops_heard;
-    return ++e->vms[vm].ops;
+    e->vms[vm].own_ops |= node_bit(++e->vms[vm].ops);
+    return e->vms[vm].ops;
 }
 
 static struct estimate op_predict(const struct engine *e, const struct op *op)

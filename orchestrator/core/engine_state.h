@@ -239,9 +239,10 @@ struct engine_cluster {
 
 struct engine_vm {
     struct op *op;
-    uint32_t ops; /* attempts so far: makes ids unique */
-    uint32_t
-        ops_heard; /* the same of another log of this run: what stands in a journal is told, not done (C.3) */
+    uint32_t ops;     /* attempts so far: makes ids unique */
+    uint64_t own_ops; /* node_bit() of each of them that this log has asked for */
+    /* The same of another log of this run: what stands in a journal is told, not done (C.3). */
+    uint32_t ops_heard;
     uint32_t moves_back;
     time_ms
         down_since;   /* its group is down, and wanted online, by each picture since that one; 0: it is not */

@@ -201,20 +201,30 @@ static void stray_close(struct engine *e, struct engine_node *n, bool done, bool
     n->undecided_runs = false;
 }
 
-/* Of this log, and nobody waits for it: its end was heard before, or a person gave it up. Of a former life it may be
- * another log's after all: closed there by a claim only (I21). */
+/* Of a former life, or under a number of the VM's that this log has only counted past, it may be another log's after all: told by
+ * a claim only (I21). */
+static bool sent_by_us(const struct engine *e, const struct engine_node *n, const struct op_id_parts *p)
+{
+    uint32_t vm = p->subject[0] == '\0' ? IX_NONE : fleet_vm_by_id(&e->fleet, p->subject);
+
+    return vm == IX_NONE ? p->life == n->life : (e->vms[vm].own_ops & node_bit(p->attempt)) != 0;
+}
+
+/* Of this log, and nobody waits for it: its end was heard before, or a person gave it up. */
 static void stray_own(struct engine *e, struct engine_node *n, const struct op_record *rec,
                       const struct op_id_parts *p, bool claim)
 {
     bool given_up = strcmp(rec->op, n->undecided) == 0, ended = rec->state == OP_DONE;
     bool done = ended ? rec->outcome == OUTCOME_OK : rec->witness == WITNESS_SAYS_DONE;
+    bool counts = claim || sent_by_us(e, n, p);
 
     ended = ended || done || rec->witness == WITNESS_SAYS_NOT_DONE;
-    if (given_up || strcmp(p->step, "move_vm") == 0) /* several moves may have been given up at once */
+    if (given_up ||
+        (counts && strcmp(p->step, "move_vm") == 0)) /* several moves may have been given up at once */
         op_rows(e, n, rec, p);
     if (ended && given_up)
         stray_close(e, n, done, rec->outcome == OUTCOME_FAILED);
-    if (ended && (claim || p->life == n->life || p->subject[0] != '\0'))
+    if (ended && counts)
         op_command(e, CMD_OP_ACK, n->ix, rec->op);
     else if (claim && !ended && rec->state != OP_NONE)
         stray_ask(e, n, rec);

@@ -458,6 +458,48 @@ static struct scenario *being_installed_by_another(const char *op, uint32_t runs
     return s;
 }
 
+/* A VM's move of the other log runs when this one takes over, and its end arrives when this log has long counted past its number: it
+ * is not taken for one of our own, of which an answer is enough (I21, C.3). */
+static void test_another_logs_move_that_was_counted_past(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", MORE);
+    const char *id = scenario_first_id(s), *vm = s->plan->inv->vms[moved_vm(s)].id;
+    struct down_row down = { DOWN_VM, vm, CAUSE_BLACKOUT, START_MS + 1000, START_MS + 1200, "its event" };
+    struct op_record rec = { .action = "move_vm", .state = OP_RUNNING, .boot_id = "b" };
+    char theirs[128], ours[128], before[SHA256_TEXT], after[SHA256_TEXT];
+    uint32_t rows;
+
+    (void)state;
+    snprintf(theirs, sizeof theirs, "r1/%s/1/move_vm:%s/3", id, vm);
+    snprintf(ours, sizeof ours, "r1/%s/2/move_vm:%s/4", id, vm); /* in a life of its own */
+    rec.op = theirs;
+    scenario_start(s);
+    scenario_until(s, id, NODE_STAGING);
+    claim_of(s, &rec, 1);
+    assert_true(scenario_node(s, id).unknown);
+    rec.state = OP_UNKNOWN; /* its agent was started anew: nobody says any more that it runs */
+    claim_of(s, &rec, 1);
+    check_ok(decide(s, NULL, WITNESS_SAYS_NOT_DONE), &s->err);
+    scenario_until(s, id, NODE_INSTALLING);
+    assert_int_equal(rows_of(s, ours), 1);
+    rec.state = OP_DONE;
+    rec.outcome = OUTCOME_OK;
+    rec.rows = &down;
+    rec.n_rows = 1;
+    rows = engine_ledger(s->engine)->n;
+    engine_hash(s->engine, before);
+    check_ok(answer_of(s, &rec), &s->err);
+    engine_hash(s->engine, after);
+    assert_string_equal(before, after);
+    assert_string_equal(scenario_commanded(s), "[]");
+    assert_int_equal(engine_ledger(s->engine)->n, rows);
+    claim_of(s, &rec, 1);
+    assert_true(acks(s, theirs));
+    assert_int_equal(rows_of(s, theirs), 1);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 /* Put back it is waited for: the node takes nothing else before. What it comes to is what the node is (I29, I12). */
 static void test_put_back_while_another_logs_runs(void **state)
 {
@@ -561,6 +603,7 @@ int main(void)
         cmocka_unit_test(test_an_answer_says_whether_it_runs),
         cmocka_unit_test(test_accepted_and_given_up),
         cmocka_unit_test(test_an_answer_about_anothers_setting),
+        cmocka_unit_test(test_another_logs_move_that_was_counted_past),
         cmocka_unit_test(test_put_back_while_another_logs_runs),
         cmocka_unit_test(test_another_logs_ended_before_anybody_looked),
         cmocka_unit_test(test_put_back_while_another_log_removes),
