@@ -117,8 +117,7 @@ static void take_vms(struct engine *e, const struct handover *h)
         if (ix == IX_NONE)
             return;
         e->vms[ix].ops = v->ops;
-        for (uint32_t op = 1; op <= v->ops && op < 64; op++)
-            e->vms[ix].own_ops |= node_bit(op);
+        e->vms[ix].own_ops = v->own_ops;
         e->vms[ix].moves_back = v->moves_back;
         e->fleet.vms.items[ix].moves = v->moves;
         if (v->at != IX_NONE)

@@ -153,8 +153,7 @@ static void restore(struct engine *e, const struct handover_node *from)
     struct engine_node *n = &e->nodes[from->node];
 
     n->setting_ops = from->setting_ops;
-    for (uint32_t i = 1; i <= from->setting_ops && i < 64; i++)
-        n->own_settings |= node_bit(i);
+    n->own_settings = from->own_settings;
     FILL(n->boot_id, from->boot);
     if (n->plan_ix == IX_NONE)
         return;
@@ -173,8 +172,7 @@ static void restore(struct engine *e, const struct handover_node *from)
     if (from->ops_life == from->life)
         memcpy(n->attempts, from->attempts, sizeof n->attempts);
     memset(n->attempts_ever, UINT8_MAX, sizeof n->attempts_ever); /* of former lives nobody tells how many */
-    for (uint32_t life = 0; life <= from->ops_life && life < 64; life++)
-        n->own_lives |= node_bit(life);
+    n->own_lives = from->own_lives;
     FILL(n->reason, from->reason);
     take_details(e, n, from);
     if (from->phase == NODE_ENDED)

@@ -75,13 +75,14 @@ static uint32_t next_attempt(struct engine *e, struct engine_node *n, enum actio
         n->own_settings |= node_bit(++n->setting_ops);
         return n->setting_ops;
     }
-    n->own_lives |= node_bit(n->life);
     if (n->attempts[action] < UINT8_MAX)
         n->attempts[action]++;
     if (n->attempts_ever[action] < n->attempts[action])
         n->attempts_ever[action] = n->attempts[action];
-    if (vm == IX_NONE)
+    if (vm == IX_NONE) {
+        n->own_lives |= node_bit(n->life);
         return n->attempts[action];
+    }
     if (e->vms[vm].ops < e->vms[vm].ops_heard)
         e->vms[vm].ops = e->vms[vm].ops_heard;
     e->vms[vm].own_ops |= node_bit(++e->vms[vm].ops);

@@ -37,6 +37,7 @@ struct handover_vm {
     const char *id;
     uint32_t at, cluster;            /* at: as projected; IX_NONE where nobody knows */
     uint32_t moves, moves_back, ops; /* spent */
+    uint64_t own_ops;                /* node_bit() of each of `ops` that the log has asked for */
 };
 struct handover_setting {
     uint32_t cluster, setting, old;
@@ -73,6 +74,8 @@ struct handover_node {
     bool suspended, patched;
     bool proved; /* the node itself has said that it is patched, and nothing was done to that since (I17) */
     uint32_t setting_ops, reboots;
+    uint64_t own_lives,
+        own_settings; /* node_bit() of each that the log has begun something in, or asked for */
     time_ms reboot_last, reboot_before;
     const char *boot, *boot_effect, *boot_effect_first; /* "": not told */
     struct node_record before;                          /* the drain (O12) */

@@ -241,14 +241,18 @@ static void count_attempt(struct handover_fold *f, struct handover_node *n, enum
 
     if (a == ACT_CLUSTER_SETTING) {
         n->setting_ops = p->attempt > n->setting_ops ? p->attempt : n->setting_ops;
+        n->own_settings |= node_bit(p->attempt);
         return;
     }
     if (n->attempts[a] < UINT8_MAX)
         n->attempts[a]++;
-    if (p->subject[0] == '\0')
+    if (p->subject[0] == '\0') {
+        n->own_lives |= node_bit(p->life);
         return;
+    }
     v = handover_fold_vm(f, p->subject, f->inv->nodes[n->node].cluster);
     v->ops = p->attempt > v->ops ? p->attempt : v->ops;
+    v->own_ops |= node_bit(p->attempt);
 }
 
 static int with_args(struct handover_fold *f, struct folded_op *o, const struct command *c, struct err *err)

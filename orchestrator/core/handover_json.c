@@ -100,6 +100,10 @@ static const struct part node_parts[] = {
 /* where they say something */
 static const struct part level_part = P(handover_node, BUILD, level_before);
 static const struct part proved_part = P(handover_node, BOOL, proved);
+/* A former revision does not tell them: then all numbers count that the log has come to. */
+static const struct part own_parts[] = {
+    P(handover_node, U64, own_lives), P(handover_node, U64, own_settings), { 0 } };
+static const struct part own_ops_part = P(handover_vm, U64, own_ops);
 static const struct part record_parts[] = {
     P(node_record, TIME, at), P(node_record, U64, memory_mib), P(node_record, U64, switches),
     P(node_record, U64, interfaces), P(node_record, U32, cpus), P(node_record, U32, storage_paths),
@@ -208,6 +212,7 @@ static void write_node_more(struct json_writer *w, const struct handover_node *n
     for (uint32_t a = 0; a < ACTIONS; a++)
         jw_int(w, NULL, n->attempts[a]);
     jw_array_end(w);
+    write_parts(w, own_parts, n, inv);
     if (n->level_before.number != 0)
         write_part(w, &level_part, (const char *)n, inv);
     if (n->proved)
@@ -240,6 +245,8 @@ void handover_write(struct json_writer *w, const char *key, const struct handove
             write_parts(w, l->parts, items + i * l->size, inv);
             if (l->parts == node_parts)
                 write_node_more(w, &h->nodes[i], inv);
+            if (l->parts == vm_parts)
+                write_part(w, &own_ops_part, (const char *)&h->vms[i], inv);
             jw_object_end(w);
         }
         jw_array_end(w);
@@ -330,6 +337,23 @@ static void read_parts(struct fields *f, const json *o, const struct part *parts
         read_part(f, o, parts, base, inv);
 }
 
+static uint64_t numbers_to(uint32_t last)
+{
+    uint64_t bits = 0;
+
+    for (uint32_t i = 0; i <= last && i < 64; i++)
+        bits |= node_bit(i);
+    return bits;
+}
+
+static void read_vm_more(struct fields *f, const json *o, struct handover_vm *v, const struct inventory *inv)
+{
+    if (json_get(o, own_ops_part.key) != NULL)
+        read_part(f, o, &own_ops_part, (char *)v, inv);
+    else
+        v->own_ops = numbers_to(v->ops);
+}
+
 static void read_node_more(struct fields *f, const json *o, struct handover_node *n,
                            const struct inventory *inv)
 {
@@ -339,6 +363,10 @@ static void read_node_more(struct fields *f, const json *o, struct handover_node
     for (v = json_first(fields_array(f, o, "attempts", JSON_REQUIRED)); v != NULL && a < ACTIONS;
          v = json_next(v))
         n->attempts[a++] = (uint8_t)json_int(v, 0);
+    n->own_lives = numbers_to(n->ops_life);
+    n->own_settings = numbers_to(n->setting_ops);
+    if (json_get(o, own_parts[0].key) != NULL)
+        read_parts(f, o, own_parts, n, inv);
     if (json_get(o, level_part.key) != NULL)
         read_part(f, o, &level_part, (char *)n, inv);
     if (json_get(o, proved_part.key) != NULL)
@@ -359,6 +387,8 @@ static void read_list(struct fields *f, const json *o, const struct list_part *l
         read_parts(f, v, l->parts, items + i * l->size, inv);
         if (l->parts == node_parts && f->rc == 0)
             read_node_more(f, v, (struct handover_node *)(void *)(items + i * l->size), inv);
+        if (l->parts == vm_parts && f->rc == 0)
+            read_vm_more(f, v, (struct handover_vm *)(void *)(items + i * l->size), inv);
     }
     memcpy((char *)h + l->items, &items, sizeof items);
     memcpy((char *)h + l->n, &n, sizeof n);

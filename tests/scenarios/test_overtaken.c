@@ -373,6 +373,47 @@ static void test_a_setting_has_an_id_of_its_own(void **state)
     }
 }
 
+/* The other log has put the package in, in a life between two of this one, and a person has looked. Another revision takes over: it
+ * knows of no installation, and the node's journal tells of it. It is no life of its own: the node is reported, and a rollback does
+ * not end as if the package were out (I12, O16, I29). */
+static void test_a_life_of_another_log_over_an_upgrade(void **state)
+{
+    struct scenario *s = scenario_new(
+        &words, "[1,\"100%\"]",
+        ",\"policy\":{\"failures_per_wave\":4,\"failures_per_run\":4,\"rollback\":\"run\"}" WAIVED);
+    struct fault *f = scenario_fault(s, scenario_first_id(s), "install", "denied");
+    const char *id = scenario_first_id(s);
+    char op[64];
+
+    (void)state;
+    f->outcome = OUTCOME_REFUSED;
+    scenario_start(s);
+    scenario_until(s, id, NODE_ENDED);
+    check_end(s, id, NODE_SET_ASIDE);
+    snprintf(op, sizeof op, "r1/%s/2/install/1", id);
+    backend_plan_by_another(s->world, scenario_first(s), op);
+    backend_plan_cut(s->world, scenario_first(s), s->now + MINUTE_MS);
+    while (!scenario_node(s, id).unknown)
+        assert_true(scenario_step(s));
+    decide_done(s);
+    check_ok(scenario_verb(s, VERB_RETURN, id), &s->err);
+    scenario_until(s, id, NODE_ENDED);
+    check_end(s, id, NODE_SET_ASIDE);
+    assert_int_equal(scenario_node(s, id).life, 3);
+    scenario_upgrade(s);
+    while (!scenario_node(s, id).unknown)
+        assert_true(scenario_step(s));
+    decide_done(s);
+    check_end(s, id, NODE_STUCK);
+    check_ok(scenario_verb(s, VERB_ROLLBACK, NULL), &s->err);
+    s->runner.ended = false;
+    scenario_run(s);
+    check_run(s, RUN_HALTED);
+    assert_non_null(strstr(engine_run(s->engine).end_text, id));
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_died_in_its_takeover),
@@ -383,7 +424,8 @@ int main(void)
                                         cmocka_unit_test(test_removal_that_is_pending),
                                         cmocka_unit_test(test_closed_before_anybody_has_told),
                                         cmocka_unit_test(test_a_load_has_an_id_of_its_own),
-                                        cmocka_unit_test(test_a_setting_has_an_id_of_its_own) };
+                                        cmocka_unit_test(test_a_setting_has_an_id_of_its_own),
+                                        cmocka_unit_test(test_a_life_of_another_log_over_an_upgrade) };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("tests", tests, NULL, NULL);

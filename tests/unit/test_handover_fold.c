@@ -447,6 +447,25 @@ static void test_sent_once_more(void **state)
     log_end(&l);
 }
 
+/* Of a life and of numbers that it only came past the log has asked for nothing: what was done under them is another's (I12, I21). */
+static void test_whose_numbers(void **state)
+{
+    struct log l;
+    const struct handover *h;
+
+    (void)state;
+    log_begin(&l, false);
+    play(&l, OUT "move_vm#0:ok cluster_setting:ok next next start_vmms");
+    l.attempt++;
+    play(&l, "move_vm#0 next move_vm#0:ok");
+    h = end_of(&l, NODE_STARTING_VMMS);
+    assert_int_equal(node_now(&l)->own_lives,
+                     node_bit(1) | node_bit(3)); /* in the last one a VM was moved, and that was all */
+    assert_int_equal(node_now(&l)->own_settings, node_bit(3));
+    assert_int_equal(h->vms[0].own_ops, node_bit(2) | node_bit(6) | node_bit(7));
+    log_end(&l);
+}
+
 /* Two reboots are remembered, each as its record dates it, or as it was sent. */
 static void test_when_it_rebooted(void **state)
 {
@@ -1029,6 +1048,7 @@ int main(void)
         cmocka_unit_test(test_what_is_told_of_a_node),
         cmocka_unit_test(test_a_boot_of_an_s2d_node),
         cmocka_unit_test(test_sent_once_more),
+        cmocka_unit_test(test_whose_numbers),
         cmocka_unit_test(test_when_it_rebooted),
         cmocka_unit_test(test_since_when_a_vm_is_down),
         cmocka_unit_test(test_parked_on_two_nodes),

@@ -134,11 +134,51 @@ static void test_of_some_nodes(void **state)
     arena_clear(&a);
 }
 
+static void cut(struct buf *out, const char *text, const char *from)
+{
+    change(out, text, from, "");
+}
+
+/* Whose numbers they are is told in all their bits; by a former revision it is not, and all count that the log has come to. */
+static void test_whose_numbers(void **state)
+{
+    const uint64_t some = node_bit(1) | node_bit(3) | node_bit(99);
+    struct buf text = BUF_INIT, less = BUF_INIT, old = BUF_INIT;
+    struct arena a = ARENA_INIT;
+    const struct handover *h = NULL;
+    struct handover *back = NULL;
+    struct err err = { 0 };
+    struct json_writer w;
+
+    (void)state;
+    check_ok(handover_fold_end(fold, &h, &err), &err);
+    h->nodes[0].ops_life = h->nodes[0].setting_ops = h->vms[0].ops = 3;
+    h->nodes[0].own_lives = h->nodes[0].own_settings = h->vms[0].own_ops = some;
+    jw_init(&w, &text);
+    handover_write(&w, NULL, h, plan->inv);
+    check_ok(read_text(buf_text(&text), &a, &back, &err), &err);
+    assert_true(back->nodes[0].own_lives == some && back->nodes[0].own_settings == some);
+    assert_true(back->vms[0].own_ops == some);
+    assert_int_equal(back->nodes[1].own_lives, 0);
+    cut(&less, buf_text(&text), ",\"own_lives\":-9223372036854775798,\"own_settings\":-9223372036854775798");
+    cut(&old, buf_text(&less), ",\"own_ops\":-9223372036854775798");
+    check_ok(read_text(buf_text(&old), &a, &back, &err), &err);
+    assert_int_equal(back->nodes[0].own_lives & ~node_bit(0), node_bit(1) | node_bit(2) | node_bit(3));
+    assert_int_equal(back->nodes[0].own_settings & ~node_bit(0), node_bit(1) | node_bit(2) | node_bit(3));
+    assert_int_equal(back->vms[0].own_ops & ~node_bit(0), node_bit(1) | node_bit(2) | node_bit(3));
+    buf_clear(&text);
+    buf_clear(&less);
+    buf_clear(&old);
+    arena_clear(&a);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(test_one_change, set_up, tear_down),
-                                        cmocka_unit_test_setup_teardown(test_of_some_nodes, set_up,
-                                                                        tear_down) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_one_change, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_of_some_nodes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_whose_numbers, set_up, tear_down)
+    };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
