@@ -308,7 +308,7 @@ struct op *op_restore(struct engine *e, const struct handover_op *from, uint32_t
     op->sent = from->sent;
     op->deadline = from->sent + from->limit_ms + OP_GRACE_MS;
     op->state = OP_UNKNOWN;
-    op->sends = 1;
+    op->sends = from->sends;
     op->seen = from->seen;
     op->evidence = from->evidence;
     op->cancelled = true;

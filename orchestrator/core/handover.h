@@ -24,6 +24,7 @@ struct handover_op {
     uint64_t memory_mib;
     dur_ms limit_ms;
     time_ms sent;
+    uint32_t sends;
     bool seen, evidence;
 };
 struct handover_park {

@@ -157,7 +157,6 @@ static struct folded_op *add_op(struct handover_fold *f, const struct handover_o
     }
     o->op = *op;
     o->life = life;
-    o->sends = 1;
     o->earlier = f->latest[op->node];
     f->latest[op->node] = f->ops.n - 1;
     return o;
@@ -279,7 +278,7 @@ static int take_intent(struct handover_fold *f, const struct command *c, time_ms
 
     if (o != NULL) { /* the same once more (C.3) */
         o->op.sent = at;
-        o->sends++;
+        o->op.sends++;
         return 0;
     }
     if (a == ACTIONS || op_id_parse(c->op, &p, NULL) != 0)
@@ -301,6 +300,7 @@ static int take_intent(struct handover_fold *f, const struct command *c, time_ms
                                       .memory_mib = c->memory_mib,
                                       .limit_ms = c->limit_ms,
                                       .sent = at,
+                                      .sends = 1,
                                       .evidence = a == ACT_MOVE_VM && !n->paused },
                p.life);
     if (o == NULL)

@@ -100,10 +100,11 @@ static const struct part node_parts[] = {
 /* where they say something */
 static const struct part level_part = P(handover_node, BUILD, level_before);
 static const struct part proved_part = P(handover_node, BOOL, proved);
-/* A former revision does not tell them: then all numbers count that the log has come to. */
+/* A former revision does not tell these: then all numbers count that the log has come to, and it was sent once. */
 static const struct part own_parts[] = {
     P(handover_node, U64, own_lives), P(handover_node, U64, own_settings), { 0 } };
 static const struct part own_ops_part = P(handover_vm, U64, own_ops);
+static const struct part sends_part = P(handover_op, U32, sends);
 static const struct part record_parts[] = {
     P(node_record, TIME, at), P(node_record, U64, memory_mib), P(node_record, U64, switches),
     P(node_record, U64, interfaces), P(node_record, U32, cpus), P(node_record, U32, storage_paths),
@@ -247,6 +248,8 @@ void handover_write(struct json_writer *w, const char *key, const struct handove
                 write_node_more(w, &h->nodes[i], inv);
             if (l->parts == vm_parts)
                 write_part(w, &own_ops_part, (const char *)&h->vms[i], inv);
+            if (l->parts == op_parts)
+                write_part(w, &sends_part, (const char *)&h->ops[i], inv);
             jw_object_end(w);
         }
         jw_array_end(w);
@@ -354,6 +357,13 @@ static void read_vm_more(struct fields *f, const json *o, struct handover_vm *v,
         v->own_ops = numbers_to(v->ops);
 }
 
+static void read_op_more(struct fields *f, const json *o, struct handover_op *op, const struct inventory *inv)
+{
+    op->sends = 1;
+    if (json_get(o, sends_part.key) != NULL)
+        read_part(f, o, &sends_part, (char *)op, inv);
+}
+
 static void read_node_more(struct fields *f, const json *o, struct handover_node *n,
                            const struct inventory *inv)
 {
@@ -384,11 +394,15 @@ static void read_list(struct fields *f, const json *o, const struct list_part *l
     char *items = f->rc == 0 ? fields_items(f, array, l->size, &n) : NULL;
 
     for (const json *v = json_first(array); v != NULL && f->rc == 0; v = json_next(v), i++) {
-        read_parts(f, v, l->parts, items + i * l->size, inv);
+        void *item = items + i * l->size;
+
+        read_parts(f, v, l->parts, item, inv);
         if (l->parts == node_parts && f->rc == 0)
-            read_node_more(f, v, (struct handover_node *)(void *)(items + i * l->size), inv);
+            read_node_more(f, v, item, inv);
         if (l->parts == vm_parts && f->rc == 0)
-            read_vm_more(f, v, (struct handover_vm *)(void *)(items + i * l->size), inv);
+            read_vm_more(f, v, item, inv);
+        if (l->parts == op_parts && f->rc == 0)
+            read_op_more(f, v, item, inv);
     }
     memcpy((char *)h + l->items, &items, sizeof items);
     memcpy((char *)h + l->n, &n, sizeof n);

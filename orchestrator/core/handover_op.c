@@ -243,7 +243,7 @@ static void op_failed(struct handover_fold *f, const struct folded_op *o, const 
 {
     const struct handover_op *op = &o->op;
     bool untouched = rec->outcome == OUTCOME_REFUSED || rec->outcome == OUTCOME_CANCELLED;
-    bool again = o->sends > 1 || f->now.nodes[op->node].attempts[ACT_INSTALL] > 1;
+    bool again = o->op.sends > 1 || f->now.nodes[op->node].attempts[ACT_INSTALL] > 1;
     const char *code = rec->error_code == NULL ? "" : rec->error_code;
 
     if (op->action == ACT_PAUSE && !untouched)

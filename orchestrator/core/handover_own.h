@@ -7,7 +7,7 @@
 
 struct folded_op {
     struct handover_op op;
-    uint32_t life, sends;
+    uint32_t life;
     uint32_t earlier; /* its node's one before it: a chain from `latest` to IX_NONE */
     bool over, ok;
     bool given_up; /* over without a record of its end */

@@ -564,6 +564,38 @@ static void test_open_operations(void **state)
     }
 }
 
+/* An installation that was sent once is called off before it began, and nothing is in. Of one that was sent twice the first may have
+ * been at work, its journal lost: the node is asked (I17, O10). */
+static void test_sent_twice_and_called_off(void **state)
+{
+    (void)state;
+    for (uint32_t sends = 1; sends <= 2; sends++) {
+        struct handover_bed b;
+        struct handover_node *n;
+        struct event ev = { .type = EV_OP_RESULT, .at = START_MS + 1000, .cluster = IX_NONE };
+
+        handover_bed_begin(&b, WAVES, "");
+        n = out_in(&b, NODE_INSTALLING);
+        n->paused = true;
+        n->attempts[ACT_INSTALL] = 1;
+        one_op(b.h, ACT_INSTALL, "");
+        ops[0].node = ev.node = n->node;
+        ops[0].sends = sends;
+        check_ok(handover_bed_take(&b), &b.s->err);
+        command_list_reset(&b.out);
+        ev.u.op_result.record = (struct op_record){ .op = ops[0].id,
+                                                    .action = "install",
+                                                    .state = OP_DONE,
+                                                    .outcome = OUTCOME_CANCELLED,
+                                                    .boot_id = "b" };
+        check_ok(engine_step(b.e, &ev, &b.out, &b.s->err), &b.s->err);
+        assert_int_equal(engine_ops_open(b.e), 0);
+        assert_string_equal(node_phases[b.e->nodes[n->node].phase].name,
+                            node_phases[sends == 1 ? NODE_STARTING_VMMS : NODE_VERIFYING].name);
+        handover_bed_end(&b);
+    }
+}
+
 /* Of two parked VMs the one of the operation is looked at. */
 static void test_the_right_one_of_two_parked(void **state)
 {
@@ -939,6 +971,7 @@ int main(void)
         cmocka_unit_test(test_what_had_ended),
         cmocka_unit_test(test_its_former_load),
         cmocka_unit_test(test_open_operations),
+        cmocka_unit_test(test_sent_twice_and_called_off),
         cmocka_unit_test(test_the_right_one_of_two_parked),
         cmocka_unit_test(test_how_it_goes_on),
         cmocka_unit_test(test_a_run_that_is_over),

@@ -443,6 +443,7 @@ static void test_sent_once_more(void **state)
     h = end_of(&l, NODE_INSTALLING);
     assert_int_equal(h->n_ops, 1);
     assert_int_equal(h->ops[0].sent, FIRST + 4000);
+    assert_int_equal(h->ops[0].sends, 2);
     assert_int_equal(node_now(&l)->attempts[ACT_INSTALL], 1);
     log_end(&l);
 }

@@ -172,12 +172,47 @@ static void test_whose_numbers(void **state)
     arena_clear(&a);
 }
 
+/* So is how often it was sent: once, where a former revision does not tell. */
+static void test_how_often_it_was_sent(void **state)
+{
+    struct handover_op op = { .id = "r1/n00-00/1/install/1",
+                              .args = "{}",
+                              .precondition = "",
+                              .action = ACT_INSTALL,
+                              .vm = "",
+                              .receiver = IX_NONE,
+                              .sends = 2 };
+    struct buf text = BUF_INIT, old = BUF_INIT;
+    struct arena a = ARENA_INIT;
+    const struct handover *h = NULL;
+    struct handover now, *back = NULL;
+    struct err err = { 0 };
+    struct json_writer w;
+
+    (void)state;
+    check_ok(handover_fold_end(fold, &h, &err), &err);
+    now = *h;
+    now.ops = &op;
+    now.n_ops = 1;
+    jw_init(&w, &text);
+    handover_write(&w, NULL, &now, plan->inv);
+    check_ok(read_text(buf_text(&text), &a, &back, &err), &err);
+    assert_int_equal(back->ops[0].sends, 2);
+    cut(&old, buf_text(&text), ",\"sends\":2");
+    check_ok(read_text(buf_text(&old), &a, &back, &err), &err);
+    assert_int_equal(back->ops[0].sends, 1);
+    buf_clear(&text);
+    buf_clear(&old);
+    arena_clear(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_one_change, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_of_some_nodes, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_whose_numbers, set_up, tear_down)
+        cmocka_unit_test_setup_teardown(test_whose_numbers, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_how_often_it_was_sent, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
