@@ -143,6 +143,8 @@ static void restore_out(struct engine *e, struct engine_node *n, const struct ha
     n->proved = n->back ? from->proved && !from->effect : n->home_end == NODE_DONE;
     n->failed = !untold(from) && !n->back;
     n->anew = untold(from) && !n->back;
+    if (untold(from) && (n->home_end == NODE_RETURNED || n->home_end == NODE_SET_ASIDE)) /* a doubt hid it */
+        FILL(n->reason, "on its way home when another revision took over: why is not told");
     e->fleet.nodes[n->ix].patched = n->home_end == NODE_DONE;
     e->in_flight++;
     count_out(e, n, OUT_OURS);
