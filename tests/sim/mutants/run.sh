@@ -32,7 +32,8 @@ sim=$work/build/tests/sim/sim_patchwave
 programs="test_agent test_agent_journal test_capacity test_claim test_driver_proto test_event test_facts test_fleet test_gate test_journal_fold
     test_methods test_plan test_plan_verify test_rollout test_failures test_unknown test_gates test_verbs test_policy test_runner test_odd test_settings
     test_verb_moments test_verb_words test_event_order test_op_answers test_given_up test_parked_in_doubt test_evidence_load test_overtaken
-    test_admission test_evidence_of_effect test_spoiled_events test_too_late test_special_vms test_windows test_event_pictures test_store_log"
+    test_admission test_evidence_of_effect test_spoiled_events test_too_late test_special_vms test_windows test_event_pictures test_store_log
+    test_what_is_in test_downtime"
 available=''
 for p in $programs; do ninja -C "$work/build" -t query "$p" >/dev/null 2>&1 && available="$available $p"; done
 pattern="^($(printf '%s' "${available# }" | tr ' ' '|'))\$"
