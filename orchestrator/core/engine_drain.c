@@ -5,7 +5,6 @@
 #include <string.h>
 
 #define RECEIVER_OUT "the receiver cannot be reached"
-#define NOT_BEGUN "the pause came too late and was not begun"
 #define MOVE_AGAIN_MS (60 * SECOND_MS)
 #define MOVE_POLL_MS (15 * SECOND_MS)
 #define BUSY_TRIES 10
@@ -56,14 +55,6 @@ bool drain_prove(struct engine *e, struct engine_node *n)
     return rc == 0 && e->proof.verdict == CAPACITY_SAFE;
 }
 
-static struct node_park *park_of(struct engine_node *n, uint32_t vm)
-{
-    for (uint32_t i = 0; i < n->parks.n; i++)
-        if (n->parks.items[i].vm == vm)
-            return &n->parks.items[i];
-    return NULL;
-}
-
 void drain_take_proof(struct engine *e, struct engine_node *n, const struct drain_proof *p)
 {
     for (uint32_t i = 0; i < p->moves.n; i++) {
@@ -79,7 +70,7 @@ void drain_take_proof(struct engine *e, struct engine_node *n, const struct drai
         fleet_promise(&e->fleet, m->vm, m->to); /* the next proof counts it */
     }
     for (uint32_t i = 0; i < p->parks.n; i++) {
-        struct node_park *k = park_of(n, p->parks.items[i].vm);
+        struct node_park *k = node_park_of(n, p->parks.items[i].vm);
 
         if (k == NULL)
             k = list_push(&n->parks);
@@ -194,7 +185,7 @@ static bool start_move(struct engine *e, struct engine_node *n, struct node_move
 }
 
 /* True: it goes home without. */
-static bool never_seen(struct engine *e, struct engine_node *n)
+static bool drain_blind(struct engine *e, struct engine_node *n)
 {
     if (n->moves_open > 0 || !cluster_unseen(e, n))
         return false;
@@ -211,7 +202,7 @@ static bool picture_is_old(struct engine *e, struct engine_node *n)
 
     if (cluster_fresh(e, c))
         return false;
-    if (never_seen(e, n))
+    if (drain_blind(e, n))
         return true;
     node_waits(e, n, "a fresh picture of the cluster");
     node_wake(e, n, MOVE_POLL_MS);
@@ -247,7 +238,7 @@ static bool pause_once_more(struct engine *e, struct engine_node *n)
     }
     if (cluster_fresh(e, c) && node_waited(e, n, c->seen_at) > JOIN_LIMIT_MS)
         return put_aside(e, n);
-    if (never_seen(e, n))
+    if (drain_blind(e, n))
         return true;
     node_waits(e, n, "I16: the cluster to say that it has the node");
     if (!cluster_fresh(e, c) || e->now - c->seen_at >= STEP_AGAIN_MS)
@@ -262,7 +253,7 @@ static bool drive_pause(struct engine *e, struct engine_node *n)
     if (n->paused)
         return pause_once_more(e, n);
     if (!cluster_fresh(e, &e->clusters[n->cluster])) {
-        node_withdraw(e, n, NOT_BEGUN, false);
+        node_withdraw(e, n, PAUSE_NOT_BEGUN, false);
         return true;
     }
     op_start(e, n, ACT_PAUSE);
@@ -495,7 +486,7 @@ static void pause_ended(struct engine *e, struct engine_node *n, const struct op
         return; /* nothing was begun */
     if (strcmp(end->code, "busy") == 0 && action_may_repeat(e, n, ACT_PAUSE)) {
         if (!n->paused) /* in service: that is to be decided anew */
-            node_withdraw(e, n, NOT_BEGUN, false);
+            node_withdraw(e, n, PAUSE_NOT_BEGUN, false);
         node_wake(e, n, STEP_AGAIN_MS);
         return;
     }

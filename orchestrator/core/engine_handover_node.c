@@ -268,10 +268,10 @@ static void restore_move(struct engine *e, const struct op *op)
 static void restore_step(struct engine *e, const struct op *op)
 {
     struct engine_node *n = &e->nodes[op->node];
+    const struct node_park *k = node_park_of(n, op->vm);
 
-    for (uint32_t i = 0; i < n->parks.n; i++)
-        if (n->parks.items[i].vm == op->vm)
-            n->park_at = i;
+    if (k != NULL)
+        n->park_at = (uint32_t)(k - n->parks.items);
     if (op->action == ACT_PAUSE)
         n->step = DRAIN_PAUSE;
     else if (op->action == ACT_PARK_VM)
@@ -286,15 +286,6 @@ static void restore_step(struct engine *e, const struct op *op)
         n->reboot_sent = false; /* it decides that */
 }
 
-/* An op that stands for a park needs its entry: where it ends is looked up by the VM. */
-static bool has_park(const struct engine_node *n, uint32_t vm)
-{
-    for (uint32_t i = 0; i < n->parks.n; i++)
-        if (n->parks.items[i].vm == vm)
-            return true;
-    return false;
-}
-
 void handover_ops(struct engine *e, const struct handover *h)
 {
     for (uint32_t i = 0; i < h->n_ops && !e->nomem; i++) {
@@ -306,7 +297,8 @@ void handover_ops(struct engine *e, const struct handover *h)
 
         n->patched_by_us |=
             from->action == ACT_INSTALL && !node_in_flight(n); /* given up: it may be in (I12) */
-        if ((of_park && !has_park(n, vm)) ||
+        /* One that stands for a park needs its entry: where it ends is looked up by the VM. */
+        if ((of_park && node_park_of(n, vm) == NULL) ||
             (from->action != ACT_MOVE_VM && from->action != ACT_CLUSTER_SETTING && !node_in_flight(n)))
             continue;
         op = op_restore(e, from, vm);

@@ -50,7 +50,7 @@ static void paused_by_others(struct engine *e, struct engine_node *n)
     node_end(e, n, NODE_SET_ASIDE, why);
 }
 
-static bool never_seen(struct engine *e, struct engine_node *n)
+static bool home_blind(struct engine *e, struct engine_node *n)
 {
     if (!cluster_unseen(e, n))
         return false;
@@ -84,7 +84,7 @@ static bool drive_csv(struct engine *e, struct engine_node *n)
         stuck(e, n, "O12: a cluster shared volume is not as before");
         return true;
     }
-    if (!seen && never_seen(e, n))
+    if (!seen && home_blind(e, n))
         return true;
     node_waits(e, n, "O12: the state of the cluster shared volumes");
     cluster_want(e, c);
@@ -172,7 +172,7 @@ static bool drive_settle(struct engine *e, struct engine_node *n)
                                         : "I17: the cluster does not say Up");
         return true;
     }
-    if (!seen && never_seen(e, n))
+    if (!seen && home_blind(e, n))
         return true;
     if (seen && node_waited(e, n, c->seen_at) > settle_limit(e, n) + ANSWER_LIMIT_MS) {
         stuck(e, n, "I17: the cluster does not answer in time");

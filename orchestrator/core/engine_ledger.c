@@ -50,7 +50,7 @@ static struct ledger_row *take_open(struct engine *e, struct open_row *open)
 }
 
 /* What is still down: a parked VM, a stopped vmms. The row that ends it, or tells it again, takes its place. */
-static struct ledger_row *open_row(struct engine *e, const struct down_row *r)
+static struct ledger_row *close_open_row(struct engine *e, const struct down_row *r)
 {
     struct open_row *open = find_open(e, r->subject, r->id);
     struct ledger_row *row = open == NULL ? NULL : take_open(e, open);
@@ -102,7 +102,7 @@ static struct estimate predicted(const struct engine *e, const struct op *op)
 static void take_row(struct engine *e, const struct op *op, const struct down_row *r)
 {
     const struct engine_node *n = &e->nodes[op->node];
-    struct ledger_row *row = r->cause == CAUSE_BLACKOUT ? NULL : open_row(e, r);
+    struct ledger_row *row = r->cause == CAUSE_BLACKOUT ? NULL : close_open_row(e, r);
     bool unpark = op->action == ACT_UNPARK_VM;
     /* Since when, its node has from us: of several parks, the first. */
     time_ms start = unpark && row != NULL ? row->start : r->start;
@@ -133,12 +133,9 @@ static void end_by(struct engine *e, struct open_row *open, time_ms at, const ch
 
 static enum down_cause cause_of_park(const struct engine *e, const struct op *op)
 {
-    const struct engine_node *n = &e->nodes[op->node];
+    const struct node_park *k = node_park_of(&e->nodes[op->node], op->vm);
 
-    for (uint32_t i = 0; i < n->parks.n; i++)
-        if (n->parks.items[i].vm == op->vm && n->parks.items[i].method == PARK_SAVE)
-            return CAUSE_SAVED;
-    return CAUSE_SHUT_DOWN;
+    return k != NULL && k->method == PARK_SAVE ? CAUSE_SAVED : CAUSE_SHUT_DOWN;
 }
 
 /* A driver that found its work done, or a witness, tells no row: what is known then is that the VM is down, or up, by the end

@@ -411,6 +411,14 @@ uint64_t node_bit(uint32_t number)
     return (uint64_t)1 << (number < 63 ? number : 63);
 }
 
+struct node_park *node_park_of(const struct engine_node *n, uint32_t vm)
+{
+    for (uint32_t i = 0; i < n->parks.n; i++)
+        if (n->parks.items[i].vm == vm)
+            return &n->parks.items[i];
+    return NULL;
+}
+
 void node_own_life(struct engine_node *n)
 {
     if (n->life > n->life_heard)

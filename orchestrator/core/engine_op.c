@@ -405,9 +405,10 @@ static bool came_too_late(const struct engine *e, const struct op *op)
 /* A park may have done its work: the VM is owed a way back, and is parked once more before anything else happens (I9). */
 static void park_again(struct engine_node *n, uint32_t vm)
 {
-    for (uint32_t i = 0; i < n->parks.n; i++)
-        if (n->parks.items[i].vm == vm)
-            n->parks.items[i].down = n->parks.items[i].again = true;
+    struct node_park *k = node_park_of(n, vm);
+
+    if (k != NULL)
+        k->down = k->again = true;
 }
 
 static void op_withdraw(struct engine *e, struct op *op, const struct op_record *rec)
@@ -435,9 +436,7 @@ static void op_withdraw(struct engine *e, struct op *op, const struct op_record 
     if (resume)
         home_compare_anew(e, n, undone);
     if (pause && !n->paused && !n->go_home)
-        node_withdraw(e, n,
-                      rec->state == OP_DONE ? "the pause came too late and was not begun"
-                                            : "the pause never reached the node",
+        node_withdraw(e, n, rec->state == OP_DONE ? PAUSE_NOT_BEGUN : "the pause never reached the node",
                       rec->state != OP_DONE);
     node_drive(e, n);
 }

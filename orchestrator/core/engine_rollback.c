@@ -14,11 +14,16 @@ bool rollback_allowed(const struct engine *e, const char **ret_why_not)
     return (*ret_why_not)[0] == '\0';
 }
 
+/* Of the run, or of the one wave that goes back. */
+static bool in_scope(const struct engine *e, const struct engine_node *n)
+{
+    return n->wave != IX_NONE && (e->rollback_wave == IX_NONE || n->wave == e->rollback_wave);
+}
+
 /* Our package is in it, and this rollback is to take it out. */
 static bool is_due(const struct engine *e, const struct engine_node *n)
 {
-    return n->patched_by_us && n->wave != IX_NONE &&
-           (e->rollback_wave == IX_NONE || n->wave == e->rollback_wave);
+    return n->patched_by_us && in_scope(e, n);
 }
 
 static bool goes_back(const struct engine *e, const struct engine_node *n)
@@ -59,8 +64,7 @@ void rollback_begin(struct engine *e)
 /* Sent back, and not there: nobody vouches for what is in it, though the package may be out. */
 static bool failed_back(const struct engine *e, const struct engine_node *n)
 {
-    return e->rollback_failed > 0 && n->back && n->wave != IX_NONE && n->end != NODE_ROLLED_BACK &&
-           (e->rollback_wave == IX_NONE || n->wave == e->rollback_wave);
+    return e->rollback_failed > 0 && n->back && n->end != NODE_ROLLED_BACK && in_scope(e, n);
 }
 
 /* Those too that were never sent back, being stuck. */

@@ -172,8 +172,8 @@ struct engine_node {
     char boot_effect_first[64]; /* the boot of install or removal */
     struct build build_now;
     struct timer wake, link;
-    char lost_why
-        [160]; /* of the last lost connection or refused claim, also past a life that begins; "": none */
+    /* Of the last lost connection or refused claim, also past a life that begins; "": none. */
+    char lost_why[160];
     char undecided[ID_TEXT_MAX];              /* an op that was given up and has no end there; "": none */
     char reason[256], doubt[256], waits[160]; /* doubt: why it is unknown, while it is */
 };
@@ -244,8 +244,8 @@ struct engine_vm {
     /* The same of another log of this run: what stands in a journal is told, not done (C.3). */
     uint32_t ops_heard;
     uint32_t moves_back;
-    time_ms
-        down_since;   /* its group is down, and wanted online, by each picture since that one; 0: it is not */
+    /* Its group is down, and wanted online, by each picture since that one; 0: it is not. */
+    time_ms down_since;
     bool down_before; /* it did not run when the wave began, nor since */
 };
 
@@ -424,7 +424,7 @@ void op_start(struct engine *e, struct engine_node *n, enum action action);
 struct op_end { /* how an op ended, for the one who started it */
     enum action action;
     bool ok, refused, cancelled, already, reboot_required;
-    bool unseen;             /* the node has said that it never saw it: its journal may be lost */
+    bool unseen;             /* it never saw it, or was sent it more than once: its journal may be lost */
     const char *code, *text; /* "" where none */
     uint32_t vm, receiver;
     bool evidence, unproved, undone;
@@ -533,6 +533,7 @@ time_ms engine_awake_since(const struct engine *e);
 dur_ms node_waited(const struct engine *e, const struct engine_node *n, time_ms at);
 /* Ask again later, at most `tries` times in this step: false when that is over. */
 bool node_again(struct engine *e, struct engine_node *n, uint32_t tries, dur_ms after);
+#define PAUSE_NOT_BEGUN "the pause came too late and was not begun"
 /* Admitted, and nothing was begun but perhaps the pause, of which `why` tells: it waits for its turn again. `in_doubt`: by
  * whom it is paused, if it is, nobody knows. */
 void node_withdraw(struct engine *e, struct engine_node *n, const char *why, bool in_doubt);
@@ -543,6 +544,8 @@ void node_begin_life(struct engine *e, struct engine_node *n, bool back);
 void node_suppose_patched(struct engine *e, struct engine_node *n);
 /* Which of a node's numbers are this log's own; one bit stands for the 63rd and all after it. */
 uint64_t node_bit(uint32_t number);
+/* Its entry for this VM; NULL: it parks none such. Good until the list grows. */
+struct node_park *node_park_of(const struct engine_node *n, uint32_t vm);
 /* Before the first operation of a life, or of a way home: another log may have led the node in a life of this number, and what
  * it did stands in the node's journal. Asked for under the same id it would be told as done, and not be done (C.3). */
 void node_own_life(struct engine_node *n);

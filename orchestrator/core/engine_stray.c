@@ -42,13 +42,12 @@ static void op_rows(struct engine *e, const struct engine_node *n, const struct 
         ledger_take_foreign(e, n, a, vm, rec);
 }
 
-static struct node_park *park_of(struct engine *e, struct engine_node *n, uint32_t vm)
+static struct node_park *park_made(struct engine *e, struct engine_node *n, uint32_t vm)
 {
-    struct node_park *k;
+    struct node_park *k = node_park_of(n, vm);
 
-    for (uint32_t i = 0; i < n->parks.n; i++)
-        if (n->parks.items[i].vm == vm)
-            return &n->parks.items[i];
+    if (k != NULL)
+        return k;
     k = list_push(&n->parks);
     if (k == NULL)
         e->nomem = true;
@@ -67,7 +66,7 @@ static void op_foreign_vm(struct engine *e, struct engine_node *n, const struct 
 
     if (vm == IX_NONE || rec->state != OP_DONE || rec->outcome != OUTCOME_OK || (!park && !unpark))
         return;
-    k = park_of(e, n, vm);
+    k = park_made(e, n, vm);
     if (k == NULL)
         return;
     k->down = park;
@@ -262,7 +261,7 @@ int stray_still_runs(const struct engine *e, const struct engine_node *n, struct
 /* Of several parks the first tells since when. */
 void stray_park_in_doubt(struct engine *e, struct engine_node *n, uint32_t vm)
 {
-    struct node_park *k = vm == IX_NONE ? NULL : park_of(e, n, vm);
+    struct node_park *k = vm == IX_NONE ? NULL : park_made(e, n, vm);
 
     if (k == NULL)
         return;
