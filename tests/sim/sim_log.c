@@ -230,7 +230,7 @@ static void tell_waves(struct sim_log *l, const struct engine *e, time_ms at)
             continue;
         sim_say(l->s, "store %u: wave %u is %s", l->store, i + 1, wave_states[now].name);
         if (now == WAVE_RUNNING)
-            oracle_wave_began(&l->s->oracle, l->store, at, i);
+            oracle_wave_began(&l->s->oracle, l->store, i);
         if (now == WAVE_EVIDENCE || now == WAVE_GATE_AFTER)
             oracle_wave_over(&l->s->oracle, l->store, at, i);
         if (now == WAVE_FAILED)

@@ -304,9 +304,8 @@ void oracle_wave_over(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t
         o->stores[store].wave_over[wave] = at;
 }
 
-void oracle_wave_began(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave)
+void oracle_wave_began(struct sim_oracle *o, uint32_t store, uint32_t wave)
 {
-    (void)at;
     if (wave >= ORACLE_WAVES || o->copying || o->stores[store].wave_over[wave] != 0)
         return; /* what ran when a copy's entries were made nobody knows any more */
     o->stores[store].ran[wave] = 0;

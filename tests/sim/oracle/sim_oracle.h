@@ -106,8 +106,8 @@ struct oracle_store {
     time_ms
         stopped_at; /* nothing new begins: halted, ended, or on the way to a rollback; 0: it goes on, either way */
     time_ms wave_over[ORACLE_WAVES];
-    uint64_t
-        ran[ORACLE_WAVES]; /* bit per VM: it ran when the wave began, and nobody copied the store since */
+    /* Bit per VM: it ran when the wave began, and nobody copied the store since. */
+    uint64_t ran[ORACLE_WAVES];
     bool passed[ORACLE_WAVES], approved, paused_by_verb, rolled_back;
     enum oracle_end ends[WORLD_NODES];
     /* done_before: judged as done, and nothing of this store has begun there since; done_of_old: told by a copy whose node
@@ -178,7 +178,7 @@ void oracle_verb(struct sim_oracle *o, uint32_t store, time_ms at, const char *v
 void oracle_run(struct sim_oracle *o, uint32_t store, time_ms at, enum oracle_run run);
 void oracle_wave_over(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave);
 void oracle_wave_failed(struct sim_oracle *o, uint32_t store, time_ms at);
-void oracle_wave_began(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave);
+void oracle_wave_began(struct sim_oracle *o, uint32_t store, uint32_t wave);
 void oracle_wave_passed(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave);
 void oracle_gate_answer(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave, bool after,
                         uint32_t gate, enum oracle_answer answer, bool by_person);
