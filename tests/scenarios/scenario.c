@@ -204,6 +204,12 @@ void scenario_run(struct scenario *s)
             fail_msg("the run does not come to rest within %u events", n);
 }
 
+void scenario_goes_on(struct scenario *s)
+{
+    s->runner.ended = false;
+    scenario_run(s);
+}
+
 void scenario_while_holding(struct scenario *s)
 {
     for (int k = 0; k < 200 && engine_deadline(s->engine) < s->now + HOUR_MS; k++) {
@@ -217,6 +223,16 @@ void scenario_until(struct scenario *s, const char *node, enum node_phase phase)
     while (scenario_node(s, node).phase != phase)
         if (!scenario_step(s))
             fail_msg("%s never was %s", node, node_phases[phase].name);
+}
+
+int scenario_decide(struct scenario *s, uint32_t node, enum op_witness decision)
+{
+    struct event ev = { .type = EV_VERB, .node = node, .cluster = IX_NONE };
+
+    ev.u.verb.verb = VERB_DECIDE;
+    ev.u.verb.person = "anna";
+    ev.u.verb.decision = decision;
+    return scenario_event(s, &ev);
 }
 
 int scenario_verb(struct scenario *s, enum verb verb, const char *node)

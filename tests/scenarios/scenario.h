@@ -65,14 +65,16 @@ void backup_silence(struct scenario *s, struct plan_answer *a);
 bool scenario_is_picture(const struct plan_answer *a);
 void scenario_shows_first(const struct scenario *s, struct plan_answer *a, enum node_state_seen state);
 
-void scenario_start(struct scenario *s); /* RUN_START, no further event */
-void scenario_run(struct scenario *s);   /* until END; fails the test when it does not come */
-bool scenario_step(struct scenario *s);  /* one event; false when at END */
+void scenario_start(struct scenario *s);   /* RUN_START, no further event */
+void scenario_run(struct scenario *s);     /* until END; fails the test when it does not come */
+bool scenario_step(struct scenario *s);    /* one event; false when at END */
+void scenario_goes_on(struct scenario *s); /* the same past an END, as the program started again would */
 /* While a run holds: what is asked and answered all the same, until nothing is due within the hour. */
 void scenario_while_holding(struct scenario *s);
 /* Until the node is in the phase; fails the test when the run ends before. */
 void scenario_until(struct scenario *s, const char *node, enum node_phase phase);
 int scenario_verb(struct scenario *s, enum verb verb, const char *node);
+int scenario_decide(struct scenario *s, uint32_t node, enum op_witness decision);
 int scenario_event(struct scenario *s, struct event *ev);
 /* The controller dies here; a new one replays the log and starts. */
 void scenario_crash(struct scenario *s);

@@ -62,16 +62,22 @@ static bool twice_at_the_gate(const struct scenario *s)
     return engine_wave(s->engine, 0).state == WAVE_GATE_AFTER && story.shown < 2;
 }
 
-static struct scenario *begun(bool (*down)(const struct scenario *s), enum group_state state, bool wanted)
+static void tell(struct scenario *s, bool (*down)(const struct scenario *s), enum group_state state,
+                 bool wanted)
 {
-    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", GATE);
-
     story.down = down;
     story.state = state;
     story.wanted = wanted;
     story.shown = 0;
     s->meddle = shows_the_vm;
     scenario_start(s);
+}
+
+static struct scenario *begun(bool (*down)(const struct scenario *s), enum group_state state, bool wanted)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", GATE);
+
+    tell(s, down, state, wanted);
     return s;
 }
 
@@ -142,12 +148,7 @@ static void test_a_vm_that_we_parked(void **state)
     (void)state;
     f->times = 9;
     f->no_effect = true;
-    story.down = is_parked;
-    story.state = GROUP_FAILED;
-    story.wanted = true;
-    story.shown = 0;
-    s->meddle = shows_the_vm;
-    scenario_start(s);
+    tell(s, is_parked, GROUP_FAILED, true);
     scenario_run(s);
     assert_true(story.shown > 0);
     check_run(s, RUN_FINISHED);

@@ -58,8 +58,7 @@ static void force_closed(struct scenario *s, const char *id)
 static void put_back(struct scenario *s, const char *id)
 {
     check_ok(scenario_verb(s, VERB_RETURN, id), &s->err);
-    s->runner.ended = false;
-    scenario_run(s);
+    scenario_goes_on(s);
 }
 
 static void claim_of(struct scenario *s, const struct op_record *recs, uint32_t n)
@@ -92,8 +91,7 @@ static void check_patched_and_goes_back(struct scenario *s)
     check_end(s, scenario_first_id(s), NODE_SET_ASIDE);
     scenario_truth(s);
     check_ok(scenario_verb(s, VERB_ROLLBACK, NULL), &s->err);
-    s->runner.ended = false;
-    scenario_run(s);
+    scenario_goes_on(s);
     check_end(s, scenario_first_id(s), NODE_ROLLED_BACK);
     assert_int_equal(backend_plan_effects(s->world, scenario_first(s), "uninstall"), 1);
     scenario_replays(s);
@@ -291,8 +289,7 @@ static void test_a_removal_took_hold(void **state)
     check_end(s, id, NODE_SET_ASIDE);
     assert_false(engine_fleet(s->engine)->nodes[node].patched);
     check_ok(scenario_verb(s, VERB_ROLLBACK, NULL), &s->err);
-    s->runner.ended = false;
-    scenario_run(s);
+    scenario_goes_on(s);
     assert_int_equal(backend_plan_effects(s->world, node, "uninstall"), 1);
     scenario_replays(s);
     scenario_free(s);
@@ -523,8 +520,7 @@ static void test_put_back_while_another_logs_runs(void **state)
         scenario_run(s);
         check_end(s, scenario_first_id(s), ends[i % 2].end);
         check_ok(scenario_verb(s, VERB_ROLLBACK, NULL), &s->err);
-        s->runner.ended = false;
-        scenario_run(s);
+        scenario_goes_on(s);
         assert_int_equal(backend_plan_effects(s->world, scenario_first(s), "uninstall"),
                          ends[i % 2].outcome == OUTCOME_OK);
         scenario_replays(s);

@@ -492,11 +492,7 @@ static void test_paused_by_the_overtaken_log(void **state)
     ev.u.claimed.n_ops = 1;
     scenario_start(s);
     check_ok(scenario_event(s, &ev), &s->err);
-    ev = (struct event){ .type = EV_VERB, .node = scenario_first(s), .cluster = IX_NONE };
-    ev.u.verb.verb = VERB_DECIDE;
-    ev.u.verb.person = "anna";
-    ev.u.verb.decision = WITNESS_SAYS_DONE;
-    check_ok(scenario_event(s, &ev), &s->err);
+    check_ok(scenario_decide(s, scenario_first(s), WITNESS_SAYS_DONE), &s->err);
     check_end(s, id, NODE_STUCK);
     assert_true(scenario_node(s, id).out);
     check_ok(scenario_verb(s, VERB_RETURN, id), &s->err);
@@ -531,11 +527,7 @@ static void test_parked_by_the_overtaken_log(void **state)
     ev.u.claimed.n_ops = 3;
     scenario_start(s);
     check_ok(scenario_event(s, &ev), &s->err);
-    ev = (struct event){ .type = EV_VERB, .node = scenario_first(s), .cluster = IX_NONE };
-    ev.u.verb.verb = VERB_DECIDE;
-    ev.u.verb.person = "anna";
-    ev.u.verb.decision = WITNESS_SAYS_NOT_DONE;
-    check_ok(scenario_event(s, &ev), &s->err);
+    check_ok(scenario_decide(s, scenario_first(s), WITNESS_SAYS_NOT_DONE), &s->err);
     check_end(s, id, NODE_STUCK);
     assert_non_null(strstr(scenario_node(s, id).reason, vm));
     check_ok(scenario_verb(s, VERB_RETURN, id), &s->err);

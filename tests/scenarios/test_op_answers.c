@@ -329,12 +329,7 @@ static void test_foreign(void **state)
 
 static int say_decide(struct scenario *s, enum op_witness decision)
 {
-    struct event ev = { .type = EV_VERB, .node = scenario_first(s), .cluster = IX_NONE };
-
-    ev.u.verb.verb = VERB_DECIDE;
-    ev.u.verb.person = "anna";
-    ev.u.verb.decision = decision;
-    return scenario_event(s, &ev);
+    return scenario_decide(s, scenario_first(s), decision);
 }
 
 static void decide(struct scenario *s, enum op_witness decision)
@@ -837,8 +832,7 @@ static void test_a_doubt_that_was_decided(void **state)
         check_ok(say_decide(s, WITNESS_SAYS_NOT_DONE), &s->err);
         assert_true(commands_it(s, "op_ack", doubts[i].op));
         s->meddle = NULL; /* acknowledged, it is told no more */
-        s->runner.ended = false;
-        scenario_run(s);
+        scenario_goes_on(s);
         v = scenario_node(s, scenario_first_id(s));
         if (v.end != doubts[i].end || strstr(v.reason, doubts[i].reason) == NULL)
             fail_msg("row %u: %s (%s)", i, node_end_names[v.end], v.reason);

@@ -25,12 +25,7 @@ static void by_another(struct scenario *s, const char *step)
 
 static void decide(struct scenario *s, uint32_t node, enum op_witness decision)
 {
-    struct event ev = { .type = EV_VERB, .node = node, .cluster = IX_NONE };
-
-    ev.u.verb.verb = VERB_DECIDE;
-    ev.u.verb.person = "anna";
-    ev.u.verb.decision = decision;
-    check_ok(scenario_event(s, &ev), &s->err);
+    check_ok(scenario_decide(s, node, decision), &s->err);
 }
 
 static void decide_done(struct scenario *s)
@@ -274,8 +269,7 @@ static void test_closed_before_anybody_has_told(void **state)
         check_end(s, id, NODE_STUCK);
         assert_non_null(strstr(engine_run(s->engine).end_text, id));
         check_ok(scenario_verb(s, VERB_RETURN, id), &s->err);
-        s->runner.ended = false;
-        scenario_run(s);
+        scenario_goes_on(s);
         check_end(s, id, patched ? NODE_SET_ASIDE : NODE_RETURNED);
         scenario_truth(s);
         s->runner.ended = false;
@@ -406,8 +400,7 @@ static void test_a_life_of_another_log_over_an_upgrade(void **state)
     decide_done(s);
     check_end(s, id, NODE_STUCK);
     check_ok(scenario_verb(s, VERB_ROLLBACK, NULL), &s->err);
-    s->runner.ended = false;
-    scenario_run(s);
+    scenario_goes_on(s);
     check_run(s, RUN_HALTED);
     assert_non_null(strstr(engine_run(s->engine).end_text, id));
     scenario_replays(s);

@@ -71,8 +71,7 @@ static void test_given_up_while_it_was_parked(void **state)
         check_ok(scenario_verb(s, VERB_ABORT_FORCE, NULL), &s->err);
         check_end(s, id, NODE_STUCK);
         check_ok(scenario_verb(s, VERB_RETURN, id), &s->err);
-        s->runner.ended = false;
-        scenario_run(s);
+        scenario_goes_on(s);
         check_end(s, id, NODE_RETURNED);
         assert_int_equal(backend_plan_effects(s->world, home_of(s), "unpark_vm"), 1);
         assert_true(backend_plan_vm_runs(s->world, vm_of(s, TIED)));
@@ -164,16 +163,6 @@ static void test_perhaps_parked_by_the_overtaken_log(void **state)
     }
 }
 
-static void decide_out(struct scenario *s, uint32_t node)
-{
-    struct event ev = { .type = EV_VERB, .node = node, .cluster = IX_NONE };
-
-    ev.u.verb.verb = VERB_DECIDE;
-    ev.u.verb.person = "anna";
-    ev.u.verb.decision = WITNESS_SAYS_DONE;
-    check_ok(scenario_event(s, &ev), &s->err);
-}
-
 /* By a log that was overtaken, on a node that it has paused. Put back, the node's VM runs again, whether the journal says that it is down
  * or nobody can tell; and it is not taken for parked again when the whole journal is told to the next takeover (I9). */
 static void test_parked_by_a_log_that_was_overtaken(void **state)
@@ -196,7 +185,7 @@ static void test_parked_by_a_log_that_was_overtaken(void **state)
         scenario_takeover(s);
         while (!scenario_node(s, id).unknown)
             assert_true(scenario_step(s));
-        decide_out(s, node);
+        check_ok(scenario_decide(s, node, WITNESS_SAYS_DONE), &s->err);
         check_end(s, id, NODE_STUCK);
         check_ok(scenario_verb(s, VERB_RETURN, id), &s->err);
         scenario_run(s);

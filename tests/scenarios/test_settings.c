@@ -342,19 +342,16 @@ static void test_refused_and_asked_again(void **state)
         scenario_run(s);
         if (back) {
             check_ok(scenario_verb(s, VERB_ROLLBACK, NULL), &s->err);
-            s->runner.ended = false;
-            scenario_run(s);
+            scenario_goes_on(s);
             check_run(s, RUN_HALTED);
             check_ok(scenario_verb(s, VERB_ROLLBACK, NULL), &s->err);
-            s->runner.ended = false;
-            scenario_run(s);
+            scenario_goes_on(s);
             check_run(s, RUN_ROLLED_BACK);
         } else {
             check_run(s, RUN_HOLDING);
             check_end(s, scenario_first_id(s), NODE_NOT_STARTED);
             check_ok(scenario_verb(s, VERB_RETRY, scenario_first_id(s)), &s->err);
-            s->runner.ended = false;
-            scenario_run(s);
+            scenario_goes_on(s);
             check_end(s, scenario_first_id(s), NODE_DONE);
         }
         scenario_replays(s);
@@ -381,8 +378,7 @@ static void test_left_and_put_back_by_return(void **state)
     assert_false(engine_run(s->engine).puts_back);
     check_ok(scenario_verb(s, VERB_RETURN, s->plan->inv->nodes[0].id), &s->err);
     assert_true(engine_run(s->engine).puts_back); /* or `resume` would refuse to carry it out */
-    s->runner.ended = false;
-    scenario_run(s);
+    scenario_goes_on(s);
     check_run(s, RUN_FINISHED);
     assert_int_equal(balancer(s, 0), 2);
     assert_false(engine_run(s->engine).unfinished);
@@ -407,8 +403,7 @@ static void test_closed_by_force(void **state)
     assert_int_equal(balancer(s, 0), 0);
     scenario_crash(s);
     check_ok(scenario_verb(s, VERB_RETURN, id), &s->err);
-    s->runner.ended = false;
-    scenario_run(s);
+    scenario_goes_on(s);
     check_end(s, id, NODE_RETURNED);
     assert_int_equal(balancer(s, 0), 2);
     assert_int_equal(times_set(s), 2);

@@ -138,8 +138,7 @@ static void test_force_and_return(void **state)
     assert_non_null(strstr(engine_run(s->engine).end_text, id));
     scenario_crash(s);
     check_ok(scenario_verb(s, VERB_RETURN, id), &s->err);
-    s->runner.ended = false;
-    scenario_run(s);
+    scenario_goes_on(s);
     check_end(s, id, NODE_RETURNED);
     check_run(s, RUN_ABORTED);
     assert_int_equal(scenario_verb(s, VERB_RETURN, s->plan->inv->nodes[(first + 1) % 5].id), ERR_STATE);
@@ -316,11 +315,9 @@ static void test_rollback_while_a_node_is_put_back(void **state)
     check_end(s, id, NODE_STUCK);
     check_ok(scenario_verb(s, VERB_RETURN, id), &s->err);
     assert_int_equal(scenario_verb(s, VERB_ROLLBACK, NULL), ERR_STATE);
-    s->runner.ended = false;
-    scenario_run(s);
+    scenario_goes_on(s);
     check_ok(scenario_verb(s, VERB_ROLLBACK, NULL), &s->err);
-    s->runner.ended = false;
-    scenario_run(s);
+    scenario_goes_on(s);
     check_run(s, RUN_ROLLED_BACK);
     check_end(s, id, NODE_ROLLED_BACK);
     scenario_truth(s);

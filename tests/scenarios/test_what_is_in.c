@@ -31,8 +31,7 @@ static struct scenario *install_says(const char *code, enum op_outcome outcome, 
 static void rolled_back(struct scenario *s)
 {
     check_ok(scenario_verb(s, VERB_ROLLBACK, NULL), &s->err);
-    s->runner.ended = false;
-    scenario_run(s);
+    scenario_goes_on(s);
 }
 
 /* It says that it failed, and is in: set aside, and taken out by a rollback, over a takeover by another revision too. */
@@ -200,8 +199,7 @@ static void test_closed_by_force_and_put_back(void **state)
         check_ok(scenario_verb(s, VERB_ABORT_FORCE, NULL), &s->err);
         check_end(s, id, NODE_STUCK);
         check_ok(scenario_verb(s, VERB_RETURN, id), &s->err);
-        s->runner.ended = false;
-        scenario_run(s);
+        scenario_goes_on(s);
         check_end(s, id, NODE_SET_ASIDE);
         rolled_back(s);
         check_end(s, id, rows[i].in ? NODE_ROLLED_BACK : NODE_SET_ASIDE);

@@ -617,15 +617,17 @@ static void test_driver_outlives_its_op(void **state)
     assert_int_equal(bench_count(b, AGENT_REC_DONE, INSTALL), 1);
 }
 
+#define OTHER_VM "00000000-0000-4000-8000-000000000002"
+#define ROOM_FOR(vm, mib)                                                                                \
+    "{\"op\":\"r1/HV06/1/move_vm:" vm "/1\",\"vm\":\"" vm "\",\"memory_mib\":" mib ",\"from\":\"HV06\"," \
+    "\"session\":\"$S\"}"
+
 /* move.accept counts the fresh free memory and what was promised to others. */
 static void test_move_accept(void **state)
 {
     struct bench *b = *state;
-    const char *ask = "{\"op\":\"r1/HV06/1/move_vm:" BENCH_VM "/1\",\"vm\":\"" BENCH_VM
-                      "\",\"memory_mib\":40000,\"from\":\"HV06\",\"session\":\"$S\"}";
-    const char *other =
-        "{\"op\":\"r1/HV06/1/move_vm:00000000-0000-4000-8000-000000000002/1\",\"vm\":\"00000000-0000-4000-"
-        "8000-000000000002\",\"memory_mib\":20000,\"from\":\"HV06\",\"session\":\"$S\"}";
+    const char *ask = ROOM_FOR(BENCH_VM, "40000");
+    const char *other = ROOM_FOR(OTHER_VM, "20000");
     const char *vms =
         "{\"result\":{\"vms\":[{\"id\":\"x\",\"state\":\"running\",\"memory\":{\"assigned_mib\":10000}},"
         "{\"id\":\"y\",\"state\":\"off\",\"memory\":{\"assigned_mib\":90000}}],\"next\":null}}";
@@ -652,11 +654,8 @@ static void test_move_accept(void **state)
 static void test_promise_ends_with_the_vm(void **state)
 {
     struct bench *b = *state;
-    const char *ask = "{\"op\":\"r1/HV06/1/move_vm:" BENCH_VM "/1\",\"vm\":\"" BENCH_VM
-                      "\",\"memory_mib\":40000,\"from\":\"HV06\",\"session\":\"$S\"}";
-    const char *other =
-        "{\"op\":\"r1/HV06/1/move_vm:00000000-0000-4000-8000-000000000002/1\",\"vm\":\"00000000-0000-4000-"
-        "8000-000000000002\",\"memory_mib\":40000,\"from\":\"HV06\",\"session\":\"$S\"}";
+    const char *ask = ROOM_FOR(BENCH_VM, "40000");
+    const char *other = ROOM_FOR(OTHER_VM, "40000");
     int64_t id = bench_ask(b, 1, "move.accept", ask);
 
     bench_identify(b);
