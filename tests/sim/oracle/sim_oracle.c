@@ -249,7 +249,8 @@ void oracle_intent(struct sim_oracle *o, const struct oracle_intent_fact *f)
         oracle_break(o, 12, "%s is decided, and nobody rolls back", f->op);
     if (strcmp(parts.node, f->node) != 0)
         oracle_break(o, 16, "%s is sent to %s", f->op, f->node);
-    if (begins_drain(f->action) && x->node != WORLD_NONE && o->w->nodes[x->node].out_since == 0)
+    if (begins_drain(f->action) && x->node != WORLD_NONE && o->w->nodes[x->node].out_since == 0 &&
+        !oracle_pause_not_told_apart(o, x->store, x->node))
         check_drain_intent(o, x);
     oracle_check_stopped(o, x);
 }

@@ -278,6 +278,8 @@ bool oracle_recent(const struct sim_oracle *o, uint32_t cluster);
 bool oracle_goes_home(const char *action);
 /* Of pausing and resuming the node, that log decided pausing last: others may have resumed it since. */
 bool oracle_drained_by(const struct sim_oracle *o, uint32_t store, uint32_t node);
+/* Others have ended our pause and made their own, and nothing told that log: to it the node is out as before (O7). */
+bool oracle_pause_not_told_apart(const struct sim_oracle *o, uint32_t store, uint32_t node);
 /* That log has it out, and should long know that nobody can look at it any more (O17). */
 bool oracle_out_of_reach(const struct sim_oracle *o, uint32_t store, uint32_t node);
 /* The node of a rehearsal, once that store has had anything installed; WORLD_NONE. */

@@ -153,9 +153,9 @@ static void check_caps(struct sim_oracle *o, uint32_t node)
         oracle_break(o, 10, "%u nodes out, allowed are %u", all, o->policy.max_out_fleet);
 }
 
-static void check_drain(struct sim_oracle *o, uint32_t node, uint64_t unseen)
+static void check_drain(struct sim_oracle *o, uint32_t store, uint32_t node, uint64_t unseen)
 {
-    if (o->w->nodes[node].out_since != 0)
+    if (o->w->nodes[node].out_since != 0 || oracle_pause_not_told_apart(o, store, node))
         return; /* the same drain, told again */
     /* Proved on a picture that may be from before what others did last: what came of that is not the drain's. */
     o->nodes[node].exo_at_pause =
@@ -365,7 +365,7 @@ void oracle_started(struct sim_oracle *o, uint32_t node, uint32_t store, const c
                      w->clusters[w->nodes[node].cluster].id);
     check_order(o, x);
     if (is(action, "pause"))
-        check_drain(o, node, x->unseen);
+        check_drain(o, store, node, x->unseen);
     else if (is(action, "move_vm"))
         check_move(o, x, epoch);
     else if (is(action, "park_vm"))

@@ -168,13 +168,22 @@ static bool came_with_ours(const struct sim_oracle *o, uint32_t node, const stru
     return x->at - o->w->nodes[node].admin_at <= o->policy.fresh_ms + o->policy.slack_ms;
 }
 
-/* O7: nobody's pause is ours but ours. One that others ended is not ours any more where a picture showed the node in service;
- * where none did, nobody can tell. Another revision goes on from projections and probes: pictures before it are no part of that. */
+/* O7: one that others ended is not ours any more where a picture showed the node in service; where none did, nobody can tell.
+ * Another revision goes on from projections and probes: pictures before it are no part of that. */
+bool oracle_pause_not_told_apart(const struct sim_oracle *o, uint32_t store, uint32_t node)
+{
+    const struct world_node *n = &o->w->nodes[node];
+    const struct oracle_store *s = &o->stores[store];
+    time_ms seen = s->seen_up[node];
+
+    return n->paused_admin && n->ended_at != 0 && (seen <= n->ended_at || seen <= s->handed_at);
+}
+
+/* O7: nobody's pause is ours but ours. */
 static void truth_paused_by_whom(struct sim_oracle *o, const struct world_truth *t,
                                  const struct oracle_intent *x)
 {
     const struct world_node *n = &o->w->nodes[t->node];
-    time_ms seen = o->stores[x->store].seen_up[t->node];
 
     o->checks[29]++;
     if (!n->paused_admin || n->admin_at == o->nodes[t->node].not_told_apart ||
@@ -185,7 +194,7 @@ static void truth_paused_by_whom(struct sim_oracle *o, const struct world_truth 
             o->nodes[t->node].not_told_apart = n->admin_at;
         return;
     }
-    if (n->ended_at != 0 && (seen <= n->ended_at || seen <= o->stores[x->store].handed_at))
+    if (oracle_pause_not_told_apart(o, x->store, t->node))
         return;
     oracle_break(o, 29, "O7: the pause of %s is somebody else's, and %s", n->id,
                  t->what == TRUTH_RESUME ? "we end it" : "we take it for ours");
