@@ -93,6 +93,12 @@ static dur_ms least_life(const struct world_node *n)
     return 915 * (dur_ms)n->speed_permille;
 }
 
+/* Told as made by a driver that lied (F26), with its boot pending: no fact denies it before that boot. */
+static bool seems_in(const struct world_node *n)
+{
+    return n->has_package || (n->pending_in && n->boot == n->boot_installed);
+}
+
 /* I12, I14: judged where it is decided. */
 static void check_drain_intent(struct sim_oracle *o, const struct oracle_intent *x)
 {
@@ -123,7 +129,7 @@ static void check_drain_intent(struct sim_oracle *o, const struct oracle_intent 
         oracle_break(o, 12, "drain of %s was decided although the run is paused", o->w->nodes[x->node].id);
     if (!back && (failures > p->failures_run || in_wave > p->failures_wave))
         oracle_break(o, 12, "drain of %s was decided over the failure budget", o->w->nodes[x->node].id);
-    if (back && !o->w->nodes[x->node].has_package && o->w->nodes[x->node].out_since == 0 &&
+    if (back && !seems_in(&o->w->nodes[x->node]) && o->w->nodes[x->node].out_since == 0 &&
         !oracle_recent(o, o->w->nodes[x->node].cluster))
         oracle_break(o, 12, "rolling back drains %s, which is not patched", o->w->nodes[x->node].id);
     o->checks[14]++;

@@ -168,15 +168,24 @@ static bool came_with_ours(const struct sim_oracle *o, uint32_t node, const stru
     return x->at - o->w->nodes[node].admin_at <= o->policy.fresh_ms + o->policy.slack_ms;
 }
 
+/* When others ended the pause that we know as ours, 0: they did not. One that came in the very moment of ours is ours to us. */
+static time_ms pause_ended_at(const struct sim_oracle *o, uint32_t node)
+{
+    const struct world_node *n = &o->w->nodes[node];
+    time_ms as_ours = o->nodes[node].not_told_apart;
+
+    return as_ours != 0 && n->unpaused_at > as_ours && n->unpaused_at > n->ended_at ? n->unpaused_at
+                                                                                    : n->ended_at;
+}
+
 /* O7: one that others ended is not ours any more where a picture showed the node in service; where none did, nobody can tell.
  * Another revision goes on from projections and probes: pictures before it are no part of that. */
 bool oracle_pause_not_told_apart(const struct sim_oracle *o, uint32_t store, uint32_t node)
 {
-    const struct world_node *n = &o->w->nodes[node];
     const struct oracle_store *s = &o->stores[store];
-    time_ms seen = s->seen_up[node];
+    time_ms seen = s->seen_up[node], ended = pause_ended_at(o, node);
 
-    return n->paused_admin && n->ended_at != 0 && (seen <= n->ended_at || seen <= s->handed_at);
+    return o->w->nodes[node].paused_admin && ended != 0 && (seen <= ended || seen <= s->handed_at);
 }
 
 /* O7: nobody's pause is ours but ours. */
@@ -241,6 +250,8 @@ void oracle_truth(struct sim_oracle *o, const struct world_truth *t)
         truth_move_end(o, t, x);
     else if (t->what == TRUTH_INSTALL_BEGIN)
         truth_install(o, t);
+    else if (t->what == TRUTH_PAUSE)
+        o->nodes[t->node].not_told_apart = 0;
     else if (t->what == TRUTH_RESUME || t->what == TRUTH_PAUSE_FOUND)
         truth_paused_by_whom(o, t, x);
     else if (t->what == TRUTH_REBOOT)
