@@ -121,7 +121,7 @@ static void test_without_memory(void **state)
 
     (void)state;
     alloc_places_fail(&p);
-    assert_true(p.told > 40);
+    assert_true(p.told > 20); /* fewer where callers are inlined */
 }
 
 int main(void)
