@@ -534,12 +534,18 @@ static bool pause_unseen(const struct engine *e, const struct engine_node *n)
     return n->pause_in_doubt && n->phase == NODE_STAGING && e->clusters[n->cluster].seen_at < n->since;
 }
 
-/* What another log may have left out, and what is paused and may be so by a pause of which no journal tells (I29, O7). After a
- * takeover this log may be the older one: what a node is like whose journal nobody has read, nobody here knows. */
+/* Paused, and perhaps by a pause of which no journal tells (I29, O7): that of a log which was overtaken stood in one that is lost. */
+static bool paused_untold(const struct engine *e, const struct engine_node *n)
+{
+    return (n->pause_in_doubt || e->overtook) && e->seen[n->ix] == SEEN_PAUSED;
+}
+
+/* What another log may have left out. After a takeover this log may be the older one: what a node is like whose journal nobody has
+ * read, nobody here knows. */
 static bool may_be_out(const struct engine *e, const struct engine_node *n)
 {
     return n->foreign_op || n->foreign_out || n->unread || found_out(e, n) || pause_unseen(e, n) ||
-           ((n->pause_in_doubt || e->overtook) && e->seen[n->ix] == SEEN_PAUSED);
+           paused_untold(e, n);
 }
 
 /* It came back untouched because another engine had drained it: this one judges for itself (I19: in its attempts). */
@@ -634,7 +640,8 @@ void node_end_stuck(struct engine *e, struct engine_node *n, const char *why)
 
 void node_end_found_out(struct engine *e, struct engine_node *n)
 {
-    if (n->phase == NODE_ENDED && n->wave != IX_NONE && n->end != NODE_STUCK && found_out(e, n))
+    if (n->phase == NODE_ENDED && n->wave != IX_NONE && n->end != NODE_STUCK &&
+        (found_out(e, n) || paused_untold(e, n)))
         node_end_stuck(e, n, SAY(e, "%s; it may be out", n->reason));
 }
 

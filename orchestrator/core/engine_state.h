@@ -509,7 +509,8 @@ void node_home(struct engine *e, struct engine_node *n, enum node_end end, const
 void node_end(struct engine *e, struct engine_node *n, enum node_end end, const char *text);
 /* It has had its end, and is owed more: `return` puts it back. */
 void node_end_stuck(struct engine *e, struct engine_node *n, const char *why);
-/* It had ended, and this controller, started anew, finds it out without a word from its journal: stuck, not left unnamed (I29). */
+/* It had ended, and this controller, started anew or by takeover, finds it out without a word from its journal: stuck, not left
+ * unnamed (I29). */
 void node_end_found_out(struct engine *e, struct engine_node *n);
 void node_fail(struct engine *e, struct engine_node *n);
 enum node_end back_end(const struct engine_node *n);

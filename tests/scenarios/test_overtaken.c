@@ -129,6 +129,37 @@ static void test_out_of_reach(void **state)
     }
 }
 
+/* A node has had its end here; the log that went on had it paused, and its journal is lost with its machine. No claim tells of that:
+ * whoever takes over sees it in the cluster, and reports it when the run ends. In service it keeps the end that it had (I29). */
+static void test_its_journal_is_lost(void **state)
+{
+    static const struct {
+        bool paused;
+        enum node_end end;
+    } rows[] = { { true, NODE_STUCK }, { false, NODE_SET_ASIDE } };
+
+    (void)state;
+    for (unsigned i = 0; i < TABLE_LEN(rows); i++) {
+        struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+        const char *id = scenario_first_id(s);
+
+        scenario_start(s);
+        check_ok(scenario_verb(s, VERB_SET_ASIDE, id), &s->err);
+        check_end(s, id, NODE_SET_ASIDE);
+        if (rows[i].paused)
+            by_another(s, "pause");
+        s->world->nodes[scenario_first(s)].journal.n = 0;
+        scenario_takeover(s);
+        scenario_run(s);
+        check_run(s, RUN_FINISHED);
+        assert_int_equal(backend_plan_in_service(s->world, scenario_first(s)), !rows[i].paused);
+        check_end(s, id, rows[i].end);
+        assert_int_equal(strstr(scenario_node(s, id).reason, "it may be out") != NULL, rows[i].paused);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
 /* It went on with a node's way back, and somebody has looked: no removal is begun from where this log had it. The node comes home as it
  * was, patched, and the rollback says so; a removal that was made is proved (I17, O16). */
 static void test_led_on_its_way_back(void **state)
@@ -412,6 +443,7 @@ int main(void)
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_died_in_its_takeover),
                                         cmocka_unit_test(test_told_once),
                                         cmocka_unit_test(test_out_of_reach),
+                                        cmocka_unit_test(test_its_journal_is_lost),
                                         cmocka_unit_test(test_led_on_its_way_back),
                                         cmocka_unit_test(test_removed_before_its_turn_back),
                                         cmocka_unit_test(test_removal_that_is_pending),
