@@ -180,13 +180,14 @@ static bool nowhere_to_go(const struct sim_oracle *o, const struct oracle_intent
     return false;
 }
 
-/* On a node that comes home, what it never saw is not sent again: the run stops, a step of its drain failed or can be done no
- * more, or another log has led it on. */
+/* On a node that comes home, or is there, what it never saw is not sent again: the run stops, a step of its drain failed or can be
+ * done no more, or another log has led it on. */
 static bool left_undone(struct sim_oracle *o, const struct oracle_intent *p, const char *next)
 {
     const struct oracle_store *s = &o->stores[p->store];
+    bool home = oracle_goes_home(next) || s->ended_at[p->node] > p->first_at;
 
-    return oracle_goes_home(next) &&
+    return home &&
            (s->aborted_at != 0 || s->stopped_at != 0 || s->given_up[p->node] > p->first_at ||
             s->step_failed[p->node] == p->life || nowhere_to_go(o, p) || overtaken(o, p->store, p->node));
 }
