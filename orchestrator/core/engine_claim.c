@@ -16,13 +16,23 @@ void claim_node(struct engine *e, struct engine_node *n)
     c->journal = n->unread;
 }
 
+/* A person has looked at what was told until now, and not at what an overtaken log may have done since. */
+static void settled_till_now(struct engine_node *n)
+{
+    if (n->foreign_settled && !n->unread)
+        n->life_settled = n->life_heard;
+    n->foreign_settled = n->foreign_settled && n->unread;
+}
+
 /* Another log may have gone on from where this one was: what a node's journal has of it, acknowledged there or not, is owed
  * until the node has told, whichever start hears it. */
 void claim_overtaken(struct engine *e)
 {
     e->overtook = true;
-    for (uint32_t i = 0; i < e->inv->n_nodes; i++)
+    for (uint32_t i = 0; i < e->inv->n_nodes; i++) {
+        settled_till_now(&e->nodes[i]);
         e->nodes[i].unread = true;
+    }
 }
 
 void claim_anew(struct engine *e, struct engine_node *n)

@@ -94,7 +94,7 @@ static void add_node(struct sha256 *s, const struct engine_node *n)
                                 n->goal,          n->life,        n->attempt,    n->tries,
                                 n->since,         n->out_since,   n->out_until,  n->lost_at,
                                 n->rehearsal,     n->unknown_ops, n->moves_open, n->build_now.number,
-                                n->build_now.ubr, n->life_heard,  n->paused_at };
+                                n->build_now.ubr, n->life_heard,  n->paused_at,  n->life_settled };
 
     add_flags(s, flags, sizeof flags / sizeof flags[0]);
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)

@@ -128,7 +128,7 @@ struct engine_node {
     bool lost_unknown;    /* out, and unreachable for too long */
     bool foreign_op;      /* an op that this log does not know */
     bool foreign_led;     /* some of them were of the node itself: its phase is not what this log has of it */
-    bool foreign_settled; /* a person has looked at them */
+    bool foreign_settled; /* a person has looked at them, and this log has overtaken none since */
     bool foreign_out;     /* the log that knew them left it paused, and nobody has resumed it since */
     bool pause_in_doubt;  /* the node says it never saw our pause; or its journal is lost */
     bool undecided_runs;  /* that op is at work, the node says */
@@ -144,6 +144,7 @@ struct engine_node {
     /* The highest in which another log has led it: an id of those lives may be that log's op. */
     uint32_t life_heard;
     uint32_t life_told;             /* the same, before the claim that is being told */
+    uint32_t life_settled;          /* up to there a person had looked when this log overtook another one */
     uint32_t rehearsal;             /* lives of the rehearsal that are over (O14) */
     struct build build_first;       /* before the run touched it */
     struct build level_first;       /* its newest cumulative update then: what a removal goes back to */

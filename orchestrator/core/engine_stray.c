@@ -349,7 +349,8 @@ void stray_record(struct engine *e, struct engine_node *n, const struct op_recor
         n->undecided_runs |= rec->witness == WITNESS_SAYS_RUNNING && strcmp(rec->op, n->undecided) == 0;
         return;
     }
-    if (n->foreign_settled) { /* a person has looked: from here on like what this log gave up */
+    if (n->foreign_settled ||
+        parts.life <= n->life_settled) { /* a person has looked: from here on like what this log gave up */
         if (parts.life > n->life_told && rec->state == OP_DONE && rec->outcome == OUTCOME_OK)
             took_hold(e, n, action_by_name(parts.step)); /* before anybody had told of it: put back unread */
         stray_own(e, n, rec, &parts, claim);

@@ -313,7 +313,10 @@ static int decide_foreign(struct engine *e, struct engine_node *n, const struct 
         return rc;
     note_decided(e, ev, ev->u.verb.op == NULL ? "what is not in this log" : ev->u.verb.op);
     n->foreign_op = false;
-    n->foreign_settled = true;
+    if (n->unread) /* since a takeover: what its journal tells then nobody has looked at */
+        n->life_settled = n->life_heard;
+    else
+        n->foreign_settled = true;
     n->foreign_out = n->foreign_out && ev->u.verb.decision == WITNESS_SAYS_DONE;
     if (!n->foreign_out && n->end != NODE_STUCK)
         e->fleet.nodes[n->ix].out &= ~(uint32_t)OUT_STUCK;

@@ -438,6 +438,42 @@ static void test_a_life_of_another_log_over_an_upgrade(void **state)
     scenario_free(s);
 }
 
+/* A person has looked at what another log did, and this one goes on. Then it is a copy that takes over from where it was then, and
+ * the log that it overtakes has had the node out once more: nobody has looked at that (I29). */
+static void test_overtaken_once_more(void **state)
+{
+    (void)state;
+    for (unsigned ended = 0; ended < 2; ended++) {
+        struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+        const char *id = scenario_first_id(s);
+        char op[64];
+
+        scenario_start(s);
+        snprintf(op, sizeof op, "r1/%s/4/move_groups/1", id);
+        backend_plan_by_another(s->world, scenario_first(s), op);
+        scenario_takeover(s);
+        while (!scenario_node(s, id).unknown)
+            assert_true(scenario_step(s));
+        decide(s, scenario_first(s), WITNESS_SAYS_NOT_DONE);
+        if (ended)
+            scenario_until(s, id, NODE_ENDED);
+        snprintf(op, sizeof op, "r1/%s/7/pause/1", id);
+        backend_plan_by_another(s->world, scenario_first(s), op);
+        scenario_takeover(s);
+        while (!scenario_node(s, id).unknown)
+            assert_true(scenario_step(s));
+        decide_done(s);
+        check_end(s, id, NODE_STUCK);
+        check_ok(scenario_verb(s, VERB_RETURN, id), &s->err);
+        scenario_run(s);
+        check_run(s, RUN_FINISHED);
+        check_end(s, id, ended ? NODE_DONE : NODE_RETURNED);
+        scenario_truth(s);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_died_in_its_takeover),
@@ -450,7 +486,8 @@ int main(void)
                                         cmocka_unit_test(test_closed_before_anybody_has_told),
                                         cmocka_unit_test(test_a_load_has_an_id_of_its_own),
                                         cmocka_unit_test(test_a_setting_has_an_id_of_its_own),
-                                        cmocka_unit_test(test_a_life_of_another_log_over_an_upgrade) };
+                                        cmocka_unit_test(test_a_life_of_another_log_over_an_upgrade),
+                                        cmocka_unit_test(test_overtaken_once_more) };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("tests", tests, NULL, NULL);
