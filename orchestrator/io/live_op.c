@@ -10,12 +10,16 @@
 /* A receiver without a word has refused nothing: the move is tried again later, on a fresh picture, and goes to another
  * when the engine holds the receiver for lost (O17). */
 #define NO_RECEIVER "busy"
+/* Real: as long as a message may be on its way. A controller that was stopped finds the answer in its socket, and what the move
+ * was decided on is old by then (C.5, I7, I16). */
+#define ACCEPT_GOOD_MS ((dur_ms)60000)
 
 /* A call about one op; owns its copy of what later calls need. */
 struct live_op {
     struct live_node *n;
     char op[ID_TEXT_MAX];
     char *start_params; /* of a move: sent when the receiver has accepted */
+    time_ms asked;      /* the receiver */
     bool reboots;
     bool dropped;         /* not to be sent any more */
     struct live_op *next; /* of those that wait for their receivers */
@@ -281,6 +285,13 @@ static void receiver_refused(struct live_op *o, const struct err *why)
         emit_refused(o->n, o->op, err_name(no.code), no.text);
 }
 
+static bool came_late(const struct live_op *o)
+{
+    const struct fleet_clock *c = &o->n->b->setup.clock;
+
+    return fleet_to_real(c, fleet_now(c) - o->asked) > ACCEPT_GOOD_MS;
+}
+
 static void on_receiver(void *arg, const struct rpc_message *reply, const struct err *why)
 {
     struct live_op *o = arg;
@@ -290,11 +301,13 @@ static void on_receiver(void *arg, const struct rpc_message *reply, const struct
         return;
     }
     drop(waiting_at(o->n, o->op));
-    if (why == NULL) {
+    if (why == NULL && !came_late(o)) {
         send_start(o);
         return;
     }
-    if (reply == NULL)
+    if (why == NULL)
+        emit_refused(o->n, o->op, NO_RECEIVER, "the receiver's answer came too late");
+    else if (reply == NULL)
         emit_refused(o->n, o->op, NO_RECEIVER, why->text);
     else
         receiver_refused(o, why);
@@ -325,6 +338,7 @@ static void ask_receiver(struct backend_live *b, const struct command *c, struct
         op_free(o);
         return;
     }
+    o->asked = fleet_now(&b->setup.clock);
     o->next = o->n->waiting;
     o->n->waiting = o;
 }

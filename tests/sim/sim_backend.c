@@ -556,6 +556,8 @@ static void on_accept(struct sim_controller *c, uint32_t node, struct sim_pendin
     if (m->kind != RPC_RESULT) {
         SIM_HIT(c->s, move_accept_refused);
         on_op_error(c, node, p, m);
+    } else if (c->s->now - p->sent > MINUTE_MS) { /* the controller was stopped meanwhile */
+        feed_refused(c, p->source, p->op, "busy", "the receiver's answer came too late");
     } else if (l->state == LINK_READY) {
         q = sim_request(&c->backend, p->source, REQ_START, "op.start", p->start);
         if (q != NULL)
