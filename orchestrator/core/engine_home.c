@@ -358,9 +358,11 @@ static void home_anew(struct engine *e, struct engine_node *n)
     if (n->home_end == NODE_DONE && !n->back && !n->proved) { /* I17: it was removed since, or put in anew */
         n->verified = e->fleet.nodes[n->ix].patched = false;
         n->home_end = NODE_SET_ASIDE;
-        FILL(n->reason, n->patched_by_us
-                            ? "another log has installed the package anew, and nobody has verified that"
-                            : "another log has removed the package");
+        FILL(n->reason, !n->patched_by_us ? "another log has removed the package"
+                        : n->supposed_at != 0
+                            ? "whether another log has left the package in nobody has verified"
+                            : "another log has installed the package anew, and nobody has "
+                              "verified that");
     }
     if (n->phase != NODE_STARTING_VMMS)
         node_to(e, n, NODE_STARTING_VMMS);
@@ -379,7 +381,8 @@ static const char *left_by_another(struct engine *e, const struct engine_node *n
 
 void home_after_another(struct engine *e, struct engine_node *n)
 {
-    bool effect = n->installed || n->patched_by_us != n->back, led = n->foreign_led;
+    bool supposed = n->patched_by_us && n->supposed_at != 0, led = n->foreign_led;
+    bool effect = n->installed || n->patched_by_us != n->back || supposed;
     bool out = n->paused || n->foreign_out, sure = out && !stray_is(n, ACT_RESUME);
     const char *left = left_by_another(e, n);
 
@@ -400,8 +403,9 @@ void home_after_another(struct engine *e, struct engine_node *n)
     if ((node_phases[n->phase].flags & NODE_GOES_HOME) != 0) {
         home_anew(e, n);
     } else if (effect && n->moves_open == 0) {
-        n->installed = true;
-        n->go_home = n->go_home || !sure; /* back in service, it is not taken out again without a proof */
+        n->installed = n->installed || n->back || !supposed;
+        n->go_home = n->go_home || !sure ||
+                     !n->installed; /* back in service, it is not taken out again without a proof */
         n->go_end = NODE_SET_ASIDE;
         node_drop_moves(e, n); /* of a drain that another log has led to its end */
         if (n->phase != NODE_VERIFYING)

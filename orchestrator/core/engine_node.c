@@ -600,7 +600,7 @@ void node_end(struct engine *e, struct engine_node *n, enum node_end end, const 
         FILL(why, with_parked(e, n, why));
     if (rehearsal_goes_on(e, n, end))
         return;
-    if (n->patched_by_us && (end == NODE_RETURNED || end == NODE_NOT_STARTED))
+    if (n->patched_by_us && (end == NODE_RETURNED || end == NODE_NOT_STARTED || end == NODE_ROLLED_BACK))
         end = NODE_SET_ASIDE; /* it is not as it was before (I17) */
     if (end == NODE_DONE && n->back && !n->proved)
         end = NODE_SET_ASIDE; /* patched as before, and that was never verified (I17) */

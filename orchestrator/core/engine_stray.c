@@ -85,9 +85,19 @@ static enum step_place step_place(enum action a, bool begun, bool done)
     return (a == ACT_RESUME && done) || a == ACT_UNPARK_VM || a == ACT_MERGE ? STEP_IN_SERVICE : STEP_OUT;
 }
 
+/* Of a removal that has no end nobody says whether the package is out: its build does, before a rollback passes it over (O16). */
+static void removal_in_doubt(const struct engine *e, struct engine_node *n, const struct op_id_parts *p)
+{
+    n->patched_by_us |= strcmp(p->run, e->run) == 0;
+    if (n->patched_by_us)
+        n->supposed_at = e->now;
+    n->proved = false;
+}
+
 /* How the other log left the node: paused, unless it resumed it (O7); patched, unless it removed that, and what this log has
  * verified is no proof of either (I17). */
-static void op_foreign_state(struct engine_node *n, const struct op_record *rec, const struct op_id_parts *p)
+static void op_foreign_state(const struct engine *e, struct engine_node *n, const struct op_record *rec,
+                             const struct op_id_parts *p)
 {
     bool done = rec->state == OP_DONE && rec->outcome == OUTCOME_OK;
     bool begun = done || rec->state != OP_DONE; /* it may yet take hold */
@@ -98,7 +108,9 @@ static void op_foreign_state(struct engine_node *n, const struct op_record *rec,
     if (place != STEP_ANYWHERE)
         n->foreign_out = place == STEP_OUT;
     n->paused = n->paused && place != STEP_IN_SERVICE;
-    if ((a == ACT_INSTALL || a == ACT_UNINSTALL) && begun) {
+    if (a == ACT_UNINSTALL && begun && !done) {
+        removal_in_doubt(e, n, p);
+    } else if ((a == ACT_INSTALL || a == ACT_UNINSTALL) && begun) {
         n->patched_by_us = a == ACT_INSTALL;
         n->supposed_at = 0;
         n->proved = false;
@@ -143,16 +155,14 @@ static void stray_ask(struct engine *e, struct engine_node *n, const struct op_r
         op_command(e, CMD_OP_CANCEL, n->ix, rec->op);
 }
 
-/* While another log's ran it was taken for one that takes hold: the node is what it was before. */
+/* While another log's ran it was taken for one that may take hold: the node is what it was before. */
 static void was_for_nothing(struct engine_node *n, enum action action)
 {
-    bool install = action == ACT_INSTALL;
-
-    if ((!install && action != ACT_UNINSTALL) || n->patched_by_us != install)
+    if (!n->patched_by_us || (action != ACT_INSTALL && action != ACT_UNINSTALL))
         return;
-    n->patched_by_us = !install;
-    if (n->home_end == (install ? NODE_SET_ASIDE : NODE_RETURNED))
-        n->home_end = install ? NODE_RETURNED : n->verified ? NODE_DONE : NODE_SET_ASIDE;
+    n->patched_by_us = action == ACT_UNINSTALL;
+    if (n->home_end == NODE_SET_ASIDE && (!n->patched_by_us || n->verified))
+        n->home_end = n->patched_by_us ? NODE_DONE : NODE_RETURNED;
 }
 
 /* An installation or a removal that nobody waited for has taken hold: the node is patched, or no longer, and nobody has
@@ -161,6 +171,8 @@ static void took_hold(struct engine *e, struct engine_node *n, enum action actio
 {
     if (action != ACT_INSTALL && action != ACT_UNINSTALL)
         return;
+    if (action == ACT_UNINSTALL && n->supposed_at != 0 && n->home_end == NODE_SET_ASIDE)
+        n->home_end = NODE_RETURNED; /* set aside for what is no doubt any more */
     n->patched_by_us = action == ACT_INSTALL;
     n->supposed_at = 0;
     n->proved = e->fleet.nodes[n->ix].patched = false;
@@ -356,7 +368,7 @@ void stray_record(struct engine *e, struct engine_node *n, const struct op_recor
         stray_own(e, n, rec, &parts, claim);
         return;
     }
-    op_foreign_state(n, rec, &parts);
+    op_foreign_state(e, n, rec, &parts);
     if (rec->state != OP_DONE) /* remembered: what it comes to is told by a later claim */
         stray_give_up(n, rec->op, rec->state == OP_RUNNING);
     else if (strcmp(rec->op, n->undecided) == 0)

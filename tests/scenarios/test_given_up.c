@@ -1,5 +1,6 @@
 /* An operation that a person gave up goes on on its node. What it comes to there counts: the node is what it made of it, its
  * downtime stands in the ledger, and a person's word is about it and about no other (I9, I10, I17, O10, O35). */
+#include "orchestrator/core/backend_plan_world.h"
 #include "tests/scenarios/scenario.h"
 
 #include <stdio.h>
@@ -8,9 +9,8 @@
 static const struct fleet_words words = {
     .seed = 5, .clusters = 1, .nodes = 4, .vms = 2, .node_mib = 65536, .vm_mib_min = 2048, .vm_mib_max = 4096
 };
-#define MORE                                                                                           \
-    ",\"policy\":{\"failures_per_wave\":2,\"failures_per_run\":2,\"rollback\":\"run\"},\"waivers\":[{" \
-    "\"what\":\"rollback_unproved\",\"person\":\"board\",\"ticket\":\"C1\"}]"
+#define WAIVED ",\"waivers\":[{\"what\":\"rollback_unproved\",\"person\":\"board\",\"ticket\":\"C1\"}]"
+#define MORE ",\"policy\":{\"failures_per_wave\":2,\"failures_per_run\":2,\"rollback\":\"run\"}" WAIVED
 
 static bool acks(const struct scenario *s, const char *op)
 {
@@ -586,6 +586,53 @@ static void test_put_back_while_another_log_removes(void **state)
     }
 }
 
+/* Nobody can tell what became of another log's removal, and a person has said where the node is. Whether the package is out its build
+ * says: a rollback takes out what is in, and is not held up by what is not (O16, I12). */
+static void test_another_logs_removal_that_nobody_can_tell_of(void **state)
+{
+    static const struct {
+        enum node_phase at;
+        bool in;
+    } rows[] = {
+        { NODE_ENDED, true }, { NODE_ENDED, false }, { NODE_DRAINING, true }, { NODE_DRAINING, false }
+    };
+    struct op_record rec = {
+        .op = "r1/n00-01/9/uninstall/1", .action = "uninstall", .state = OP_UNKNOWN, .boot_id = "b"
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < TABLE_LEN(rows); i++) {
+        struct scenario *s = scenario_new(&words, "[1,\"100%\"]",
+                                          ",\"policy\":{\"failures_per_wave\":2,\"failures_per_run\":2,"
+                                          "\"rollback\":\"run\",\"rollback_moves_per_vm\":9}" WAIVED);
+        const char *id = scenario_first_id(s);
+        uint32_t first = scenario_first(s);
+        struct world_node *w = &s->world->nodes[first];
+
+        scenario_start(s);
+        scenario_until(s, id, rows[i].at);
+        w->before = s->plan->inv->nodes[first].build;
+        w->build = rows[i].in ? s->plan->rollout->patch.target : w->before;
+        claim_of(s, &rec, 1);
+        while (engine_ops_open(s->engine) > 0) /* the pause that is under way */
+            assert_true(scenario_step(s));
+        check_ok(decide(s, NULL, rows[i].at == NODE_ENDED ? WITNESS_SAYS_NOT_DONE : WITNESS_SAYS_DONE),
+                 &s->err);
+        if (rows[i].at == NODE_ENDED)
+            put_back(s, id);
+        scenario_until(s, id, NODE_ENDED);
+        check_end(s, id, NODE_SET_ASIDE);
+        check_ok(scenario_verb(s, VERB_ROLLBACK, NULL), &s->err);
+        scenario_goes_on(s);
+        check_end(s, id, rows[i].in ? NODE_ROLLED_BACK : NODE_SET_ASIDE);
+        assert_int_equal(backend_plan_effects(s->world, first, "uninstall"), rows[i].in);
+        assert_int_equal(backend_plan_effects(s->world, first, "pause"), rows[i].in ? 2 : 1);
+        scenario_truth(s);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -603,6 +650,7 @@ int main(void)
         cmocka_unit_test(test_put_back_while_another_logs_runs),
         cmocka_unit_test(test_another_logs_ended_before_anybody_looked),
         cmocka_unit_test(test_put_back_while_another_log_removes),
+        cmocka_unit_test(test_another_logs_removal_that_nobody_can_tell_of),
         cmocka_unit_test(test_a_parking_of_a_later_life),
     };
 
