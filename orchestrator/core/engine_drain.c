@@ -222,26 +222,28 @@ static bool put_aside(struct engine *e, struct engine_node *n)
     return true;
 }
 
-/* Once more: a while after a boot the cluster may not have it yet; others may have evicted it meanwhile, for good. */
+/* Once more: a while after a boot the cluster may not have it yet; others may have evicted it meanwhile, for good. What was seen
+ * before a person decided says nothing of who has ended its pause. */
 static bool pause_once_more(struct engine *e, struct engine_node *n)
 {
     struct engine_cluster *c = &e->clusters[n->cluster];
     bool member = e->seen[n->ix] == SEEN_UP || e->seen[n->ix] == SEEN_PAUSED;
+    bool fresh = cluster_fresh(e, c) && c->seen_at >= n->paused_at;
 
     if (n->pause_lost) { /* in service: that would be a drain of its own, and nothing has admitted it (I2 to I14) */
         node_give_up(e, n, NODE_SET_ASIDE, "O7: somebody else has put the node back in service");
         return true;
     }
-    if (cluster_fresh(e, c) && member) {
+    if (fresh && member) {
         op_start(e, n, ACT_PAUSE);
         return false;
     }
-    if (cluster_fresh(e, c) && node_waited(e, n, c->seen_at) > JOIN_LIMIT_MS)
+    if (fresh && node_waited(e, n, c->seen_at) > JOIN_LIMIT_MS)
         return put_aside(e, n);
     if (drain_blind(e, n))
         return true;
     node_waits(e, n, "I16: the cluster to say that it has the node");
-    if (!cluster_fresh(e, c) || e->now - c->seen_at >= STEP_AGAIN_MS)
+    if (!fresh || e->now - c->seen_at >= STEP_AGAIN_MS)
         cluster_want(e, c);
     node_wake(e, n, STEP_AGAIN_MS);
     return false;

@@ -3,6 +3,7 @@
 #include "orchestrator/core/backend_plan_world.h"
 #include "tests/scenarios/scenario.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const struct fleet_words words = { .seed = 5,
@@ -588,6 +589,46 @@ static void test_a_resume_that_never_arrived(void **state)
     }
 }
 
+static void another_boot_is_due(struct scenario *s, struct plan_answer *a)
+{
+    third_is_down(s, a);
+    if (a->cause == CMD_OBSERVE && a->node == second(s) && a->ev->u.observed.what == OBSERVE_VERIFY)
+        a->ev->u.observed.verify.pending = boots(s) == 1;
+}
+
+/* Somebody has put the node back in service, which a picture shows, and a person decides then what another log did there. After
+ * that it is looked at anew: in service it is not drained for another boot, which nothing has admitted (O7, I2, I12). */
+static void test_in_service_before_it_was_decided(void **state)
+{
+    (void)state;
+    for (unsigned theirs = 0; theirs < 2; theirs++) {
+        struct scenario *s = begin(ALL, another_boot_is_due);
+        uint32_t it = second(s);
+        const char *id = s->plan->inv->nodes[it].id;
+        char op[64];
+
+        joins_at = START_MS * 2;
+        scenario_until(s, id, NODE_VERIFYING);
+        snprintf(op, sizeof op, "r1/%s/1/storage_in/1", id);
+        backend_plan_by_another(s->world, it, op);
+        backend_plan_cut(s->world, it, s->now + SECOND_MS);
+        s->world->nodes[it].paused = !theirs;
+        while (!scenario_node(s, id).unknown)
+            assert_true(scenario_step(s));
+        another_picture(s);
+        another_picture(s);
+        joins_at = 0;
+        check_ok(scenario_decide(s, it, WITNESS_SAYS_DONE), &s->err);
+        scenario_run(s);
+        assert_int_equal(backend_plan_effects(s->world, it, "pause"), theirs ? 1 : 2);
+        assert_int_equal(boots(s), theirs ? 1 : 2);
+        check_end(s, id, theirs ? NODE_STUCK : NODE_DONE);
+        if (theirs)
+            assert_non_null(strstr(scenario_node(s, id).reason, "O7: somebody else has put the node back"));
+        ends_well(s, NODE_DONE);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -608,6 +649,7 @@ int main(void)
         cmocka_unit_test(test_a_pause_in_doubt_and_no_picture),
         cmocka_unit_test(test_no_facts_after_the_first_reboot),
         cmocka_unit_test(test_a_resume_that_never_arrived),
+        cmocka_unit_test(test_in_service_before_it_was_decided),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
