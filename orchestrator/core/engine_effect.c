@@ -370,16 +370,29 @@ static void verified(struct engine *e, struct engine_node *n, const struct verif
     node_home(e, n, n->back ? NODE_ROLLED_BACK : NODE_DONE, "");
 }
 
+bool package_is_out(const struct verify_facts *f, const char *boot_effect)
+{
+    bool booted = boot_effect[0] != '\0' && strcmp(f->boot_id, boot_effect) != 0;
+
+    return f->package == PACKAGE_UNINSTALL_PENDING || (f->package == PACKAGE_ABSENT && booted);
+}
+
+static const char *still_pending(const struct verify_facts *f, bool out)
+{
+    if (f->package == PACKAGE_UNINSTALL_PENDING)
+        return "still pending: its removal waits for a reboot";
+    return out ? "not there, and another reboot is pending" : "still pending";
+}
+
 static void reboot_again(struct engine *e, struct engine_node *n, const struct verify_facts *f)
 {
-    bool leaves = f->package == PACKAGE_UNINSTALL_PENDING; /* a rollback has nothing to take out */
+    bool out = package_is_out(f, n->boot_effect_first);
 
     if (n->reboots >= REBOOTS_MAX || n->go_home) {
-        verify_failed(e, n, leaves ? "still pending: its removal waits for a reboot" : "still pending",
-                      !leaves);
+        verify_failed(e, n, still_pending(f, out), !out);
         return;
     }
-    n->patched_by_us &= n->back || !leaves;
+    n->patched_by_us &= n->back || !out;
     engine_note(e, NOTE_DECISION, "O14", n->ix, "another reboot is needed");
     n->goal = GOAL_REBOOT_AGAIN;
     drain_once_more(e, n); /* a boot may have started VMs */
@@ -436,7 +449,7 @@ static void looked(struct engine *e, struct engine_node *n, const struct verify_
         verify_failed(e, n,
                       SAY(e, "%s%s%s", v == VERDICT_YES ? "in, and was not told as made" : "still pending",
                           n->reason[0] == '\0' ? "" : "; ", n->reason),
-                      f->package != PACKAGE_UNINSTALL_PENDING);
+                      !package_is_out(f, n->boot_effect_first));
 }
 
 static void verify_observed(struct engine *e, struct engine_node *n, const struct event *ev)

@@ -419,6 +419,9 @@ const char *action_name(enum action a);
  * once (`again`), or something is at work there or waits for a boot, that may be this very step in a journal that is lost. The
  * node itself tells (O10). */
 bool install_may_be_in(const char *code, enum op_outcome outcome, bool again);
+/* It leaves with the next boot, or it has booted since its effect and is not there, whatever else waits for a boot: a rollback has
+ * nothing to take out (I12). `boot_effect`: the boot that the effect ran in; "": none. */
+bool package_is_out(const struct verify_facts *f, const char *boot_effect);
 bool action_may_repeat(const struct engine *e, const struct engine_node *n, enum action a);
 /* A node-level op with the usual arguments of its action. */
 void op_start(struct engine *e, struct engine_node *n, enum action action);

@@ -210,7 +210,9 @@ void handover_verified(struct handover_fold *f, struct handover_node *n, const s
     bool listed = facts_listed(v);
     bool built = build_compare(v->build, f->plan->rollout->patch.target) >= 0;
 
-    if (!v->servicing_idle || v->pending || v->package == PACKAGE_INSTALL_PENDING ||
+    bool gone = v->package == PACKAGE_ABSENT && package_is_out(v, n->boot_effect_first);
+
+    if (!v->servicing_idle || (v->pending && !gone) || v->package == PACKAGE_INSTALL_PENDING ||
         v->package == PACKAGE_UNINSTALL_PENDING)
         return;
     n->patched = listed; /* a newer build without it is another's: there is nothing to take out (I12) */

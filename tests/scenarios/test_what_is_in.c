@@ -79,6 +79,39 @@ static void test_failed_and_not_in(void **state)
     scenario_free(s);
 }
 
+static void another_is_pending(struct scenario *s, struct plan_answer *a)
+{
+    (void)s;
+    if (a->ev->type == EV_OBSERVED && a->ev->u.observed.what == OBSERVE_VERIFY)
+        a->ev->u.observed.verify.pending = true;
+}
+
+/* Told as made, and it was not: the node has booted, does not have it, and something waits for one more boot. A rollback has nothing to
+ * take out there, and drains nothing; another revision that takes over knows it too. */
+static void test_told_as_made_and_not_in(void **state)
+{
+    (void)state;
+    for (int upgrade = 0; upgrade < 2; upgrade++) {
+        struct scenario *s = install_says(NULL, OUTCOME_OK, false);
+        const char *id = scenario_first_id(s);
+
+        s->meddle = another_is_pending;
+        scenario_start(s);
+        scenario_until(s, id, upgrade == 1 ? NODE_VERIFYING : NODE_REBOOTING);
+        if (upgrade == 1) {
+            scenario_until(s, id, NODE_DRAINING); /* for that boot */
+            scenario_upgrade(s);
+        }
+        rolled_back(s);
+        check_run(s, RUN_ROLLED_BACK);
+        check_end(s, id, NODE_SET_ASIDE);
+        assert_int_equal(effects_of_first(s, "uninstall"), 0);
+        assert_int_equal(effects_of_first(s, "pause"), 1);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
 /* The node's journal is lost: of the installation it has seen nothing. */
 static void never_saw(struct scenario *s, struct plan_answer *a)
 {
@@ -268,10 +301,15 @@ static void test_tried_again_and_stopped(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_failed_and_in),       cmocka_unit_test(test_failed_and_not_in),
-        cmocka_unit_test(test_journal_lost_and_in), cmocka_unit_test(test_never_arrived),
-        cmocka_unit_test(test_stuck_with_it_in),    cmocka_unit_test(test_closed_by_force_and_put_back),
-        cmocka_unit_test(test_tried_again),         cmocka_unit_test(test_tried_again_and_stopped),
+        cmocka_unit_test(test_failed_and_in),
+        cmocka_unit_test(test_failed_and_not_in),
+        cmocka_unit_test(test_told_as_made_and_not_in),
+        cmocka_unit_test(test_journal_lost_and_in),
+        cmocka_unit_test(test_never_arrived),
+        cmocka_unit_test(test_stuck_with_it_in),
+        cmocka_unit_test(test_closed_by_force_and_put_back),
+        cmocka_unit_test(test_tried_again),
+        cmocka_unit_test(test_tried_again_and_stopped),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

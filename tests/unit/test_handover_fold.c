@@ -173,8 +173,8 @@ static void sees(struct log *l, const char *what)
                  : strcmp(what, "going") == 0                              ? PACKAGE_UNINSTALL_PENDING
                                                                            : PACKAGE_ABSENT;
     v->servicing_idle = strcmp(what, "servicing") != 0;
-    v->pending = strcmp(what, "pending") == 0;
-    v->boot_id = "B2";
+    v->pending = strncmp(what, "pending", 7) == 0;
+    v->boot_id = strcmp(what, "pending") == 0 ? "B0" : "B2"; /* else it has booted since */
     enter(l, &ev);
 }
 
@@ -380,6 +380,7 @@ static const struct {
     { OUT "install:ok sees:built", NODE_VERIFYING, "paused installed" }, /* by another package */
     { OUT "install:ok sees:servicing", NODE_VERIFYING, "paused installed patched" },
     { OUT "install:ok sees:pending", NODE_VERIFYING, "paused installed patched" },
+    { OUT "install:ok sees:pending_anew", NODE_VERIFYING, "paused installed" },
     { OUT "install:ok sees:coming", NODE_VERIFYING, "paused installed patched" },
     { OUT "install:ok sees:there next pause:ok", NODE_DRAINING, "paused patched proved" },
     { OUT "install:ok sees:listed next pause:ok uninstall:ok", NODE_REMOVING, "paused removed patched" },
