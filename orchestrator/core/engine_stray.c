@@ -94,9 +94,16 @@ static void removal_in_doubt(const struct engine *e, struct engine_node *n, cons
     n->proved = false;
 }
 
+/* Of an installation that came to nothing, by what it said, it may be in all the same: the node's build says (O10). */
+static bool perhaps_in(enum action a, const struct op_record *rec)
+{
+    return a == ACT_INSTALL && rec->state == OP_DONE && rec->outcome != OUTCOME_OK &&
+           install_may_be_in(rec->error_code == NULL ? "" : rec->error_code, rec->outcome, false);
+}
+
 /* How the other log left the node: paused, unless it resumed it (O7); patched, unless it removed that, and what this log has
  * verified is no proof of either (I17). */
-static void op_foreign_state(const struct engine *e, struct engine_node *n, const struct op_record *rec,
+static void op_foreign_state(struct engine *e, struct engine_node *n, const struct op_record *rec,
                              const struct op_id_parts *p)
 {
     bool done = rec->state == OP_DONE && rec->outcome == OUTCOME_OK;
@@ -114,6 +121,8 @@ static void op_foreign_state(const struct engine *e, struct engine_node *n, cons
         n->patched_by_us = a == ACT_INSTALL;
         n->supposed_at = 0;
         n->proved = false;
+    } else if (perhaps_in(a, rec)) {
+        node_suppose_patched(e, n);
     }
 }
 
@@ -184,6 +193,15 @@ static void took_hold(struct engine *e, struct engine_node *n, enum action actio
                                          : "the package was taken out, and nobody has verified that");
 }
 
+static void told_late(struct engine *e, struct engine_node *n, enum action action,
+                      const struct op_record *rec)
+{
+    if (rec->state == OP_DONE && rec->outcome == OUTCOME_OK)
+        took_hold(e, n, action);
+    else if (perhaps_in(action, rec))
+        node_suppose_patched(e, n);
+}
+
 /* Another log's pause that came to nothing, or its resume that came to pass, leaves nothing of ours to end (O7). */
 static void foreign_closed(struct engine_node *n, enum action action, bool done)
 {
@@ -193,19 +211,23 @@ static void foreign_closed(struct engine_node *n, enum action action, bool done)
         n->paused = n->foreign_out = false;
 }
 
-/* It has an end. Of an installation of ours that failed it promises nothing: the package may be in all the same (O10). */
-static void stray_close(struct engine *e, struct engine_node *n, bool done, bool failed)
+/* It has an end. `in`: an installation that came to nothing, of which that promises nothing. While another log's ran it was taken for one
+ * that takes hold; it is only supposed now (I12). */
+static void stray_close(struct engine *e, struct engine_node *n, bool done, bool in)
 {
     struct op_id_parts p;
 
     if (op_id_parse(n->undecided, &p, NULL) == 0) {
         enum action action = action_by_name(p.step);
+        bool ours = op_was_ours(e, n, &p);
 
         if (done)
             took_hold(e, n, action);
-        else if (!failed || action != ACT_INSTALL || !op_was_ours(e, n, &p))
+        else if (!in)
             was_for_nothing(n, action);
-        if (!op_was_ours(e, n, &p))
+        else if (!ours)
+            n->supposed_at = e->now;
+        if (!ours)
             foreign_closed(n, action, done);
     }
     n->undecided[0] = '\0';
@@ -234,7 +256,7 @@ static void stray_own(struct engine *e, struct engine_node *n, const struct op_r
         (counts && strcmp(p->step, "move_vm") == 0)) /* several moves may have been given up at once */
         op_rows(e, n, rec, p);
     if (ended && given_up)
-        stray_close(e, n, done, rec->outcome == OUTCOME_FAILED);
+        stray_close(e, n, done, perhaps_in(action_by_name(p->step), rec));
     if (ended && counts)
         op_command(e, CMD_OP_ACK, n->ix, rec->op);
     else if (claim && !ended && rec->state != OP_NONE)
@@ -337,7 +359,7 @@ void stray_record(struct engine *e, struct engine_node *n, const struct op_recor
     }
     if (rec->state == OP_DONE && strcmp(parts.run, e->run) != 0) {
         if (claim && strcmp(rec->op, n->undecided) == 0)
-            stray_close(e, n, rec->outcome == OUTCOME_OK, rec->outcome == OUTCOME_FAILED);
+            stray_close(e, n, rec->outcome == OUTCOME_OK, perhaps_in(action_by_name(parts.step), rec));
         op_command(e, CMD_OP_ACK, n->ix, rec->op);
         return;
     }
@@ -363,8 +385,8 @@ void stray_record(struct engine *e, struct engine_node *n, const struct op_recor
     }
     if (n->foreign_settled ||
         parts.life <= n->life_settled) { /* a person has looked: from here on like what this log gave up */
-        if (parts.life > n->life_told && rec->state == OP_DONE && rec->outcome == OUTCOME_OK)
-            took_hold(e, n, action_by_name(parts.step)); /* before anybody had told of it: put back unread */
+        if (parts.life > n->life_told)   /* before anybody had told of it: put back unread */
+            told_late(e, n, action_by_name(parts.step), rec);
         stray_own(e, n, rec, &parts, claim);
         return;
     }
@@ -372,7 +394,7 @@ void stray_record(struct engine *e, struct engine_node *n, const struct op_recor
     if (rec->state != OP_DONE) /* remembered: what it comes to is told by a later claim */
         stray_give_up(n, rec->op, rec->state == OP_RUNNING);
     else if (strcmp(rec->op, n->undecided) == 0)
-        stray_close(e, n, rec->outcome == OUTCOME_OK, rec->outcome == OUTCOME_FAILED);
+        stray_close(e, n, rec->outcome == OUTCOME_OK, perhaps_in(action_by_name(parts.step), rec));
     if (rec->state == OP_UNKNOWN) /* till its witness decides it there the node takes no other op */
         op_command(e, CMD_OP_PROBE, n->ix, rec->op);
     if (n->phase == NODE_ENDED && n->foreign_led)

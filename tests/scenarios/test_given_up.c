@@ -503,7 +503,7 @@ static void test_put_back_while_another_logs_runs(void **state)
     static const struct {
         enum op_outcome outcome;
         enum node_end end;
-    } ends[] = { { OUTCOME_OK, NODE_SET_ASIDE }, { OUTCOME_FAILED, NODE_RETURNED } };
+    } ends[] = { { OUTCOME_OK, NODE_SET_ASIDE }, { OUTCOME_FAILED, NODE_SET_ASIDE } };
     static const char *const ops[] = { "r1/n00-01/1/install/1", "r9/n00-01/1/install/1" };
 
     (void)state;
@@ -538,7 +538,7 @@ static void test_another_logs_ended_before_anybody_looked(void **state)
     while (other.told < 2)
         assert_true(scenario_step(s));
     put_back(s, scenario_first_id(s));
-    check_end(s, scenario_first_id(s), NODE_RETURNED);
+    check_end(s, scenario_first_id(s), NODE_SET_ASIDE);
     scenario_replays(s);
     scenario_free(s);
 }
@@ -586,47 +586,56 @@ static void test_put_back_while_another_log_removes(void **state)
     }
 }
 
-/* Nobody can tell what became of another log's removal, and a person has said where the node is. Whether the package is out its build
- * says: a rollback takes out what is in, and is not held up by what is not (O16, I12). */
-static void test_another_logs_removal_that_nobody_can_tell_of(void **state)
+/* Nobody can tell what became of another log's removal, or its installation has failed; and a person has said where the node is. Whether
+ * the package is in its build says: a rollback takes out what is, and is not held up by what is not (O10, O16, I12). */
+static void test_another_logs_package_in_doubt(void **state)
 {
-    static const struct {
-        enum node_phase at;
-        bool in;
-    } rows[] = {
-        { NODE_ENDED, true }, { NODE_ENDED, false }, { NODE_DRAINING, true }, { NODE_DRAINING, false }
-    };
-    struct op_record rec = {
+    static const struct op_record removal = {
         .op = "r1/n00-01/9/uninstall/1", .action = "uninstall", .state = OP_UNKNOWN, .boot_id = "b"
     };
+    static const struct op_record failed = { .op = "r1/n00-01/9/install/1",
+                                             .action = "install",
+                                             .state = OP_DONE,
+                                             .outcome = OUTCOME_FAILED,
+                                             .boot_id = "b" };
+    static const struct {
+        const struct op_record *rec;
+        enum node_phase at;
+    } rows[] = { { &removal, NODE_ENDED },
+                 { &removal, NODE_DRAINING },
+                 { &failed, NODE_STAGING },
+                 { &failed, NODE_DRAINING } };
 
     (void)state;
-    for (unsigned i = 0; i < TABLE_LEN(rows); i++) {
+    for (unsigned i = 0; i < 2 * TABLE_LEN(rows); i++) {
         struct scenario *s = scenario_new(&words, "[1,\"100%\"]",
                                           ",\"policy\":{\"failures_per_wave\":2,\"failures_per_run\":2,"
                                           "\"rollback\":\"run\",\"rollback_moves_per_vm\":9}" WAIVED);
         const char *id = scenario_first_id(s);
         uint32_t first = scenario_first(s);
         struct world_node *w = &s->world->nodes[first];
+        enum node_phase at = rows[i / 2].at;
+        bool in = i % 2 == 0;
 
         scenario_start(s);
-        scenario_until(s, id, rows[i].at);
+        scenario_until(s, id, at);
+        if (at == NODE_STAGING) /* it never had its turn here */
+            check_ok(scenario_verb(s, VERB_SET_ASIDE, id), &s->err);
         w->before = s->plan->inv->nodes[first].build;
-        w->build = rows[i].in ? s->plan->rollout->patch.target : w->before;
-        claim_of(s, &rec, 1);
+        w->build = in ? s->plan->rollout->patch.target : w->before;
+        claim_of(s, rows[i / 2].rec, 1);
         while (engine_ops_open(s->engine) > 0) /* the pause that is under way */
             assert_true(scenario_step(s));
-        check_ok(decide(s, NULL, rows[i].at == NODE_ENDED ? WITNESS_SAYS_NOT_DONE : WITNESS_SAYS_DONE),
-                 &s->err);
-        if (rows[i].at == NODE_ENDED)
+        check_ok(decide(s, NULL, at == NODE_DRAINING ? WITNESS_SAYS_DONE : WITNESS_SAYS_NOT_DONE), &s->err);
+        if (at != NODE_DRAINING)
             put_back(s, id);
         scenario_until(s, id, NODE_ENDED);
         check_end(s, id, NODE_SET_ASIDE);
         check_ok(scenario_verb(s, VERB_ROLLBACK, NULL), &s->err);
         scenario_goes_on(s);
-        check_end(s, id, rows[i].in ? NODE_ROLLED_BACK : NODE_SET_ASIDE);
-        assert_int_equal(backend_plan_effects(s->world, first, "uninstall"), rows[i].in);
-        assert_int_equal(backend_plan_effects(s->world, first, "pause"), rows[i].in ? 2 : 1);
+        check_end(s, id, in ? NODE_ROLLED_BACK : NODE_SET_ASIDE);
+        assert_int_equal(backend_plan_effects(s->world, first, "uninstall"), in);
+        assert_int_equal(backend_plan_effects(s->world, first, "pause"), in + (at != NODE_STAGING));
         scenario_truth(s);
         scenario_replays(s);
         scenario_free(s);
@@ -650,7 +659,7 @@ int main(void)
         cmocka_unit_test(test_put_back_while_another_logs_runs),
         cmocka_unit_test(test_another_logs_ended_before_anybody_looked),
         cmocka_unit_test(test_put_back_while_another_log_removes),
-        cmocka_unit_test(test_another_logs_removal_that_nobody_can_tell_of),
+        cmocka_unit_test(test_another_logs_package_in_doubt),
         cmocka_unit_test(test_a_parking_of_a_later_life),
     };
 

@@ -704,7 +704,7 @@ static void test_out_by_a_step_of_another(void **state)
     check_end(s, scenario_first_id(s), NODE_STUCK);
     check_ok(scenario_verb(s, VERB_RETURN, scenario_first_id(s)), &s->err);
     scenario_run(s);
-    check_end(s, scenario_first_id(s), NODE_RETURNED);
+    check_end(s, scenario_first_id(s), NODE_SET_ASIDE);
     assert_int_equal(backend_plan_effects(s->world, scenario_first(s), "resume"), 1);
     scenario_replays(s);
     scenario_free(s);
