@@ -354,6 +354,15 @@ static void come_to_end(struct engine *e)
     run_end(e, ending);
 }
 
+/* What is at work on a node that is out, and known. One that is unknown and not out hides none. */
+static bool goes_on_somewhere(const struct engine *e)
+{
+    for (uint32_t i = 0; i < e->inv->n_nodes && e->in_flight > 0; i++)
+        if (node_in_flight(&e->nodes[i]) && !node_is_unknown(&e->nodes[i]))
+            return true;
+    return false;
+}
+
 /* Nothing can go on but by a person: all that is out is unknown, and has been for a while. */
 static void check_unknown(struct engine *e)
 {
@@ -361,8 +370,7 @@ static void check_unknown(struct engine *e)
 
     if (e->hold == HOLD_UNKNOWN && e->unknown == 0)
         run_unhold(e);
-    if (e->unknown == 0 || e->in_flight > e->unknown ||
-        (e->state != RUN_RUNNING && e->state != RUN_ROLLING_BACK))
+    if (e->unknown == 0 || (e->state != RUN_RUNNING && e->state != RUN_ROLLING_BACK) || goes_on_somewhere(e))
         return;
     if (e->now >= at)
         run_hold(e, HOLD_UNKNOWN, SAY(e, "%u nodes", e->unknown));
@@ -402,7 +410,7 @@ static bool rests(const struct engine *e)
         return e->in_flight == 0 && !e->settings_due;
     if (e->state != RUN_HOLDING || (e->hold == HOLD_WINDOW && e->window_at != TIME_NEVER))
         return false;
-    return e->in_flight == 0 || e->in_flight <= e->unknown;
+    return !goes_on_somewhere(e);
 }
 
 /* More failed than the plan allows: nothing new starts anywhere (I12). */

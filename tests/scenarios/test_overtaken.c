@@ -474,10 +474,34 @@ static void test_overtaken_once_more(void **state)
     }
 }
 
+/* What another log did to a node whose turn has not come is a person's to decide: the run holds for that, and the program ends, when
+ * nothing goes on any more, not in the middle of another one's installation (I28, I29). */
+static void test_waits_for_what_goes_on(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+    const struct plan_wave *last = &s->plan->waves[1];
+    uint32_t it = s->plan->nodes[last->nodes[last->n_nodes - 1]].node;
+    char op[128];
+
+    (void)state;
+    scenario_start(s);
+    scenario_until(s, scenario_first_id(s), NODE_INSTALLING);
+    snprintf(op, sizeof op, "r1/%s/1/pause/1", s->plan->inv->nodes[it].id);
+    backend_plan_by_another(s->world, it, op);
+    scenario_takeover(s);
+    scenario_run(s);
+    check_run(s, RUN_HOLDING);
+    assert_true(engine_node(s->engine, it).unknown);
+    check_end(s, scenario_first_id(s), NODE_DONE);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_died_in_its_takeover),
                                         cmocka_unit_test(test_told_once),
+                                        cmocka_unit_test(test_waits_for_what_goes_on),
                                         cmocka_unit_test(test_out_of_reach),
                                         cmocka_unit_test(test_its_journal_is_lost),
                                         cmocka_unit_test(test_led_on_its_way_back),
