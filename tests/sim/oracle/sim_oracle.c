@@ -393,8 +393,8 @@ void oracle_evidence(struct sim_oracle *o, uint32_t store, time_ms at, const cha
     if (strcmp(what, "cluster") != 0 || !oracle_whole_picture(o, store, cluster, taken))
         return;
     for (uint32_t i = 0; i < o->w->n_nodes; i++)
-        if (o->w->nodes[i].cluster == cluster && !o->w->nodes[i].paused &&
-            o->w->nodes[i].unpaused_at < e->taken)
+        if (o->w->nodes[i].cluster == cluster && world_node_up(o->w, i) && !o->w->nodes[i].paused &&
+            o->w->nodes[i].unpaused_at < e->taken) /* whom it does not have, or not up, it does not show so */
             o->stores[store].seen_up[i] = at;
 }
 
