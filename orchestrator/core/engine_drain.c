@@ -223,17 +223,13 @@ static bool put_aside(struct engine *e, struct engine_node *n)
 }
 
 /* Once more: a while after a boot the cluster may not have it yet; others may have evicted it meanwhile, for good. What was seen
- * before a person decided says nothing of who has ended its pause. */
+ * before that boot was verified, or before a person decided, says nothing of who has ended its pause. */
 static bool pause_once_more(struct engine *e, struct engine_node *n)
 {
     struct engine_cluster *c = &e->clusters[n->cluster];
     bool member = e->seen[n->ix] == SEEN_UP || e->seen[n->ix] == SEEN_PAUSED;
-    bool fresh = cluster_fresh(e, c) && c->seen_at >= n->paused_at;
+    bool fresh = cluster_fresh(e, c) && c->seen_at >= n->paused_at && c->seen_at >= n->step_since;
 
-    if (n->pause_lost) { /* in service: that would be a drain of its own, and nothing has admitted it (I2 to I14) */
-        node_give_up(e, n, NODE_SET_ASIDE, "O7: somebody else has put the node back in service");
-        return true;
-    }
     if (fresh && member) {
         op_start(e, n, ACT_PAUSE);
         return false;
@@ -295,7 +291,7 @@ static bool drive_moves(struct engine *e, struct engine_node *n)
     for (uint32_t i = 0; i < n->moves.n; i++) {
         struct node_move *m = &n->moves.items[i];
 
-        if (m->state == MOVE_PENDING && !n->go_home && !start_move(e, n, m))
+        if (m->state == MOVE_PENDING && !n->go_home && !n->pause_lost && !start_move(e, n, m))
             pending++;
     }
     if (n->moves_open > 0)
@@ -426,6 +422,11 @@ static bool drive_parks(struct engine *e, struct engine_node *n)
 
 bool drain_drive(struct engine *e, struct engine_node *n)
 {
+    if (n->pause_lost && !n->go_home && n->moves_open == 0) {
+        node_give_up(e, n, NODE_SET_ASIDE,
+                     PAUSE_LOST); /* a drain of its own, which nothing has admitted (I2 to I14) */
+        return true;
+    }
     if (n->go_home && n->moves_open == 0) {
         if (n->pause_in_doubt && !n->paused && picture_is_old(e, n))
             return n->phase != NODE_DRAINING; /* whether it is out the cluster says (I29) */

@@ -167,6 +167,11 @@ bool effect_drive(struct engine *e, struct engine_node *n)
         look(e, n);
         return true;
     }
+    if (n->pause_lost && !n->go_home && untouched(n) &&
+        n->phase < NODE_INSTALLING) { /* paused again, it is so by others */
+        node_give_up(e, n, NODE_SET_ASIDE, PAUSE_LOST);
+        return true;
+    }
     if (n->go_home && untouched(n) && n->phase != NODE_VERIFYING) {
         node_home(e, n, n->go_end,
                   n->reason[0] != '\0' ? SAY(e, "%s", n->reason) : "stopped before the effect");

@@ -253,6 +253,8 @@ static void node_op_failed(struct engine *e, struct engine_node *n, const struct
 {
     if (!again(e, n, end))
         stuck(e, n, SAY(e, "%s: %s %s", action_name(end->action), end->code, end->text));
+    else if (end->action == ACT_RESUME) /* meanwhile others may end our pause and make their own */
+        home_compare_anew(e, n, end->undone);
 }
 
 /* A VM did not come back, or not as it was (O4): it does not count as done, and each of them is named. */

@@ -186,7 +186,7 @@ static void keep_facts(struct engine *e, struct engine_node *n, const struct nod
         e->fleet.nodes[n->ix].memory_mib = f->memory_mib;
         e->fleet.nodes[n->ix].host_reserve_mib = f->host_reserve_mib;
     }
-    n->facts_at = e->now;
+    n->facts_at = n->asked_at; /* the answer may have waited: they are as old as the question */
     n->facts_failed = false;
     n->facts.switches = switches;
     n->facts.n_switches = f->n_switches;
@@ -241,7 +241,7 @@ static void judge_facts(struct engine *e, struct engine_node *n, const struct no
         n->level_first = facts_level(f);
     }
     n->build_now = f->build;
-    record_take(&n->before, f, e->now);
+    record_take(&n->before, f, n->asked_at);
     keep_facts(e, n, f);
     if (f->hotpatch && n->phase == NODE_CHECKING && n->life == 1)
         tell_hotpatched(e, n, f);

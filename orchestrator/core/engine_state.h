@@ -539,6 +539,7 @@ dur_ms node_waited(const struct engine *e, const struct engine_node *n, time_ms 
 /* Ask again later, at most `tries` times in this step: false when that is over. */
 bool node_again(struct engine *e, struct engine_node *n, uint32_t tries, dur_ms after);
 #define PAUSE_NOT_BEGUN "the pause came too late and was not begun"
+#define PAUSE_LOST "O7: somebody else has put the node back in service"
 /* Admitted, and nothing was begun but perhaps the pause, of which `why` tells: it waits for its turn again. `in_doubt`: by
  * whom it is paused, if it is, nobody knows. */
 void node_withdraw(struct engine *e, struct engine_node *n, const char *why, bool in_doubt);

@@ -629,6 +629,61 @@ static void test_in_service_before_it_was_decided(void **state)
     }
 }
 
+/* The same of a resume that was refused: that is no answer to whose the pause is that the next one would end. */
+static void test_a_resume_that_is_tried_again(void **state)
+{
+    (void)state;
+    for (int theirs = 0; theirs < 2; theirs++) {
+        struct scenario *s = begin(ALL, third_is_down);
+        uint32_t it = second(s);
+        struct world_node *w = &s->world->nodes[it];
+        const char *id = s->plan->inv->nodes[it].id;
+        struct fault *f = scenario_fault(s, id, "resume", "busy");
+
+        f->outcome = OUTCOME_REFUSED;
+        f->times = 1;
+        f->silent = f->no_effect = true;
+        joins_at = START_MS * 2;
+        scenario_until(s, id, NODE_RESUMING);
+        while (open_op(s, it).op == NULL)
+            assert_true(scenario_step(s));
+        joins_at = s->now + 9 * MINUTE_MS;
+        w->paused = !theirs;
+        another_picture(s);
+        another_picture(s);
+        w->paused = true;
+        scenario_run(s);
+        assert_int_equal(backend_plan_effects(s->world, it, "resume"), !theirs);
+        assert_int_equal(w->paused, theirs);
+        check_end(s, id, theirs ? NODE_SET_ASIDE : NODE_DONE);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
+/* Others put a node back in service while it is drained, and a picture shows it: nothing further is done to it, paused by them or not. */
+static void test_in_service_while_it_is_drained(void **state)
+{
+    (void)state;
+    for (int again = 0; again < 2; again++) {
+        struct scenario *s = begin("[1,\"100%\"]", NULL);
+        struct world_node *w = &s->world->nodes[scenario_first(s)];
+
+        scenario_until(s, scenario_first_id(s), NODE_DRAINING);
+        while (strstr(scenario_commanded(s), "\"action\":\"move_vm\"") == NULL)
+            assert_true(scenario_step(s));
+        w->paused = false;
+        scenario_crash(s);
+        another_picture(s);
+        w->paused = again;
+        scenario_run(s);
+        assert_int_equal(backend_plan_effects(s->world, scenario_first(s), "stop_vmms"), 0);
+        assert_int_equal(backend_plan_effects(s->world, scenario_first(s), "resume"), 0);
+        assert_int_equal(w->paused, again);
+        ends_well(s, NODE_SET_ASIDE);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -650,6 +705,8 @@ int main(void)
         cmocka_unit_test(test_no_facts_after_the_first_reboot),
         cmocka_unit_test(test_a_resume_that_never_arrived),
         cmocka_unit_test(test_in_service_before_it_was_decided),
+        cmocka_unit_test(test_a_resume_that_is_tried_again),
+        cmocka_unit_test(test_in_service_while_it_is_drained),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
