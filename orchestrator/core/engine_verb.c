@@ -255,37 +255,68 @@ static int verb_rollback(struct engine *e, const struct event *ev, struct err *e
     return 0;
 }
 
-/* Put a node back that is still out: the way home and nothing else; and what its cluster was left with (O18). */
+/* VMs of ours that are down on a node that is back: after the end nothing else comes for them (I9). */
+static bool owes_vms(const struct engine *e, const struct engine_node *n)
+{
+    bool owes = false;
+
+    for (uint32_t i = 0; i < n->parks.n; i++)
+        owes = owes || n->parks.items[i].down;
+    return owes && run_has_ended(e) && n->phase == NODE_ENDED && n->end != NODE_STUCK;
+}
+
+/* In service, so that nothing of it is undone; it ends as before. */
+static void return_vms(struct engine *e, struct engine_node *n)
+{
+    n->vmms_touched = n->storage_touched = n->paused = n->unpark_failed = false;
+    n->before.known = false; /* it is not resumed: nothing to compare (O12) */
+    for (uint32_t i = 0; i < n->parks.n; i++)
+        n->parks.items[i].lost = false;
+    n->home_end = n->end;
+    FILL(n->reason, SAY(e, "%s; its VMs put back by an operator", n->reason));
+}
+
+static void return_node(struct engine *e, struct engine_node *n)
+{
+    op_forget(e, n);
+    n->foreign_settled = true;
+    n->vmms_touched = n->storage_touched = true;
+    n->paused = true; /* a person says so */
+    n->paused_at = 0;
+    n->home_end = !n->patched_by_us          ? NODE_RETURNED
+                  : n->verified && n->proved ? NODE_DONE
+                                             : NODE_SET_ASIDE; /* I17 */
+    FILL(n->reason, "put back by an operator");
+}
+
+/* Put a node back that is still out: the way home and nothing else; VMs that are still down on one that is back; and what its cluster
+ * was left with (O18). */
 static int verb_return(struct engine *e, const struct event *ev, struct err *err)
 {
     struct engine_node *n = &e->nodes[ev->node];
     bool settings = run_has_ended(e) && settings_return(e, &e->clusters[n->cluster]);
+    bool vms = owes_vms(e, n);
 
     e->at_rest = e->at_rest && !settings;
-    if (settings && n->end != NODE_STUCK) {
+    if (settings && n->end != NODE_STUCK && !vms) {
         claim_lost_again(e);
         return 0;
     }
-    if (n->end != NODE_STUCK)
+    if (n->end != NODE_STUCK && !vms)
         return err_set(err, ERR_STATE, "%s is %s: only a node that is stuck is put back", node_id(e, n),
                        what_is(n));
-    op_forget(e, n);
+    if (vms)
+        return_vms(e, n);
+    else
+        return_node(e, n);
     claim_again(e, n);
-    n->foreign_settled = true;
-    n->vmms_touched = n->storage_touched = true;
-    n->paused = true; /* a person says so */
     n->pause_lost = false;
-    n->paused_at = 0;
     n->rehearse = false; /* judged when it got stuck; no further life begins */
     memset(n->attempts, 0, sizeof n->attempts);
     memset(n->withdrawn, 0, sizeof n->withdrawn);
     n->life++;
-    n->home_end = !n->patched_by_us          ? NODE_RETURNED
-                  : n->verified && n->proved ? NODE_DONE
-                                             : NODE_SET_ASIDE; /* I17 */
     n->end = NODE_END_NONE;
     n->turn_since = e->now; /* from here on it matters whether it is there */
-    FILL(n->reason, "put back by an operator");
     e->at_rest = false;
     if (run_has_ended(e))
         claim_lost_again(e);

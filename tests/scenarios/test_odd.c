@@ -323,6 +323,43 @@ static void test_a_lost_vm_is_tried_again(void **state)
     scenario_free(s);
 }
 
+/* The same after the end, when no way home is left: what the list of a forced close names, `return` puts back. Nothing else is touched,
+ * and the node ends as before (I9). */
+static void test_a_lost_vm_is_put_back(void **state)
+{
+    struct scenario *s = scenario_of(fleet_with_pinned_vm(&words), "[\"100%\"]", CONSENT BUDGET);
+    const char *vm = "00000000-0000-4000-8000-000000000000";
+    uint32_t ix = inventory_vm(s->plan->inv, vm), home = s->plan->inv->vms[ix].home, resumes;
+    const char *id = s->plan->inv->nodes[home].id;
+    struct fault *f = scenario_fault(s, NULL, "unpark_vm", "failed");
+
+    (void)state;
+    f->times = 9;
+    scenario_start(s);
+    scenario_until(s, id, NODE_ENDED);
+    check_end(s, id, NODE_SET_ASIDE);
+    assert_int_equal(scenario_verb(s, VERB_RETURN, id), ERR_STATE); /* `retry` may yet */
+    check_ok(scenario_verb(s, VERB_ABORT_FORCE, NULL), &s->err);
+    assert_non_null(strstr(engine_run(s->engine).end_text, vm));
+    resumes = backend_plan_effects(s->world, home, "resume");
+    f->times = f->hits + 9; /* once more in vain */
+    for (int again = 0; again < 2; again++) {
+        assert_false(backend_plan_vm_runs(s->world, ix));
+        check_ok(scenario_verb(s, VERB_RETURN, id), &s->err);
+        assert_int_equal(scenario_verb(s, VERB_ROLLBACK, NULL), ERR_STATE);
+        s->runner.ended = false;
+        scenario_until(s, id, NODE_ENDED);
+        check_end(s, id, NODE_SET_ASIDE);
+        f->times = 0;
+    }
+    assert_true(backend_plan_vm_runs(s->world, ix));
+    assert_int_equal(backend_plan_effects(s->world, home, "unpark_vm"), 1);
+    assert_int_equal(backend_plan_effects(s->world, home, "resume"), resumes);
+    assert_int_equal(scenario_verb(s, VERB_RETURN, id), ERR_STATE);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 /* Aborted while nobody has heard of a park yet: it is cancelled, and undone as if it had been done, for its node may have begun it. */
 static void test_abort_while_parking(void **state)
 {
@@ -742,6 +779,7 @@ int main(void)
         cmocka_unit_test(test_pictures),
         cmocka_unit_test(test_parking_goes_wrong),
         cmocka_unit_test(test_a_lost_vm_is_tried_again),
+        cmocka_unit_test(test_a_lost_vm_is_put_back),
         cmocka_unit_test(test_abort_while_parking),
         cmocka_unit_test(test_a_disk_refuses_the_claim),
         cmocka_unit_test(test_distrusted_and_then_lost),
