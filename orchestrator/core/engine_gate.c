@@ -121,6 +121,8 @@ static bool node_excused(const struct engine *e, const char *id)
     uint32_t node = inventory_node(e->inv, id);
     enum node_end end = node == IX_NONE ? NODE_END_NONE : e->nodes[node].end;
 
+    if (node != IX_NONE && node_in_flight(&e->nodes[node]))
+        return true; /* it is being put back */
     return end == NODE_SET_ASIDE || end == NODE_STUCK || end == NODE_NOT_STARTED || end == NODE_ROLLED_BACK;
 }
 

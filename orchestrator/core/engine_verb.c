@@ -151,6 +151,22 @@ static int verb_abort_force(struct engine *e, const struct event *ev, struct err
     return 0;
 }
 
+/* Its wave, over or not, waits for its end; the gates after it are asked anew (I11). */
+static void wave_opens(struct engine *e, struct engine_node *n)
+{
+    struct engine_wave *w = &e->waves[n->wave];
+
+    w->open++;
+    n->counted_open = true;
+    if (w->state <= WAVE_RUNNING)
+        return;
+    gates_stop(e);
+    e->gates_due = false;
+    wave_to(e, WAVE_RUNNING);
+    if (e->hold == HOLD_GATE || e->hold == HOLD_MANUAL)
+        run_unhold(e);
+}
+
 static int verb_retry(struct engine *e, const struct event *ev, struct err *err)
 {
     struct engine_node *n = &e->nodes[ev->node];
@@ -181,20 +197,12 @@ static int verb_retry(struct engine *e, const struct event *ev, struct err *err)
     }
     claim_again(e, n);
     settings_anew(e, &e->clusters[n->cluster]);
-    w->open++;
-    n->counted_open = true;
     n->rehearsal = 0;
+    wave_opens(e, n);
     if (w->state < WAVE_RUNNING) { /* its wave has not begun: it waits for it like the others */
         n->end = NODE_END_NONE;
         node_to(e, n, NODE_PENDING);
         return 0;
-    }
-    if (w->state != WAVE_RUNNING) {
-        gates_stop(e);
-        e->gates_due = false;
-        wave_to(e, WAVE_RUNNING);
-        if (e->hold == HOLD_GATE || e->hold == HOLD_MANUAL)
-            run_unhold(e);
     }
     n->attempt++;
     node_begin_life(e, n, false);
@@ -289,6 +297,13 @@ static void return_node(struct engine *e, struct engine_node *n)
     FILL(n->reason, "put back by an operator");
 }
 
+/* The wave at work has it, and does not pass before it is back. */
+static bool is_of_the_wave(const struct engine *e, const struct engine_node *n)
+{
+    return !run_has_ended(e) && !run_goes_back(e) && e->ending == RUN_RUNNING && n->wave == e->wave &&
+           (wave_states[e->waves[e->wave].state].flags & SM_FINAL) == 0;
+}
+
 /* Put a node back that is still out: the way home and nothing else; VMs that are still down on one that is back; and what its cluster
  * was left with (O18). */
 static int verb_return(struct engine *e, const struct event *ev, struct err *err)
@@ -318,6 +333,8 @@ static int verb_return(struct engine *e, const struct event *ev, struct err *err
     n->end = NODE_END_NONE;
     n->turn_since = e->now; /* from here on it matters whether it is there */
     e->at_rest = false;
+    if (is_of_the_wave(e, n))
+        wave_opens(e, n);
     if (run_has_ended(e))
         claim_lost_again(e);
     node_to(e, n, NODE_STARTING_VMMS);

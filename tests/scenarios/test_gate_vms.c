@@ -206,9 +206,42 @@ static void test_a_vm_of_a_node_that_is_away(void **state)
     scenario_free(s);
 }
 
+/* A node is put back while its wave is at its gates, or the one after it: its own pause fails no gate (O15), and its wave has not
+ * passed before it has its end (I11). */
+static void test_put_back_at_the_gates(void **state)
+{
+    (void)state;
+    for (uint32_t wave = 0; wave < 2; wave++) {
+        struct scenario *s = scenario_new(&words, "[2,\"100%\"]", GATE);
+        struct fault *f = scenario_fault(s, scenario_first_id(s), "resume", "denied");
+        const char *id = scenario_first_id(s);
+
+        f->outcome = OUTCOME_REFUSED;
+        f->times = 99;
+        scenario_start(s);
+        while (engine_wave(s->engine, wave).state != WAVE_GATE_AFTER)
+            assert_true(scenario_step(s));
+        check_end(s, id, NODE_STUCK);
+        f->times = 0;
+        check_ok(scenario_verb(s, VERB_RETURN, id), &s->err);
+        while (engine_wave(s->engine, 0).state != WAVE_PASSED)
+            assert_true(scenario_step(s));
+        if (wave == 0)
+            assert_int_not_equal(scenario_node(s, id).end, NODE_END_NONE);
+        scenario_run(s);
+        check_run(s, RUN_FINISHED);
+        check_end(s, id, NODE_DONE);
+        scenario_truth(s);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_put_back_at_the_gates),
+
         cmocka_unit_test(test_a_vm_that_does_not_come_up),
         cmocka_unit_test(test_down_before_or_after_the_upgrade),
         cmocka_unit_test(test_a_vm_that_we_parked),
