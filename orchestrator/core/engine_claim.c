@@ -16,9 +16,12 @@ void claim_node(struct engine *e, struct engine_node *n)
     c->journal = n->unread;
 }
 
-/* A person has looked at what was told until now, and not at what an overtaken log may have done since. */
-static void settled_till_now(struct engine_node *n)
+/* A person has looked at what was told until now, and not at what an overtaken log may have done since. A node that a person has put
+ * back after the end comes home whatever that was. */
+static void settled_till_now(const struct engine *e, struct engine_node *n)
 {
+    if (run_has_ended(e) && node_in_flight(n))
+        return;
     if (n->foreign_settled && !n->unread)
         n->life_settled = n->life_heard;
     n->foreign_settled = n->foreign_settled && n->unread;
@@ -30,7 +33,7 @@ void claim_overtaken(struct engine *e)
 {
     e->overtook = true;
     for (uint32_t i = 0; i < e->inv->n_nodes; i++) {
-        settled_till_now(&e->nodes[i]);
+        settled_till_now(e, &e->nodes[i]);
         e->nodes[i].unread = true;
     }
 }
