@@ -48,10 +48,11 @@ int agent_identity_learn(struct agent *a, const json *facts, struct err *err)
     memcpy(a->boot_id, boot, strlen(boot) + 1);
     a->identified = true;
     a->foreign = a->fold.machine_id[0] != '\0' && strcmp(a->fold.machine_id, machine) != 0;
-    if (a->foreign || strcmp(a->fold.boot_id, boot) == 0)
+    if (a->foreign)
         return 0;
-    append_boot(a);
-    decide_reboots(a);
+    if (strcmp(a->fold.boot_id, boot) != 0)
+        append_boot(a);
+    decide_reboots(a); /* the boot may be in the journal already: killed before what it decides was written */
     return 0;
 }
 

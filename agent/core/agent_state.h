@@ -71,6 +71,7 @@ struct agent_run {
     char *args; /* time_sync's args while facts are read, package.fetch's; vms' cursor is not kept */
     char vm[64];
     int64_t need_mib, free_mib;
+    uint32_t starts; /* of the op, when its witness was asked */
 };
 
 /* An op that this process is busy with. */
@@ -160,7 +161,7 @@ struct agent_run *agent_read_start(struct agent *a, enum agent_run_kind kind, co
 /* agent_identity.c */
 void agent_identity_ask(struct agent *a);
 void agent_on_identity(struct agent *a, struct agent_run *run, const struct driver_answer *answer);
-/* Take machine and boot id from `facts`; a new boot decides reboots (C.4). */
+/* Take machine and boot id from `facts`; the boot decides reboots (C.4). */
 int agent_identity_learn(struct agent *a, const json *facts, struct err *err);
 
 /* agent_conn.c */

@@ -262,6 +262,7 @@ static int ask_witness(struct agent *a, const struct agent_request *rq, const st
     }
     run->conn = rq->conn->id;
     run->request = rq->id;
+    run->starts = op->starts;
     memcpy(run->op, op->id, sizeof run->op);
     d.args = json_root(args);
     d.limit_ms = m->limit_ms < AGENT_WITNESS_LIMIT_MS ? m->limit_ms : AGENT_WITNESS_LIMIT_MS;

@@ -304,13 +304,21 @@ static void reply_witness(struct agent *a, const struct agent_run *run, const ch
     agent_reply(a, run->conn, run->request, &result);
 }
 
-/* op.witness was answered by the driver; meanwhile the op may have ended. */
+/* What it saw of a start is no word on the next one; what it saw done is. */
+static bool of_another_start(const struct agent_run *run, const struct agent_op *op,
+                             const struct driver_answer *answer)
+{
+    return answer->witness != DRIVER_DONE && run->starts != op->starts;
+}
+
+/* op.witness was answered by the driver; meanwhile the op may have ended, or been started once more. */
 AGENT_ON_RUN(agent_on_witness)
 {
     struct agent_op *op = journal_fold_find(&a->fold, run->op);
     const char *verdict = "cannot_tell";
 
-    if (op != NULL && op->state == AGENT_OP_UNKNOWN && answer->kind == DRIVER_WITNESSED) {
+    if (op != NULL && op->state == AGENT_OP_UNKNOWN && answer->kind == DRIVER_WITNESSED &&
+        !of_another_start(run, op, answer)) {
         /* not done yet is not `not_done`: our own driver still is at it */
         bool at_it = answer->witness == DRIVER_NOT_DONE && agent_action_run(a, op->id) != NULL;
 

@@ -352,6 +352,37 @@ static void test_reboot_waits_for_boot(void **state)
     assert_int_equal(bench_count(b, AGENT_REC_DONE, REBOOT), 1);
 }
 
+/* Killed between the boot's own record and the reboot's DONE: the next start decides it (docs/wire.md). */
+static void test_killed_before_the_boot_decided(void **state)
+{
+    struct bench *b = *state;
+
+    for (int stop = 0; stop < 4; stop++) {
+        bench_close(b);
+        bench_open(b);
+        bench_boot(b, NULL);
+        bench_identify(b);
+        bench_connect(b, 1);
+        bench_claim(b, 1, BENCH_CONTROLLER, 1);
+        start(b, REBOOT, "reboot", "{\"boot_id\":\"B1\",\"parked\":[]}");
+        bench_answer(b, bench_run(b, "check_empty", "run"), EMPTY_ANSWER);
+        bench_answer(b, bench_run(b, "reboot", "run"), OK_ANSWER);
+        bench_halt(b);
+        b->boot = "B2";
+        bench_boot(b, NULL);
+        b->effects_done = 0;
+        b->stop_after = stop;
+        bench_identify(b);
+        assert_int_equal(bench_count(b, AGENT_REC_DONE, REBOOT), stop >= 2);
+        b->stop_after = -1;
+        bench_halt(b);
+        bench_boot(b, NULL);
+        bench_identify(b);
+        assert_string_equal(bench_state(b, REBOOT), "done");
+        assert_int_equal(bench_count(b, AGENT_REC_DONE, REBOOT), 1);
+    }
+}
+
 /* hello waits for the identity; without one it is refused and asked again. */
 static void test_hello_waits_for_identity(void **state)
 {
@@ -1147,6 +1178,7 @@ int main(void)
         T(test_deadline_kills_and_asks),
         T(test_leave_goes_on),
         T(test_reboot_waits_for_boot),
+        T(test_killed_before_the_boot_decided),
         T(test_hello_waits_for_identity),
         T(test_half_an_identity),
         T(test_last_claim_hears),

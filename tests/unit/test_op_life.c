@@ -10,6 +10,7 @@
 #define PAUSE "r1/HV07/1/pause/1"
 #define STOP "r1/HV07/1/stop_vmms/1"
 #define INSTALL "r1/HV07/1/install/1"
+#define RESUME "r1/HV07/1/resume/1"
 #define REBOOT "r1/HV07/1/reboot/1"
 #define EMPTY_ANSWER "{\"result\":{\"empty\":true,\"left\":[]}}"
 #define OK_ANSWER "{\"result\":{\"state\":\"x\"}}"
@@ -529,6 +530,32 @@ static void test_two_witnesses_at_once(void **state)
     assert_int_equal(bench_count(b, AGENT_REC_WITNESS, PAUSE), 0);
 }
 
+/* Asked twice at once, and by the first answer begun once more: the second was about the start before. What it saw undone says nothing
+ * of this one; what it saw done does. */
+static void test_a_witness_of_the_start_before(void **state)
+{
+    struct bench *b = *state;
+
+    for (int done = 0; done < 2; done++) {
+        int64_t second;
+
+        start(b, done ? RESUME : PAUSE, done ? "resume" : "pause", "{}");
+        bench_end(b, bench_run(b, done ? "resume" : "pause", "run"), AGENT_DRIVER_BAD_EXIT, "");
+        ask_op(b, "op.witness", done ? RESUME : PAUSE);
+        second = ask_op(b, "op.witness", done ? RESUME : PAUSE);
+        bench_answer(b, &b->runs[0], "{\"witness\":\"not_done\"}");
+        start(b, done ? RESUME : PAUSE, done ? "resume" : "pause", "{}");
+        bench_end(b, bench_run(b, done ? "resume" : "pause", "run"), AGENT_DRIVER_BAD_EXIT, "");
+        bench_answer(b, bench_run(b, done ? "resume" : "pause", "witness"),
+                     done ? "{\"witness\":\"done\"}" : "{\"witness\":\"not_done\"}");
+        assert_string_equal(json_get_str(bench_result(b, second), "witness", ""),
+                            done ? "done" : "cannot_tell");
+        assert_int_equal(bench_count(b, AGENT_REC_WITNESS, done ? RESUME : PAUSE), 1);
+        assert_string_equal(bench_state(b, done ? RESUME : PAUSE), done ? "done" : "unknown");
+        ack(b, PAUSE); /* a person has decided it */
+    }
+}
+
 #define FETCH "r1/HV07/1/fetch_package/1"
 
 /* What was fetched is hashed when the op's time is over: unknown, and the late answer leads nowhere; its witness looks anew. */
@@ -582,6 +609,7 @@ int main(void)
         T(test_no_room_for_what_is_refused_at_once),
         T(test_driver_exchanged_while_at_it),
         T(test_two_witnesses_at_once),
+        T(test_a_witness_of_the_start_before),
         T(test_adopted_too_late),
     };
 
