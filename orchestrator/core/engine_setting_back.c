@@ -4,10 +4,12 @@
 #define SETTING_AGAIN_MS (60 * SECOND_MS)
 #define RESTORE_FLOOR_MS (15 * MINUTE_MS)
 
-/* A run that was taken up again looks once at what it never touched. */
+/* A run that was taken up again looks once at what it never touched, nor could. */
 static bool look_pending(const struct engine *e, const struct engine_cluster *c, uint32_t i)
 {
-    return e->resumed && c->settings[i].state == SETTING_UNTOUCHED && !c->settings[i].looked &&
+    const struct engine_setting *s = &c->settings[i];
+
+    return e->resumed && (s->state == SETTING_UNTOUCHED || s->state == SETTING_REFUSED) && !s->looked &&
            plan_sets(e->plan, c->ix, (enum cluster_setting)i);
 }
 

@@ -483,6 +483,34 @@ static void test_an_older_copy_never_set_it(void **state)
     scenario_free(s);
 }
 
+/* As it is refused for the last time another log has set it. */
+static void set_by_another(struct scenario *s, struct plan_answer *a)
+{
+    if (starts(a, "cluster_setting") && s->faults[0].hits == s->plan->rollout->policy.attempts_max)
+        *backend_plan_setting(s->world, 0, SETTING_BALANCER) = 0;
+}
+
+/* The same of a copy that wanted to set it, and was refused: that it is set all the same is another log's doing. */
+static void test_an_older_copy_could_not_set_it(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[\"100%\"]", "");
+    struct fault *f = scenario_fault(s, NULL, "cluster_setting", "found_other");
+
+    (void)state;
+    f->times = 9;
+    scenario_start(s);
+    scenario_crash(s);
+    s->meddle = set_by_another;
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    assert_int_equal(scenario_ended(s, NODE_NOT_STARTED), 4);
+    assert_true(f->hits > 0);
+    assert_int_equal(times_set(s), 0);
+    assert_true(said(s, "auto_balancer_mode is 0 and this log, taken up again, does not know who set it"));
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -503,6 +531,7 @@ int main(void)
         cmocka_unit_test(test_nobody_answers_at_the_end),
         cmocka_unit_test(test_put_back_an_hour_later),
         cmocka_unit_test(test_an_older_copy_never_set_it),
+        cmocka_unit_test(test_an_older_copy_could_not_set_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
