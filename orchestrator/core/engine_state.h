@@ -144,6 +144,8 @@ struct engine_node {
     /* The highest in which another log has led it: an id of those lives may be that log's op. */
     uint32_t life_heard;
     uint32_t life_told;             /* the same, before the claim that is being told */
+    uint32_t life_placed;           /* of these: the latest that says where it was left, */
+    uint32_t life_changed;          /* and whether the package is in */
     uint32_t life_settled;          /* up to there a person had looked when this log overtook another one */
     uint32_t rehearsal;             /* lives of the rehearsal that are over (O14) */
     struct build build_first;       /* before the run touched it */

@@ -101,8 +101,35 @@ static bool perhaps_in(enum action a, const struct op_record *rec)
            install_may_be_in(rec->error_code == NULL ? "" : rec->error_code, rec->outcome, false);
 }
 
-/* How the other log left the node: paused, unless it resumed it (O7); patched, unless it removed that, and what this log has
- * verified is no proof of either (I17). */
+/* What nobody has acknowledged is told last, whenever it was: of several lives of this run the latest counts. */
+static bool is_latest(const struct engine *e, const struct op_id_parts *p, uint32_t *latest)
+{
+    if (strcmp(p->run, e->run) != 0)
+        return true;
+    if (p->life < *latest)
+        return false;
+    *latest = p->life;
+    return true;
+}
+
+/* Patched, unless it removed that, and what this log has verified is no proof of either (I17). */
+static void op_foreign_package(struct engine *e, struct engine_node *n, const struct op_record *rec,
+                               const struct op_id_parts *p, enum action a)
+{
+    bool done = rec->state == OP_DONE && rec->outcome == OUTCOME_OK;
+
+    if (perhaps_in(a, rec)) {
+        node_suppose_patched(e, n);
+    } else if (a == ACT_UNINSTALL && !done) {
+        removal_in_doubt(e, n, p);
+    } else {
+        n->patched_by_us = a == ACT_INSTALL;
+        n->supposed_at = 0;
+        n->proved = false;
+    }
+}
+
+/* How the other log left the node: paused, unless it resumed it (O7). */
 static void op_foreign_state(struct engine *e, struct engine_node *n, const struct op_record *rec,
                              const struct op_id_parts *p)
 {
@@ -110,20 +137,15 @@ static void op_foreign_state(struct engine *e, struct engine_node *n, const stru
     bool begun = done || rec->state != OP_DONE; /* it may yet take hold */
     enum action a = action_by_name(p->step);
     enum step_place place = step_place(a, begun, done);
+    bool changes = ((a == ACT_INSTALL || a == ACT_UNINSTALL) && begun) || perhaps_in(a, rec);
 
     n->foreign_led |= p->subject[0] == '\0'; /* a VM's move or parking leaves the node where it was */
-    if (place != STEP_ANYWHERE)
+    if (place != STEP_ANYWHERE && is_latest(e, p, &n->life_placed)) {
         n->foreign_out = place == STEP_OUT;
-    n->paused = n->paused && place != STEP_IN_SERVICE;
-    if (a == ACT_UNINSTALL && begun && !done) {
-        removal_in_doubt(e, n, p);
-    } else if ((a == ACT_INSTALL || a == ACT_UNINSTALL) && begun) {
-        n->patched_by_us = a == ACT_INSTALL;
-        n->supposed_at = 0;
-        n->proved = false;
-    } else if (perhaps_in(a, rec)) {
-        node_suppose_patched(e, n);
+        n->paused = n->paused && place != STEP_IN_SERVICE;
     }
+    if (changes && is_latest(e, p, &n->life_changed))
+        op_foreign_package(e, n, rec, p, a);
 }
 
 bool stray_is(const struct engine_node *n, enum action action)

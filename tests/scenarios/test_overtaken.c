@@ -160,6 +160,39 @@ static void test_its_journal_is_lost(void **state)
     }
 }
 
+/* Two logs have gone on with a node that had settled here: one has taken the package out, and nobody has acknowledged that; the next put
+ * the node back in service, and an administrator has paused it since. A claim tells last what nobody has acknowledged, whenever it was:
+ * of the two lives the later counts, and nobody ends that pause (O7); the package is out all the same (I17). */
+static void test_told_last_and_done_before(void **state)
+{
+    static const char *const ops[] = { "r1/n00-01/2/pause/1", "r1/n00-01/3/resume/1",
+                                       "r1/n00-01/2/uninstall/1", "r9/n00-01/1/pause/1" };
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET WAIVED);
+    uint32_t resumed;
+
+    (void)state;
+    assert_string_equal(scenario_first_id(s), "n00-01");
+    scenario_start(s);
+    scenario_until(s, "n00-01", NODE_SETTLING);
+    for (unsigned i = 0; i < TABLE_LEN(ops); i++)
+        backend_plan_by_another(s->world, scenario_first(s), ops[i]);
+    scenario_takeover(s);
+    resumed = backend_plan_effects(s->world, scenario_first(s), "resume");
+    scenario_run(s);
+    check_run(s, RUN_HOLDING);
+    decide_done(s);
+    scenario_run(s);
+    check_end(s, "n00-01", NODE_STUCK);
+    assert_non_null(strstr(scenario_node(s, "n00-01").reason, "O7: paused by somebody else"));
+    assert_int_equal(backend_plan_effects(s->world, scenario_first(s), "resume"), resumed);
+    s->runner.ended = false;
+    check_ok(scenario_verb(s, VERB_ROLLBACK, NULL), &s->err);
+    scenario_run(s);
+    assert_int_equal(backend_plan_effects(s->world, scenario_first(s), "uninstall"), 1);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 /* It went on with a node's way back, and somebody has looked: no removal is begun from where this log had it. The node comes home as it
  * was, patched, and the rollback says so; a removal that was made is proved (I17, O16). */
 static void test_led_on_its_way_back(void **state)
@@ -504,6 +537,7 @@ int main(void)
                                         cmocka_unit_test(test_waits_for_what_goes_on),
                                         cmocka_unit_test(test_out_of_reach),
                                         cmocka_unit_test(test_its_journal_is_lost),
+                                        cmocka_unit_test(test_told_last_and_done_before),
                                         cmocka_unit_test(test_led_on_its_way_back),
                                         cmocka_unit_test(test_removed_before_its_turn_back),
                                         cmocka_unit_test(test_removal_that_is_pending),
