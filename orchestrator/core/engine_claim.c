@@ -195,7 +195,7 @@ void claim_on_refused(struct engine *e, const struct event *ev)
 
     if (ev->u.refused.code == ERR_FENCED || ev->u.refused.code == ERR_STALE) {
         /* The first refusal ends this controller, not the run: another one may be at work. */
-        e->fenced = e->stopped = true;
+        e->fenced = e->stopped = e->overtaken = true;
         FILL(e->fence_text, SAY(e, "%s: %s", node_id(e, n), text));
         run_rest(e, e->fence_text);
         return;

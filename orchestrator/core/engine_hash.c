@@ -32,8 +32,8 @@ static void add_flags(struct sha256 *s, const bool *flags, size_t n)
 
 static void add_run(struct sha256 *s, const struct engine *e)
 {
-    const bool flags[] = { e->stopped,          e->fenced,         e->at_rest, e->removal_known,
-                           e->removal_possible, e->window_blocked, e->overtook };
+    const bool flags[] = { e->stopped,          e->fenced,         e->at_rest,  e->removal_known,
+                           e->removal_possible, e->window_blocked, e->overtook, e->overtaken };
     const int64_t numbers[] = { e->now,
                                 (int64_t)e->epoch,
                                 (int64_t)e->asks_made,
@@ -90,11 +90,12 @@ static void add_node(struct sha256 *s, const struct engine_node *n)
                            n->suspended,   n->unpark_failed,   n->seen,           n->pause_in_doubt,
                            n->anew,        n->proved,          n->undecided_runs, n->foreign_led,
                            n->unread,      n->foreign_settled, n->pause_lost };
-    const int64_t numbers[] = { n->phase,         n->end,         n->home_end,   n->step,
-                                n->goal,          n->life,        n->attempt,    n->tries,
-                                n->since,         n->out_since,   n->out_until,  n->lost_at,
-                                n->rehearsal,     n->unknown_ops, n->moves_open, n->build_now.number,
-                                n->build_now.ubr, n->life_heard,  n->paused_at,  n->life_settled };
+    const int64_t numbers[] = { n->phase,         n->end,         n->home_end,    n->step,
+                                n->goal,          n->life,        n->attempt,     n->tries,
+                                n->since,         n->out_since,   n->out_until,   n->lost_at,
+                                n->rehearsal,     n->unknown_ops, n->moves_open,  n->build_now.number,
+                                n->build_now.ubr, n->life_heard,  n->life_placed, n->life_changed,
+                                n->paused_at,     n->life_settled };
 
     add_flags(s, flags, sizeof flags / sizeof flags[0]);
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)

@@ -10,7 +10,7 @@ void recover_start(struct engine *e, const struct event *ev)
     e->fence_text[0] = '\0';
     e->moved_at = e->controller_at = e->now;
     e->resumed = true;
-    if (ev->u.controller_start.takeover)
+    if (ev->u.controller_start.takeover || e->overtaken)
         claim_overtaken(e);
     ask_drop_all(e);
     for (uint32_t i = 0; i < e->inv->n_nodes; i++)

@@ -331,6 +331,7 @@ struct engine {
     bool window_blocked, budget_changed;
     /* Some time: another log may have gone on from where this one was, and no journal tell of it. */
     bool overtook;
+    bool overtaken;    /* a node has said so: whoever starts on this log again overtakes that one */
     bool resumed;      /* another controller has gone on with this log */
     bool closing;      /* nothing is out any more: the cluster settings are being put back */
     bool settings_due; /* the same after the end, as `return` asked */

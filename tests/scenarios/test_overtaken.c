@@ -160,6 +160,38 @@ static void test_its_journal_is_lost(void **state)
     }
 }
 
+/* A node has refused this log's controller: another one goes on. Started again, by a plain start too, it hears what that one did, or, from
+ * a node whose journal is lost, sees it in the cluster (I29). */
+static void test_refused_for_another_log(void **state)
+{
+    struct event refused = { .type = EV_NODE_REFUSED, .cluster = IX_NONE };
+
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+        const char *id = scenario_first_id(s);
+        bool lost = i % 2 == 1;
+
+        refused.node = scenario_first(s);
+        refused.u.refused.code = i < 2 ? ERR_STALE : ERR_FENCED;
+        refused.u.refused.text = "another log goes on";
+        scenario_start(s);
+        check_ok(scenario_verb(s, VERB_SET_ASIDE, id), &s->err);
+        by_another(s, "pause");
+        if (lost)
+            s->world->nodes[scenario_first(s)].journal.n = 0;
+        check_ok(scenario_event(s, &refused), &s->err);
+        scenario_crash(s);
+        assert_non_null(strstr(scenario_commanded(s), "\"journal\":true"));
+        scenario_run(s);
+        assert_int_equal(scenario_node(s, id).unknown, !lost);
+        check_run(s, lost ? RUN_FINISHED : RUN_HOLDING);
+        check_end(s, id, NODE_STUCK);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
 /* Two logs have gone on with a node that had settled here: one has taken the package out, and nobody has acknowledged that; the next put
  * the node back in service, and an administrator has paused it since. A claim tells last what nobody has acknowledged, whenever it was:
  * of the two lives the later counts, and nobody ends that pause (O7); the package is out all the same (I17). */
@@ -537,6 +569,7 @@ int main(void)
                                         cmocka_unit_test(test_waits_for_what_goes_on),
                                         cmocka_unit_test(test_out_of_reach),
                                         cmocka_unit_test(test_its_journal_is_lost),
+                                        cmocka_unit_test(test_refused_for_another_log),
                                         cmocka_unit_test(test_told_last_and_done_before),
                                         cmocka_unit_test(test_led_on_its_way_back),
                                         cmocka_unit_test(test_removed_before_its_turn_back),
