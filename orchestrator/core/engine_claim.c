@@ -143,6 +143,7 @@ void claim_on_claimed(struct engine *e, const struct event *ev)
     if (!n->claimed)
         came_into_reach(e, c);
     n->claimed = n->seen = true;
+    n->blank = ev->u.claimed.blank && !node_in_flight(n);
     n->unread = false;
     n->refused = false;
     if (n->lost_unknown) {

@@ -514,7 +514,7 @@ static void count_end(struct engine *e, struct engine_node *n)
 }
 
 /* The controller has started anew, perhaps on a copy that is older than it knows, and the one node that could say so is out of
- * its reach: the cluster says that it is not in service, or misses disks though nothing is out here, and no journal by whom.
+ * its reach, or has lost its journal: the cluster says that it is not in service, or misses disks though nothing is out here, and no journal by whom.
  * A node that is down, and was never begun here, may yet have its turn. */
 static bool found_out(const struct engine *e, const struct engine_node *n)
 {
@@ -522,7 +522,7 @@ static bool found_out(const struct engine *e, const struct engine_node *n)
     bool s2d = e->inv->clusters[n->cluster].storage == STORAGE_S2D;
     uint8_t state = e->seen[n->ix];
 
-    if (!e->resumed || n->seen || c->seen_at < e->controller_at)
+    if (!e->resumed || (n->seen && !n->blank) || c->seen_at < e->controller_at)
         return false;
     return state == SEEN_PAUSED || (s2d && c->out == 0 && c->clean_since == 0) ||
            (state != SEEN_UP && e->ending != RUN_RUNNING);

@@ -149,6 +149,8 @@ void op_send(struct engine *e, struct op *op)
     c->memory_mib = op->memory_mib;
     c->limit_ms = op->limit_ms;
     e->nomem |= op->args.failed || op->precondition.failed;
+    if (op->vm == IX_NONE)
+        e->nodes[op->node].blank = false;
     op->sends++;
     op->sent = e->now;
     op->deadline = e->now + op->limit_ms + OP_GRACE_MS;

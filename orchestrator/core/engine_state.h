@@ -133,9 +133,11 @@ struct engine_node {
     bool pause_in_doubt;  /* the node says it never saw our pause; or its journal is lost */
     bool undecided_runs;  /* that op is at work, the node says */
     bool seen;            /* claimed by the controller that is at work */
-    bool unread;          /* since a takeover its journal has not been read */
-    bool counted_out;     /* in the books of out nodes */
-    bool claim_due;       /* the link timer is to claim first */
+    bool
+        blank; /* its journal held no claim at ours: it is new or was lost, and nothing was sent to it since */
+    bool unread;      /* since a takeover its journal has not been read */
+    bool counted_out; /* in the books of out nodes */
+    bool claim_due;   /* the link timer is to claim first */
     bool in_rollback, counted_open;
     bool reboot_sent, reboot_due; /* sent: it has happened, the new boot is awaited */
     bool suspended;               /* BitLocker, for the next boot */

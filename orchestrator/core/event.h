@@ -140,6 +140,7 @@ struct event {
             const char *machine_id, *boot_id, *agent;
             const struct op_record *ops;
             uint32_t n_ops;
+            bool blank; /* no claim stood in its journal: it is new, or was lost */
         } claimed;
         struct {
             enum err_code code;

@@ -254,6 +254,8 @@ static int read_claimed(struct reader *r, const json *v, struct event *ev)
     if (rc == 0)
         rc = read_text(r, v, "agent", JSON_OPTIONAL, &ev->u.claimed.agent);
     if (rc == 0)
+        rc = json_want_bool(r->doc, v, "blank", JSON_OPTIONAL, &ev->u.claimed.blank, r->err);
+    if (rc == 0)
         rc = json_want_array(r->doc, v, "ops", JSON_REQUIRED, &ops, r->err);
     if (rc != 0)
         return rc;

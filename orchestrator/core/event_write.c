@@ -101,6 +101,8 @@ static void write_claimed(struct json_writer *w, const struct event *ev)
     write_text(w, "machine_id", ev->u.claimed.machine_id);
     write_text(w, "boot_id", ev->u.claimed.boot_id);
     write_text(w, "agent", ev->u.claimed.agent);
+    if (ev->u.claimed.blank)
+        jw_bool(w, "blank", true);
     jw_array(w, "ops");
     for (uint32_t i = 0; i < ev->u.claimed.n_ops; i++)
         write_record(w, NULL, &ev->u.claimed.ops[i]);

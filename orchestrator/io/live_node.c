@@ -49,6 +49,8 @@ void live_claimed(struct live_node *n, const struct op_record *ops, uint32_t n_o
     ev.u.claimed.agent = n->agent;
     ev.u.claimed.ops = ops;
     ev.u.claimed.n_ops = n_ops;
+    ev.u.claimed.blank = n->blank;
+    n->blank = false;
     live_emit(n->b, &ev);
 }
 
@@ -229,6 +231,7 @@ static void on_hello(void *arg, const struct rpc_message *reply, const struct er
     h = (struct live_hello){ .epoch = (uint64_t)json_get_int(reply->result, "epoch", 0),
                              .seq = (uint64_t)json_get_int(log, "seq", 0),
                              .hash = json_get_str(log, "hash", "") };
+    n->blank = h.epoch == 0;
     live_surveyed(n, &h);
     live_stage_greeted(n);
     if (n->claim_wanted && !stale_stops(n, &h))

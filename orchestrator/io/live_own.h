@@ -44,11 +44,12 @@ struct live_node {
     char session[64], greeted_as[33];         /* of the last hello: theirs, ours */
     const char *machine_id, *boot_id, *agent; /* of the last hello; in hello_arena */
     struct arena hello_arena;
-    bool surveyed;                  /* the survey has its answer */
-    bool claim_wanted;              /* a CLAIM is under way */
-    bool refused;                   /* a person has to act first */
-    struct err last_down;           /* why the last attempt failed */
-    bool no_retry;                  /* and no other is made until a person has acted */
+    bool blank;           /* no claim stood in its journal at the last hello, and none went through since */
+    bool surveyed;        /* the survey has its answer */
+    bool claim_wanted;    /* a CLAIM is under way */
+    bool refused;         /* a person has to act first */
+    struct err last_down; /* why the last attempt failed */
+    bool no_retry;        /* and no other is made until a person has acted */
     struct live_takeover *takeover; /* its journal is being read; NULL: no */
     bool journal_wanted;            /* this CLAIM asks for it */
     struct loop_timer claim_limit, greet_again;

@@ -238,7 +238,7 @@ struct sim_link {
     char session[33], machine[80], boot[80];
     int64_t epoch_seen, log_seq;
     char log_hash[SHA256_TEXT];
-    bool greeted_once;
+    bool greeted_once, blank; /* no claim stood in its journal at the hello */
     struct rpc_message *told; /* takeover: the claim's answer, then the journal's ops; owned */
     uint32_t n_told, told_left;
     struct sim_pending pending[SIM_PENDING];
