@@ -160,7 +160,6 @@ static void test_its_journal_is_lost(void **state)
     }
 }
 
-<<<<<<< HEAD
 /* A node has refused this log's controller: another one goes on. Started again, by a plain start too, it hears what that one did, or, from
  * a node whose journal is lost, sees it in the cluster (I29). */
 static void test_refused_for_another_log(void **state)
@@ -188,7 +187,11 @@ static void test_refused_for_another_log(void **state)
         assert_int_equal(scenario_node(s, id).unknown, !lost);
         check_run(s, lost ? RUN_FINISHED : RUN_HOLDING);
         check_end(s, id, NODE_STUCK);
-=======
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
 /* The first node's journal held no claim. */
 static void is_blank(struct scenario *s, struct plan_answer *a)
 {
@@ -213,13 +216,11 @@ static void test_its_journal_is_blank(void **state)
         scenario_run(s);
         check_end(s, id, blank == 1 ? NODE_STUCK : NODE_NOT_STARTED);
         assert_false(backend_plan_in_service(s->world, scenario_first(s)));
->>>>>>> bbe6b1b (Report what is paused on a node whose journal is blank, after a start anew. Engine decisions change)
         scenario_replays(s);
         scenario_free(s);
     }
 }
 
-<<<<<<< HEAD
 /* Two logs have gone on with a node that had settled here: one has taken the package out, and nobody has acknowledged that; the next put
  * the node back in service, and an administrator has paused it since. A claim tells last what nobody has acknowledged, whenever it was:
  * of the two lives the later counts, and nobody ends that pause (O7); the package is out all the same (I17). */
@@ -253,8 +254,6 @@ static void test_told_last_and_done_before(void **state)
     scenario_free(s);
 }
 
-=======
->>>>>>> bbe6b1b (Report what is paused on a node whose journal is blank, after a start anew. Engine decisions change)
 /* It went on with a node's way back, and somebody has looked: no removal is begun from where this log had it. The node comes home as it
  * was, patched, and the rollback says so; a removal that was made is proved (I17, O16). */
 static void test_led_on_its_way_back(void **state)
@@ -599,12 +598,9 @@ int main(void)
                                         cmocka_unit_test(test_waits_for_what_goes_on),
                                         cmocka_unit_test(test_out_of_reach),
                                         cmocka_unit_test(test_its_journal_is_lost),
-<<<<<<< HEAD
                                         cmocka_unit_test(test_refused_for_another_log),
                                         cmocka_unit_test(test_told_last_and_done_before),
-=======
                                         cmocka_unit_test(test_its_journal_is_blank),
->>>>>>> bbe6b1b (Report what is paused on a node whose journal is blank, after a start anew. Engine decisions change)
                                         cmocka_unit_test(test_led_on_its_way_back),
                                         cmocka_unit_test(test_removed_before_its_turn_back),
                                         cmocka_unit_test(test_removal_that_is_pending),
