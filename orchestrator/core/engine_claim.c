@@ -157,6 +157,7 @@ void claim_on_claimed(struct engine *e, const struct event *ev)
         FILL(n->boot_id, ev->u.claimed.boot_id);
     op_reclaimed(e, n, ev->u.claimed.ops, ev->u.claimed.n_ops);
     node_drive(e, n);
+    ledger_look(e, n);
     cluster_dirty(e, c);
     if (c->wanted && c->ask == NULL)
         cluster_want(e, c);

@@ -201,6 +201,34 @@ void ledger_seen(struct engine *e, const uint32_t *nodes, uint32_t n_nodes, time
     }
 }
 
+static bool vm_down(const struct engine *e, const struct engine_node *n)
+{
+    for (uint32_t i = 0; i < e->rows_open.n; i++) {
+        const struct ledger_row *row = &e->ledger.items[e->rows_open.items[i].row];
+
+        if (row->subject == DOWN_VM && row->node == n->ix)
+            return true;
+    }
+    return false;
+}
+
+void ledger_look(struct engine *e, const struct engine_node *n)
+{
+    if (n->end == NODE_STUCK && vm_down(e, n))
+        cluster_want(e, &e->clusters[n->cluster]);
+}
+
+bool ledger_looks(const struct engine *e)
+{
+    for (uint32_t i = 0; i < e->rows_open.n; i++) {
+        const struct ledger_row *row = &e->ledger.items[e->rows_open.items[i].row];
+
+        if (row->subject == DOWN_VM && e->clusters[e->nodes[row->node].cluster].ask != NULL)
+            return true;
+    }
+    return false;
+}
+
 static bool in_ledger(const struct engine *e, const struct down_row *r)
 {
     for (uint32_t i = e->ledger.n; i-- > 0;) {

@@ -627,6 +627,7 @@ void node_end(struct engine *e, struct engine_node *n, enum node_end end, const 
     count_end(e, n);
     if (end == NODE_DONE && !n->back)
         evidence_node(e, n);
+    ledger_look(e, n);
     cluster_dirty(e, &e->clusters[n->cluster]);
 }
 

@@ -663,6 +663,10 @@ void ledger_take_foreign(struct engine *e, const struct engine_node *n, enum act
                          const struct op_record *rec);
 /* What these nodes listed is in the fleet, from a picture that was asked for then: a VM that runs is not down any more. */
 void ledger_seen(struct engine *e, const uint32_t *nodes, uint32_t n_nodes, time_ms asked);
+/* On a stuck node a boot may have started a VM that is down by us, and nothing else lists it any more: its cluster is looked at. */
+void ledger_look(struct engine *e, const struct engine_node *n);
+/* A picture is on its way that may tell of a VM that is down. */
+bool ledger_looks(const struct engine *e);
 void ledger_node_out(struct engine *e, const struct engine_node *n);
 
 #endif

@@ -340,6 +340,8 @@ static void come_to_end(struct engine *e)
 
     if (e->in_flight > 0 || (e->state != RUN_ROLLING_BACK && !evidence_done(e)))
         return;
+    if (ending != RUN_ROLLING_BACK && ledger_looks(e))
+        return;
     if (e->state == RUN_HOLDING)
         run_unhold(e);
     if (ending == RUN_ROLLING_BACK) {
@@ -407,7 +409,7 @@ bool run_goes_back(const struct engine *e)
 static bool rests(const struct engine *e)
 {
     if (run_has_ended(e))
-        return e->in_flight == 0 && !e->settings_due;
+        return e->in_flight == 0 && !e->settings_due && !ledger_looks(e);
     if (e->state != RUN_HOLDING || (e->hold == HOLD_WINDOW && e->window_at != TIME_NEVER))
         return false;
     return !goes_on_somewhere(e);
