@@ -252,6 +252,21 @@ static void end_put_back(struct sim_oracle *o, const struct oracle_ending *e)
     }
 }
 
+/* Parked last by another log, of which this one never heard, and the journal that told of it is lost: as it is found anybody may
+ * have switched it off, and what a person's word puts back is the node (I9, I22). */
+static bool parked_unheard_of(struct sim_oracle *o, uint32_t store, uint32_t vm)
+{
+    const struct oracle_intent *last = NULL;
+
+    for (uint32_t i = 0; i < o->intents.n; i++) {
+        const struct oracle_intent *x = &o->intents.items[i];
+
+        if (x->vm == vm && x->took && is(x->action, "park_vm") && (last == NULL || x->at >= last->at))
+            last = x;
+    }
+    return last != NULL && last->unrecorded && oracle_find(o, store, last->op) == NULL;
+}
+
 static void end_vms(struct sim_oracle *o, const struct oracle_ending *e)
 {
     const struct oracle_store *s = &o->stores[e->store];
@@ -259,7 +274,7 @@ static void end_vms(struct sim_oracle *o, const struct oracle_ending *e)
     for (uint32_t i = 0; i < o->w->n_vms; i++) {
         const struct world_vm *v = &o->w->vms[i];
 
-        if (v->gone || v->down != DOWN_PARKED)
+        if (v->gone || v->down != DOWN_PARKED || parked_unheard_of(o, e->store, i))
             continue;
         o->checks[9]++;
         if (s->ends[v->node] != ORACLE_END_STUCK && !(e->reported_down >> i & 1u))
