@@ -100,6 +100,8 @@ static void tell_event(struct sim_log *l, const struct event *ev, bool moved_on)
         oracle_result(o, l->store, ev->u.verb.op, ev->node, false); /* decided by a person */
     if (ev->type == EV_VERB)
         oracle_verb(o, l->store, ev->at, verb_name(ev->u.verb.verb), ev->node);
+    if (ev->type == EV_VERB && ev->u.verb.verb == VERB_DECIDE && ev->u.verb.decision == WITNESS_SAYS_DONE)
+        oracle_vouched(o, l->store, ev->node, ev->u.verb.op);
     if (ev->type == EV_OP_RESULT && ev->u.op_result.record.error_code != NULL &&
         strcmp(ev->u.op_result.record.error_code, "found_paused") == 0)
         SIM_HIT(l->s, found_paused);

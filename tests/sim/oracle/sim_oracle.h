@@ -175,6 +175,8 @@ struct oracle_intent_fact {
 };
 void oracle_intent(struct sim_oracle *o, const struct oracle_intent_fact *f);
 void oracle_verb(struct sim_oracle *o, uint32_t store, time_ms at, const char *verb, uint32_t node);
+/* A person has looked at the node, and says of that step, NULL: of what another log did there, that it is done. */
+void oracle_vouched(struct sim_oracle *o, uint32_t store, uint32_t node, const char *op);
 void oracle_run(struct sim_oracle *o, uint32_t store, time_ms at, enum oracle_run run);
 void oracle_wave_over(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave);
 void oracle_wave_failed(struct sim_oracle *o, uint32_t store, time_ms at);

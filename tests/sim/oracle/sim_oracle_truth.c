@@ -217,6 +217,16 @@ static void truth_pause_witnessed(struct sim_oracle *o, uint32_t node, const str
         o->nodes[node].not_told_apart = o->w->nodes[node].admin_at;
 }
 
+/* O7: by his word the node is out by us, and the pause that he saw on it is ours; one that others make later is not. */
+void oracle_vouched(struct sim_oracle *o, uint32_t store, uint32_t node, const char *op)
+{
+    const struct oracle_intent *x = op == NULL ? NULL : oracle_find(o, store, op);
+
+    if (o->copying || !o->w->nodes[node].paused_admin || (x != NULL && strcmp(x->action, "pause") != 0))
+        return;
+    o->nodes[node].not_told_apart = o->w->nodes[node].admin_at;
+}
+
 static struct oracle_intent *intent_of(struct sim_oracle *o, const struct world_truth *t)
 {
     struct oracle_intent *x = oracle_find(o, o->nodes[t->node].store, t->op);
