@@ -257,7 +257,7 @@ void oracle_intent(struct sim_oracle *o, const struct oracle_intent_fact *f)
     if (strcmp(parts.node, f->node) != 0)
         oracle_break(o, 16, "%s is sent to %s", f->op, f->node);
     if (begins_drain(f->action) && x->node != WORLD_NONE && o->w->nodes[x->node].out_since == 0 &&
-        !oracle_pause_not_told_apart(o, x->store, x->node))
+        !oracle_pauses_again(o, x))
         check_drain_intent(o, x);
     oracle_check_stopped(o, x);
 }

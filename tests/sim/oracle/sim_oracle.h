@@ -282,6 +282,9 @@ bool oracle_goes_home(const char *action);
 bool oracle_drained_by(const struct sim_oracle *o, uint32_t store, uint32_t node);
 /* Others have ended our pause and made their own, and nothing told that log: to it the node is out as before (O7). */
 bool oracle_pause_not_told_apart(const struct sim_oracle *o, uint32_t store, uint32_t node);
+/* A pause that begins no drain: to its log the node is out as before, since nothing told that others have ended that, whether or not
+ * they have made their own (O7). */
+bool oracle_pauses_again(const struct sim_oracle *o, const struct oracle_intent *x);
 /* That log has it out, and should long know that nobody can look at it any more (O17). */
 bool oracle_out_of_reach(const struct sim_oracle *o, uint32_t store, uint32_t node);
 /* The node of a rehearsal, once that store has had anything installed; WORLD_NONE. */

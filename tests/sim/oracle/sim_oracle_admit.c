@@ -153,9 +153,12 @@ static void check_caps(struct sim_oracle *o, uint32_t node)
         oracle_break(o, 10, "%u nodes out, allowed are %u", all, o->policy.max_out_fleet);
 }
 
-static void check_drain(struct sim_oracle *o, uint32_t store, uint32_t node, uint64_t unseen)
+static void check_drain(struct sim_oracle *o, const struct oracle_intent *x)
 {
-    if (o->w->nodes[node].out_since != 0 || oracle_pause_not_told_apart(o, store, node))
+    uint32_t node = x->node;
+    uint64_t unseen = x->unseen;
+
+    if (o->w->nodes[node].out_since != 0 || oracle_pauses_again(o, x))
         return; /* the same drain, told again */
     /* Proved on a picture that may be from before what others did last: what came of that is not the drain's. */
     o->nodes[node].exo_at_pause =
@@ -259,6 +262,18 @@ bool oracle_drained_by(const struct sim_oracle *o, uint32_t store, uint32_t node
     return false;
 }
 
+/* A reboot was sent there, and nothing has told its end: whatever it is that keeps the node away, it is waited for as for a boot. */
+static bool boot_awaited(const struct sim_oracle *o, uint32_t store, uint32_t node)
+{
+    for (uint32_t i = o->intents.n; i-- > 0;) {
+        const struct oracle_intent *x = &o->intents.items[i];
+
+        if (x->store == store && x->node == node && is(x->action, "reboot"))
+            return !x->outcome;
+    }
+    return false;
+}
+
 bool oracle_out_of_reach(const struct sim_oracle *o, uint32_t store, uint32_t node)
 {
     const struct world_node *n = &o->w->nodes[node];
@@ -267,7 +282,7 @@ bool oracle_out_of_reach(const struct sim_oracle *o, uint32_t store, uint32_t no
 
     if (n->out_since == 0 || at == 0 || !oracle_drained_by(o, store, node))
         return false;
-    if (n->power != POWER_ON && n->down_by == DOWN_BY_OUR_REBOOT)
+    if ((n->power != POWER_ON && n->down_by == DOWN_BY_OUR_REBOOT) || boot_awaited(o, store, node))
         limit += o->policy.reboot_limit_ms; /* it is waited for */
     at = at > awake ? at : awake;
     return o->w->now - at > limit + o->policy.fresh_ms + o->policy.slack_ms;
@@ -365,7 +380,7 @@ void oracle_started(struct sim_oracle *o, uint32_t node, uint32_t store, const c
                      w->clusters[w->nodes[node].cluster].id);
     check_order(o, x);
     if (is(action, "pause"))
-        check_drain(o, store, node, x->unseen);
+        check_drain(o, x);
     else if (is(action, "move_vm"))
         check_move(o, x, epoch);
     else if (is(action, "park_vm"))

@@ -188,6 +188,29 @@ bool oracle_pause_not_told_apart(const struct sim_oracle *o, uint32_t store, uin
     return o->w->nodes[node].paused_admin && ended != 0 && (seen <= ended || seen <= s->handed_at);
 }
 
+/* Of pausing and resuming its node, its log had decided pausing last. */
+static bool paused_before(const struct sim_oracle *o, const struct oracle_intent *x)
+{
+    for (uint32_t i = o->intents.n; i-- > 0;) {
+        const struct oracle_intent *y = &o->intents.items[i];
+
+        if (y != x && y->store == x->store && y->node == x->node &&
+            (strcmp(y->action, "pause") == 0 || strcmp(y->action, "resume") == 0))
+            return strcmp(y->action, "pause") == 0;
+    }
+    return false;
+}
+
+bool oracle_pauses_again(const struct sim_oracle *o, const struct oracle_intent *x)
+{
+    const struct world_node *n = &o->w->nodes[x->node];
+    const struct oracle_store *s = &o->stores[x->store];
+    time_ms seen = s->seen_up[x->node];
+    bool untold = n->ended_at != 0 && (seen <= n->ended_at || seen <= s->handed_at);
+
+    return oracle_pause_not_told_apart(o, x->store, x->node) || (!n->paused && untold && paused_before(o, x));
+}
+
 /* O7: nobody's pause is ours but ours. */
 static void truth_paused_by_whom(struct sim_oracle *o, const struct world_truth *t,
                                  const struct oracle_intent *x)
