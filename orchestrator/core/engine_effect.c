@@ -394,6 +394,7 @@ static void reboot_again(struct engine *e, struct engine_node *n, const struct v
     bool out = package_is_out(f, n->boot_effect_first);
 
     if (n->reboots >= REBOOTS_MAX || n->go_home) {
+        n->patched_by_us &= !n->back || !out; /* a removal that waits for its boot is not made once more */
         verify_failed(e, n, still_pending(f, out), !out);
         return;
     }
