@@ -67,6 +67,8 @@ static void end_pause(struct sim_world *w, struct world_effect *e, struct json_w
         n->ended_at = 0;
         world_tell(w, TRUTH_PAUSE, e->node, e);
     } else {
+        if (n->out_since == 0) /* the one that came in the moment of ours: from now on it is out by us */
+            n->out_since = w->now;
         world_tell(w, TRUTH_PAUSE_FOUND, e->node, e);
     }
     jw_str(j, "state", "paused");
