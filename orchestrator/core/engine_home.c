@@ -397,7 +397,6 @@ void home_after_another(struct engine *e, struct engine_node *n)
         node_end(e, n, NODE_STUCK, left);
     if (!led || !node_in_flight(n))
         return;
-    n->pause_lost = false;
     n->paused_at = e->now;
     n->paused = out; /* O7: where it was resumed, a pause that is found now is not ours to end */
     n->vmms_touched = true;

@@ -143,6 +143,7 @@ static void op_foreign_state(struct engine *e, struct engine_node *n, const stru
     if (place != STEP_ANYWHERE && is_latest(e, p, &n->life_placed)) {
         n->foreign_out = place == STEP_OUT;
         n->paused = n->paused && place != STEP_IN_SERVICE;
+        n->pause_lost = n->pause_lost && a != ACT_PAUSE; /* others ended an earlier one */
     }
     if (changes && is_latest(e, p, &n->life_changed))
         op_foreign_package(e, n, rec, p, a);
