@@ -248,6 +248,8 @@ void oracle_vouched(struct sim_oracle *o, uint32_t store, uint32_t node, const c
     if (o->copying || !o->w->nodes[node].paused_admin || (x != NULL && strcmp(x->action, "pause") != 0))
         return;
     o->nodes[node].not_told_apart = o->w->nodes[node].admin_at;
+    if (o->w->nodes[node].out_since == 0)
+        o->w->nodes[node].out_since = o->w->now; /* so its pause for another reboot is no drain */
 }
 
 static struct oracle_intent *intent_of(struct sim_oracle *o, const struct world_truth *t)
