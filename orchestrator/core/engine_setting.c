@@ -187,7 +187,7 @@ void setting_settle_doubt(struct engine *e, struct engine_cluster *c, uint32_t i
         setting_note(e, c, NOTE_DECISION,
                      SAY(e, "%s is still %u: %s has had no answer, and its time is over",
                          cluster_setting_names[i], s->seen, op->id.text));
-    op_drop(e, op);
+    op_close(e, op);
     setting_ended(e, &e->nodes[e->inv->clusters[c->ix].nodes[0]], &end);
 }
 

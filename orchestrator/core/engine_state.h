@@ -406,30 +406,27 @@ void claim_on_refused(struct engine *e, const struct event *ev);
 void claim_on_lost(struct engine *e, const struct event *ev);
 void claim_link_timeout(struct engine *e, struct engine_node *n);
 
-/* engine_op.c: intents, results, doubt */
+/* engine_op.c: intents, sending, doubt */
 struct op *op_open(struct engine *e, struct engine_node *n, enum action action, uint32_t vm);
 void op_send(struct engine *e, struct op *op);
-void op_on_record(struct engine *e, uint32_t node, const struct op_record *rec);
 void op_timeout(struct engine *e, struct op *op);
 void op_probe(struct engine *e, struct op *op);
+void op_wait_and_probe(struct engine *e, struct op *op); /* after a while that doubles */
+void op_set_unknown(struct engine *e, struct op *op, bool unknown);
 bool op_awaits_boot(const struct op *op, time_ms now); /* away because it was told to reboot, and in time */
 void op_cancel(struct engine *e, struct op *op);
 /* A person has closed the node's questions: what was open on it is not waited for any more. */
 void op_forget(struct engine *e, struct engine_node *n);
-void op_drop(struct engine *e, struct op *op); /* decided by other means; its end is told to nobody */
-void op_reclaimed(struct engine *e, struct engine_node *n, const struct op_record *recs, uint32_t n_recs);
+void op_close(struct engine *e, struct op *op); /* it is over; its end is told to nobody */
 struct op *op_find(const struct engine *e, uint32_t node, const char *id);
 const char *action_name(enum action a);
-/* An installation that did not succeed: nothing promises that it has not taken hold. It said that it failed; or it was begun more than
- * once (`again`), or something is at work there or waits for a boot, that may be this very step in a journal that is lost. The
- * node itself tells (O10). */
-bool install_may_be_in(const char *code, enum op_outcome outcome, bool again);
-/* It leaves with the next boot, or it has booted since its effect and is not there, whatever else waits for a boot: a rollback has
- * nothing to take out (I12). `boot_effect`: the boot that the effect ran in; "": none. */
-bool package_is_out(const struct verify_facts *f, const char *boot_effect);
 bool action_may_repeat(const struct engine *e, const struct engine_node *n, enum action a);
 /* A node-level op with the usual arguments of its action. */
 void op_start(struct engine *e, struct engine_node *n, enum action action);
+
+/* engine_answer.c: what answers mean */
+void op_on_record(struct engine *e, uint32_t node, const struct op_record *rec);
+void op_reclaimed(struct engine *e, struct engine_node *n, const struct op_record *recs, uint32_t n_recs);
 struct op_end { /* how an op ended, for the one who started it */
     enum action action;
     bool ok, refused, cancelled, already, reboot_required;
@@ -508,34 +505,23 @@ void setting_ended(struct engine *e, struct engine_node *n, const struct op_end 
 void setting_foreign_op(struct engine *e, struct engine_node *n, const struct op_record *rec);
 
 /* engine_node.c: one node's way */
-void node_to(struct engine *e, struct engine_node *n, enum node_phase phase);
-void node_step(struct engine *e, struct engine_node *n, uint32_t step);
-void node_drive(struct engine *e, struct engine_node *n);
-void node_wake(struct engine *e, struct engine_node *n, dur_ms after);
-/* Moves of its drain that have not been asked for are not any more, and their receivers' room is free again. */
-void node_drop_moves(struct engine *e, struct engine_node *n);
-void node_home(struct engine *e, struct engine_node *n, enum node_end end, const char *text);
-void node_end(struct engine *e, struct engine_node *n, enum node_end end, const char *text);
-/* It has had its end, and is owed more: `return` puts it back. */
-void node_end_stuck(struct engine *e, struct engine_node *n, const char *why);
-/* It had ended, and this controller, started anew or by takeover, finds it out without a word from its journal: stuck, not left
- * unnamed (I29). */
-void node_end_found_out(struct engine *e, struct engine_node *n);
-void node_fail(struct engine *e, struct engine_node *n);
-enum node_end back_end(const struct engine_node *n);
-enum node_end unbegun_end(const struct engine *e, const struct engine_node *n);
-/* It did not work: home, counted as failed; on the way back it stays patched and in service (O16). */
-void node_give_up(struct engine *e, struct engine_node *n, enum node_end end, const char *text);
-void node_op_ended(struct engine *e, struct engine_node *n, const struct op_end *end);
-void node_observed(struct engine *e, struct engine_node *n, const struct event *ev);
-void node_staged(struct engine *e, const struct event *ev);
-void node_activate(struct engine *e, struct engine_node *n);
-bool node_ready(const struct engine_node *n); /* checked, staged, waiting for admission */
-bool node_in_flight(const struct engine_node *n);
 static inline time_ms later(time_ms a, time_ms b)
 {
     return a > b ? a : b;
 }
+const char *node_id(const struct engine *e, const struct engine_node *n);
+void node_to(struct engine *e, struct engine_node *n, enum node_phase phase);
+void node_step(struct engine *e, struct engine_node *n, uint32_t step);
+void node_drive(struct engine *e, struct engine_node *n);
+void node_wake(struct engine *e, struct engine_node *n, dur_ms after);
+void node_waits(struct engine *e, struct engine_node *n, const char *text);
+void node_op_ended(struct engine *e, struct engine_node *n, const struct op_end *end);
+void node_observed(struct engine *e, struct engine_node *n, const struct event *ev);
+void node_staged(struct engine *e, const struct event *ev);
+bool node_ready(const struct engine_node *n); /* checked, staged, waiting for admission */
+bool node_in_flight(const struct engine_node *n);
+void node_unknown(struct engine *e, struct engine_node *n, bool was);
+bool node_is_unknown(const struct engine_node *n);
 /* This controller has been at work since. */
 time_ms engine_awake_since(const struct engine *e);
 /* How long it has been in its phase at `at`. While no controller lived, or it was stopped, nobody looked, and that is no reason to
@@ -543,31 +529,45 @@ time_ms engine_awake_since(const struct engine *e);
 dur_ms node_waited(const struct engine *e, const struct engine_node *n, time_ms at);
 /* Ask again later, at most `tries` times in this step: false when that is over. */
 bool node_again(struct engine *e, struct engine_node *n, uint32_t tries, dur_ms after);
+/* By then a driver whose agent has lost its journal has come to servicing. */
+#define DRIVER_LEFT_MS (2 * MINUTE_MS)
+/* Our package may be in it, and nobody has asked (I12). */
+void node_suppose_patched(struct engine *e, struct engine_node *n);
+void record_take(struct node_record *r, const struct node_facts *f, time_ms at);
+/* NULL when equal, else what differs (static). */
+const char *record_differs(const struct node_record *before, const struct node_record *now);
+
+/* engine_life.c: a node's lives and their ends */
+void node_activate(struct engine *e, struct engine_node *n);
+void node_begin_life(struct engine *e, struct engine_node *n, bool back);
+/* Before the first operation of a life, or of a way home: another log may have led the node in a life of this number, and what
+ * it did stands in the node's journal. Asked for under the same id it would be told as done, and not be done (C.3). */
+void node_own_life(struct engine_node *n);
+/* Which of a node's numbers are this log's own; one bit stands for the 63rd and all after it. */
+uint64_t node_bit(uint32_t number);
+/* Its entry for this VM; NULL: it parks none such. Good until the list grows. */
+struct node_park *node_park_of(const struct engine_node *n, uint32_t vm);
+/* Moves of its drain that have not been asked for are not any more, and their receivers' room is free again. */
+void node_drop_moves(struct engine *e, struct engine_node *n);
 #define PAUSE_NOT_BEGUN "the pause came too late and was not begun"
 #define PAUSE_LOST "O7: somebody else has put the node back in service"
 /* Admitted, and nothing was begun but perhaps the pause, of which `why` tells: it waits for its turn again. `in_doubt`: by
  * whom it is paused, if it is, nobody knows. */
 void node_withdraw(struct engine *e, struct engine_node *n, const char *why, bool in_doubt);
-void node_begin_life(struct engine *e, struct engine_node *n, bool back);
-/* By then a driver whose agent has lost its journal has come to servicing. */
-#define DRIVER_LEFT_MS (2 * MINUTE_MS)
-/* Our package may be in it, and nobody has asked (I12). */
-void node_suppose_patched(struct engine *e, struct engine_node *n);
-/* Which of a node's numbers are this log's own; one bit stands for the 63rd and all after it. */
-uint64_t node_bit(uint32_t number);
-/* Its entry for this VM; NULL: it parks none such. Good until the list grows. */
-struct node_park *node_park_of(const struct engine_node *n, uint32_t vm);
-/* Before the first operation of a life, or of a way home: another log may have led the node in a life of this number, and what
- * it did stands in the node's journal. Asked for under the same id it would be told as done, and not be done (C.3). */
-void node_own_life(struct engine_node *n);
-void node_unknown(struct engine *e, struct engine_node *n, bool was);
-bool node_is_unknown(const struct engine_node *n);
+void node_fail(struct engine *e, struct engine_node *n);
+void node_home(struct engine *e, struct engine_node *n, enum node_end end, const char *text);
+/* It did not work: home, counted as failed; on the way back it stays patched and in service (O16). */
+void node_give_up(struct engine *e, struct engine_node *n, enum node_end end, const char *text);
+/* The run stops: home from the next place where that can be. */
 void node_safe_point(struct engine *e, struct engine_node *n);
-void node_waits(struct engine *e, struct engine_node *n, const char *text);
-const char *node_id(const struct engine *e, const struct engine_node *n);
-void record_take(struct node_record *r, const struct node_facts *f, time_ms at);
-/* NULL when equal, else what differs (static). */
-const char *record_differs(const struct node_record *before, const struct node_record *now);
+void node_end(struct engine *e, struct engine_node *n, enum node_end end, const char *text);
+/* It has had its end, and is owed more: `return` puts it back. */
+void node_end_stuck(struct engine *e, struct engine_node *n, const char *why);
+/* It had ended, and this controller, started anew or by takeover, finds it out without a word from its journal: stuck, not left
+ * unnamed (I29). */
+void node_end_found_out(struct engine *e, struct engine_node *n);
+enum node_end back_end(const struct engine_node *n);
+enum node_end unbegun_end(const struct engine *e, const struct engine_node *n);
 
 /* The next lines of the way: true when there is more to do at once. */
 /* engine_drain.c */
@@ -592,6 +592,13 @@ void move_start(struct engine *e, uint32_t vm, uint32_t to, bool unproved, bool 
 bool effect_drive(struct engine *e, struct engine_node *n);
 void effect_op_ended(struct engine *e, struct engine_node *n, const struct op_end *end);
 void effect_observed(struct engine *e, struct engine_node *n, const struct event *ev);
+/* An installation that did not succeed: nothing promises that it has not taken hold. It said that it failed; or it was begun more than
+ * once (`again`), or something is at work there or waits for a boot, that may be this very step in a journal that is lost. The
+ * node itself tells (O10). */
+bool install_may_be_in(const char *code, enum op_outcome outcome, bool again);
+/* It leaves with the next boot, or it has booted since its effect and is not there, whatever else waits for a boot: a rollback has
+ * nothing to take out (I12). `boot_effect`: the boot that the effect ran in; "": none. */
+bool package_is_out(const struct verify_facts *f, const char *boot_effect);
 
 /* engine_home.c: starting_vmms .. settling */
 bool home_drive(struct engine *e, struct engine_node *n);
