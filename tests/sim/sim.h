@@ -19,6 +19,7 @@
 struct sim_options {
     uint64_t seed;
     uint64_t fault_mask; /* bit per fault; 0: the seed decides among all */
+    uint64_t armed_mask; /* only seeds that have one of these armed are played; 0: each */
     uint32_t drop_mask;  /* armed faults left out, by place (shrinker) */
     uint32_t nodes_max, vms_max;
     bool no_verbs, calm_only, verbose, replay;

@@ -4,6 +4,7 @@
  *   sim_patchwave --seeds 1..100000   many; stops at the first violation
  *   sim_patchwave --seconds 180       from --seed on, for so long
  *   ... --faults 1,22  only these     --calm  none        --keep-going
+ *   ... --armed 23,33  only seeds that have one of these
  *   ... --shrink  make a failing seed smaller             --verbose
  *   ... --history FILE  record the log (tests/histories)
  *   ... --hash    print each seed's log hash
@@ -47,14 +48,15 @@ static struct shared {
 
 static int usage(void)
 {
-    fprintf(stderr, "sim_patchwave: --seed N | --seeds A..B | --seconds N [--faults LIST] [--calm] "
-                    "[--shrink] [--verbose] [--hash]\n"
-                    "               [--keep-going] [--quiet] [--replay] [--nodes N] [--vms N] [--drop MASK] "
-                    "[--no-verbs] [--timed] [--mild] [--plain]\n"
-                    "               [--kill N [--again N] | --kill-points A..B [--every N] [--twice]] "
-                    "[--with-faults]\n"
-                    "               [--same-outcome] [--skip FILE] [--campaign FILE] "
-                    "[--history FILE]\n");
+    fprintf(stderr,
+            "sim_patchwave: --seed N | --seeds A..B | --seconds N [--faults LIST] [--armed LIST] [--calm] "
+            "[--shrink] [--verbose] [--hash]\n"
+            "               [--keep-going] [--quiet] [--replay] [--nodes N] [--vms N] [--drop MASK] "
+            "[--no-verbs] [--timed] [--mild] [--plain]\n"
+            "               [--kill N [--again N] | --kill-points A..B [--every N] [--twice]] "
+            "[--with-faults]\n"
+            "               [--same-outcome] [--skip FILE] [--campaign FILE] "
+            "[--history FILE]\n");
     return 2;
 }
 
@@ -158,6 +160,8 @@ static bool valued(struct work *w, const char *name, const char *value)
         w->seconds = strtol(value, NULL, 10);
     else if (strcmp(name, "--faults") == 0)
         return (w->opt.fault_mask = fault_list(value)) != 0;
+    else if (strcmp(name, "--armed") == 0)
+        return (w->opt.armed_mask = fault_list(value)) != 0;
     else if (strcmp(name, "--nodes") == 0)
         w->opt.nodes_max = (uint32_t)strtoul(value, NULL, 10);
     else if (strcmp(name, "--vms") == 0)

@@ -557,6 +557,14 @@ static void warn_of_plan(struct sim *s, const struct err *err)
     sim_say(s, "no plan: %s", err->text);
 }
 
+static bool is_asked_for(const struct sim *s)
+{
+    for (uint32_t i = 0; i < s->n_armed; i++)
+        if ((s->opt.armed_mask >> s->armed[i].fault & 1u) != 0)
+            return true;
+    return s->opt.armed_mask == 0;
+}
+
 bool sim_play(struct sim *s, const struct sim_options *opt)
 {
     struct err err = { 0 };
@@ -568,6 +576,10 @@ bool sim_play(struct sim *s, const struct sim_options *opt)
     if (!s->plan_refused && s->plan->n_nodes > 0) {
         sim_agents_init(s);
         sim_faults_arm(s);
+        if (!is_asked_for(s)) {
+            tear_down(s);
+            return true;
+        }
         sim_operator_init(s);
         sim_ctl_start(s, 0, 0, false);
         while (s->heap.n > 0 && s->oracle.broken == 0 && s->steps < STEPS_MAX &&
