@@ -223,7 +223,8 @@ bool ledger_looks(const struct engine *e)
     for (uint32_t i = 0; i < e->rows_open.n; i++) {
         const struct ledger_row *row = &e->ledger.items[e->rows_open.items[i].row];
 
-        if (row->subject == DOWN_VM && e->clusters[e->nodes[row->node].cluster].ask != NULL)
+        if (row->subject == DOWN_VM && row->node != IX_NONE &&
+            e->clusters[e->nodes[row->node].cluster].ask != NULL)
             return true;
     }
     return false;

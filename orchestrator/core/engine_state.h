@@ -133,11 +133,10 @@ struct engine_node {
     bool pause_in_doubt;  /* the node says it never saw our pause; or its journal is lost */
     bool undecided_runs;  /* that op is at work, the node says */
     bool seen;            /* claimed by the controller that is at work */
-    bool
-        blank; /* its journal held no claim at ours: it is new or was lost, and nothing was sent to it since */
-    bool unread;      /* since a takeover its journal has not been read */
-    bool counted_out; /* in the books of out nodes */
-    bool claim_due;   /* the link timer is to claim first */
+    bool blank;           /* no claim stood in its journal, new or lost, and nothing was sent there since */
+    bool unread;          /* since a takeover its journal has not been read */
+    bool counted_out;     /* in the books of out nodes */
+    bool claim_due;       /* the link timer is to claim first */
     bool in_rollback, counted_open;
     bool reboot_sent, reboot_due; /* sent: it has happened, the new boot is awaited */
     bool suspended;               /* BitLocker, for the next boot */
@@ -146,9 +145,9 @@ struct engine_node {
     /* The highest in which another log has led it: an id of those lives may be that log's op. */
     uint32_t life_heard;
     uint32_t life_told;             /* the same, before the claim that is being told */
-    uint32_t life_placed;           /* of these: the latest that says where it was left, */
-    uint32_t life_changed;          /* and whether the package is in */
-    uint32_t life_settled;          /* up to there a person had looked when this log overtook another one */
+    uint32_t life_placed;           /* the latest of these that says where it was left */
+    uint32_t life_changed;          /* the latest that says whether the package is in */
+    uint32_t life_settled;          /* a person had looked up to this one when this log overtook another */
     uint32_t rehearsal;             /* lives of the rehearsal that are over (O14) */
     struct build build_first;       /* before the run touched it */
     struct build level_first;       /* its newest cumulative update then: what a removal goes back to */

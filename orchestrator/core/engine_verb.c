@@ -151,7 +151,7 @@ static int verb_abort_force(struct engine *e, const struct event *ev, struct err
     return 0;
 }
 
-/* Its wave, over or not, waits for its end; the gates after it are asked anew (I11). */
+/* Its wave, at its gates or not, waits for its end; the gates after it are asked anew (I11). */
 static void wave_opens(struct engine *e, struct engine_node *n)
 {
     struct engine_wave *w = &e->waves[n->wave];
@@ -264,7 +264,7 @@ static int verb_rollback(struct engine *e, const struct event *ev, struct err *e
 }
 
 /* VMs of ours that are down on a node that is back: after the end nothing else comes for them (I9). */
-static bool owes_vms(const struct engine *e, const struct engine_node *n)
+static bool leaves_vms_down(const struct engine *e, const struct engine_node *n)
 {
     bool owes = false;
 
@@ -310,7 +310,7 @@ static int verb_return(struct engine *e, const struct event *ev, struct err *err
 {
     struct engine_node *n = &e->nodes[ev->node];
     bool settings = run_has_ended(e) && settings_return(e, &e->clusters[n->cluster]);
-    bool vms = owes_vms(e, n);
+    bool vms = leaves_vms_down(e, n);
 
     e->at_rest = e->at_rest && !settings;
     if (settings && n->end != NODE_STUCK && !vms) {

@@ -1,7 +1,7 @@
 #include "orchestrator/core/wave_sm.h"
 
 #define W(s) (1u << WAVE_##s)
-/* A gate that is not there is passed over. `retry` reopens a wave whose gate has not answered. */
+/* A gate that is not there is passed over. `retry` and `return` reopen a wave whose gates have not answered. */
 const struct sm_state wave_states[WAVE_STATES] = {
     [WAVE_WAITING] = { "waiting", W(GATE_BEFORE), SM_INITIAL },
     [WAVE_GATE_BEFORE] = { "gate_before", W(RUNNING) | W(FAILED), 0 },

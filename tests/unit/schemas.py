@@ -66,6 +66,10 @@ for path in sorted(glob.glob(os.environ.get("PW_BUILD_DIR", "build/debug") + "/e
     lines = open(path, encoding="utf-8").read().splitlines()
     case(f"{os.path.basename(path)}: {len(lines)} events", [e for text in lines for e in errors_of("event.schema.json", json.loads(text))])
 
+# What a rollout on the planning world never says: its nodes have no journal that could be new or lost.
+case("a claim with a blank journal", errors_of("event.schema.json",
+     {"at_ms": 1, "type": "node_claimed", "node": "HV07", "machine_id": "M7", "boot_id": "B1", "agent": "0.1.0", "blank": True, "ops": []}))
+
 # The examples in the contract's own text.
 blocks = re.findall(r"^[ ]*```json\n(.*?)^[ ]*```", open("docs/driver.md", encoding="utf-8").read(), re.M | re.S)
 PARTS = (("machine_id", "node_facts"), ("possible_owners", "vm"), ("quorum", "cluster_health"), ("action", "request"),

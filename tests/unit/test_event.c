@@ -56,6 +56,25 @@ static void test_op_result(void **state)
     inventory_free(inv);
 }
 
+static void test_claimed(void **state)
+{
+    struct inventory *inv = small_fleet(&words);
+    struct event ev = { .at = 42, .type = EV_NODE_CLAIMED, .node = 1, .cluster = IX_NONE }, back;
+    struct arena a = ARENA_INIT;
+
+    (void)state;
+    ev.u.claimed.machine_id = "M7";
+    for (int blank = 0; blank < 2; blank++) {
+        ev.u.claimed.blank = blank == 1;
+        memset(&back, 0, sizeof back);
+        there_and_back(inv, &ev, &a, &back);
+        assert_string_equal(back.u.claimed.machine_id, "M7");
+        assert_int_equal(back.u.claimed.blank, blank);
+    }
+    arena_clear(&a);
+    inventory_free(inv);
+}
+
 static void test_verb_and_starts(void **state)
 {
     struct inventory *inv = small_fleet(&words);
@@ -169,7 +188,7 @@ static void test_commands(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_op_result),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_op_result), cmocka_unit_test(test_claimed),
                                         cmocka_unit_test(test_verb_and_starts),
                                         cmocka_unit_test(test_bad_text), cmocka_unit_test(test_commands) };
 
