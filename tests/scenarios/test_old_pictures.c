@@ -684,6 +684,52 @@ static void test_in_service_while_it_is_drained(void **state)
     }
 }
 
+/* The first answer of the last node, a receiver of the first, waits for three minutes in a socket. */
+static bool waited;
+
+static uint32_t receiver(const struct scenario *s)
+{
+    return s->plan->nodes[s->plan->n_nodes - 1].node;
+}
+
+static void facts_that_waited(struct scenario *s, struct plan_answer *a)
+{
+    if (waited || a->node != receiver(s) || a->ev->type != EV_OBSERVED ||
+        a->ev->u.observed.what != OBSERVE_FACTS)
+        return;
+    waited = true;
+    a->late_ms = 3 * MINUTE_MS;
+}
+
+static uint32_t facts_of(const struct scenario *s, uint32_t node)
+{
+    char name[64];
+    uint32_t n = 0;
+
+    snprintf(name, sizeof name, "\"type\":\"observed\",\"node\":\"%s\"", s->plan->inv->nodes[node].id);
+    for (uint32_t i = 0; i < s->kept.n; i++)
+        n += strstr(s->kept.items[i].event, name) != NULL &&
+             strstr(s->kept.items[i].event, "\"what\":\"facts\"") != NULL;
+    return n;
+}
+
+/* Facts are as old as the question: what waited says nothing of the memory that a receiver has now, and it is asked once more before
+ * anything is drained on that (I2, I3). */
+static void test_facts_that_waited(void **state)
+{
+    (void)state;
+    for (int late = 0; late < 2; late++) {
+        struct scenario *s;
+
+        waited = late == 0;
+        s = begin("[1,\"100%\"]", facts_that_waited);
+        scenario_until(s, scenario_first_id(s), NODE_DRAINING);
+        assert_true(waited);
+        assert_int_equal(facts_of(s, receiver(s)), late == 1 ? 2 : 1);
+        ends_well(s, NODE_DONE);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -703,6 +749,7 @@ int main(void)
         cmocka_unit_test(test_no_picture_for_hours),
         cmocka_unit_test(test_a_pause_in_doubt_and_no_picture),
         cmocka_unit_test(test_no_facts_after_the_first_reboot),
+        cmocka_unit_test(test_facts_that_waited),
         cmocka_unit_test(test_a_resume_that_never_arrived),
         cmocka_unit_test(test_in_service_before_it_was_decided),
         cmocka_unit_test(test_a_resume_that_is_tried_again),
