@@ -143,7 +143,7 @@ void claim_on_claimed(struct engine *e, const struct event *ev)
     if (!n->claimed)
         came_into_reach(e, c);
     n->claimed = n->seen = true;
-    n->blank = ev->u.claimed.blank && !node_in_flight(n);
+    n->blank |= ev->u.claimed.blank && e->resumed && !node_in_flight(n);
     if (ev->u.claimed.blank && e->resumed && node_in_flight(n) && n->paused)
         n->vmms_touched = n->storage_touched = true; /* O12: a copy may lack what was done to it since */
     n->unread = false;

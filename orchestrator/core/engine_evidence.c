@@ -197,12 +197,40 @@ static bool lands_still(struct engine *e, const struct engine_load *l)
     return may;
 }
 
+/* The VM of `other` would meet this one where it still is: promised elsewhere it is no conflict to the books. */
+static bool meets(struct engine *e, const struct engine_load *l, const struct engine_load *other)
+{
+    bool met;
+
+    if (other->state >= MOVE_LANDED || e->fleet.vms.items[other->vm].at != l->to)
+        return false;
+    fleet_promise(&e->fleet, other->vm, IX_NONE);
+    met = fleet_conflict(&e->fleet, l->vm, l->to, true) != NULL;
+    fleet_promise(&e->fleet, other->vm, other->to);
+    return met;
+}
+
+/* Waits for a load that goes before it. One that comes after it, and may wait for this one in turn, is none to wait for: dropped. */
+static bool waits_for_room(struct engine *e, uint32_t load, bool *ret_never)
+{
+    for (uint32_t i = 0; i < e->loads.n; i++) {
+        struct engine_load *other = &e->loads.items[i];
+
+        if (i == load || !meets(e, &e->loads.items[load], other))
+            continue;
+        *ret_never = i > load && other->state == MOVE_PENDING;
+        return true;
+    }
+    return false;
+}
+
 void evidence_pump(struct engine *e)
 {
     bool stopping = e->stopped || e->ending != RUN_RUNNING || e->state == RUN_ROLLING_BACK; /* I12 */
 
     for (uint32_t i = 0; i < e->loads.n; i++) {
         struct engine_load *l = &e->loads.items[i];
+        bool never = false;
 
         if (l->state != MOVE_PENDING)
             continue;
@@ -214,6 +242,9 @@ void evidence_pump(struct engine *e)
             continue; /* the picture's arrival leads on */
         if (!lands_still(e, l)) {
             drop(e, l);
+        } else if (waits_for_room(e, i, &never)) {
+            if (never)
+                drop(e, l);
         } else if (move_may_start(e, l->vm, l->to)) {
             l->state = MOVE_FLYING;
             move_start(e, l->vm, l->to, false, true);

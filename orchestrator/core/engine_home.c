@@ -145,8 +145,8 @@ static void settled(struct engine *e, struct engine_node *n)
 
     if (watched_it_settle(e, n))
         predictor_measured(e->predictor, n->ix, PREDICT_RESYNC, e->now - n->since);
-    if (n->unpark_failed)
-        node_end(e, n, n->back ? n->home_end : NODE_SET_ASIDE, SAY(e, "%s", n->reason));
+    if (n->unpark_failed && (!n->back || n->home_end == NODE_DONE))
+        node_end(e, n, NODE_SET_ASIDE, SAY(e, "%s", n->reason)); /* I17: patched, and not as it was */
     else
         node_end(e, n, n->home_end, SAY(e, "%s", n->reason));
     c->changed_at = before > c->seen_at ? before : c->seen_at; /* this picture shows it back */

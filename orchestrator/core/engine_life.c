@@ -112,6 +112,8 @@ void node_withdraw(struct engine *e, struct engine_node *n, const char *why, boo
     back_in_service(e, n);
     engine_note(e, NOTE_DECISION, "O26", n->ix, SAY(e, "%s: its drain is proved anew", why));
     n->pause_in_doubt |= in_doubt;
+    n->vmms_touched = n->storage_touched =
+        false; /* supposed of what another log may have done; there is no way home from here */
     node_to(e, n, NODE_STAGING);
 }
 

@@ -168,6 +168,15 @@ static bool judge_forward(struct engine *e, struct engine_node *n)
 }
 
 /* O6: movability is judged between both nodes' facts; of these the virtual switches are kept. */
+/* An answer may have waited while the controller was stopped: facts are as old as the question. On a node that takes longer than that
+ * for each answer none would ever be fresh: there they are as old as the answer. */
+static time_ms facts_time(const struct engine *e, const struct engine_node *n)
+{
+    bool slow = e->now - n->asked_at > e->rollout->policy.fresh_ms && e->woke_at <= n->asked_at;
+
+    return slow ? e->now : n->asked_at;
+}
+
 static void keep_facts(struct engine *e, struct engine_node *n, const struct node_facts *f)
 {
     const char **switches;
@@ -186,7 +195,7 @@ static void keep_facts(struct engine *e, struct engine_node *n, const struct nod
         e->fleet.nodes[n->ix].memory_mib = f->memory_mib;
         e->fleet.nodes[n->ix].host_reserve_mib = f->host_reserve_mib;
     }
-    n->facts_at = n->asked_at; /* the answer may have waited: they are as old as the question */
+    n->facts_at = facts_time(e, n);
     n->facts_failed = false;
     n->facts.switches = switches;
     n->facts.n_switches = f->n_switches;
@@ -241,7 +250,7 @@ static void judge_facts(struct engine *e, struct engine_node *n, const struct no
         n->level_first = facts_level(f);
     }
     n->build_now = f->build;
-    record_take(&n->before, f, n->asked_at);
+    record_take(&n->before, f, facts_time(e, n));
     keep_facts(e, n, f);
     if (f->hotpatch && n->phase == NODE_CHECKING && n->life == 1)
         tell_hotpatched(e, n, f);

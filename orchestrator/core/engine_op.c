@@ -146,7 +146,7 @@ void op_send(struct engine *e, struct op *op)
     c->memory_mib = op->memory_mib;
     c->limit_ms = op->limit_ms;
     e->nomem |= op->args.failed || op->precondition.failed;
-    if (op->vm == IX_NONE)
+    if (op->vm == IX_NONE && op->action != ACT_CLUSTER_SETTING)
         e->nodes[op->node].blank = false;
     op->sends++;
     op->sent = e->now;

@@ -204,16 +204,14 @@ void handover_op_end_heard(struct handover_fold *f, const struct folded_op *o, b
 }
 
 /* What is in is what the node itself says (I17): a boot may have rolled the installation back, and a removal that was never
- * verified has proved nothing. While servicing is at it nothing is said. */
+ * verified has proved nothing. While servicing is at it, or a boot is due that may put it in, nothing is said. */
 void handover_verified(struct handover_fold *f, struct handover_node *n, const struct verify_facts *v)
 {
     bool listed = facts_listed(v);
     bool built = build_compare(v->build, f->plan->rollout->patch.target) >= 0;
+    bool out = package_is_out(v, n->boot_effect_first);
 
-    bool gone = v->package == PACKAGE_ABSENT && package_is_out(v, n->boot_effect_first);
-
-    if (!v->servicing_idle || (v->pending && !gone) || v->package == PACKAGE_INSTALL_PENDING ||
-        v->package == PACKAGE_UNINSTALL_PENDING)
+    if (!v->servicing_idle || v->package == PACKAGE_INSTALL_PENDING || (v->pending && !out))
         return;
     n->patched = listed; /* a newer build without it is another's: there is nothing to take out (I12) */
     n->proved = listed && built && !n->removed;

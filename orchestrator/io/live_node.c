@@ -231,7 +231,7 @@ static void on_hello(void *arg, const struct rpc_message *reply, const struct er
     h = (struct live_hello){ .epoch = (uint64_t)json_get_int(reply->result, "epoch", 0),
                              .seq = (uint64_t)json_get_int(log, "seq", 0),
                              .hash = json_get_str(log, "hash", "") };
-    n->blank = h.epoch == 0;
+    n->blank |= h.epoch == 0; /* the answer to a claim may have been lost */
     live_surveyed(n, &h);
     live_stage_greeted(n);
     if (n->claim_wanted && !stale_stops(n, &h))

@@ -713,19 +713,28 @@ static uint32_t facts_of(const struct scenario *s, uint32_t node)
     return n;
 }
 
-/* Facts are as old as the question: what waited says nothing of the memory that a receiver has now, and it is asked once more before
- * anything is drained on that (I2, I3). */
+/* Facts are as old as the question where the answer waited for a controller that was stopped: it says nothing of the memory that a
+ * receiver has now, which is asked once more before anything is drained on that (I2, I3). Of a node that takes that long for each answer
+ * nothing newer is to be had. */
 static void test_facts_that_waited(void **state)
 {
+    static const struct {
+        bool late, asleep;
+        uint32_t asked;
+    } rows[] = { { false, false, 1 }, { true, false, 1 }, { true, true, 2 } };
+
     (void)state;
-    for (int late = 0; late < 2; late++) {
+    for (unsigned i = 0; i < TABLE_LEN(rows); i++) {
         struct scenario *s;
 
-        waited = late == 0;
+        waited = !rows[i].late;
         s = begin("[1,\"100%\"]", facts_that_waited);
+        while (!waited)
+            assert_true(scenario_step(s));
+        if (rows[i].asleep)
+            sleeps(s);
         scenario_until(s, scenario_first_id(s), NODE_DRAINING);
-        assert_true(waited);
-        assert_int_equal(facts_of(s, receiver(s)), late == 1 ? 2 : 1);
+        assert_int_equal(facts_of(s, receiver(s)), rows[i].asked);
         ends_well(s, NODE_DONE);
     }
 }

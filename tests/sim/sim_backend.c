@@ -386,7 +386,7 @@ static void on_hello(struct sim_controller *c, uint32_t node, const struct rpc_m
     copy(l->machine, sizeof l->machine, json_get_str(m->result, "machine_id", ""));
     copy(l->boot, sizeof l->boot, json_get_str(m->result, "boot_id", ""));
     l->epoch_seen = json_get_int(m->result, "epoch", 0);
-    l->blank = l->epoch_seen == 0;
+    l->blank |= l->epoch_seen == 0;
     l->log_seq = json_get_int(log, "seq", 0);
     copy(l->log_hash, sizeof l->log_hash, json_get_str(log, "hash", ""));
     l->greeted_once = true;

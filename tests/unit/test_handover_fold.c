@@ -388,7 +388,7 @@ static const struct {
     { OUT "install:ok next pause:ok uninstall:ok sees:gone", NODE_ENDED, "paused removed" },
     { OUT "install:ok next pause:ok uninstall:ok sees:built", NODE_VERIFYING, "paused removed" },
     { OUT "install:ok next pause:ok uninstall:ok sees:there", NODE_ENDED, "paused removed patched" },
-    { OUT "install:ok next pause:ok uninstall:ok sees:going", NODE_VERIFYING, "paused removed patched" },
+    { OUT "install:ok next pause:ok uninstall:ok sees:going", NODE_VERIFYING, "paused removed" },
     /* given up, and its end is heard later; not when another effect came after it */
     { OUT "install return next start_vmms:ok", NODE_STORAGE_IN, "paused storage patched" },
     { OUT "install next pause:ok decide", NODE_DRAINING, "paused patched" },
