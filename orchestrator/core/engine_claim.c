@@ -131,6 +131,16 @@ static void came_into_reach(const struct engine *e, struct engine_cluster *c)
     c->reached_at = e->now + (c->ask != NULL && c->ask->sent == e->now);
 }
 
+/* A copy may lack what another log has done to a node whose journal is lost: out here, it comes home whole (O12); else it may be out by
+ * that log (I29). */
+static void met_blank(struct engine_node *n)
+{
+    if (!node_in_flight(n))
+        n->blank = true;
+    else if (n->paused)
+        n->vmms_touched = n->storage_touched = true;
+}
+
 void claim_on_claimed(struct engine *e, const struct event *ev)
 {
     struct engine_node *n = &e->nodes[ev->node];
@@ -143,9 +153,8 @@ void claim_on_claimed(struct engine *e, const struct event *ev)
     if (!n->claimed)
         came_into_reach(e, c);
     n->claimed = n->seen = true;
-    n->blank |= ev->u.claimed.blank && e->resumed && !node_in_flight(n);
-    if (ev->u.claimed.blank && e->resumed && node_in_flight(n) && n->paused)
-        n->vmms_touched = n->storage_touched = true; /* O12: a copy may lack what was done to it since */
+    if (ev->u.claimed.blank && e->resumed)
+        met_blank(n);
     n->unread = false;
     n->refused = false;
     if (n->lost_unknown) {

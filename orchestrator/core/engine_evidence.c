@@ -210,18 +210,13 @@ static bool meets(struct engine *e, const struct engine_load *l, const struct en
     return met;
 }
 
-/* Waits for a load that goes before it. One that comes after it, and may wait for this one in turn, is none to wait for: dropped. */
-static bool waits_for_room(struct engine *e, uint32_t load, bool *ret_never)
+/* The load that has to leave first; IX_NONE: none. */
+static uint32_t in_the_way(struct engine *e, uint32_t load)
 {
-    for (uint32_t i = 0; i < e->loads.n; i++) {
-        struct engine_load *other = &e->loads.items[i];
-
-        if (i == load || !meets(e, &e->loads.items[load], other))
-            continue;
-        *ret_never = i > load && other->state == MOVE_PENDING;
-        return true;
-    }
-    return false;
+    for (uint32_t i = 0; i < e->loads.n; i++)
+        if (i != load && meets(e, &e->loads.items[load], &e->loads.items[i]))
+            return i;
+    return IX_NONE;
 }
 
 void evidence_pump(struct engine *e)
@@ -230,7 +225,7 @@ void evidence_pump(struct engine *e)
 
     for (uint32_t i = 0; i < e->loads.n; i++) {
         struct engine_load *l = &e->loads.items[i];
-        bool never = false;
+        uint32_t other;
 
         if (l->state != MOVE_PENDING)
             continue;
@@ -242,9 +237,9 @@ void evidence_pump(struct engine *e)
             continue; /* the picture's arrival leads on */
         if (!lands_still(e, l)) {
             drop(e, l);
-        } else if (waits_for_room(e, i, &never)) {
-            if (never)
-                drop(e, l);
+        } else if ((other = in_the_way(e, i)) != IX_NONE) {
+            if (other > i && e->loads.items[other].state == MOVE_PENDING)
+                drop(e, l); /* it may wait for this one in turn */
         } else if (move_may_start(e, l->vm, l->to)) {
             l->state = MOVE_FLYING;
             move_start(e, l->vm, l->to, false, true);

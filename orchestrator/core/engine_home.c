@@ -41,11 +41,10 @@ static void paused_by_others(struct engine *e, struct engine_node *n)
             ? "O7: paused by somebody else since somebody ended our pause: not ours to end"
             : "O7: paused by somebody else since another log put it back in service: not ours to end";
 
-    for (uint32_t i = 0; i < n->parks.n; i++)
-        if (n->parks.items[i].down) {
-            stuck(e, n, why);
-            return;
-        }
+    if (node_has_down(n)) {
+        stuck(e, n, why);
+        return;
+    }
     engine_note(e, NOTE_WARNING, "O7", n->ix, why);
     node_end(e, n, NODE_SET_ASIDE, why);
 }
@@ -354,17 +353,22 @@ void home_observed(struct engine *e, struct engine_node *n, const struct event *
     }
 }
 
+static const char *not_verified(const struct engine_node *n)
+{
+    if (!n->patched_by_us)
+        return "another log has removed the package";
+    if (n->supposed_at != 0)
+        return "whether another log has left the package in nobody has verified";
+    return "another log has installed the package anew, and nobody has verified that";
+}
+
 /* A way home that another log has gone on with begins anew; undoing nothing succeeds. */
 static void home_anew(struct engine *e, struct engine_node *n)
 {
     if (n->home_end == NODE_DONE && !n->back && !n->proved) { /* I17: it was removed since, or put in anew */
         n->verified = e->fleet.nodes[n->ix].patched = false;
         n->home_end = NODE_SET_ASIDE;
-        FILL(n->reason, !n->patched_by_us ? "another log has removed the package"
-                        : n->supposed_at != 0
-                            ? "whether another log has left the package in nobody has verified"
-                            : "another log has installed the package anew, and nobody has "
-                              "verified that");
+        FILL(n->reason, not_verified(n));
     }
     if (n->phase != NODE_STARTING_VMMS)
         node_to(e, n, NODE_STARTING_VMMS);

@@ -201,14 +201,19 @@ void ledger_seen(struct engine *e, const uint32_t *nodes, uint32_t n_nodes, time
     }
 }
 
+/* Of an open row of a VM; IX_NONE: of something else, or of no node. */
+static uint32_t node_of_vm_row(const struct engine *e, const struct open_row *open)
+{
+    const struct ledger_row *row = &e->ledger.items[open->row];
+
+    return row->subject == DOWN_VM ? row->node : IX_NONE;
+}
+
 static bool vm_down(const struct engine *e, const struct engine_node *n)
 {
-    for (uint32_t i = 0; i < e->rows_open.n; i++) {
-        const struct ledger_row *row = &e->ledger.items[e->rows_open.items[i].row];
-
-        if (row->subject == DOWN_VM && row->node == n->ix)
+    for (uint32_t i = 0; i < e->rows_open.n; i++)
+        if (node_of_vm_row(e, &e->rows_open.items[i]) == n->ix)
             return true;
-    }
     return false;
 }
 
@@ -221,10 +226,9 @@ void ledger_look(struct engine *e, const struct engine_node *n)
 bool ledger_looks(const struct engine *e)
 {
     for (uint32_t i = 0; i < e->rows_open.n; i++) {
-        const struct ledger_row *row = &e->ledger.items[e->rows_open.items[i].row];
+        uint32_t node = node_of_vm_row(e, &e->rows_open.items[i]);
 
-        if (row->subject == DOWN_VM && row->node != IX_NONE &&
-            e->clusters[e->nodes[row->node].cluster].ask != NULL)
+        if (node != IX_NONE && e->clusters[e->nodes[node].cluster].ask != NULL)
             return true;
     }
     return false;

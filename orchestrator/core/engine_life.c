@@ -42,6 +42,14 @@ uint64_t node_bit(uint32_t number)
     return (uint64_t)1 << (number < 63 ? number : 63);
 }
 
+bool node_has_down(const struct engine_node *n)
+{
+    for (uint32_t i = 0; i < n->parks.n; i++)
+        if (n->parks.items[i].down)
+            return true;
+    return false;
+}
+
 struct node_park *node_park_of(const struct engine_node *n, uint32_t vm)
 {
     for (uint32_t i = 0; i < n->parks.n; i++)

@@ -546,6 +546,8 @@ void node_own_life(struct engine_node *n);
 uint64_t node_bit(uint32_t number);
 /* Its entry for this VM; NULL: it parks none such. Good until the list grows. */
 struct node_park *node_park_of(const struct engine_node *n, uint32_t vm);
+/* A VM that it parked is owed a way back. */
+bool node_has_down(const struct engine_node *n);
 /* Moves of its drain that have not been asked for are not any more, and their receivers' room is free again. */
 void node_drop_moves(struct engine *e, struct engine_node *n);
 #define PAUSE_NOT_BEGUN "the pause came too late and was not begun"

@@ -42,6 +42,11 @@ static void op_rows(struct engine *e, const struct engine_node *n, const struct 
         ledger_take_foreign(e, n, a, vm, rec);
 }
 
+static bool came_to_pass(const struct op_record *rec)
+{
+    return rec->state == OP_DONE && rec->outcome == OUTCOME_OK;
+}
+
 static struct node_park *park_made(struct engine *e, struct engine_node *n, uint32_t vm)
 {
     struct node_park *k = node_park_of(n, vm);
@@ -64,7 +69,7 @@ static void op_foreign_vm(struct engine *e, struct engine_node *n, const struct 
     bool park = strcmp(p->step, "park_vm") == 0, unpark = strcmp(p->step, "unpark_vm") == 0;
     struct node_park *k;
 
-    if (vm == IX_NONE || rec->state != OP_DONE || rec->outcome != OUTCOME_OK || (!park && !unpark))
+    if (vm == IX_NONE || !came_to_pass(rec) || (!park && !unpark))
         return;
     k = park_made(e, n, vm);
     if (k == NULL)
@@ -116,7 +121,7 @@ static bool is_latest(const struct engine *e, const struct op_id_parts *p, uint3
 static void op_foreign_package(struct engine *e, struct engine_node *n, const struct op_record *rec,
                                const struct op_id_parts *p, enum action a)
 {
-    bool done = rec->state == OP_DONE && rec->outcome == OUTCOME_OK;
+    bool done = came_to_pass(rec);
 
     if (perhaps_in(a, rec)) {
         node_suppose_patched(e, n);
@@ -133,7 +138,7 @@ static void op_foreign_package(struct engine *e, struct engine_node *n, const st
 static void op_foreign_state(struct engine *e, struct engine_node *n, const struct op_record *rec,
                              const struct op_id_parts *p)
 {
-    bool done = rec->state == OP_DONE && rec->outcome == OUTCOME_OK;
+    bool done = came_to_pass(rec);
     bool begun = done || rec->state != OP_DONE; /* it may yet take hold */
     enum action a = action_by_name(p->step);
     enum step_place place = step_place(a, begun, done);
@@ -219,7 +224,7 @@ static void took_hold(struct engine *e, struct engine_node *n, enum action actio
 static void told_late(struct engine *e, struct engine_node *n, enum action action,
                       const struct op_record *rec)
 {
-    if (rec->state == OP_DONE && rec->outcome == OUTCOME_OK)
+    if (came_to_pass(rec))
         took_hold(e, n, action);
     else if (perhaps_in(action, rec))
         node_suppose_patched(e, n);

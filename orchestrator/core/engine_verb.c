@@ -266,11 +266,7 @@ static int verb_rollback(struct engine *e, const struct event *ev, struct err *e
 /* VMs of ours that are down on a node that is back: after the end nothing else comes for them (I9). */
 static bool leaves_vms_down(const struct engine *e, const struct engine_node *n)
 {
-    bool owes = false;
-
-    for (uint32_t i = 0; i < n->parks.n; i++)
-        owes = owes || n->parks.items[i].down;
-    return owes && run_has_ended(e) && n->phase == NODE_ENDED && n->end != NODE_STUCK;
+    return run_has_ended(e) && n->phase == NODE_ENDED && n->end != NODE_STUCK && node_has_down(n);
 }
 
 /* In service, so that nothing of it is undone; it ends as before. */

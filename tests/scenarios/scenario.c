@@ -225,6 +225,13 @@ void scenario_until(struct scenario *s, const char *node, enum node_phase phase)
             fail_msg("%s never was %s", node, node_phases[phase].name);
 }
 
+void scenario_until_unknown(struct scenario *s, const char *node)
+{
+    while (!scenario_node(s, node).unknown)
+        if (!scenario_step(s))
+            fail_msg("%s never was unknown", node);
+}
+
 int scenario_decide(struct scenario *s, uint32_t node, enum op_witness decision)
 {
     struct event ev = { .type = EV_VERB, .node = node, .cluster = IX_NONE };

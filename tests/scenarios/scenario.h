@@ -73,6 +73,8 @@ void scenario_goes_on(struct scenario *s); /* the same past an END, as the progr
 void scenario_while_holding(struct scenario *s);
 /* Until the node is in the phase; fails the test when the run ends before. */
 void scenario_until(struct scenario *s, const char *node, enum node_phase phase);
+/* Until what is done to it is not known; likewise. */
+void scenario_until_unknown(struct scenario *s, const char *node);
 int scenario_verb(struct scenario *s, enum verb verb, const char *node);
 int scenario_decide(struct scenario *s, uint32_t node, enum op_witness decision);
 int scenario_event(struct scenario *s, struct event *ev);

@@ -106,8 +106,7 @@ static void test_unknown_before_it_held(void **state)
     (void)state;
     scenario_until(s, scenario_first_id(s), NODE_STOPPING_VMMS);
     lose(s, scenario_first(s), 7 * MINUTE_MS);
-    while (!scenario_node(s, scenario_first_id(s)).unknown)
-        assert_true(scenario_step(s));
+    scenario_until_unknown(s, scenario_first_id(s));
     sleeps(s);
     check_run(s, RUN_RUNNING);
     ends_well(s);

@@ -338,8 +338,7 @@ static void test_up_on_a_node_that_is_back(void **state)
     tied_runs(s);
     backend_plan_cut(s->world, home_of(s), s->now + 20 * MINUTE_MS);
     check_ok(scenario_verb(s, VERB_PAUSE, NULL), &s->err);
-    while (!scenario_node(s, id).unknown)
-        assert_true(scenario_step(s));
+    scenario_until_unknown(s, id);
     check_ok(scenario_verb(s, VERB_SET_ASIDE, id), &s->err);
     check_end(s, id, NODE_STUCK);
     while (!scenario_node(s, id).claimed)

@@ -141,8 +141,7 @@ static struct scenario *set_aside(enum op_witness says, char op[128])
     s->meddle = cannot_tell;
     scenario_start(s);
     scenario_until(s, scenario_first_id(s), NODE_INSTALLING);
-    while (!scenario_node(s, scenario_first_id(s)).unknown)
-        assert_true(scenario_step(s));
+    scenario_until_unknown(s, scenario_first_id(s));
     snprintf(op, 128, "%s", engine_op_open(s->engine, 0).op);
     ev.at = s->now;
     ev.node = scenario_first(s);

@@ -613,8 +613,7 @@ static void test_in_service_before_it_was_decided(void **state)
         backend_plan_by_another(s->world, it, op);
         backend_plan_cut(s->world, it, s->now + SECOND_MS);
         s->world->nodes[it].paused = !theirs;
-        while (!scenario_node(s, id).unknown)
-            assert_true(scenario_step(s));
+        scenario_until_unknown(s, id);
         another_picture(s);
         another_picture(s);
         joins_at = 0;

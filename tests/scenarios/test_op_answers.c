@@ -586,8 +586,7 @@ static void led_by_another(struct scenario *s, const char *const *steps)
         backend_plan_by_another(s->world, scenario_first(s), op);
     }
     backend_plan_cut(s->world, scenario_first(s), s->now + MINUTE_MS);
-    while (!scenario_node(s, scenario_first_id(s)).unknown)
-        assert_true(scenario_step(s));
+    scenario_until_unknown(s, scenario_first_id(s));
 }
 
 /* What this log had out the overtaken one has put back in service, and an administrator has paused it since. Nobody ends that

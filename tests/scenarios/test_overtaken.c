@@ -282,8 +282,7 @@ static void test_led_on_its_way_back(void **state)
         snprintf(op, sizeof op, "r1/%s/9/%s/1", id, rows[i].step);
         backend_plan_by_another(s->world, scenario_first(s), op);
         backend_plan_cut(s->world, scenario_first(s), s->now + MINUTE_MS);
-        while (!scenario_node(s, id).unknown)
-            assert_true(scenario_step(s));
+        scenario_until_unknown(s, id);
         decide_done(s);
         scenario_run(s);
         check_run(s, rows[i].run);
@@ -321,8 +320,7 @@ static void test_removed_before_its_turn_back(void **state)
         snprintf(op, sizeof op, "r1/%s/9/uninstall/1", id);
         backend_plan_by_another(s->world, first, op);
         backend_plan_cut(s->world, first, s->now + MINUTE_MS);
-        while (!scenario_node(s, id).unknown)
-            assert_true(scenario_step(s));
+        scenario_until_unknown(s, id);
         decide(s, first, rows[i].decision);
         scenario_run(s);
         check_run(s, RUN_HALTED);
@@ -361,8 +359,7 @@ static void test_removal_that_is_pending(void **state)
     snprintf(op, sizeof op, "r1/%s/9/uninstall/1", id);
     backend_plan_by_another(s->world, first, op);
     backend_plan_cut(s->world, first, s->now + MINUTE_MS);
-    while (!scenario_node(s, id).unknown)
-        assert_true(scenario_step(s));
+    scenario_until_unknown(s, id);
     decide_done(s);
     scenario_run(s);
     check_run(s, RUN_ROLLED_BACK);
@@ -512,16 +509,14 @@ static void test_a_life_of_another_log_over_an_upgrade(void **state)
     snprintf(op, sizeof op, "r1/%s/2/install/1", id);
     backend_plan_by_another(s->world, scenario_first(s), op);
     backend_plan_cut(s->world, scenario_first(s), s->now + MINUTE_MS);
-    while (!scenario_node(s, id).unknown)
-        assert_true(scenario_step(s));
+    scenario_until_unknown(s, id);
     decide_done(s);
     check_ok(scenario_verb(s, VERB_RETURN, id), &s->err);
     scenario_until(s, id, NODE_ENDED);
     check_end(s, id, NODE_SET_ASIDE);
     assert_int_equal(scenario_node(s, id).life, 3);
     scenario_upgrade(s);
-    while (!scenario_node(s, id).unknown)
-        assert_true(scenario_step(s));
+    scenario_until_unknown(s, id);
     decide_done(s);
     check_end(s, id, NODE_STUCK);
     check_ok(scenario_verb(s, VERB_ROLLBACK, NULL), &s->err);
@@ -546,16 +541,14 @@ static void test_overtaken_once_more(void **state)
         snprintf(op, sizeof op, "r1/%s/4/move_groups/1", id);
         backend_plan_by_another(s->world, scenario_first(s), op);
         scenario_takeover(s);
-        while (!scenario_node(s, id).unknown)
-            assert_true(scenario_step(s));
+        scenario_until_unknown(s, id);
         decide(s, scenario_first(s), WITNESS_SAYS_NOT_DONE);
         if (ended)
             scenario_until(s, id, NODE_ENDED);
         snprintf(op, sizeof op, "r1/%s/7/pause/1", id);
         backend_plan_by_another(s->world, scenario_first(s), op);
         scenario_takeover(s);
-        while (!scenario_node(s, id).unknown)
-            assert_true(scenario_step(s));
+        scenario_until_unknown(s, id);
         decide_done(s);
         check_end(s, id, NODE_STUCK);
         check_ok(scenario_verb(s, VERB_RETURN, id), &s->err);

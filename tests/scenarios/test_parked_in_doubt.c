@@ -183,8 +183,7 @@ static void test_parked_by_a_log_that_was_overtaken(void **state)
             s->world->nodes[node].journal.items[1].state = OP_UNKNOWN;
         s->meddle = unheard;
         scenario_takeover(s);
-        while (!scenario_node(s, id).unknown)
-            assert_true(scenario_step(s));
+        scenario_until_unknown(s, id);
         check_ok(scenario_decide(s, node, WITNESS_SAYS_DONE), &s->err);
         check_end(s, id, NODE_STUCK);
         check_ok(scenario_verb(s, VERB_RETURN, id), &s->err);

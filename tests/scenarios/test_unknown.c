@@ -262,8 +262,7 @@ static void test_a_doubt_does_not_erase_the_reason(void **state)
     scenario_start(s);
     scenario_until(s, id, NODE_STARTING_VMMS);
     backend_plan_cut(s->world, first, s->now + 7 * MINUTE_MS);
-    while (!scenario_node(s, id).unknown)
-        assert_true(scenario_step(s));
+    scenario_until_unknown(s, id);
     assert_non_null(strstr(scenario_node(s, id).reason, "O17"));
     scenario_run(s);
     check_end(s, id, NODE_SET_ASIDE);
@@ -464,8 +463,7 @@ static struct scenario *given_up_and_returned(uint32_t node, enum op_witness las
     s->meddle = witness_in_turn;
     scenario_start(s);
     scenario_until(s, id, NODE_INSTALLING);
-    while (!scenario_node(s, id).unknown)
-        assert_true(scenario_step(s));
+    scenario_until_unknown(s, id);
     check_ok(scenario_verb(s, VERB_ABORT_FORCE, NULL), &s->err);
     check_end(s, id, NODE_STUCK);
     given_up.told = 1;

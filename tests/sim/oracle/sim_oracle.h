@@ -278,8 +278,9 @@ uint64_t oracle_unseen(const struct sim_oracle *o, uint32_t store);
 struct oracle_intent *oracle_find(struct sim_oracle *o, uint32_t store, const char *op);
 bool oracle_recent(const struct sim_oracle *o, uint32_t cluster);
 bool oracle_goes_home(const char *action);
-/* Of pausing and resuming the node, that log decided pausing last: others may have resumed it since. */
-bool oracle_drained_by(const struct sim_oracle *o, uint32_t store, uint32_t node);
+/* Of pausing and resuming the node, that log decided pausing last (`besides`: but for this, NULL: none): others may have resumed it since. */
+bool oracle_drained_by(const struct sim_oracle *o, uint32_t store, uint32_t node,
+                       const struct oracle_intent *besides);
 /* Others have ended our pause and made their own, and nothing told that log: to it the node is out as before (O7). */
 bool oracle_pause_not_told_apart(const struct sim_oracle *o, uint32_t store, uint32_t node);
 /* A pause that begins no drain: to its log the node is out as before, since nothing told that others have ended that, whether or not

@@ -251,12 +251,14 @@ static void check_park(struct sim_oracle *o, const struct oracle_intent *x)
         oracle_break(o, 9, "%s is parked after its consent's end", v->id);
 }
 
-bool oracle_drained_by(const struct sim_oracle *o, uint32_t store, uint32_t node)
+bool oracle_drained_by(const struct sim_oracle *o, uint32_t store, uint32_t node,
+                       const struct oracle_intent *besides)
 {
     for (uint32_t i = o->intents.n; i-- > 0;) {
         const struct oracle_intent *x = &o->intents.items[i];
 
-        if (x->store == store && x->node == node && (is(x->action, "pause") || is(x->action, "resume")))
+        if (x != besides && x->store == store && x->node == node &&
+            (is(x->action, "pause") || is(x->action, "resume")))
             return is(x->action, "pause");
     }
     return false;
@@ -280,7 +282,7 @@ bool oracle_out_of_reach(const struct sim_oracle *o, uint32_t store, uint32_t no
     time_ms at = n->power == POWER_ON ? n->cut_at : n->down_at, awake = o->stores[store].awake_since;
     dur_ms limit = o->policy.unreachable_ms;
 
-    if (n->out_since == 0 || at == 0 || !oracle_drained_by(o, store, node))
+    if (n->out_since == 0 || at == 0 || !oracle_drained_by(o, store, node, NULL))
         return false;
     if ((n->power != POWER_ON && n->down_by == DOWN_BY_OUR_REBOOT) || boot_awaited(o, store, node))
         limit += o->policy.reboot_limit_ms; /* it is waited for */
@@ -293,11 +295,11 @@ static void check_order(struct sim_oracle *o, const struct oracle_intent *x)
 {
     const struct oracle_store *s = &o->stores[x->store];
     bool load = is(x->action, "move_vm") && x->to != WORLD_NONE && o->w->nodes[x->node].out_since == 0 &&
-                !oracle_drained_by(o, x->store, x->node);
+                !oracle_drained_by(o, x->store, x->node, NULL);
     uint32_t node = load ? x->to : x->node, wave = o->policy.wave_of[node];
     /* once its way back has begun the package may be off */
     bool goes_back = x->back && (o->w->nodes[x->node].has_package ||
-                                 (!is(x->action, "pause") && oracle_drained_by(o, x->store, x->node)));
+                                 (!is(x->action, "pause") && oracle_drained_by(o, x->store, x->node, NULL)));
 
     if (wave == WORLD_NONE) {
         oracle_break(o, 11, "%s is not in the plan and gets %s", o->w->nodes[node].id, x->op);

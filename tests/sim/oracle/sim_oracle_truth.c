@@ -178,37 +178,26 @@ static time_ms pause_ended_at(const struct sim_oracle *o, uint32_t node)
                                                                                     : n->ended_at;
 }
 
-/* O7: one that others ended is not ours any more where a picture showed the node in service; where none did, nobody can tell.
- * Another revision goes on from projections and probes: pictures before it are no part of that. */
-bool oracle_pause_not_told_apart(const struct sim_oracle *o, uint32_t store, uint32_t node)
+/* No picture has shown that log the node in service since others ended its pause. Another revision goes on from projections and probes:
+ * pictures before it are no part of that. */
+static bool untold(const struct oracle_store *s, uint32_t node, time_ms ended)
 {
-    const struct oracle_store *s = &o->stores[store];
-    time_ms seen = s->seen_up[node], ended = pause_ended_at(o, node);
-
-    return o->w->nodes[node].paused_admin && ended != 0 && (seen <= ended || seen <= s->handed_at);
+    return ended != 0 && (s->seen_up[node] <= ended || s->seen_up[node] <= s->handed_at);
 }
 
-/* Of pausing and resuming its node, its log had decided pausing last. */
-static bool paused_before(const struct sim_oracle *o, const struct oracle_intent *x)
+/* O7: one that others ended is not ours any more where a picture showed the node in service; where none did, nobody can tell. */
+bool oracle_pause_not_told_apart(const struct sim_oracle *o, uint32_t store, uint32_t node)
 {
-    for (uint32_t i = o->intents.n; i-- > 0;) {
-        const struct oracle_intent *y = &o->intents.items[i];
-
-        if (y != x && y->store == x->store && y->node == x->node &&
-            (strcmp(y->action, "pause") == 0 || strcmp(y->action, "resume") == 0))
-            return strcmp(y->action, "pause") == 0;
-    }
-    return false;
+    return o->w->nodes[node].paused_admin && untold(&o->stores[store], node, pause_ended_at(o, node));
 }
 
 bool oracle_pauses_again(const struct sim_oracle *o, const struct oracle_intent *x)
 {
     const struct world_node *n = &o->w->nodes[x->node];
-    const struct oracle_store *s = &o->stores[x->store];
-    time_ms seen = s->seen_up[x->node];
-    bool untold = n->ended_at != 0 && (seen <= n->ended_at || seen <= s->handed_at);
 
-    return oracle_pause_not_told_apart(o, x->store, x->node) || (!n->paused && untold && paused_before(o, x));
+    return oracle_pause_not_told_apart(o, x->store, x->node) ||
+           (!n->paused && untold(&o->stores[x->store], x->node, n->ended_at) &&
+            oracle_drained_by(o, x->store, x->node, x));
 }
 
 /* O7: nobody's pause is ours but ours. */
