@@ -164,14 +164,14 @@ static int64_t goes_down_with(const struct sim_world *w, uint32_t lost, uint32_t
     return sum;
 }
 
-/* A node that others paused keeps its VMs: they need a place only when it is the one that is lost. So does one that others
- * evicted, for good: its VMs are the cluster's no more. */
-static bool keeps_vms(const struct sim_world *w, uint32_t i, uint32_t node)
+/* A node that others paused keeps its VMs: they need a place only when it is the one that is lost. So does one that is stuck in the
+ * middle of its drain: nobody empties it. So does one that others evicted, for good: its VMs are the cluster's no more. */
+static bool keeps_vms(const struct sim_world *w, uint32_t i, uint32_t node, uint32_t stuck)
 {
     const struct world_node *n = &w->nodes[i];
 
     return i != node && n->cluster == w->nodes[node].cluster && n->power == POWER_ON &&
-           (n->evicted || (n->paused && n->out_since == 0));
+           (n->evicted || (n->paused && (n->out_since == 0 || (stuck >> i & 1u))));
 }
 
 static int64_t restarts_of(const struct sim_world *w, uint32_t lost, bool must_restart_only, uint64_t unseen)
@@ -189,14 +189,14 @@ static int64_t restarts_of(const struct sim_world *w, uint32_t lost, bool must_r
 }
 
 bool oracle_room_for_one_more(const struct sim_world *w, uint32_t node, bool must_restart_only,
-                              uint64_t unseen)
+                              uint64_t unseen, uint32_t stuck)
 {
     int64_t room = 0, most = 0;
 
     for (uint32_t i = 0; i < w->n_nodes; i++) {
         int64_t size = w->nodes[i].memory_mib - w->nodes[i].reserve_mib;
 
-        if (keeps_vms(w, i, node) && !w->nodes[i].evicted) {
+        if (keeps_vms(w, i, node, stuck) && !w->nodes[i].evicted) {
             int64_t moved = restarts_of(w, i, must_restart_only, unseen);
 
             most = moved > most ? moved : most;
@@ -214,7 +214,7 @@ bool oracle_room_for_one_more(const struct sim_world *w, uint32_t node, bool mus
         const struct world_vm *v = &w->vms[i];
 
         if (world_vm_live(v) && v->clustered && !v->dda &&
-            w->nodes[v->node].cluster == w->nodes[node].cluster && !keeps_vms(w, v->node, node))
+            w->nodes[v->node].cluster == w->nodes[node].cluster && !keeps_vms(w, v->node, node, stuck))
             room -= need(w, unseen, i);
     }
     return room - most >= 0;

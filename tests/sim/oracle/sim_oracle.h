@@ -266,9 +266,9 @@ bool oracle_fits_together(const struct sim_world *w, uint32_t node, uint64_t uns
 /* I3 for the state as it is: for each further node, do its VMs fit? */
 bool oracle_survives_one_more(const struct sim_world *w, uint32_t cluster, bool must_restart_only,
                               uint64_t unseen);
-/* The aggregate form, with `node` out too. */
+/* The aggregate form, with `node` out too. `stuck`: nodes, a bit each, that the store has given up: nobody goes on draining them. */
 bool oracle_room_for_one_more(const struct sim_world *w, uint32_t node, bool must_restart_only,
-                              uint64_t unseen);
+                              uint64_t unseen, uint32_t stuck);
 
 /* sim_oracle_seen.c: VMs that others have made something else of, on nodes that the store cannot speak to, since those told it
  * of them. A bit each. */

@@ -121,9 +121,21 @@ static void check_storage(struct sim_oracle *o, uint32_t node)
         oracle_break(o, 6, "%s is drained while %s repairs", w->nodes[node].id, c->id);
 }
 
-/* I2, I3: the world agrees that it fits. */
-static void check_fit(struct sim_oracle *o, uint32_t node, uint64_t unseen)
+static uint32_t stuck_of(const struct oracle_store *s)
 {
+    uint32_t nodes = 0;
+
+    for (uint32_t i = 0; i < WORLD_NODES; i++)
+        if (s->ends[i] == ORACLE_END_STUCK)
+            nodes |= 1u << i;
+    return nodes;
+}
+
+/* I2, I3: the world agrees that it fits. */
+static void check_fit(struct sim_oracle *o, const struct oracle_intent *x)
+{
+    uint32_t node = x->node;
+    uint64_t unseen = x->unseen;
     const struct world_cluster *c = &o->w->clusters[o->w->nodes[node].cluster];
 
     o->checks[2]++;
@@ -136,7 +148,8 @@ static void check_fit(struct sim_oracle *o, uint32_t node, uint64_t unseen)
                      o->w->nodes[node].id);
     o->checks[3]++;
     if (!is(c->reserve, "none") && !c->waive_none &&
-        !oracle_room_for_one_more(o->w, node, is(c->reserve, "protected"), unseen))
+        !oracle_room_for_one_more(o->w, node, is(c->reserve, "protected"), unseen,
+                                  stuck_of(&o->stores[x->store])))
         oracle_break(o, 3, "with %s out %s has no room for one more loss", o->w->nodes[node].id, c->id);
 }
 
@@ -156,15 +169,14 @@ static void check_caps(struct sim_oracle *o, uint32_t node)
 static void check_drain(struct sim_oracle *o, const struct oracle_intent *x)
 {
     uint32_t node = x->node;
-    uint64_t unseen = x->unseen;
 
     if (o->w->nodes[node].out_since != 0 || oracle_pauses_again(o, x))
         return; /* the same drain, told again */
     /* Proved on a picture that may be from before what others did last: what came of that is not the drain's. */
     o->nodes[node].exo_at_pause =
         oracle_recent(o, o->w->nodes[node].cluster) ? -1 : o->w->clusters[o->w->nodes[node].cluster].exo_at;
-    o->nodes[node].unseen_at_pause = unseen;
-    check_fit(o, node, unseen);
+    o->nodes[node].unseen_at_pause = x->unseen;
+    check_fit(o, x);
     check_quorum(o, node);
     check_storage(o, node);
     check_caps(o, node);
