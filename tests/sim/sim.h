@@ -14,6 +14,7 @@
 #define SIM_CONNS 256
 #define SIM_FAULTS 50 /* F1..F49, index 0 unused */
 #define SIM_ARMED 8
+#define SIM_GATES 512 /* of a log: each asking counts */
 #define SIM_NONE UINT32_MAX
 
 struct sim_options {
@@ -202,8 +203,8 @@ struct sim_log {
     enum run_state run;
     enum wave_state waves[ORACLE_WAVES];
     enum node_end ends[WORLD_NODES];
-    uint32_t gates_done;
-    uint64_t gate_bits;
+    uint32_t gates_done; /* so many are all told */
+    bool gate_told[SIM_GATES];
 };
 
 enum sim_link_state { LINK_DOWN, LINK_CONNECTING, LINK_HELLO, LINK_GREETED, LINK_CLAIMING, LINK_READY };

@@ -253,7 +253,7 @@ static bool cluster_fault(struct sim *s, uint32_t fault, uint32_t node)
         break;
     case 41:
         if (w->clusters[k].witness && prng_permille(&s->rng_fault, 700))
-            w->clusters[k].witness_online = false;
+            world_witness(w, k, false);
         else
             w->nodes[node].evicted = true;
         until_later(s, fault, node, 10 * MINUTE_MS, 60 * MINUTE_MS);
@@ -555,8 +555,7 @@ void sim_fault_end(struct sim *s, uint32_t fault, uint32_t subject)
         paused_by_others_ends(s, subject);
         break;
     case 41:
-        w->clusters[w->nodes[subject].cluster].witness_online =
-            w->clusters[w->nodes[subject].cluster].witness;
+        world_witness(w, w->nodes[subject].cluster, true);
         w->nodes[subject].evicted = false;
         world_touched(w, WORLD_NONE, subject);
         break;

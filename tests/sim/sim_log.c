@@ -71,7 +71,7 @@ static void tell_claimed(struct sim_log *l, const struct event *ev)
 {
     struct sim_oracle *o = &l->s->oracle;
 
-    oracle_spoken_to(o, l->store, ev->node, true);
+    oracle_spoken_to(o, l->store, ev->node, ev->at, true);
     for (uint32_t i = 0; i < ev->u.claimed.n_ops; i++) {
         const struct op_record *r = &ev->u.claimed.ops[i];
 
@@ -125,7 +125,7 @@ static void tell_event(struct sim_log *l, const struct event *ev, bool moved_on)
     else if (ev->type == EV_OBSERVED && evidence_words[ev->u.observed.what] != NULL)
         oracle_no_evidence(o, l->store, ev->at, evidence_words[ev->u.observed.what], ev->node, ev->cluster);
     if (ev->type == EV_NODE_LOST || ev->type == EV_NODE_REFUSED) {
-        oracle_spoken_to(o, l->store, ev->node, false);
+        oracle_spoken_to(o, l->store, ev->node, ev->at, false);
         oracle_no_evidence(o, l->store, ev->at, "", ev->node, IX_NONE);
     }
 }
@@ -202,12 +202,18 @@ static void tell_gates(struct sim_log *l, const struct engine *e, const struct e
 {
     uint32_t n = engine_gates(e);
 
-    for (uint32_t i = 0; i < n && i < 64; i++) {
-        struct gate_view g = engine_gate(e, i);
+    assert(n <= SIM_GATES);
+    while (l->gates_done < n && l->gate_told[l->gates_done])
+        l->gates_done++;
+    for (uint32_t i = l->gates_done; i < n; i++) {
+        struct gate_view g;
 
-        if (!g.done || (l->gate_bits >> i & 1u))
+        if (l->gate_told[i])
             continue;
-        l->gate_bits |= (uint64_t)1 << i;
+        g = engine_gate(e, i);
+        if (!g.done)
+            continue;
+        l->gate_told[i] = true;
         sim_say(l->s, "store %u: gate %s %s wave %u: %s (%s)", l->store, g.gate->name,
                 g.after ? "after" : "before", g.wave + 1, gate_answer_names[g.answer], g.text);
         if (g.answer == ANSWER_FAIL)
@@ -353,7 +359,8 @@ void sim_log_init(struct sim *s, struct sim_log *l, uint32_t store)
     l->told = 0;
     l->fail_next = l->fail_after = false;
     l->run = RUN_PLANNED;
-    l->gate_bits = 0;
+    l->gates_done = 0;
+    memset(l->gate_told, 0, sizeof l->gate_told);
     memset(l->waves, 0, sizeof l->waves);
     memset(l->ends, 0, sizeof l->ends);
 }

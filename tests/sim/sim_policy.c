@@ -134,6 +134,7 @@ static void add_gate(struct sim *s, struct json_writer *j, const char *type, con
     memcpy(soak, buf_text(&b), b.len + 1);
     buf_clear(&b);
     memcpy(g->what, what, strlen(what) + 1);
+    g->before = strcmp(what, "time") != 0;
     g->after = true;
     g->by_node = by_node;
     g->soak_ms = soak_s * SECOND_MS;
@@ -143,7 +144,7 @@ static void add_gate(struct sim *s, struct json_writer *j, const char *type, con
     jw_object(j, NULL);
     jw_str(j, "type", type);
     jw_str(j, "scope", by_node ? "node" : "cluster");
-    jw_str(j, "when", strcmp(what, "time") == 0 ? "after" : "both");
+    jw_str(j, "when", g->before ? "both" : "after");
     jw_str(j, "on_fail", on_fail);
     jw_str(j, "interval", "60s");
     jw_str(j, "soak", soak);

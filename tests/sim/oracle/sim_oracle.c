@@ -266,6 +266,7 @@ void oracle_verb(struct sim_oracle *o, uint32_t store, time_ms at, const char *v
 {
     struct oracle_store *s = &o->stores[store];
 
+    oracle_verb_before(o, store, at, verb);
     if (strcmp(verb, "pause") == 0)
         s->paused_by_verb = true;
     if (strcmp(verb, "resume") == 0)
@@ -314,7 +315,10 @@ void oracle_wave_over(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t
 
 void oracle_wave_began(struct sim_oracle *o, uint32_t store, uint32_t wave)
 {
-    if (wave >= ORACLE_WAVES || o->copying || o->stores[store].wave_over[wave] != 0)
+    if (wave >= ORACLE_WAVES)
+        return;
+    o->stores[store].before[wave].began = true;
+    if (o->copying || o->stores[store].wave_over[wave] != 0)
         return; /* what ran when a copy's entries were made nobody knows any more */
     o->stores[store].ran[wave] = 0;
     for (uint32_t i = 0; i < o->w->n_vms; i++)
@@ -326,10 +330,10 @@ void oracle_wave_passed(struct sim_oracle *o, uint32_t store, time_ms at, uint32
 {
     struct oracle_store *s = &o->stores[store];
 
-    (void)at;
     if (wave >= ORACLE_WAVES)
         return;
     s->passed[wave] = true;
+    s->passed_at[wave] = at;
     o->checks[11]++;
     for (uint32_t i = 0; i < o->w->n_nodes; i++)
         if (o->policy.wave_of[i] == wave && s->ends[i] == ORACLE_END_NONE)
@@ -342,9 +346,14 @@ void oracle_wave_passed(struct sim_oracle *o, uint32_t store, time_ms at, uint32
 void oracle_gate_answer(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave, bool after,
                         uint32_t gate, enum oracle_answer answer, bool by_person)
 {
-    if (answer != ORACLE_PASS || by_person || !after || gate >= o->policy.n_gates)
+    const struct oracle_gate *g = gate < o->policy.n_gates ? &o->policy.gates[gate] : NULL;
+
+    if (g == NULL || !(after ? g->after : g->before)) /* some are asked before only to be compared with */
         return;
-    oracle_check_pass(o, store, at, wave, &o->policy.gates[gate]);
+    if (answer == ORACLE_PASS && !by_person)
+        oracle_check_pass(o, store, at, wave, after, g);
+    if (!after)
+        oracle_answer_before(o, store, at, wave, gate, answer);
 }
 
 /* Nobody waits for what was going on there any more. */
@@ -467,6 +476,7 @@ void oracle_cancelled(struct sim_oracle *o, uint32_t store, const char *op)
 void oracle_handed_over(struct sim_oracle *o, uint32_t store)
 {
     o->stores[store].handed_at = o->w->now;
+    oracle_handed_before(o, store);
     for (uint32_t i = 0; i < o->intents.n; i++)
         if (o->intents.items[i].store == store && !o->intents.items[i].outcome)
             o->intents.items[i].cancelled = true;

@@ -99,6 +99,13 @@ struct oracle_claim {
     char controller[33];
 };
 
+/* The gates before a wave, a bit each. */
+struct oracle_before {
+    uint32_t passed, unknown;
+    bool failed, began; /* began: the wave */
+    time_ms open_at;    /* all have passed, or a person has opened them; 0: not yet */
+};
+
 struct oracle_store {
     enum oracle_run run;
     time_ms aborted_at; /* a person said so; 0: no, or a rollback was asked for since */
@@ -109,17 +116,20 @@ struct oracle_store {
     /* Bit per VM: it ran when the wave began, and nobody copied the store since. */
     uint64_t ran[ORACLE_WAVES];
     bool passed[ORACLE_WAVES], approved, paused_by_verb, rolled_back;
+    time_ms passed_at[ORACLE_WAVES];
+    struct oracle_before before[ORACLE_WAVES];
     enum oracle_end ends[WORLD_NODES];
     /* done_before: judged as done, and nothing of this store has begun there since; done_of_old: told by a copy whose node
      * another store has been at since: judged at the end */
     bool done_before[WORLD_NODES], done_of_old[WORLD_NODES];
     time_ms ended_at[WORLD_NODES], given_up[WORLD_NODES]; /* given up: set aside by a person */
     uint32_t step_failed[WORLD_NODES];                    /* or refused: in which life, last; 0: never */
-    time_ms seen_up[WORLD_NODES];  /* by a whole picture of its cluster, in truth too */
-    bool spoken_to[WORLD_NODES];   /* claimed, and not lost since */
-    bool distrusted[WORLD_NODES];  /* another key or machine, says the record; not claimed since (I16) */
-    time_ms told_vms[WORLD_NODES]; /* when it listed them last, for a picture */
-    bool put_back[WORLD_NODES];    /* by a person, whoever had paused it */
+    time_ms seen_up[WORLD_NODES];   /* by a whole picture of its cluster, in truth too */
+    bool spoken_to[WORLD_NODES];    /* claimed, and not lost since */
+    time_ms spoken_at[WORLD_NODES]; /* since when */
+    bool distrusted[WORLD_NODES];   /* another key or machine, says the record; not claimed since (I16) */
+    time_ms told_vms[WORLD_NODES];  /* when it listed them last, for a picture */
+    bool put_back[WORLD_NODES];     /* by a person, whoever had paused it */
     uint64_t last_seq;
     time_ms handed_at;                 /* to another revision, last */
     time_ms back_began;                /* a rollback, last */
@@ -191,7 +201,7 @@ void oracle_evidence(struct sim_oracle *o, uint32_t store, time_ms at, const cha
 void oracle_no_evidence(struct sim_oracle *o, uint32_t store, time_ms at, const char *what, uint32_t node,
                         uint32_t cluster);
 /* The store has the node's claim, or hears that it has lost it. */
-void oracle_spoken_to(struct sim_oracle *o, uint32_t store, uint32_t node, bool now);
+void oracle_spoken_to(struct sim_oracle *o, uint32_t store, uint32_t node, time_ms at, bool now);
 /* The record says that it is not the node it was: nobody asks it until a person has looked. */
 void oracle_distrusted(struct sim_oracle *o, uint32_t store, uint32_t node);
 void oracle_vms_told(struct sim_oracle *o, uint32_t store, uint32_t node, time_ms at);
@@ -293,9 +303,16 @@ uint32_t oracle_rehearsed(const struct sim_oracle *o, uint32_t store);
 /* sim_oracle_stop.c: at the intent, and at the START */
 void oracle_check_stopped(struct sim_oracle *o, const struct oracle_intent *x);
 void oracle_check_halted(struct sim_oracle *o, const struct oracle_intent *x);
-/* sim_oracle_end.c, sim_oracle_truth.c */
-void oracle_check_pass(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave,
+/* sim_oracle_gate.c */
+void oracle_check_pass(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave, bool after,
                        const struct oracle_gate *g);
+void oracle_answer_before(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave, uint32_t gate,
+                          enum oracle_answer answer);
+void oracle_verb_before(struct sim_oracle *o, uint32_t store, time_ms at, const char *verb);
+void oracle_handed_before(struct sim_oracle *o, uint32_t store);
+/* When that was decided the gates before the wave had passed, or a person had opened them. */
+bool oracle_before_passed(const struct sim_oracle *o, const struct oracle_intent *x, uint32_t wave);
+/* sim_oracle_truth.c */
 /* of_old: the end came long ago; other nodes of the cluster may have been out since. */
 void oracle_check_done(struct sim_oracle *o, uint32_t node, bool of_old);
 /* The part of it that nobody's hand on the node undoes: judged at the end too, for what was too recent then. */

@@ -322,6 +322,9 @@ static void check_order(struct sim_oracle *o, const struct oracle_intent *x)
         if (!s->passed[i] && !goes_back)
             oracle_break(o, 11, "%s of wave %u gets %s before wave %u has passed", o->w->nodes[node].id,
                          wave + 1, x->action, i + 1);
+    if (wave < ORACLE_WAVES && !goes_back && !oracle_before_passed(o, x, wave))
+        oracle_break(o, 11, "%s of wave %u gets %s before the gates before it have passed",
+                     o->w->nodes[node].id, wave + 1, x->action);
 }
 
 /* I1, the node's own view right before: nothing lives there. */

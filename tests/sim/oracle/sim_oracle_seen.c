@@ -4,10 +4,13 @@
 
 #include <string.h>
 
-void oracle_spoken_to(struct sim_oracle *o, uint32_t store, uint32_t node, bool now)
+void oracle_spoken_to(struct sim_oracle *o, uint32_t store, uint32_t node, time_ms at, bool now)
 {
-    o->stores[store].spoken_to[node] = now;
-    o->stores[store].distrusted[node] = !now && o->stores[store].distrusted[node];
+    struct oracle_store *s = &o->stores[store];
+
+    s->spoken_at[node] = s->spoken_to[node] ? s->spoken_at[node] : at;
+    s->spoken_to[node] = now;
+    s->distrusted[node] = !now && s->distrusted[node];
 }
 
 void oracle_distrusted(struct sim_oracle *o, uint32_t store, uint32_t node)

@@ -62,10 +62,25 @@ void world_storage_dirty(struct sim_world *w, uint32_t cluster)
 
     if (!c->s2d)
         return;
-    if (c->dirty_since == 0)
+    if (c->dirty_since == 0) {
         c->dirty_since = w->now;
+        c->not_whole = (struct world_outage){ w->now, TIME_NEVER };
+    }
     c->repair_from = 0;
     c->repair_until = 0;
+}
+
+void world_witness(struct sim_world *w, uint32_t cluster, bool online)
+{
+    struct world_cluster *c = &w->clusters[cluster];
+
+    if (!c->witness || c->witness_online == online)
+        return;
+    c->witness_online = online;
+    if (online)
+        c->no_witness.until = w->now;
+    else
+        c->no_witness = (struct world_outage){ w->now, TIME_NEVER };
 }
 
 /* A repair begins late (O37) once every node is back with its disks. */
@@ -89,6 +104,7 @@ static void storage_step(struct sim_world *w, uint32_t cluster)
         c->repair_until = w->now + prng_between(&w->rng, 30, 300) * SECOND_MS;
     } else if (c->repair_until != 0 && w->now >= c->repair_until) {
         c->dirty_since = c->repair_from = c->repair_until = 0;
+        c->not_whole.until = w->now;
     }
 }
 
@@ -442,7 +458,7 @@ void world_heal(struct sim_world *w)
     }
     for (uint32_t i = 0; i < w->n_clusters; i++) {
         w->clusters[i].disk_failed = false;
-        w->clusters[i].witness_online = w->clusters[i].witness;
+        world_witness(w, i, true);
         w->clusters[i].busy_cau = false;
     }
     for (uint32_t i = 0; i < w->n_vms; i++) {

@@ -37,6 +37,11 @@ enum world_gate { GATE_SOUND, GATE_FAILS, GATE_HANGS, GATE_EMPTY, GATE_NAN, GATE
 enum world_vm_state { GUEST_RUNNING, GUEST_OFF, GUEST_SAVED, GUEST_MIGRATING, GUEST_STARTING };
 enum world_down { DOWN_NOT, DOWN_PARKED, DOWN_EXOGENOUS, DOWN_BY_OUR_REBOOT };
 
+/* When something was broken last. */
+struct world_outage {
+    time_ms from, until; /* from 0: never; until TIME_NEVER: it still is */
+};
+
 struct world_cluster {
     char id[8];
     bool s2d, witness, witness_online, rack_aware, busy_cau, anti_enforced;
@@ -48,7 +53,8 @@ struct world_cluster {
     /* storage: not whole since / repair job running until */
     time_ms dirty_since, repair_from, repair_until; /* 0: no */
     bool disk_failed;
-    time_ms exo_at; /* last change by others */
+    struct world_outage no_witness, not_whole; /* not_whole: its storage */
+    time_ms exo_at;                            /* last change by others */
 };
 
 struct world_node {
@@ -211,6 +217,8 @@ bool world_vm_resize(struct sim_world *w, uint32_t vm, int64_t memory_mib);
 void world_vm_bind(struct sim_world *w, uint32_t vm, uint32_t node, bool apart);
 void world_touched(struct sim_world *w, uint32_t cluster, uint32_t node);
 void world_storage_dirty(struct sim_world *w, uint32_t cluster);
+/* Where the cluster has one. */
+void world_witness(struct sim_world *w, uint32_t cluster, bool online);
 /* After the faults: what can heal heals. */
 void world_heal(struct sim_world *w);
 
