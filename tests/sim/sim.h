@@ -28,6 +28,7 @@ struct sim_options {
     bool timed; /* faults at fixed times, as the seeds of the early regressions had them */
     bool
         plain; /* faults as those seeds met them: none is put off that would change nothing, none of later kinds */
+    bool plain_gates;    /* no gates of later kinds */
     const char *history; /* a file to write the log to; NULL: none */
     int64_t kill_at; /* -1: none; else the controller dies at this kill point and nothing else goes wrong */
     int64_t

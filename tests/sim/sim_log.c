@@ -285,8 +285,8 @@ static void tell_all(struct sim_log *l, const struct event *ev, const struct com
                  ev->type == EV_RUN_START || ev->type == EV_CONTROLLER_START || ev->type == EV_HANDOVER);
     tell_event(l, ev, commands->n > 0);
     tell_nodes(l, e, ev->at);
-    tell_waves(l, e, ev->at);
     tell_gates(l, e, ev);
+    tell_waves(l, e, ev->at);
     tell_run(l, e, ev->at);
     for (uint32_t i = 0; i < commands->n; i++)
         if (commands->items[i].type == CMD_OP_START)

@@ -52,7 +52,7 @@ static int usage(void)
             "sim_patchwave: --seed N | --seeds A..B | --seconds N [--faults LIST] [--armed LIST] [--calm] "
             "[--shrink] [--verbose] [--hash]\n"
             "               [--keep-going] [--quiet] [--replay] [--nodes N] [--vms N] [--drop MASK] "
-            "[--no-verbs] [--timed] [--mild] [--plain]\n"
+            "[--no-verbs] [--timed] [--mild] [--plain] [--plain-gates]\n"
             "               [--kill N [--again N] | --kill-points A..B [--every N] [--twice]] "
             "[--with-faults]\n"
             "               [--same-outcome] [--skip FILE] [--campaign FILE] "
@@ -137,6 +137,8 @@ static bool flag(struct work *w, const char *name)
         w->opt.no_verbs = true;
     else if (strcmp(name, "--plain") == 0)
         w->opt.plain = true;
+    else if (strcmp(name, "--plain-gates") == 0)
+        w->opt.plain_gates = true;
     else if (strcmp(name, "--mild") == 0)
         w->opt.mild = true;
     else if (strcmp(name, "--with-faults") == 0)
@@ -218,6 +220,8 @@ static void again(const struct sim_options *o)
         printf(" --mild");
     if (o->plain)
         printf(" --plain");
+    if (o->plain_gates)
+        printf(" --plain-gates");
     if (o->kill_at >= 0)
         printf(" --kill %" PRId64, o->kill_at);
     if (o->kill_again >= 0)

@@ -123,33 +123,83 @@ static int make_inventory(struct sim *s, struct inventory **ret, struct err *err
     return rc;
 }
 
+static void write_seconds(struct json_writer *j, const char *key, dur_ms ms)
+{
+    char text[24];
+    struct buf b = BUF_INIT;
+
+    buf_printf(&b, "%llds", (long long)(ms / SECOND_MS));
+    memcpy(text, buf_text(&b), b.len + 1);
+    buf_clear(&b);
+    jw_str(j, key, text);
+}
+
+static void write_gate(struct json_writer *j, const char *type, const char *name, const char *on_fail,
+                       const struct oracle_gate *g)
+{
+    bool manual = strcmp(g->what, "manual") == 0;
+
+    jw_object(j, NULL);
+    jw_str(j, "type", type);
+    if (name != NULL)
+        jw_str(j, "name", name);
+    jw_str(j, "scope", manual ? "wave" : g->by_node ? "node" : "cluster");
+    jw_str(j, "when", g->before && g->after ? "both" : g->before ? "before" : "after");
+    jw_str(j, "on_fail", on_fail);
+    if (!manual) {
+        write_seconds(j, "interval", g->interval_ms);
+        write_seconds(j, "soak", g->soak_ms);
+        jw_int(j, "samples", g->samples);
+    }
+    if (g->failures > 0)
+        jw_int(j, "failure_limit", g->failures);
+    jw_object_end(j);
+}
+
 static void add_gate(struct sim *s, struct json_writer *j, const char *type, const char *what, bool by_node,
                      uint32_t soak_s, const char *on_fail)
 {
     struct oracle_gate *g = &s->policy.gates[s->policy.n_gates++];
-    char soak[16];
-    struct buf b = BUF_INIT;
 
-    buf_printf(&b, "%us", soak_s);
-    memcpy(soak, buf_text(&b), b.len + 1);
-    buf_clear(&b);
+    *g = (struct oracle_gate){ .before = strcmp(what, "time") != 0,
+                               .after = true,
+                               .by_node = by_node,
+                               .soak_ms = soak_s * SECOND_MS,
+                               .interval_ms = 60 * SECOND_MS,
+                               .max_age_ms = 2 * MINUTE_MS,
+                               .samples = 2 };
     memcpy(g->what, what, strlen(what) + 1);
-    g->before = strcmp(what, "time") != 0;
-    g->after = true;
-    g->by_node = by_node;
-    g->soak_ms = soak_s * SECOND_MS;
-    g->interval_ms = 60 * SECOND_MS;
-    g->max_age_ms = 2 * MINUTE_MS;
-    g->samples = 2;
-    jw_object(j, NULL);
-    jw_str(j, "type", type);
-    jw_str(j, "scope", by_node ? "node" : "cluster");
-    jw_str(j, "when", g->before ? "both" : "after");
-    jw_str(j, "on_fail", on_fail);
-    jw_str(j, "interval", "60s");
-    jw_str(j, "soak", soak);
-    jw_int(j, "samples", 2);
-    jw_object_end(j);
+    write_gate(j, type, NULL, on_fail, g);
+}
+
+/* Later kinds, in one cruel world of five: a person's, one that hears heartbeats, a second look at the cluster that forgives a
+ * failure. By chance of their own, so that other seeds stay what they were. */
+static void write_later_gates(struct sim *s, struct json_writer *j)
+{
+    static const char *const types[] = { "manual", "vm_heartbeat", "cluster_health" }, *const whats[] = {
+        "manual", "heartbeat", "cluster"
+    };
+    struct oracle_gate *g = &s->policy.gates[s->policy.n_gates];
+    struct prng p;
+    uint32_t kind, when;
+
+    prng_init(&p, s->opt.seed ^ 0x6a7e5);
+    if (!s->world.cruel || s->opt.plain || s->opt.plain_gates || !prng_permille(&p, 200))
+        return;
+    kind = (uint32_t)prng_below(&p, 3);
+    when = (uint32_t)prng_below(&p, kind == 0 ? 2 : 3);
+    *g = (struct oracle_gate){ .before = when != 0,
+                               .after = when != 1,
+                               .by_node = kind == 1,
+                               .interval_ms = prng_between(&p, 30, 90) * SECOND_MS,
+                               .soak_ms = prng_between(&p, 90, 300) * SECOND_MS,
+                               .max_age_ms = 2 * MINUTE_MS,
+                               .samples = 1 + (uint32_t)prng_below(&p, 4),
+                               .failures = kind == 2 ? (uint32_t)prng_below(&p, 3) : 0 };
+    memcpy(g->what, whats[kind], strlen(whats[kind]) + 1);
+    g->shared = s->policy.gates[0].shared = kind == 2;
+    write_gate(j, types[kind], "later", prng_permille(&p, 500) ? "rollback" : "halt", g);
+    s->policy.n_gates++;
 }
 
 static void write_gates(struct sim *s, struct json_writer *j, struct prng *p)
@@ -163,6 +213,7 @@ static void write_gates(struct sim *s, struct json_writer *j, struct prng *p)
                  prng_permille(p, s->world.cruel ? 900 : 600) ? "rollback" : "halt");
     if (prng_permille(p, 200))
         add_gate(s, j, "time_sync", "time", true, soak, prng_permille(p, 500) ? "rollback" : "halt");
+    write_later_gates(s, j);
     jw_array_end(j);
 }
 

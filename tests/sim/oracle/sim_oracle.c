@@ -266,7 +266,7 @@ void oracle_verb(struct sim_oracle *o, uint32_t store, time_ms at, const char *v
 {
     struct oracle_store *s = &o->stores[store];
 
-    oracle_verb_before(o, store, at, verb);
+    oracle_stage_verb(o, store, at, verb);
     if (strcmp(verb, "pause") == 0)
         s->paused_by_verb = true;
     if (strcmp(verb, "resume") == 0)
@@ -309,20 +309,28 @@ void oracle_wave_failed(struct sim_oracle *o, uint32_t store, time_ms at)
 
 void oracle_wave_over(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave)
 {
-    if (wave < ORACLE_WAVES && o->stores[store].wave_over[wave] == 0)
-        o->stores[store].wave_over[wave] = at;
-}
-
-void oracle_wave_began(struct sim_oracle *o, uint32_t store, uint32_t wave)
-{
     if (wave >= ORACLE_WAVES)
         return;
-    o->stores[store].before[wave].began = true;
-    if (o->copying || o->stores[store].wave_over[wave] != 0)
+    o->stores[store].began[wave] = true; /* one that has nothing to do is over as it begins */
+    o->stores[store].wave_over[wave] = at;
+}
+
+/* Begun once more, for a node that is tried again, it asks its gates anew. */
+void oracle_wave_began(struct sim_oracle *o, uint32_t store, uint32_t wave)
+{
+    struct oracle_store *s = &o->stores[store];
+    bool again = wave < ORACLE_WAVES && s->began[wave];
+
+    if (wave >= ORACLE_WAVES)
+        return;
+    s->began[wave] = true;
+    s->wave_over[wave] = 0;
+    s->after[wave] = (struct oracle_stage){ 0 };
+    if (o->copying || again)
         return; /* what ran when a copy's entries were made nobody knows any more */
-    o->stores[store].ran[wave] = 0;
+    s->ran[wave] = 0;
     for (uint32_t i = 0; i < o->w->n_vms; i++)
-        o->stores[store].ran[wave] |= (uint64_t)world_vm_live(&o->w->vms[i]) << i;
+        s->ran[wave] |= (uint64_t)world_vm_live(&o->w->vms[i]) << i;
 }
 
 /* I11: the record lists every node of the wave with its end. */
@@ -338,6 +346,8 @@ void oracle_wave_passed(struct sim_oracle *o, uint32_t store, time_ms at, uint32
     for (uint32_t i = 0; i < o->w->n_nodes; i++)
         if (o->policy.wave_of[i] == wave && s->ends[i] == ORACLE_END_NONE)
             oracle_break(o, 11, "wave %u passed while %s has no end", wave + 1, o->w->nodes[i].id);
+    if (!oracle_after_passed(o, store, wave))
+        oracle_break(o, 11, "wave %u passed before its gates", wave + 1);
     for (uint32_t i = 0; i < wave; i++)
         if (!s->passed[i])
             oracle_break(o, 11, "wave %u passed before wave %u", wave + 1, i + 1);
@@ -352,8 +362,8 @@ void oracle_gate_answer(struct sim_oracle *o, uint32_t store, time_ms at, uint32
         return;
     if (answer == ORACLE_PASS && !by_person)
         oracle_check_pass(o, store, at, wave, after, g);
-    if (!after)
-        oracle_answer_before(o, store, at, wave, gate, answer);
+    if (wave < ORACLE_WAVES)
+        oracle_stage_answer(o, store, at, wave, after, gate, answer);
 }
 
 /* Nobody waits for what was going on there any more. */
@@ -476,7 +486,7 @@ void oracle_cancelled(struct sim_oracle *o, uint32_t store, const char *op)
 void oracle_handed_over(struct sim_oracle *o, uint32_t store)
 {
     o->stores[store].handed_at = o->w->now;
-    oracle_handed_before(o, store);
+    oracle_stage_handed(o, store);
     for (uint32_t i = 0; i < o->intents.n; i++)
         if (o->intents.items[i].store == store && !o->intents.items[i].outcome)
             o->intents.items[i].cancelled = true;

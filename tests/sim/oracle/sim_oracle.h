@@ -23,10 +23,10 @@
 
 /* What the board signed, and what the harness made of the seed. */
 struct oracle_gate {
-    char what[20]; /* backup_agent, cluster, time, heartbeat, manual */
-    bool before, after, by_node;
+    char what[20];                       /* backup_agent, cluster, time, heartbeat, manual */
+    bool before, after, by_node, shared; /* shared: another gate asks for the same */
     dur_ms soak_ms, interval_ms, max_age_ms;
-    uint32_t samples;
+    uint32_t samples, failures; /* failures: so many samples may fail */
 };
 struct oracle_policy {
     uint32_t waves, wave_of[WORLD_NODES]; /* WORLD_NONE: not in scope */
@@ -99,11 +99,11 @@ struct oracle_claim {
     char controller[33];
 };
 
-/* The gates before a wave, a bit each. */
-struct oracle_before {
+/* The answers of the gates before a wave, or of those after it; a bit each. */
+struct oracle_stage {
     uint32_t passed, unknown;
-    bool failed, began; /* began: the wave */
-    time_ms open_at;    /* all have passed, or a person has opened them; 0: not yet */
+    bool failed;
+    time_ms open_at; /* all have passed, or a person has opened them; 0: not yet */
 };
 
 struct oracle_store {
@@ -117,7 +117,8 @@ struct oracle_store {
     uint64_t ran[ORACLE_WAVES];
     bool passed[ORACLE_WAVES], approved, paused_by_verb, rolled_back;
     time_ms passed_at[ORACLE_WAVES];
-    struct oracle_before before[ORACLE_WAVES];
+    struct oracle_stage before[ORACLE_WAVES], after[ORACLE_WAVES];
+    bool began[ORACLE_WAVES];
     enum oracle_end ends[WORLD_NODES];
     /* done_before: judged as done, and nothing of this store has begun there since; done_of_old: told by a copy whose node
      * another store has been at since: judged at the end */
@@ -306,10 +307,11 @@ void oracle_check_halted(struct sim_oracle *o, const struct oracle_intent *x);
 /* sim_oracle_gate.c */
 void oracle_check_pass(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave, bool after,
                        const struct oracle_gate *g);
-void oracle_answer_before(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave, uint32_t gate,
-                          enum oracle_answer answer);
-void oracle_verb_before(struct sim_oracle *o, uint32_t store, time_ms at, const char *verb);
-void oracle_handed_before(struct sim_oracle *o, uint32_t store);
+void oracle_stage_answer(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave, bool after,
+                         uint32_t gate, enum oracle_answer answer);
+void oracle_stage_verb(struct sim_oracle *o, uint32_t store, time_ms at, const char *verb);
+void oracle_stage_handed(struct sim_oracle *o, uint32_t store);
+bool oracle_after_passed(const struct sim_oracle *o, uint32_t store, uint32_t wave);
 /* When that was decided the gates before the wave had passed, or a person had opened them. */
 bool oracle_before_passed(const struct sim_oracle *o, const struct oracle_intent *x, uint32_t wave);
 /* sim_oracle_truth.c */

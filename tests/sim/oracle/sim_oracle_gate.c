@@ -41,11 +41,12 @@ struct row {
     uint32_t n;
 };
 
-/* Longer than the next answer takes; or as long as two, and between them one is known to have been missing. */
+/* Longer than the next answer takes; or as long as two, and between them one is known to have been missing that no other gate
+ * may have asked for. */
 static bool breaks(const struct sim_oracle *o, const struct oracle_gate *g, const struct row *r, time_ms at)
 {
     return at - r->last > g->interval_ms + g->max_age_ms + o->policy.slack_ms ||
-           (r->lost != 0 && at - r->last >= 2 * g->interval_ms);
+           (!g->shared && r->lost != 0 && at - r->last >= 2 * g->interval_ms);
 }
 
 /* The same answer once more, one from before its stage, or one that is too old already is none. */
@@ -104,6 +105,15 @@ static struct row check_row(struct sim_oracle *o, const struct stage *s, const s
     return r;
 }
 
+static bool beats(const struct sim_world *w, uint32_t node)
+{
+    for (uint32_t i = 0; i < w->n_vms; i++)
+        if (!w->vms[i].gone && w->vms[i].node == node && w->vms[i].state == GUEST_RUNNING &&
+            !w->vms[i].no_heartbeat)
+            return true;
+    return false;
+}
+
 static void check_truth(struct sim_oracle *o, time_ms at, const struct oracle_gate *g, uint32_t node)
 {
     const struct world_node *n = &o->w->nodes[node];
@@ -117,6 +127,8 @@ static void check_truth(struct sim_oracle *o, time_ms at, const struct oracle_ga
     if (is(g->what, "time") && n->clock_error_ms > 5000 &&
         n->clock_bad_at + g->soak_ms + o->policy.slack_ms < at)
         oracle_break(o, 13, "gate time passed while the clock of %s is wrong for long", n->id);
+    if (is(g->what, "heartbeat") && !oracle_recent(o, n->cluster) && !beats(o->w, node))
+        oracle_break(o, 13, "gate heartbeat passed while no VM of %s can tell", n->id);
 }
 
 /* It was broken when the answer was taken, which is at most `late` before it came. */
@@ -125,8 +137,8 @@ static bool was_broken(const struct world_outage *x, time_ms came, dur_ms late)
     return x->from + late < came && came < x->until;
 }
 
-/* No sample of the soak may have failed. A picture may be asked for beside the gate: then the gate's own sample before it, which is
- * of the row too, may be older by an interval and by as long as two answers take. */
+/* The last sample passes, and no other may have failed where none is forgiven. A picture may be asked for beside the gate: then the
+ * gate's own sample before it, which is of the row too, may be older by an interval and by as long as two answers take. */
 static void check_outage(struct sim_oracle *o, const struct stage *s, const struct oracle_gate *g,
                          const struct row *r, uint32_t cluster, const struct world_outage *x,
                          const char *what)
@@ -137,7 +149,7 @@ static void check_outage(struct sim_oracle *o, const struct stage *s, const stru
     if (x->from == 0 || r->n == 0)
         return;
     o->checks[13]++;
-    for (uint32_t i = 0; i < o->evidence.n && !broken; i++) {
+    for (uint32_t i = 0; i < o->evidence.n && !broken && g->failures == 0; i++) {
         const struct oracle_evidence *e = &o->evidence.items[i];
 
         broken = e->store == s->store && e->answered && e->cluster == cluster && is(e->what, g->what) &&
@@ -219,8 +231,12 @@ void oracle_check_pass(struct sim_oracle *o, uint32_t store, time_ms at, uint32_
     const struct oracle_store *of_it = &o->stores[store];
     struct stage s = { store, wave, after, 0, at };
 
-    if (wave >= ORACLE_WAVES || is(g->what, "manual"))
+    if (wave >= ORACLE_WAVES)
         return;
+    if (is(g->what, "manual")) {
+        oracle_break(o, 13, "a person's gate of wave %u passed by itself", wave + 1);
+        return;
+    }
     if (after && of_it->wave_over[wave] == 0) {
         oracle_break(o, 13, "gate %s of wave %u passed before the wave was over", g->what, wave + 1);
         return;
@@ -229,66 +245,72 @@ void oracle_check_pass(struct sim_oracle *o, uint32_t store, time_ms at, uint32_
     check_pass(o, &s, g);
 }
 
-/* The wave whose gates before it are still asked, or wait for a person; NULL: none. */
-static struct oracle_before *asked_before(struct oracle_store *s)
+static uint32_t gates_of(const struct sim_oracle *o, bool after)
+{
+    uint32_t gates = 0;
+
+    for (uint32_t i = 0; i < o->policy.n_gates; i++)
+        gates |= (after ? o->policy.gates[i].after : o->policy.gates[i].before) ? 1u << i : 0;
+    return gates;
+}
+
+/* The gates that are asked, or wait for a person; NULL: none. */
+static struct oracle_stage *asked(struct oracle_store *s)
 {
     uint32_t wave = 0;
 
     while (wave < ORACLE_WAVES && s->passed[wave])
         wave++;
-    return wave == ORACLE_WAVES || s->before[wave].began ? NULL : &s->before[wave];
-}
-
-static uint32_t gates_before(const struct sim_oracle *o)
-{
-    uint32_t gates = 0;
-
-    for (uint32_t i = 0; i < o->policy.n_gates; i++)
-        gates |= o->policy.gates[i].before ? 1u << i : 0;
-    return gates;
+    if (wave == ORACLE_WAVES || (s->began[wave] && s->wave_over[wave] == 0))
+        return NULL;
+    return s->began[wave] ? &s->after[wave] : &s->before[wave];
 }
 
 /* The last answer counts. */
-void oracle_answer_before(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave, uint32_t gate,
-                          enum oracle_answer answer)
+void oracle_stage_answer(struct sim_oracle *o, uint32_t store, time_ms at, uint32_t wave, bool after,
+                         uint32_t gate, enum oracle_answer answer)
 {
-    struct oracle_before *b = wave < ORACLE_WAVES ? &o->stores[store].before[wave] : NULL;
+    struct oracle_store *s = &o->stores[store];
+    struct oracle_stage *g = after ? &s->after[wave] : &s->before[wave];
     uint32_t bit = 1u << gate;
 
-    if (b == NULL)
-        return;
-    b->passed = answer == ORACLE_PASS ? b->passed | bit : b->passed & ~bit;
-    b->unknown = answer == ORACLE_UNKNOWN ? b->unknown | bit : b->unknown & ~bit;
-    b->failed |= answer == ORACLE_FAIL;
-    if ((gates_before(o) & ~b->passed) == 0 && b->open_at == 0)
-        b->open_at = at;
+    g->passed = answer == ORACLE_PASS ? g->passed | bit : g->passed & ~bit;
+    g->unknown = answer == ORACLE_UNKNOWN ? g->unknown | bit : g->unknown & ~bit;
+    g->failed |= answer == ORACLE_FAIL;
+    if ((gates_of(o, after) & ~g->passed) == 0 && g->open_at == 0)
+        g->open_at = at;
 }
 
 /* A person opens a gate that could not tell, never one that failed; or has all of them asked anew. */
-void oracle_verb_before(struct sim_oracle *o, uint32_t store, time_ms at, const char *verb)
+void oracle_stage_verb(struct sim_oracle *o, uint32_t store, time_ms at, const char *verb)
 {
-    struct oracle_before *b = asked_before(&o->stores[store]);
+    struct oracle_stage *g = asked(&o->stores[store]);
 
-    if (b == NULL)
+    if (g == NULL)
         return;
-    if (is(verb, "promote") && !b->failed)
-        b->open_at = at;
-    else if (is(verb, "resume") && b->unknown != 0)
-        b->passed = b->unknown = 0;
+    if (is(verb, "promote") && !g->failed)
+        g->open_at = at;
+    else if (is(verb, "resume") && g->unknown != 0)
+        g->passed = g->unknown = 0;
 }
 
-/* Another revision asks anew what had not let the wave begin. */
-void oracle_handed_before(struct sim_oracle *o, uint32_t store)
+/* Another revision asks anew what has not let the run go on. */
+void oracle_stage_handed(struct sim_oracle *o, uint32_t store)
 {
-    struct oracle_before *b = asked_before(&o->stores[store]);
+    struct oracle_stage *g = asked(&o->stores[store]);
 
-    if (b != NULL)
-        *b = (struct oracle_before){ 0 };
+    if (g != NULL)
+        *g = (struct oracle_stage){ 0 };
 }
 
 bool oracle_before_passed(const struct sim_oracle *o, const struct oracle_intent *x, uint32_t wave)
 {
-    const struct oracle_before *b = &o->stores[x->store].before[wave];
+    time_ms open_at = o->stores[x->store].before[wave].open_at;
 
-    return gates_before(o) == 0 || (b->open_at != 0 && b->open_at <= x->first_at);
+    return gates_of(o, false) == 0 || (open_at != 0 && open_at <= x->first_at);
+}
+
+bool oracle_after_passed(const struct sim_oracle *o, uint32_t store, uint32_t wave)
+{
+    return gates_of(o, true) == 0 || o->stores[store].after[wave].open_at != 0;
 }
