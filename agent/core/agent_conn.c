@@ -86,6 +86,7 @@ static void write_clock(struct json_writer *w, const struct agent *a)
     jw_int(w, "factor", a->cfg.clock_factor);
     jw_int(w, "anchor_ms", a->cfg.clock_anchor_ms);
     jw_int(w, "now_ms", a->at);
+    jw_int(w, "mono_ms", a->mono);
     jw_object_end(w);
 }
 

@@ -14,7 +14,7 @@ static int want_op(const struct agent_request *rq, const char **ret_op, struct e
 struct order {
     const char *op, *action, *digest, *controller;
     const json *args, *precondition;
-    int64_t limit_ms, epoch;
+    int64_t limit_ms, epoch, until_mono_ms;
     struct agent_log_position log;
     const struct driver_action_row *row;
 };
@@ -59,6 +59,9 @@ static int read_order(const struct agent_request *rq, struct order *o, struct er
         rc = json_want_object(rq->doc, rq->params, "precondition", JSON_OPTIONAL, &o->precondition, err);
     if (rc == 0 && o->precondition != NULL)
         rc = read_precondition(rq, o, err);
+    if (rc == 0)
+        rc = json_want_int(rq->doc, rq->params, "until_mono_ms", JSON_OPTIONAL, 0, INT64_MAX,
+                           &o->until_mono_ms, err);
     return rc != 0 ? rc : agent_want_log(rq, &o->log, err);
 }
 
@@ -175,17 +178,22 @@ static bool may_go_on(const struct agent *a, const struct agent_op *op)
 }
 
 /* Requests of one connection are numbered upwards. One that comes a second time was answered then, by a refusal perhaps that its
- * controller has gone on from: it begins nothing (F17). */
-static int check_new(const struct agent_request *rq, bool told_before, struct err *err)
+ * controller has gone on from: it begins nothing (F17). Nor does one that has lain in a queue for too long: what it was decided on
+ * is old (C.5). */
+static int check_new(const struct agent *a, const struct agent_request *rq, const struct order *o,
+                     bool told_before, struct err *err)
 {
     if (told_before)
         return err_set(err, ERR_STATE, "request %lld has been answered before", (long long)rq->id);
+    if (a->mono > o->until_mono_ms)
+        return err_set(err, ERR_TIMEOUT, "the order came %lld ms after its time and is void",
+                       (long long)(a->mono - o->until_mono_ms));
     return 0;
 }
 
 AGENT_HANDLER(agent_do_op_start)
 {
-    struct order o = { 0 };
+    struct order o = { .until_mono_ms = INT64_MAX };
     struct agent_op *op;
     bool told_before = rq->id <= rq->conn->start_request;
     int rc = read_order(rq, &o, err);
@@ -199,7 +207,7 @@ AGENT_HANDLER(agent_do_op_start)
     if (op != NULL && (strcmp(op->digest, o.digest) != 0 || strcmp(op->action, o.action) != 0))
         return err_set(err, ERR_INVALID, "op %s was accepted with other arguments", o.op);
     if (op == NULL || may_go_on(a, op)) {
-        rc = check_new(rq, told_before, err);
+        rc = check_new(a, rq, &o, told_before, err);
         if (rc == 0)
             rc = check_room(a, &o, err);
         if (rc != 0)

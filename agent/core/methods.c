@@ -34,7 +34,7 @@ static const struct {
       ORDER,
       agent_do_op_start,
       { "op", "action", "args", "digest", "limit_ms", "precondition", "epoch", "controller", "log", "session",
-        NULL } },
+        "until_mono_ms", NULL } },
     { "op.status", READ, agent_do_op_status, { "op", NULL } },
     { "op.witness", ORDER | METHOD_DRIVER, agent_do_op_witness, { "op", "session", NULL } },
     { "op.cancel", ORDER, agent_do_op_cancel, { "op", "session", NULL } },

@@ -51,6 +51,7 @@ struct command {
     uint32_t receiver;        /* OP_START of move_vm: whose agent must accept first; else IX_NONE */
     uint64_t memory_mib;      /* same */
     dur_ms limit_ms;          /* CLAIM, OP_START, STAGE, OBSERVE */
+    time_ms decided;          /* when; no part of the text */
     bool journal;             /* CLAIM: NODE_CLAIMED tells every op of this run that the node's journal has */
     enum note_kind note;
     const char *rule, *text; /* NOTE */

@@ -15,6 +15,7 @@ struct command *engine_command(struct engine *e, enum command_type type)
         c = &spare;
     }
     c->type = type;
+    c->decided = e->now;
     c->node = c->cluster = c->receiver = IX_NONE;
     return c;
 }

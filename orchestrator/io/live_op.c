@@ -10,9 +10,9 @@
 /* A receiver without a word has refused nothing: the move is tried again later, on a fresh picture, and goes to another
  * when the engine holds the receiver for lost (O17). */
 #define NO_RECEIVER "busy"
-/* Real: as long as a message may be on its way. A controller that was stopped finds the answer in its socket, and what the move
- * was decided on is old by then (C.5, I7, I16). */
-#define ACCEPT_GOOD_MS ((dur_ms)60000)
+/* Real: as long as a message may be on its way, either way. A controller that was stopped finds an answer in its socket, a node
+ * an order in what a dead connection had swallowed, and what the step was decided on is old by then (C.5, I7, I16). */
+#define ORDER_GOOD_MS ((dur_ms)60000)
 
 /* A call about one op; owns its copy of what later calls need. */
 struct live_op {
@@ -232,8 +232,9 @@ static void on_started(void *arg, const struct rpc_message *reply, const struct 
         op_free(o);
         return;
     }
-    if (reply == NULL && why->code == ERR_TIMEOUT) {
-        ask_status(o); /* whether it got through is not known */
+    if (why->code == ERR_TIMEOUT) {
+        ask_status(
+            o); /* whether it got through is not known; or it came too late, and the node tells what it has of it */
         return;
     }
     if (reply != NULL && !told_otherwise(o->n, why))
@@ -289,7 +290,7 @@ static bool came_late(const struct live_op *o)
 {
     const struct fleet_clock *c = &o->n->b->setup.clock;
 
-    return fleet_to_real(c, fleet_now(c) - o->asked) > ACCEPT_GOOD_MS;
+    return fleet_to_real(c, fleet_now(c) - o->asked) > ORDER_GOOD_MS;
 }
 
 static void on_receiver(void *arg, const struct rpc_message *reply, const struct err *why)
@@ -353,6 +354,14 @@ static void write_log_position(struct json_writer *w, struct backend_live *b)
     jw_object_end(w);
 }
 
+/* The node's own clock decides, counted from its hello: of how long that took to arrive, the order has less time (C.5). */
+static dur_ms until_mono(const struct live_node *n, const struct command *c)
+{
+    const struct fleet_clock *clock = &n->b->setup.clock;
+
+    return n->mono_at_hello + (c->decided - n->hello_heard) + ORDER_GOOD_MS * clock->factor;
+}
+
 /* The whole request, or NULL. The digest is of the arguments as json_write gives them. */
 static char *start_params(struct backend_live *b, const struct command *c)
 {
@@ -376,6 +385,7 @@ static char *start_params(struct backend_live *b, const struct command *c)
     jw_int(&w, "epoch", (int64_t)b->epoch);
     jw_str(&w, "controller", b->controller);
     write_log_position(&w, b);
+    jw_int(&w, "until_mono_ms", until_mono(&b->nodes[c->node], c));
     jw_object_end(&w);
     json_free(doc);
     buf_clear(&args);

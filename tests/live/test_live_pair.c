@@ -14,6 +14,7 @@
 #define PACKAGE_BYTES 40000
 #define VM "3c6ef362-0000-4000-8000-000000000002"
 #define OP "r1/HV07/1/move_vm:" VM "/1"
+#define OP_LATE "r1/HV07/1/move_vm:" VM "/2"
 #define HV07 0
 #define HV08 1
 
@@ -27,12 +28,13 @@ static struct pair {
     struct plan_node nodes[2];
     struct backend_live *live;
     /* what was told */
-    bool surveyed, closed, claimed[2], ended, refused;
+    bool surveyed, closed, claimed[2], ended, never_seen, refused;
     enum err_code refused_code;
     unsigned staged[2];
     enum op_outcome outcome;
     char code[32], why[256];
-} pair;
+    const char *op; /* of what is submitted */
+} pair = { .op = OP };
 
 static struct log_position position(void *arg)
 {
@@ -56,6 +58,8 @@ static void on_event(void *arg, const struct event *ev)
         if (!ev->u.staged.ok)
             fail_msg("not staged: %s", ev->u.staged.text);
         pair.staged[ev->node]++;
+    } else if (ev->type == EV_OP_RESULT && r->state == OP_NONE) {
+        pair.never_seen = true;
     } else if (ev->type == EV_OP_RESULT && r->state == OP_DONE) {
         pair.ended = true;
         pair.outcome = r->outcome;
@@ -168,20 +172,29 @@ static int pair_close(void **state)
 
 /* ---- the controller ---- */
 
-static void submit(enum command_type type, uint32_t node)
+static const struct fleet_clock real_time = { .factor = 1 };
+
+/* What was decided `late` ms ago. */
+static void submit_late(enum command_type type, uint32_t node, dur_ms late)
 {
     struct command c = { .type = type,
                          .node = node,
                          .cluster = IX_NONE,
                          .receiver = type == CMD_OP_START ? HV08 : IX_NONE,
-                         .op = OP,
+                         .op = pair.op,
                          .action = "move_vm",
                          .args = "{\"vm\":\"" VM "\",\"to\":\"HV08\",\"method\":\"live\"}",
                          .memory_mib = 1024,
-                         .limit_ms = 20000 };
+                         .limit_ms = 20000,
+                         .decided = fleet_now(&real_time) - late };
 
-    pair.ended = false;
+    pair.ended = pair.never_seen = false;
     backend_live_backend(pair.live)->submit(backend_live_backend(pair.live), &c);
+}
+
+static void submit(enum command_type type, uint32_t node)
+{
+    submit_late(type, node, 0);
 }
 
 static void claim(uint32_t node)
@@ -194,7 +207,7 @@ static void open_backend(void)
 {
     static uint64_t epoch;
     const struct live_setup setup = { .plan = &pair.plan,
-                                      .clock = { .factor = 1 },
+                                      .clock = real_time,
                                       .pins = pair.pins,
                                       .package_path = pair.package,
                                       .stage_parallel = 1,
@@ -270,6 +283,29 @@ static void test_a_receiver_that_refuses(void **state)
     close_backend();
 }
 
+/* A controller was stopped between its log and its socket, or the order lay in a dead connection: the node counts by its own
+ * clock, begins nothing, and says that it has never seen it. That is no refusal: the engine decides anew. */
+static void test_an_order_that_comes_too_late(void **state)
+{
+    uint32_t before;
+
+    (void)state;
+    open_backend();
+    claim(HV07);
+    claim(HV08);
+    before = ap_effects(&pair.agents[HV07], OP_LATE);
+    pair.op = OP_LATE;
+    submit_late(CMD_OP_START, HV07, 61000);
+    ssh_world_until(pair.w, is_true, &pair.never_seen);
+    assert_false(pair.ended);
+    assert_int_equal(ap_effects(&pair.agents[HV07], OP_LATE), before);
+    submit_late(CMD_OP_START, HV07, 30000);
+    check_end(OUTCOME_OK, "");
+    assert_int_equal(ap_effects(&pair.agents[HV07], OP_LATE), before + 1);
+    pair.op = OP;
+    close_backend();
+}
+
 /* Another controller has claimed the node since. The first refusal is the answer to an acknowledgement, and it is told like
  * any other: a stale controller stops there */
 static void test_fenced_by_an_acknowledgement(void **state)
@@ -322,7 +358,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         STORY(test_a_receiver_without_a_word_is_busy), STORY(test_a_receiver_that_refuses),
-        STORY(test_a_queued_node_is_staged_once),
+        STORY(test_a_queued_node_is_staged_once),      STORY(test_an_order_that_comes_too_late),
         STORY(test_fenced_by_an_acknowledgement), /* the last: HV07 is another's from here on */
     };
 

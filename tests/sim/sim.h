@@ -239,6 +239,8 @@ struct sim_link {
     time_ms claim_until;
     int64_t next_id;
     char session[33], machine[80], boot[80];
+    dur_ms mono_at_hello;
+    time_ms hello_heard;
     int64_t epoch_seen, log_seq;
     char log_hash[SHA256_TEXT];
     bool greeted_once, blank; /* no claim stood in its journal at the hello */

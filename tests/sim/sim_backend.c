@@ -383,6 +383,8 @@ static void on_hello(struct sim_controller *c, uint32_t node, const struct rpc_m
         return;
     }
     copy(l->session, sizeof l->session, json_get_str(m->result, "session", ""));
+    l->mono_at_hello = json_get_int(json_get(m->result, "clock"), "mono_ms", 0);
+    l->hello_heard = c->s->now;
     copy(l->machine, sizeof l->machine, json_get_str(m->result, "machine_id", ""));
     copy(l->boot, sizeof l->boot, json_get_str(m->result, "boot_id", ""));
     l->epoch_seen = json_get_int(m->result, "epoch", 0);
@@ -530,6 +532,19 @@ static void on_op_error(struct sim_controller *c, uint32_t node, const struct si
     }
 }
 
+/* It came too late, and the node tells what it has of it. */
+static void ask_status(struct sim_backend *b, uint32_t node, const char *op)
+{
+    struct buf q = BUF_INIT;
+    struct sim_pending *p;
+
+    buf_printf(&q, "{\"op\":\"%s\"}", op);
+    p = sim_request(b, node, REQ_STATUS, "op.status", buf_text(&q));
+    if (p != NULL)
+        copy(p->op, sizeof p->op, op);
+    buf_clear(&q);
+}
+
 static void ask_witness(struct sim_backend *b, uint32_t node, const char *op)
 {
     struct buf q = BUF_INIT;
@@ -583,7 +598,9 @@ static void on_answer(struct sim_controller *c, uint32_t node, struct sim_pendin
         break;
     case REQ_START:
     case REQ_CANCEL:
-        if (m->kind != RPC_RESULT)
+        if (m->kind != RPC_RESULT && p->kind == REQ_START && strcmp(m->error_name, "timeout") == 0)
+            ask_status(&c->backend, node, p->op);
+        else if (m->kind != RPC_RESULT)
             on_op_error(c, node, p, m);
         else if (is_settled(m->result))
             feed_record(c, node, m->result, WITNESS_NOT_ASKED);
@@ -670,6 +687,8 @@ static void write_start(struct sim_backend *b, const struct command *cmd, struct
     jw_str(&w, "controller", b->c->id);
     write_position(b, &w);
     jw_str(&w, "session", b->links[cmd->node].session);
+    jw_int(&w, "until_mono_ms",
+           b->links[cmd->node].mono_at_hello + (cmd->decided - b->links[cmd->node].hello_heard) + MINUTE_MS);
     jw_object_end(&w);
 }
 

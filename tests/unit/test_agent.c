@@ -100,6 +100,49 @@ static void test_other_session_is_void(void **state)
     assert_string_equal(bench_error(b, id), "state");
 }
 
+/* What lay in a dead connection comes through after its time: it begins nothing, and is told as void, not as refused (C.5). */
+static void test_an_order_after_its_time_is_void(void **state)
+{
+    struct bench *b = *state;
+    char until[40];
+
+    snprintf(until, sizeof until, "\"until_mono_ms\":%lld", (long long)b->mono + 60000);
+    bench_wait(b, 60001);
+    assert_string_equal(
+        bench_error(b, bench_start_op(b, 1, BENCH_CONTROLLER, 1, PAUSE, "pause", "{}", until)), "timeout");
+    assert_string_equal(bench_state(b, PAUSE), "none");
+    assert_false(bench_has_run(b, "pause", "run"));
+    snprintf(until, sizeof until, "\"until_mono_ms\":%lld", (long long)b->mono);
+    assert_non_null(bench_result(b, bench_start_op(b, 1, BENCH_CONTROLLER, 1, PAUSE, "pause", "{}", until)));
+    assert_true(bench_has_run(b, "pause", "run"));
+}
+
+/* The record of what was admitted in time is told whenever it is asked for. */
+static void test_the_record_is_told_after_its_time(void **state)
+{
+    struct bench *b = *state;
+    char until[40];
+
+    snprintf(until, sizeof until, "\"until_mono_ms\":%lld", (long long)b->mono + 1000);
+    bench_start_op(b, 1, BENCH_CONTROLLER, 1, PAUSE, "pause", "{}", until);
+    bench_wait(b, 2000);
+    assert_string_equal(
+        json_get_str(bench_result(b, bench_start_op(b, 1, BENCH_CONTROLLER, 1, PAUSE, "pause", "{}", until)),
+                     "state", ""),
+        "running");
+}
+
+/* The hello tells the clock that an order's time is counted on. */
+static void test_hello_tells_the_clock(void **state)
+{
+    struct bench *b = *state;
+    int64_t id = bench_ask(b, 1, "hello",
+                           "{\"protocol\":{\"min\":1,\"max\":1},\"controller\":\"" BENCH_CONTROLLER
+                           "\",\"program\":\"p\"}");
+
+    assert_int_equal(json_get_int(json_get(bench_result(b, id), "clock"), "mono_ms", -1), b->mono);
+}
+
 /* One node-level op at a time; moves run beside it within the slots. */
 static void test_one_node_level_op(void **state)
 {
@@ -1163,6 +1206,9 @@ int main(void)
         T(test_digest_must_match),
         T(test_wrong_orders),
         T(test_other_session_is_void),
+        T(test_an_order_after_its_time_is_void),
+        T(test_the_record_is_told_after_its_time),
+        T(test_hello_tells_the_clock),
         T(test_one_node_level_op),
         T(test_guard_before_install),
         T(test_contradicting_check_is_no_proof),

@@ -31,7 +31,7 @@ static const struct {
       "{\"op\":\"r1/HV07/1/pause/1\",\"action\":\"pause\",\"args\":{},\"digest\":\"" EMPTY_DIGEST
       "\",\"limit_ms\":9,\"precondition\":{\"boot_id\":\"B1\",\"empty\":\"vmms\",\"parked\":[],\"build\":\"1."
       "1\"},\"epoch\":1,"
-      "\"controller\":\"" BENCH_CONTROLLER "\"," LOG "," SESSION "}",
+      "\"controller\":\"" BENCH_CONTROLLER "\"," LOG "," SESSION ",\"until_mono_ms\":99999999}",
       { "op", "action", "args", "digest", "limit_ms", "epoch", "controller", "log", "session", NULL } },
     { "op.status", "{\"op\":\"r1/HV07/1/pause/1\"}", { "op", NULL } },
     { "op.witness", "{\"op\":\"r1/HV07/1/pause/7\"," SESSION "}", { "op", "session", NULL } },

@@ -528,12 +528,16 @@ void oracle_copy_end(struct sim_oracle *o, uint32_t from, uint32_t to)
 
 void oracle_submit(struct sim_oracle *o, uint32_t store, const char *op)
 {
+    struct oracle_intent *x = oracle_find(o, store, op);
+
     o->checks[25]++;
     if (o->stores[store].failed)
         oracle_break(o, 25, "%s was sent after the store had failed", op);
     o->checks[18]++;
-    if (oracle_find(o, store, op) == NULL)
+    if (x == NULL)
         oracle_break(o, 18, "%s was sent before its intent was stored", op);
+    else
+        x->sent_at = o->w->now;
 }
 
 void oracle_claimed(struct sim_oracle *o, uint32_t node, int64_t epoch, const char *controller)

@@ -75,6 +75,7 @@ struct oracle_intent {
     bool cancelled;        /* the store ordered that it be called off */
     bool too_late;         /* never seen by its node, and by now decided on an old picture */
     time_ms first_at;      /* when it was decided */
+    time_ms sent_at;       /* last */
     bool ended, refuted;   /* the agent's journal: DONE; its witness: not_done, since the last START */
     bool load, drained;    /* a move off a node in service; one off a node that is out */
     bool unrecorded;       /* the journal that knew of it is lost */

@@ -41,6 +41,15 @@ static void check_claim(struct sim_oracle *o, uint32_t node, const char *op, con
                      (long long)epoch, (long long)c->epoch);
 }
 
+/* C.5: what lay in a queue is void. An order counts for a minute from when it was decided, last. */
+static void check_in_time(struct sim_oracle *o, const struct oracle_intent *x)
+{
+    o->checks[20]++;
+    if (o->w->now - x->sent_at > MINUTE_MS)
+        oracle_break(o, 20, "%s is admitted %lld s after it was sent", x->op,
+                     (long long)((o->w->now - x->sent_at) / SECOND_MS));
+}
+
 /* I18: what an agent admits was an intent in the store of who sent it. I20. */
 void oracle_accepted(struct sim_oracle *o, uint32_t node, uint32_t store, const char *op, const char *action,
                      int64_t epoch, const char *controller)
@@ -61,6 +70,7 @@ void oracle_accepted(struct sim_oracle *o, uint32_t node, uint32_t store, const 
     if (!is(x->action, action))
         oracle_break(o, 24, "%s admitted %s as %s", o->w->nodes[node].id, op, action);
     check_claim(o, node, op, "admitted", epoch, controller);
+    check_in_time(o, x);
 }
 
 static uint32_t nodes_out(const struct sim_world *w, uint32_t cluster, uint32_t besides)
