@@ -532,26 +532,21 @@ static void on_op_error(struct sim_controller *c, uint32_t node, const struct si
     }
 }
 
-/* It came too late, and the node tells what it has of it. */
-static void ask_status(struct sim_backend *b, uint32_t node, const char *op)
+/* One op, one question. */
+static void ask_about(struct sim_backend *b, uint32_t node, enum sim_req kind, const char *op)
 {
+    static const char *const methods[] = { [REQ_STATUS] = "op.status",
+                                           [REQ_WITNESS] = "op.witness",
+                                           [REQ_CANCEL] = "op.cancel",
+                                           [REQ_ACK] = "op.ack" };
     struct buf q = BUF_INIT;
     struct sim_pending *p;
 
-    buf_printf(&q, "{\"op\":\"%s\"}", op);
-    p = sim_request(b, node, REQ_STATUS, "op.status", buf_text(&q));
-    if (p != NULL)
-        copy(p->op, sizeof p->op, op);
-    buf_clear(&q);
-}
-
-static void ask_witness(struct sim_backend *b, uint32_t node, const char *op)
-{
-    struct buf q = BUF_INIT;
-    struct sim_pending *p;
-
-    buf_printf(&q, "{\"op\":\"%s\",\"session\":\"%s\"}", op, b->links[node].session);
-    p = sim_request(b, node, REQ_WITNESS, "op.witness", buf_text(&q));
+    buf_printf(&q, kind == REQ_ACK ? "{\"ops\":[\"%s\"]" : "{\"op\":\"%s\"", op);
+    if (kind != REQ_STATUS)
+        buf_printf(&q, ",\"session\":\"%s\"", b->links[node].session);
+    buf_str(&q, "}");
+    p = sim_request(b, node, kind, methods[kind], buf_text(&q));
     if (p != NULL)
         copy(p->op, sizeof p->op, op);
     buf_clear(&q);
@@ -599,7 +594,7 @@ static void on_answer(struct sim_controller *c, uint32_t node, struct sim_pendin
     case REQ_START:
     case REQ_CANCEL:
         if (m->kind != RPC_RESULT && p->kind == REQ_START && strcmp(m->error_name, "timeout") == 0)
-            ask_status(&c->backend, node, p->op);
+            ask_about(&c->backend, node, REQ_STATUS, p->op); /* it came too late: what has the node of it? */
         else if (m->kind != RPC_RESULT)
             on_op_error(c, node, p, m);
         else if (is_settled(m->result))
@@ -609,7 +604,7 @@ static void on_answer(struct sim_controller *c, uint32_t node, struct sim_pendin
         if (m->kind != RPC_RESULT)
             on_op_error(c, node, p, m);
         else if (state_by(json_get_str(m->result, "state", "")) == OP_UNKNOWN)
-            ask_witness(&c->backend, node, p->op);
+            ask_about(&c->backend, node, REQ_WITNESS, p->op);
         else
             feed_record(c, node, m->result, WITNESS_NOT_ASKED);
         break;
@@ -745,29 +740,10 @@ static void submit_start(struct sim_backend *b, const struct command *cmd)
     buf_clear(&accept);
 }
 
-static void submit_op(struct sim_backend *b, const struct command *cmd)
+static void submit_about(struct sim_backend *b, const struct command *cmd, enum sim_req kind)
 {
-    static const struct {
-        enum sim_req kind;
-        const char *method;
-    } rows[COMMAND_TYPES] = { [CMD_OP_PROBE] = { REQ_STATUS, "op.status" },
-                              [CMD_OP_CANCEL] = { REQ_CANCEL, "op.cancel" },
-                              [CMD_OP_ACK] = { REQ_ACK, "op.ack" } };
-    struct buf q = BUF_INIT;
-    struct sim_pending *p;
-
-    if (b->links[cmd->node].state != LINK_READY)
-        return;
-    if (cmd->type == CMD_OP_ACK)
-        buf_printf(&q, "{\"ops\":[\"%s\"],\"session\":\"%s\"}", cmd->op, b->links[cmd->node].session);
-    else if (cmd->type == CMD_OP_CANCEL)
-        buf_printf(&q, "{\"op\":\"%s\",\"session\":\"%s\"}", cmd->op, b->links[cmd->node].session);
-    else
-        buf_printf(&q, "{\"op\":\"%s\"}", cmd->op);
-    p = sim_request(b, cmd->node, rows[cmd->type].kind, rows[cmd->type].method, buf_text(&q));
-    if (p != NULL)
-        copy(p->op, sizeof p->op, cmd->op);
-    buf_clear(&q);
+    if (b->links[cmd->node].state == LINK_READY)
+        ask_about(b, cmd->node, kind, cmd->op);
 }
 
 static void backend_submit(struct backend *base, const struct command *cmd)
@@ -791,9 +767,13 @@ static void backend_submit(struct backend *base, const struct command *cmd)
         submit_start(b, cmd);
         break;
     case CMD_OP_PROBE:
+        submit_about(b, cmd, REQ_STATUS);
+        break;
     case CMD_OP_CANCEL:
+        submit_about(b, cmd, REQ_CANCEL);
+        break;
     case CMD_OP_ACK:
-        submit_op(b, cmd);
+        submit_about(b, cmd, REQ_ACK);
         break;
     case CMD_NOTE:
     case CMD_END:
