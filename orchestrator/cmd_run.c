@@ -214,9 +214,7 @@ static int run_again(struct start *st, int *ret_exit, struct err *err)
     int rc = st->takeover ? session_open_takeover(&s, st->c->db, cli_operand(st->c, 0), err)
                           : session_open(&s, st->c->db, cli_operand(st->c, 0), STORE_WRITE, 0, err);
 
-    if (rc == 0 &&
-        s.handover ==
-            NULL) /* one that ended under another revision is adopted: for return, rollback, report */
+    if (rc == 0 && !st->takeover) /* else it may have gone on elsewhere, by return or rollback */
         rc = refuse_ended(&s, err);
     if (rc == 0 && st->takeover)
         rc = say_in_flight(st->c, &s, err);

@@ -13,7 +13,7 @@
 #include "orchestrator/core/plan.h"
 #include "orchestrator/core/wave_sm.h"
 
-#define ENGINE_REVISION 5
+#define ENGINE_REVISION 6
 extern const uint32_t engine_revision; /* the same, of this program */
 
 struct engine; /* views below; contents in engine_state.h for core's own files */

@@ -163,6 +163,15 @@ static bool stopped_before(const struct engine *e, const struct op *op)
            (leads_away && !op->evidence && e->nodes[op->node].go_home);
 }
 
+static void never_there(struct engine *e, struct op *op, const struct op_record *rec)
+{
+    struct op_record refused = *rec;
+
+    refused.error_code = "lost";
+    refused.error_text = SAY(e, "sent %u times, the node never saw it", op->sends);
+    op_finish(e, op, &refused, OUTCOME_REFUSED);
+}
+
 /* The node says it never saw it. If it had said otherwise before, its journal is not to be trusted. */
 static void op_never_seen(struct engine *e, struct op *op, const struct op_record *rec)
 {
@@ -176,7 +185,7 @@ static void op_never_seen(struct engine *e, struct op *op, const struct op_recor
         e->nodes[op->node].pause_in_doubt |= op->action == ACT_PAUSE; /* likewise (I29) */
         op_called_off(e, op, rec);
     } else if (op->sends >= SENDS_MAX) {
-        op_finish(e, op, rec, OUTCOME_REFUSED);
+        never_there(e, op, rec);
     } else if (came_too_late(e, op)) {
         op_command(e, CMD_OP_CANCEL, op->node,
                    op->id.text); /* the log says so; and so does whatever comes of it there */

@@ -35,6 +35,7 @@ void claim_overtaken(struct engine *e)
     for (uint32_t i = 0; i < e->inv->n_nodes; i++) {
         settled_till_now(e, &e->nodes[i]);
         e->nodes[i].unread = true;
+        e->nodes[i].up_since = false;
     }
 }
 

@@ -88,7 +88,8 @@ void cluster_timeout(struct engine *e, struct engine_cluster *c)
     cluster_dirty(e, c);
 }
 
-/* O24: a group with automatic failback follows its node home; that is no stranger's hand. */
+/* O24: a group with automatic failback follows its node home; that is no stranger's hand. When it moved nobody saw: since the
+ * picture before. */
 static bool failed_back(const struct engine *e, uint32_t vm, uint32_t node)
 {
     const struct engine_node *n = &e->nodes[node];
@@ -96,7 +97,7 @@ static bool failed_back(const struct engine *e, uint32_t vm, uint32_t node)
     if (!e->fleet.vms.items[vm].vm.auto_failback)
         return false;
     return n->phase == NODE_RESUMING || n->phase == NODE_SETTLING ||
-           (n->out_until != 0 && e->now - n->out_until <= FAILBACK_MS);
+           (n->out_until != 0 && e->clusters[n->cluster].seen_at - n->out_until <= FAILBACK_MS);
 }
 
 /* fleet_observe tells what others did. */
@@ -203,6 +204,13 @@ static void pause_ended_by_others(struct engine *e, struct engine_node *n, time_
     engine_note(e, NOTE_WARNING, "O7", n->ix, "somebody else has put the node back in service");
 }
 
+/* What pauses it from here on is no log that was overtaken: its journal would have told of that. */
+static void found_in_service(const struct engine *e, struct engine_node *n, time_ms asked)
+{
+    n->up_since |= e->seen[n->ix] == SEEN_UP && n->claimed && !n->unread && !n->blank &&
+                   asked >= e->clusters[n->cluster].reached_at;
+}
+
 static void take_view(struct engine *e, struct engine_cluster *c, const struct event *ev, time_ms asked)
 {
     const struct cluster_view *v = &ev->u.observed.view;
@@ -216,8 +224,10 @@ static void take_view(struct engine *e, struct engine_cluster *c, const struct e
         if (node != IX_NONE && e->inv->nodes[node].cluster == c->ix)
             e->seen[node] = (uint8_t)v->nodes[i].state;
     }
-    for (uint32_t i = 0; i < ic->n_nodes; i++)
+    for (uint32_t i = 0; i < ic->n_nodes; i++) {
+        found_in_service(e, &e->nodes[ic->nodes[i]], asked);
         pause_ended_by_others(e, &e->nodes[ic->nodes[i]], asked);
+    }
     c->csv_bad = 0;
     for (uint32_t i = 0; i < v->n_csvs; i++)
         c->csv_bad += !v->csvs[i].healthy;

@@ -140,10 +140,9 @@ static void drive_op(struct engine *e, struct engine_node *n)
 /* in: something of ours may be in it, for a rollback to take out (I12). */
 static void verify_failed(struct engine *e, struct engine_node *n, const char *why, bool in)
 {
-    if (!n->back) { /* what it is now nobody vouches for: it is not a patched receiver */
+    if (!n->back) /* what it is now nobody vouches for: it is not a patched receiver */
         e->fleet.nodes[n->ix].patched = false;
-        n->patched_by_us = in;
-    }
+    n->patched_by_us = in || (n->back && n->patched_by_us);
     node_give_up(e, n, NODE_SET_ASIDE,
                  SAY(e, "verify: the %s is %s", n->back ? "predecessor" : "package", why));
 }
@@ -393,12 +392,11 @@ static void reboot_again(struct engine *e, struct engine_node *n, const struct v
 {
     bool out = package_is_out(f, n->boot_effect_first);
 
+    n->patched_by_us &= !out; /* a removal that waits for its boot is not made once more */
     if (n->reboots >= REBOOTS_MAX || n->go_home) {
-        n->patched_by_us &= !n->back || !out; /* a removal that waits for its boot is not made once more */
         verify_failed(e, n, still_pending(f, out), !out);
         return;
     }
-    n->patched_by_us &= n->back || !out;
     engine_note(e, NOTE_DECISION, "O14", n->ix, "another reboot is needed");
     n->goal = GOAL_REBOOT_AGAIN;
     drain_once_more(e, n); /* a boot may have started VMs */
@@ -477,7 +475,7 @@ static void verify_observed(struct engine *e, struct engine_node *n, const struc
     else if (v == VERDICT_YES)
         verified(e, n, f);
     else if (v == VERDICT_NO)
-        verify_failed(e, n, n->back ? "not back" : "not there", false);
+        verify_failed(e, n, n->back ? "not back" : "not there", n->back);
     else
         reboot_again(e, n, f);
 }

@@ -342,6 +342,8 @@ int handover_take(struct engine *e, const struct event *ev, struct err *err)
     take_rows(e, h);
     if (e->nomem)
         return 0; /* engine_step says it */
+    if (is_over(h->state))
+        e->state = h->state;
     handover_nodes(e, h);
     handover_parks(e, h);
     handover_ops(e, h);
@@ -349,11 +351,9 @@ int handover_take(struct engine *e, const struct event *ev, struct err *err)
     claim_overtaken(e);
     claim_all(e);
     ending = ending_of(e, h);
-    if (is_over(h->state))
-        e->state = h->state;
-    else if (ending != RUN_RUNNING)
+    if (ending != RUN_RUNNING && !is_over(h->state))
         stop(e, h, ending);
-    else
+    else if (!is_over(h->state))
         forward(e, h);
     e->clusters_dirty = true;
     return 0;

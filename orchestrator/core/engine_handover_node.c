@@ -30,10 +30,9 @@ static enum node_end home_end_of(const struct engine *e, const struct handover_n
     if (from->back)
         return untold(from) && build_compare(from->build_now, from->build_before) == 0 ? NODE_ROLLED_BACK
                                                                                        : NODE_SET_ASIDE;
-    if (from->effect)
-        return untold(from) && at_target(e, from) ? NODE_DONE : NODE_SET_ASIDE;
-    if (from->patched)
-        return from->proved && at_target(e, from) ? NODE_DONE : NODE_SET_ASIDE;
+    if (from->effect || from->patched)
+        return from->proved && at_target(e, from) && (untold(from) || !from->effect) ? NODE_DONE
+                                                                                     : NODE_SET_ASIDE;
     return NODE_RETURNED;
 }
 
@@ -124,6 +123,13 @@ static void restore_waiting(struct engine *e, struct engine_node *n, const struc
     e->fleet.nodes[n->ix].patched = from->back;
 }
 
+/* After the end only `return` takes a node out, and one that was stuck comes home whatever another log did to it. One that is in
+ * service is only given its VMs back. */
+static bool was_put_back(const struct engine *e, const struct handover_node *from)
+{
+    return run_has_ended(e) && from->out;
+}
+
 static void restore_out(struct engine *e, struct engine_node *n, const struct handover_node *from)
 {
     bool first = from->phase == NODE_REBOOTING && !from->effect;
@@ -145,6 +151,7 @@ static void restore_out(struct engine *e, struct engine_node *n, const struct ha
     n->anew = untold(from) && !n->back;
     if (untold(from) && (n->home_end == NODE_RETURNED || n->home_end == NODE_SET_ASIDE)) /* a doubt hid it */
         FILL(n->reason, "on its way home when another revision took over: why is not told");
+    n->foreign_settled = was_put_back(e, from);
     e->fleet.nodes[n->ix].patched = n->home_end == NODE_DONE;
     e->in_flight++;
     count_out(e, n, OUT_OURS);
@@ -169,6 +176,7 @@ static void restore(struct engine *e, const struct handover_node *from)
     n->level_first = from->level_before.number != 0 ? from->level_before : from->build_before;
     n->build_now = from->build_now;
     n->patched_by_us = from->patched;
+    n->supposed_at = from->patched && from->supposed ? e->now : 0;
     if (n->rehearse)
         n->rehearsal = from->back ? 1 : e->removal_known && e->removal_possible ? 2 : 0;
     if (from->ops_life == from->life)
@@ -295,8 +303,8 @@ void handover_ops(struct engine *e, const struct handover *h)
         bool of_park = vm != IX_NONE && from->action != ACT_MOVE_VM;
         struct op *op;
 
-        n->patched_by_us |=
-            from->action == ACT_INSTALL && !node_in_flight(n); /* given up: it may be in (I12) */
+        if (from->action == ACT_INSTALL && !node_in_flight(n)) /* given up: it may be in (I12) */
+            node_suppose_patched(e, n);
         /* One that stands for a park needs its entry: where it ends is looked up by the VM. */
         if ((of_park && node_park_of(n, vm) == NULL) ||
             (from->action != ACT_MOVE_VM && from->action != ACT_CLUSTER_SETTING && !node_in_flight(n)))

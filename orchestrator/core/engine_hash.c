@@ -89,7 +89,8 @@ static void add_node(struct sha256 *s, const struct engine_node *n)
                            n->counted_out, n->in_rollback,     n->reboot_sent,    n->reboot_due,
                            n->suspended,   n->unpark_failed,   n->seen,           n->pause_in_doubt,
                            n->anew,        n->proved,          n->undecided_runs, n->foreign_led,
-                           n->unread,      n->foreign_settled, n->pause_lost,     n->blank };
+                           n->unread,      n->foreign_settled, n->pause_lost,     n->blank,
+                           n->up_since };
     const int64_t numbers[] = { n->phase,         n->end,         n->home_end,    n->step,
                                 n->goal,          n->life,        n->attempt,     n->tries,
                                 n->since,         n->out_since,   n->out_until,   n->lost_at,

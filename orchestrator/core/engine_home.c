@@ -220,10 +220,21 @@ static bool drive_undecided(struct engine *e, struct engine_node *n)
     return false;
 }
 
+/* Beyond what may have been undone behind it, by a log of which no journal tells any more: once more from there (O12). */
+static bool too_far(const struct engine_node *n)
+{
+    return (n->phase == NODE_STORAGE_IN && n->vmms_touched) ||
+           (n->phase == NODE_RESUMING && n->paused && (n->vmms_touched || n->storage_touched));
+}
+
 bool home_drive(struct engine *e, struct engine_node *n)
 {
     bool vmms = n->phase == NODE_STARTING_VMMS;
 
+    if (too_far(n)) {
+        node_to(e, n, NODE_STARTING_VMMS);
+        return true;
+    }
     if (vmms && n->undecided[0] != '\0')
         return drive_undecided(e, n);
     if (vmms)

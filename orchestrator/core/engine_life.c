@@ -178,7 +178,7 @@ static bool pause_unseen(const struct engine *e, const struct engine_node *n)
 /* Paused, and perhaps by a pause of which no journal tells (I29, O7): that of a log which was overtaken stood in one that is lost. */
 static bool paused_untold(const struct engine *e, const struct engine_node *n)
 {
-    return (n->pause_in_doubt || e->overtook) && e->seen[n->ix] == SEEN_PAUSED;
+    return (n->pause_in_doubt || (e->overtook && !n->up_since)) && e->seen[n->ix] == SEEN_PAUSED;
 }
 
 /* What another log may have left out. After a takeover this log may be the older one: what a node is like whose journal nobody has
@@ -322,13 +322,20 @@ enum node_end back_end(const struct engine_node *n)
     return NODE_DONE;
 }
 
+/* In service, and the storage whole, says a picture that is no older than one may be. */
+static bool seen_whole(const struct engine *e, const struct engine_node *n)
+{
+    const struct engine_cluster *c = &e->clusters[n->cluster];
+
+    return cluster_fresh(e, c) && e->seen[n->ix] == SEEN_UP && cluster_clean(e, c);
+}
+
 /* Of a life whose turn never came: what the lives before it came to, and patched as before is not one that others have taken out of
  * service since, or whose storage is not whole (I17). After a rehearsal's second life the patch is off. */
 enum node_end unbegun_end(const struct engine *e, const struct engine_node *n)
 {
     if (n->back)
-        return e->seen[n->ix] == SEEN_UP && cluster_clean(e, &e->clusters[n->cluster]) ? back_end(n)
-                                                                                       : NODE_SET_ASIDE;
+        return seen_whole(e, n) ? back_end(n) : NODE_SET_ASIDE;
     return n->rehearsal == 2 ? NODE_ROLLED_BACK : NODE_NOT_STARTED;
 }
 
@@ -336,13 +343,30 @@ void node_give_up(struct engine *e, struct engine_node *n, enum node_end end, co
 {
     if (!n->back)
         node_fail(e, n);
-    node_home(e, n, n->back ? back_end(n) : end, text);
+    node_home(e, n, !n->back ? end : node_in_flight(n) ? back_end(n) : unbegun_end(e, n), text);
+}
+
+bool node_looked_for(struct engine *e, struct engine_node *n)
+{
+    struct engine_cluster *c = &e->clusters[n->cluster];
+
+    if (!n->rehearse || !n->back || n->in_rollback || !n->claimed || n->phase == NODE_ENDED ||
+        node_in_flight(n) || seen_whole(e, n))
+        return false;
+    if (!cluster_fresh(e, c) || c->seen_at < c->clean_after)
+        cluster_want(e, c);
+    else if (e->seen[n->ix] == SEEN_UP && cluster_clean_once(c)) /* the second sample decides */
+        cluster_want_later(e, c);
+    else
+        return false;
+    node_waits(e, n, "I17: a fresh picture of its cluster");
+    return c->ask != NULL || cluster_fresh(e, c);
 }
 
 /* To the next safe point, as in abort: what has begun goes on, what has not begun is not begun. */
 void node_safe_point(struct engine *e, struct engine_node *n)
 {
-    if (n->phase == NODE_ENDED || n->phase == NODE_PENDING)
+    if (n->phase == NODE_ENDED || n->phase == NODE_PENDING || node_looked_for(e, n))
         return;
     if (!node_in_flight(n)) {
         node_end(e, n, unbegun_end(e, n),

@@ -135,6 +135,7 @@ struct engine_node {
     bool seen;            /* claimed by the controller that is at work */
     bool blank;           /* no claim stood in its journal, new or lost, and nothing was sent there since */
     bool unread;          /* since a takeover its journal has not been read */
+    bool up_since;        /* since it has been, a picture has shown the node in service */
     bool counted_out;     /* in the books of out nodes */
     bool claim_due;       /* the link timer is to claim first */
     bool in_rollback, counted_open;
@@ -569,6 +570,8 @@ void node_end_stuck(struct engine *e, struct engine_node *n, const char *why);
 void node_end_found_out(struct engine *e, struct engine_node *n);
 enum node_end back_end(const struct engine_node *n);
 enum node_end unbegun_end(const struct engine *e, const struct engine_node *n);
+/* Rehearsed, and stopped while it waits for its way back: its cluster says first what it is like now (I17). True: it is asked. */
+bool node_looked_for(struct engine *e, struct engine_node *n);
 
 /* The next lines of the way: true when there is more to do at once. */
 /* engine_drain.c */

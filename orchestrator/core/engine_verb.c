@@ -280,6 +280,12 @@ static void return_vms(struct engine *e, struct engine_node *n)
     FILL(n->reason, SAY(e, "%s; its VMs put back by an operator", n->reason));
 }
 
+/* Removed, and whether the boot that it waits for was made nobody has verified (I17). */
+static bool half_removed(const struct engine_node *n)
+{
+    return n->back && n->installed && !n->verified;
+}
+
 static void return_node(struct engine *e, struct engine_node *n)
 {
     op_forget(e, n);
@@ -287,17 +293,17 @@ static void return_node(struct engine *e, struct engine_node *n)
     n->vmms_touched = n->storage_touched = true;
     n->paused = true; /* a person says so */
     n->paused_at = 0;
-    n->home_end = !n->patched_by_us          ? NODE_RETURNED
-                  : n->verified && n->proved ? NODE_DONE
-                                             : NODE_SET_ASIDE; /* I17 */
+    n->home_end = !n->patched_by_us && !half_removed(n) ? NODE_RETURNED
+                  : n->verified && n->proved            ? NODE_DONE
+                                                        : NODE_SET_ASIDE; /* I17 */
     FILL(n->reason, "put back by an operator");
 }
 
-/* The wave at work has it, and does not pass before it is back. */
-static bool is_of_the_wave(const struct engine *e, const struct engine_node *n)
+/* The wave at work has it, or one to come, and does not pass before it is back. */
+static bool is_waited_for(const struct engine *e, const struct engine_node *n)
 {
-    return !run_has_ended(e) && !run_goes_back(e) && e->ending == RUN_RUNNING && n->wave == e->wave &&
-           (wave_states[e->waves[e->wave].state].flags & SM_FINAL) == 0;
+    return !run_has_ended(e) && !run_goes_back(e) && e->ending == RUN_RUNNING && n->wave != IX_NONE &&
+           (wave_states[e->waves[n->wave].state].flags & SM_FINAL) == 0;
 }
 
 /* Put a node back that is still out: the way home and nothing else; VMs that are still down on one that is back; and what its cluster
@@ -329,7 +335,7 @@ static int verb_return(struct engine *e, const struct event *ev, struct err *err
     n->end = NODE_END_NONE;
     n->turn_since = e->now; /* from here on it matters whether it is there */
     e->at_rest = false;
-    if (is_of_the_wave(e, n))
+    if (is_waited_for(e, n))
         wave_opens(e, n);
     if (run_has_ended(e))
         claim_lost_again(e);

@@ -334,11 +334,27 @@ static void name_left(struct engine *e)
         FILL(e->end_text, SAY(e, "%s; not put back:%s", e->end_text, buf_text(b)));
 }
 
+/* Rehearsed nodes whose way back was stopped before it began have their ends by what their clusters say now. */
+static bool looks_for_some(struct engine *e)
+{
+    bool some = false;
+
+    for (uint32_t i = 0; i < e->inv->n_nodes; i++) {
+        struct engine_node *n = &e->nodes[i];
+
+        if (node_looked_for(e, n))
+            some = true;
+        else if (n->rehearse && n->back)
+            node_safe_point(e, n);
+    }
+    return some;
+}
+
 static void come_to_end(struct engine *e)
 {
     enum run_state ending = e->ending;
 
-    if (e->in_flight > 0 || (e->state != RUN_ROLLING_BACK && !evidence_done(e)))
+    if (e->in_flight > 0 || (e->state != RUN_ROLLING_BACK && !evidence_done(e)) || looks_for_some(e))
         return;
     if (ending != RUN_ROLLING_BACK && ledger_looks(e))
         return;
@@ -405,11 +421,34 @@ bool run_goes_back(const struct engine *e)
     return e->state == RUN_ROLLING_BACK || (e->state == RUN_HOLDING && e->held_state == RUN_ROLLING_BACK);
 }
 
+/* Over here, and the log that was overtaken may have gone on all the same (`rollback`, `return`): what its nodes tell is heard, or
+ * they are not there for long (I29). */
+static bool journals_owed(const struct engine *e)
+{
+    if (!e->overtook || e->now - engine_awake_since(e) >= e->rollout->policy.unreachable_ms)
+        return false;
+    for (uint32_t i = 0; i < e->inv->n_nodes; i++)
+        if (e->nodes[i].unread && !e->nodes[i].refused && e->nodes[i].link.pos != 0)
+            return true;
+    return false;
+}
+
+/* What a node was left in whose journal tells nothing nobody knows: it is named. */
+static void name_unheard(struct engine *e)
+{
+    for (uint32_t i = 0; i < e->inv->n_nodes; i++) {
+        const struct engine_node *n = &e->nodes[i];
+
+        if (n->wave != IX_NONE && n->end != NODE_STUCK && (n->unread || (n->blank && !n->up_since)))
+            engine_note(e, NOTE_WARNING, "I29", n->ix, "not heard of since the takeover: it may be out");
+    }
+}
+
 /* May the program stop? A window opens by itself, the rest needs a person. */
 static bool rests(const struct engine *e)
 {
     if (run_has_ended(e))
-        return e->in_flight == 0 && !e->settings_due && !ledger_looks(e);
+        return e->in_flight == 0 && !e->settings_due && !ledger_looks(e) && !journals_owed(e);
     if (e->state != RUN_HOLDING || (e->hold == HOLD_WINDOW && e->window_at != TIME_NEVER))
         return false;
     return !goes_on_somewhere(e);
@@ -450,8 +489,11 @@ void run_check(struct engine *e)
         check_unknown(e);
         check_window_hold(e);
     }
-    if (rests(e))
-        run_rest(e, run_has_ended(e) ? e->end_text : e->hold_text);
+    if (e->at_rest || !rests(e))
+        return;
+    if (run_has_ended(e) && e->overtook)
+        name_unheard(e);
+    run_rest(e, run_has_ended(e) ? e->end_text : e->hold_text);
 }
 
 void run_timeout(struct engine *e)

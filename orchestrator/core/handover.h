@@ -73,7 +73,8 @@ struct handover_node {
     bool effect, removed;       /* install or removal is made; it was a removal */
     bool rebooted;              /* since then, or the reboot before it */
     bool suspended, patched;
-    bool proved; /* the node itself has said that it is patched, and nothing was done to that since (I17) */
+    bool supposed; /* patched by suspicion only: no node has said so (I12) */
+    bool proved;   /* the node itself has said that it is patched, and nothing was done to that since (I17) */
     uint32_t setting_ops, reboots;
     uint64_t own_lives,
         own_settings; /* node_bit() of each that the log has begun something in, or asked for */

@@ -100,6 +100,7 @@ static const struct part node_parts[] = {
 /* where they say something */
 static const struct part level_part = P(handover_node, BUILD, level_before);
 static const struct part proved_part = P(handover_node, BOOL, proved);
+static const struct part supposed_part = P(handover_node, BOOL, supposed);
 /* A former revision does not tell these: then all numbers count that the log has come to, and it was sent once. */
 static const struct part own_parts[] = {
     P(handover_node, U64, own_lives), P(handover_node, U64, own_settings), { 0 } };
@@ -218,6 +219,8 @@ static void write_node_more(struct json_writer *w, const struct handover_node *n
         write_part(w, &level_part, (const char *)n, inv);
     if (n->proved)
         write_part(w, &proved_part, (const char *)n, inv);
+    if (n->supposed)
+        write_part(w, &supposed_part, (const char *)n, inv);
     if (!n->before.known)
         return;
     jw_object(w, "before");
@@ -381,6 +384,8 @@ static void read_node_more(struct fields *f, const json *o, struct handover_node
         read_part(f, o, &level_part, (char *)n, inv);
     if (json_get(o, proved_part.key) != NULL)
         read_part(f, o, &proved_part, (char *)n, inv);
+    if (json_get(o, supposed_part.key) != NULL)
+        read_part(f, o, &supposed_part, (char *)n, inv);
     n->before.known = before != NULL;
     if (before != NULL)
         read_parts(f, before, record_parts, &n->before, inv);

@@ -177,10 +177,17 @@ static void rebooted(struct handover_fold *f, struct handover_node *n, time_ms a
     n->suspended = false;
 }
 
+/* It may be in, and nobody has said so; what was in for sure is so still. */
+static void suppose_patched(struct handover_node *n)
+{
+    n->supposed = n->supposed || !n->patched;
+    n->patched = true;
+}
+
 static void effect_made(struct handover_node *n, enum action a)
 {
     n->effect = true;
-    n->rebooted = false;
+    n->rebooted = n->supposed = false;
     n->removed = a == ACT_UNINSTALL;
     n->patched = n->patched || a == ACT_INSTALL;
     n->proved = false;
@@ -200,7 +207,15 @@ void handover_op_end_heard(struct handover_fold *f, const struct folded_op *o, b
     if (i == IX_NONE || &f->ops.items[i] != o)
         return;
     f->now.nodes[o->op.node].patched = done && o->op.action == ACT_INSTALL;
-    f->now.nodes[o->op.node].proved = false;
+    f->now.nodes[o->op.node].supposed = f->now.nodes[o->op.node].proved = false;
+}
+
+/* Nothing is proved before a new boot, where the rollout wants one each time. */
+static bool owes_boot(const struct handover_fold *f, const struct handover_node *n,
+                      const struct verify_facts *v)
+{
+    return f->plan->rollout->patch.reboot == REBOOT_ALWAYS && n->effect &&
+           strcmp(v->boot_id, n->boot_effect_first) == 0;
 }
 
 /* What is in is what the node itself says (I17): a boot may have rolled the installation back, and a removal that was never
@@ -211,10 +226,12 @@ void handover_verified(struct handover_fold *f, struct handover_node *n, const s
     bool built = build_compare(v->build, f->plan->rollout->patch.target) >= 0;
     bool out = package_is_out(v, n->boot_effect_first);
 
+    if (listed || (v->servicing_idle && (v->pending || v->package == PACKAGE_INSTALL_PENDING)))
+        n->supposed = false;
     if (!v->servicing_idle || v->package == PACKAGE_INSTALL_PENDING || (v->pending && !out))
         return;
     n->patched = listed; /* a newer build without it is another's: there is nothing to take out (I12) */
-    n->proved = listed && built && !n->removed;
+    n->proved = listed && built && !n->removed && !owes_boot(f, n, v);
 }
 
 static void op_done(struct handover_fold *f, const struct handover_op *op, const struct op_record *rec)
@@ -251,7 +268,7 @@ static void op_failed(struct handover_fold *f, const struct folded_op *o, const 
     if (op->action == ACT_PARK_VM && !untouched)
         parked(f, op, rec);
     if (op->action == ACT_INSTALL && install_may_be_in(code, rec->outcome, again))
-        f->now.nodes[op->node].patched = true; /* until the node has been asked */
+        suppose_patched(&f->now.nodes[op->node]); /* until the node has been asked */
     if (op->action == ACT_UNINSTALL && strcmp(code, "not_removable") == 0) {
         f->now.log.removal_known = true;
         f->now.log.removal_possible = false;
@@ -276,8 +293,8 @@ void handover_op_given_up(struct handover_fold *f, struct folded_op *o, enum act
     handover_op_over(f, o, o->op.action == ACT_REBOOT && next != ACT_REBOOT, NULL);
     o->given_up = true;
     if (o->op.action == ACT_INSTALL)
-        f->now.nodes[o->op.node].patched = true; /* likewise */
-    if (o->op.action == ACT_UNINSTALL)           /* it may have been made, and its journal lost (I17) */
+        suppose_patched(&f->now.nodes[o->op.node]); /* likewise */
+    if (o->op.action == ACT_UNINSTALL)              /* it may have been made, and its journal lost (I17) */
         f->now.nodes[o->op.node].proved = false;
     if (o->op.action == ACT_PARK_VM)
         parked(f, &o->op, NULL);

@@ -191,4 +191,9 @@ code=$?
 report $((code == 15 ? 0 : 1)) 'and stops as soon as a node answers' "exit code $code: $(tail -5 late.log)"
 check 'because it is a stale copy' 0 'stale copy' cat late.log
 
+# a copy in which the run had ended: another log may have gone on with it, so each node's journal is read
+cp patchwave.db ended.db
+check 'a copy of a run that ended is taken over' 0 'finished: every wave has passed its gates' p --db ended.db takeover --ticket CHG-4 --on-hold exit
+report $([[ $(sqlite3 -readonly ended.db "SELECT count(DISTINCT event ->> '$.node') FROM log WHERE kind = 'node_claimed' AND seq > (SELECT max(seq) FROM log WHERE kind = 'controller_start')") == 4 ]]; echo $?) 'and hears each of them' "$(p --db ended.db log | tail -8)"
+
 bed_end

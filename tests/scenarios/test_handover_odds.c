@@ -260,9 +260,10 @@ static const struct {
     enum node_end want;
 } homes[] = {
     { false, false, false, false, "", BEFORE, NODE_RETURNED },
-    { false, true, false, false, "", TARGET, NODE_DONE },
-    { false, true, false, false, "", BETWEEN, NODE_SET_ASIDE },
-    { false, true, false, false, "verify failed", TARGET, NODE_SET_ASIDE },
+    { false, true, true, true, "", TARGET, NODE_DONE },
+    { false, true, true, false, "", TARGET, NODE_SET_ASIDE }, /* the number alone, before a new boot */
+    { false, true, true, true, "", BETWEEN, NODE_SET_ASIDE },
+    { false, true, true, true, "verify failed", TARGET, NODE_SET_ASIDE },
     { false, false, true, true, "", TARGET, NODE_DONE },
     { false, false, true, true, "", BETWEEN, NODE_SET_ASIDE },
     { false, false, true, false, "", TARGET,
@@ -320,7 +321,7 @@ static enum node_end hotpatched_comes_to(struct build before, struct build now)
 
     handover_bed_begin(&b, WAVES, "");
     n = out_in(&b, NODE_RESUMING);
-    n->effect = true;
+    n->effect = n->proved = true;
     n->build_before = before;
     n->level_before = (struct build)BEFORE;
     n->build_now = now;
@@ -484,6 +485,41 @@ static void test_what_had_ended(void **state)
         assert_int_equal(b.e->fleet.nodes[from->node].patched, rows[i].patched);
         assert_int_equal((b.e->fleet.nodes[from->node].out & OUT_STUCK) != 0, rows[i].counts);
         assert_int_equal(b.e->out_all, rows[i].out);
+        handover_bed_end(&b);
+    }
+}
+
+/* I12: what was only supposed to be in is so still, and what was given up here is no more than that; what was told is told. */
+static void test_supposed_to_be_in(void **state)
+{
+    static const struct {
+        bool patched, supposed, given_up, now;
+    } rows[] = {
+        { true, false, false, false }, { true, true, false, true },  { false, true, false, false },
+        { false, false, true, true },  { true, false, true, false },
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < TABLE_LEN(rows); i++) {
+        struct handover_bed b;
+        struct handover_node *from;
+        const struct engine_node *n;
+
+        handover_bed_begin(&b, WAVES, "");
+        from = out_in(&b, NODE_ENDED);
+        from->end = NODE_SET_ASIDE;
+        from->out = false;
+        from->patched = rows[i].patched;
+        from->supposed = rows[i].supposed;
+        if (rows[i].given_up) {
+            one_op(b.h, ACT_INSTALL, "");
+            ops[0].node = from->node;
+        }
+        check_ok(handover_bed_take(&b), &b.s->err);
+        n = &b.e->nodes[from->node];
+        if (n->patched_by_us != (rows[i].patched || rows[i].given_up) || (n->supposed_at != 0) != rows[i].now)
+            fail_msg("row %u: %s, %s", i, n->patched_by_us ? "in" : "out",
+                     n->supposed_at != 0 ? "supposed" : "told");
         handover_bed_end(&b);
     }
 }
@@ -969,6 +1005,7 @@ int main(void)
         cmocka_unit_test(test_proof_of_a_node_that_goes_back),
         cmocka_unit_test(test_what_had_not_begun),
         cmocka_unit_test(test_what_had_ended),
+        cmocka_unit_test(test_supposed_to_be_in),
         cmocka_unit_test(test_its_former_load),
         cmocka_unit_test(test_open_operations),
         cmocka_unit_test(test_sent_twice_and_called_off),

@@ -561,6 +561,146 @@ static void test_overtaken_once_more(void **state)
     }
 }
 
+/* The run is over in the copy that takes over, and the other log had gone on with it: what it left out is found, and is put back
+ * (I29). Nodes that are not there are not waited for without end (I27). */
+static void test_over_here_and_gone_on_with(void **state)
+{
+    (void)state;
+    for (unsigned away = 0; away < 2; away++) {
+        struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+        const char *id = scenario_first_id(s);
+        time_ms from;
+        char op[64];
+
+        scenario_start(s);
+        scenario_run(s);
+        check_run(s, RUN_FINISHED);
+        snprintf(op, sizeof op, "r1/%s/2/pause/1", id);
+        backend_plan_by_another(s->world, scenario_first(s), op);
+        if (away)
+            backend_plan_cut(s->world, scenario_first(s), TIME_NEVER);
+        from = s->now;
+        scenario_takeover(s);
+        scenario_goes_on(s);
+        check_end(s, id, away ? NODE_DONE : NODE_STUCK);
+        assert_int_equal(strstr(buf_text(&s->notes), "not heard of since the takeover") != NULL, away);
+        assert_int_equal(s->now - from >= 5 * MINUTE_MS, away);
+        assert_true(s->now - from <= HOUR_MS);
+        if (!away) {
+            decide_done(s);
+            check_ok(scenario_verb(s, VERB_RETURN, id), &s->err);
+            scenario_goes_on(s);
+            assert_true(backend_plan_in_service(s->world, scenario_first(s)));
+        }
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
+static bool (*owner_waits)(const struct scenario *s);
+
+static void its_owner_pauses(struct scenario *s, struct plan_answer *a)
+{
+    if (!owner_waits(s) && scenario_is_picture(a))
+        scenario_shows_first(s, a, SEEN_PAUSED);
+}
+
+static bool till_it_is_claimed(const struct scenario *s)
+{
+    return !scenario_node(s, scenario_first_id(s)).claimed;
+}
+
+static bool till_others_are_out(const struct scenario *s)
+{
+    return scenario_ended(s, NODE_DONE) < 2;
+}
+
+/* Over, and in service after a takeover by the first picture since: its owner pauses it before the run ends, and that is nobody's log.
+ * Found paused by that picture it may be out (I29). */
+static void test_its_owner_pauses_it(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+        const char *id = scenario_first_id(s);
+        bool since = i % 2 == 0;
+
+        owner_waits = since ? till_others_are_out : till_it_is_claimed;
+        scenario_start(s);
+        scenario_until(s, id, NODE_ENDED);
+        s->meddle = its_owner_pauses;
+        if (i < 2)
+            scenario_takeover(s);
+        else
+            scenario_upgrade(s);
+        scenario_run(s);
+        check_run(s, RUN_FINISHED);
+        check_end(s, id, since ? NODE_DONE : NODE_STUCK);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
+/* A node of a later wave that another log left out is put back, and is on its way when its wave begins: that does not pass before the
+ * node has its end (I11). */
+static void test_put_back_before_its_wave(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[3,\"100%\"]", BUDGET);
+    uint32_t it = s->plan->nodes[s->plan->waves[1].nodes[0]].node;
+    uint32_t before = s->plan->nodes[s->plan->waves[0].nodes[2]].node;
+    const char *id = s->plan->inv->nodes[it].id;
+    char op[64];
+
+    (void)state;
+    scenario_start(s);
+    scenario_until(s, s->plan->inv->nodes[before].id, NODE_SETTLING);
+    snprintf(op, sizeof op, "r1/%s/1/pause/1", id);
+    backend_plan_by_another(s->world, it, op);
+    scenario_takeover(s);
+    scenario_until_unknown(s, id);
+    decide(s, it, WITNESS_SAYS_DONE);
+    check_end(s, id, NODE_STUCK);
+    check_ok(scenario_verb(s, VERB_RETURN, id), &s->err);
+    assert_int_equal(engine_wave(s->engine, 1).state, WAVE_WAITING);
+    while (engine_wave(s->engine, 1).state != WAVE_PASSED)
+        assert_true(scenario_step(s));
+    check_end(s, id, NODE_RETURNED);
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    scenario_truth(s);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
+/* It was put back after the end, and another revision takes over on its way home: it comes home whatever another log has done to it
+ * (I28). */
+static void test_put_back_over_an_upgrade(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", BUDGET);
+    struct fault *f = scenario_fault(s, scenario_first_id(s), "resume", "denied");
+    const char *id = scenario_first_id(s);
+    char op[64];
+
+    (void)state;
+    f->outcome = OUTCOME_REFUSED;
+    f->times = 99;
+    scenario_start(s);
+    scenario_run(s);
+    check_run(s, RUN_FINISHED);
+    check_end(s, id, NODE_STUCK);
+    f->times = 0;
+    check_ok(scenario_verb(s, VERB_RETURN, id), &s->err);
+    scenario_until(s, id, NODE_STORAGE_IN);
+    snprintf(op, sizeof op, "r1/%s/7/move_groups/1", id);
+    backend_plan_by_another(s->world, scenario_first(s), op);
+    scenario_upgrade(s);
+    scenario_goes_on(s);
+    check_end(s, id, NODE_DONE);
+    scenario_truth(s);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 /* What another log did to a node whose turn has not come is a person's to decide: the run holds for that, and the program ends, when
  * nothing goes on any more, not in the middle of another one's installation (I28, I29). */
 static void test_waits_for_what_goes_on(void **state)
@@ -601,6 +741,10 @@ int main(void)
                                         cmocka_unit_test(test_a_load_has_an_id_of_its_own),
                                         cmocka_unit_test(test_a_setting_has_an_id_of_its_own),
                                         cmocka_unit_test(test_a_life_of_another_log_over_an_upgrade),
+                                        cmocka_unit_test(test_over_here_and_gone_on_with),
+                                        cmocka_unit_test(test_its_owner_pauses_it),
+                                        cmocka_unit_test(test_put_back_before_its_wave),
+                                        cmocka_unit_test(test_put_back_over_an_upgrade),
                                         cmocka_unit_test(test_overtaken_once_more) };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

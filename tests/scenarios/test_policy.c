@@ -115,6 +115,60 @@ static void test_rehearsal_refused(void **state)
     scenario_free(s);
 }
 
+static void paused_since(struct scenario *s, struct plan_answer *a)
+{
+    if (scenario_is_picture(a))
+        scenario_shows_first(s, a, SEEN_PAUSED);
+}
+
+static void no_picture(struct scenario *s, struct plan_answer *a)
+{
+    (void)s;
+    if (scenario_is_picture(a))
+        a->ev->u.observed.ok = false;
+}
+
+/* Aborted hours after its first life, while the run holds: it is what a fresh picture says, or nobody vouches for it (I17). */
+static void test_rehearsal_aborted_before_its_way_back(void **state)
+{
+    static const struct {
+        void (*meddle)(struct scenario *s, struct plan_answer *a);
+        bool s2d;
+        enum node_end end;
+    } rows[] = { { NULL, false, NODE_DONE },
+                 { NULL, true, NODE_DONE },
+                 { paused_since, false, NODE_SET_ASIDE },
+                 { no_picture, false, NODE_SET_ASIDE } };
+
+    (void)state;
+    for (unsigned i = 0; i < TABLE_LEN(rows); i++) {
+        const struct fleet_words fleet = { .seed = 5,
+                                           .clusters = 1,
+                                           .nodes = 4,
+                                           .vms = 2,
+                                           .node_mib = 65536,
+                                           .vm_mib_min = 2048,
+                                           .vm_mib_max = 4096,
+                                           .s2d = rows[i].s2d };
+        struct scenario *s = scenario_new(&fleet, NULL, ",\"policy\":{\"rehearse\":true}");
+
+        scenario_start(s);
+        while (engine_node(s->engine, scenario_first(s)).life < 2)
+            assert_true(scenario_step(s));
+        check_ok(scenario_verb(s, VERB_PAUSE, NULL), &s->err);
+        scenario_while_holding(s);
+        s->now += 3 * HOUR_MS;
+        s->meddle = rows[i].meddle;
+        check_ok(scenario_verb(s, VERB_ABORT, NULL), &s->err);
+        scenario_run(s);
+        check_run(s, RUN_ABORTED);
+        check_end(s, scenario_first_id(s), rows[i].end);
+        assert_int_equal(backend_plan_effects(s->world, scenario_first(s), "pause"), 1);
+        scenario_replays(s);
+        scenario_free(s);
+    }
+}
+
 /* Aborted between the second life and the third: the node was serviced and is as it was before, which is no `not started`. */
 static void test_rehearsal_aborted_before_its_third_life(void **state)
 {
@@ -450,6 +504,7 @@ int main(void)
         cmocka_unit_test(test_proofs_reach_the_node),
         cmocka_unit_test(test_rehearsal),
         cmocka_unit_test(test_rehearsal_refused),
+        cmocka_unit_test(test_rehearsal_aborted_before_its_way_back),
         cmocka_unit_test(test_rehearsal_aborted_before_its_third_life),
         cmocka_unit_test(test_rehearsal_whose_third_life_never_comes),
         cmocka_unit_test(test_rehearsal_crash),

@@ -245,6 +245,47 @@ static void test_closed_by_force_and_put_back(void **state)
     }
 }
 
+/* Its removal waits for one boot after the other. */
+static void leaves_with_its_boot(struct scenario *s, struct plan_answer *a)
+{
+    if (a->node != scenario_first(s) || a->ev->type != EV_OBSERVED || effects_of_first(s, "uninstall") == 0)
+        return;
+    if (a->ev->u.observed.what == OBSERVE_FACTS)
+        a->ev->u.observed.facts.pending_reboot = true;
+    if (a->ev->u.observed.what != OBSERVE_VERIFY)
+        return;
+    a->ev->u.observed.verify.package = PACKAGE_UNINSTALL_PENDING;
+    a->ev->u.observed.verify.pending = true;
+}
+
+/* Given up between two of them, and put back: not drained for once more (I12), nor told as it was before (I17). */
+static void test_removed_and_given_up(void **state)
+{
+    struct scenario *s = scenario_new(&words, "[1,\"100%\"]", MORE);
+    const char *id = scenario_first_id(s);
+
+    (void)state;
+    s->meddle = leaves_with_its_boot;
+    scenario_start(s);
+    scenario_until(s, id, NODE_ENDED);
+    check_ok(scenario_verb(s, VERB_ROLLBACK, NULL), &s->err);
+    scenario_until(s, id, NODE_VERIFYING);
+    scenario_until(s, id, NODE_DRAINING);
+    check_ok(scenario_verb(s, VERB_ABORT_FORCE, NULL), &s->err);
+    check_end(s, id, NODE_STUCK);
+    check_ok(scenario_verb(s, VERB_RETURN, id), &s->err);
+    scenario_goes_on(s);
+    check_end(s, id, NODE_SET_ASIDE);
+    check_ok(scenario_verb(s, VERB_ROLLBACK, NULL), &s->err); /* nobody is sent back: that is its end */
+    check_run(s, RUN_ROLLED_BACK);
+    check_end(s, id, NODE_SET_ASIDE);
+    assert_int_equal(effects_of_first(s, "pause"), 2);
+    assert_int_equal(effects_of_first(s, "uninstall"), 1);
+    scenario_truth(s);
+    scenario_replays(s);
+    scenario_free(s);
+}
+
 /* After its boot the node is at the target, and its verification comes to nothing. */
 static void never_idle(struct scenario *s, struct plan_answer *a)
 {
@@ -308,6 +349,7 @@ int main(void)
         cmocka_unit_test(test_never_arrived),
         cmocka_unit_test(test_stuck_with_it_in),
         cmocka_unit_test(test_closed_by_force_and_put_back),
+        cmocka_unit_test(test_removed_and_given_up),
         cmocka_unit_test(test_tried_again),
         cmocka_unit_test(test_tried_again_and_stopped),
     };

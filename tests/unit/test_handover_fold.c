@@ -159,22 +159,21 @@ static void sees(struct log *l, const char *what)
 {
     struct event ev = plain(EV_OBSERVED);
     struct verify_facts *v = &ev.u.observed.verify;
+    bool there = strncmp(what, "there", 5) == 0, superseded = strcmp(what, "superseded") == 0;
+    bool early = strcmp(what, "pending") == 0 || strcmp(what, "there_at_once") == 0;
 
     ev.node = node_now(l)->node;
     ev.u.observed.what = OBSERVE_VERIFY;
     ev.u.observed.ok = strcmp(what, "nothing") != 0;
-    v->build = (struct build){ 26100, strcmp(what, "built") == 0 || strcmp(what, "there") == 0 ||
-                                              strcmp(what, "superseded") == 0
-                                          ? 4066
-                                          : 4061 };
-    v->package = strcmp(what, "listed") == 0 || strcmp(what, "there") == 0 ? PACKAGE_INSTALLED
-                 : strcmp(what, "superseded") == 0                         ? PACKAGE_SUPERSEDED
-                 : strcmp(what, "coming") == 0                             ? PACKAGE_INSTALL_PENDING
-                 : strcmp(what, "going") == 0                              ? PACKAGE_UNINSTALL_PENDING
-                                                                           : PACKAGE_ABSENT;
+    v->build = (struct build){ 26100, there || superseded || strcmp(what, "built") == 0 ? 4066 : 4061 };
+    v->package = there || strcmp(what, "listed") == 0 ? PACKAGE_INSTALLED
+                 : superseded                         ? PACKAGE_SUPERSEDED
+                 : strcmp(what, "coming") == 0        ? PACKAGE_INSTALL_PENDING
+                 : strcmp(what, "going") == 0         ? PACKAGE_UNINSTALL_PENDING
+                                                      : PACKAGE_ABSENT;
     v->servicing_idle = strcmp(what, "servicing") != 0;
     v->pending = strncmp(what, "pending", 7) == 0;
-    v->boot_id = strcmp(what, "pending") == 0 ? "B0" : "B2"; /* else it has booted since */
+    v->boot_id = early ? "B0" : "B2"; /* else it has booted since */
     enter(l, &ev);
 }
 
@@ -244,7 +243,7 @@ static const char *says(struct log *l, const struct handover *h)
     add(out, sizeof out, n->effect, n->removed ? "removed" : "installed");
     add(out, sizeof out, n->rebooted, "rebooted");
     add(out, sizeof out, n->suspended, "suspended");
-    add(out, sizeof out, n->patched, "patched");
+    add(out, sizeof out, n->patched, n->supposed ? "supposed" : "patched");
     add(out, sizeof out, n->proved, "proved");
     for (uint32_t i = 0; i < h->n_parks; i++)
         if (h->parks[i].node == n->node) {
@@ -305,7 +304,7 @@ static const struct {
     { OUT "move_groups:ok", NODE_DRAINING, "paused" },
     /* effects */
     { OUT "install:ok", NODE_INSTALLING, "paused installed patched" },
-    { OUT "install:failed", NODE_INSTALLING, "paused patched" }, /* it may be in: that is no promise */
+    { OUT "install:failed", NODE_INSTALLING, "paused supposed" }, /* it may be in: that is no promise */
     { OUT "install:failed sees:gone", NODE_STARTING_VMMS, "paused" },
     { OUT "install:failed sees:coming", NODE_VERIFYING, "paused patched" },
     { OUT "install:refused", NODE_INSTALLING, "paused" },
@@ -375,6 +374,7 @@ static const struct {
     { OUT "install:ok sees:gone", NODE_ENDED, "paused installed" },
     { OUT "install:ok sees:nothing", NODE_VERIFYING, "paused installed patched" },
     { OUT "install:ok sees:there", NODE_VERIFYING, "paused installed patched proved" },
+    { OUT "install:ok sees:there_at_once", NODE_VERIFYING, "paused installed patched" }, /* it owes a boot */
     { OUT "install:ok sees:listed", NODE_VERIFYING, "paused installed patched" }, /* half of it: no proof */
     { OUT "install:ok sees:superseded", NODE_VERIFYING, "paused installed patched proved" },
     { OUT "install:ok sees:built", NODE_VERIFYING, "paused installed" }, /* by another package */
@@ -389,8 +389,16 @@ static const struct {
     { OUT "install:ok next pause:ok uninstall:ok sees:built", NODE_VERIFYING, "paused removed" },
     { OUT "install:ok next pause:ok uninstall:ok sees:there", NODE_ENDED, "paused removed patched" },
     { OUT "install:ok next pause:ok uninstall:ok sees:going", NODE_VERIFYING, "paused removed" },
+    /* what nobody has told of is supposed: till the node says what is in; what was in for sure is so still (I12) */
+    { OUT "install:busy sees:servicing", NODE_VERIFYING, "paused supposed" },
+    { OUT "install:busy sees:listed", NODE_VERIFYING, "paused patched" },
+    { OUT "install:busy sees:pending", NODE_VERIFYING, "paused patched" },
+    { OUT "install:busy install:ok", NODE_INSTALLING, "paused installed patched" },
+    { OUT "install:ok next pause:ok install:busy", NODE_INSTALLING, "paused patched" },
+    { OUT "install next pause:ok install:busy", NODE_INSTALLING, "paused supposed" },
+    { OUT "install", NODE_ENDED, "paused supposed" },
     /* given up, and its end is heard later; not when another effect came after it */
-    { OUT "install return next start_vmms:ok", NODE_STORAGE_IN, "paused storage patched" },
+    { OUT "install return next start_vmms:ok", NODE_STORAGE_IN, "paused storage supposed" },
     { OUT "install next pause:ok decide", NODE_DRAINING, "paused patched" },
     { OUT "install decide", NODE_INSTALLING, "paused installed patched" },
     { OUT "pause:ok decide", NODE_DRAINING, "paused" },

@@ -120,13 +120,14 @@ static void test_of_some_nodes(void **state)
 
     (void)state;
     check_ok(handover_fold_end(fold, &h, &err), &err);
-    h->nodes[1].proved = true;
+    h->nodes[1].proved = h->nodes[1].supposed = true;
     h->nodes[1].level_before = (struct build){ 26100, 4061 };
     jw_init(&w, &text);
     handover_write(&w, NULL, h, plan->inv);
     check_ok(read_text(buf_text(&text), &a, &back, &err), &err);
     for (uint32_t i = 0; i < h->n_nodes; i++) {
         assert_int_equal(back->nodes[i].proved, i == 1);
+        assert_int_equal(back->nodes[i].supposed, i == 1);
         assert_int_equal(back->nodes[i].level_before.number, i == 1 ? 26100 : 0);
         assert_int_equal(back->nodes[i].level_before.ubr, i == 1 ? 4061 : 0);
     }
