@@ -162,7 +162,7 @@ static int check_hello(struct live_node *n, const json *r, struct err *err)
 static int keep_hello(struct live_node *n, const json *r, struct err *err)
 {
     arena_clear(&n->hello_arena);
-    n->mono_at_hello = json_get_int(json_get(r, "clock"), "mono_ms", 0);
+    n->mono_at_hello = json_get_int(json_get(r, "clock"), "mono_ms", -1);
     n->hello_heard = fleet_now(&n->b->setup.clock);
     snprintf(n->session, sizeof n->session, "%s", json_get_str(r, "session", ""));
     n->machine_id = arena_str(&n->hello_arena, json_get_str(r, "machine_id", ""));

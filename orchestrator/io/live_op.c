@@ -232,9 +232,14 @@ static void on_started(void *arg, const struct rpc_message *reply, const struct 
         op_free(o);
         return;
     }
-    if (why->code == ERR_TIMEOUT) {
-        ask_status(
-            o); /* whether it got through is not known; or it came too late, and the node tells what it has of it */
+    if (reply == NULL && why->code == ERR_TIMEOUT) {
+        ask_status(o); /* whether it got through is not known */
+        return;
+    }
+    if (reply != NULL &&
+        why->code == ERR_TIMEOUT) { /* too late by its clock, or that was heard late: greeted anew */
+        agent_client_drop(o->n->client, why);
+        op_free(o);
         return;
     }
     if (reply != NULL && !told_otherwise(o->n, why))
@@ -385,7 +390,8 @@ static char *start_params(struct backend_live *b, const struct command *c)
     jw_int(&w, "epoch", (int64_t)b->epoch);
     jw_str(&w, "controller", b->controller);
     write_log_position(&w, b);
-    jw_int(&w, "until_mono_ms", until_mono(&b->nodes[c->node], c));
+    if (b->nodes[c->node].mono_at_hello >= 0)
+        jw_int(&w, "until_mono_ms", until_mono(&b->nodes[c->node], c));
     jw_object_end(&w);
     json_free(doc);
     buf_clear(&args);

@@ -44,7 +44,7 @@ struct live_node {
     char session[64], greeted_as[33];         /* of the last hello: theirs, ours */
     const char *machine_id, *boot_id, *agent; /* of the last hello; in hello_arena */
     struct arena hello_arena;
-    dur_ms mono_at_hello; /* its monotonic clock then; and ours, when it was heard */
+    dur_ms mono_at_hello; /* its monotonic clock then, -1: not told; and ours, when it was heard */
     time_ms hello_heard;
     bool blank;           /* no claim stood in its journal at a hello, and no claim was answered since */
     bool surveyed;        /* the survey has its answer */

@@ -579,6 +579,14 @@ static void on_accept(struct sim_controller *c, uint32_t node, struct sim_pendin
     free(p->start);
 }
 
+static void hang_up(struct sim_controller *c, uint32_t node)
+{
+    uint32_t conn = c->backend.links[node].conn;
+
+    sim_close(c->s, conn, true);
+    sim_backend_closed(c, node, conn);
+}
+
 static void on_answer(struct sim_controller *c, uint32_t node, struct sim_pending *p, struct rpc_message *m)
 {
     switch (p->kind) {
@@ -594,7 +602,7 @@ static void on_answer(struct sim_controller *c, uint32_t node, struct sim_pendin
     case REQ_START:
     case REQ_CANCEL:
         if (m->kind != RPC_RESULT && p->kind == REQ_START && strcmp(m->error_name, "timeout") == 0)
-            ask_about(&c->backend, node, REQ_STATUS, p->op); /* it came too late: what has the node of it? */
+            hang_up(c, node); /* too late by its clock, or that was heard late: greeted anew */
         else if (m->kind != RPC_RESULT)
             on_op_error(c, node, p, m);
         else if (is_settled(m->result))
@@ -642,8 +650,7 @@ void sim_backend_line(struct sim_controller *c, uint32_t node, uint32_t conn, co
     if (l->conn != conn || c->state == CTL_OFF)
         return;
     if (rpc_parse(text, len > 0 && text[len - 1] == '\n' ? len - 1 : len, &m, NULL) != 0) {
-        sim_close(c->s, conn, true);
-        sim_backend_closed(c, node, conn);
+        hang_up(c, node);
         return;
     }
     if (m.kind == RPC_NOTIFICATION && strcmp(m.method, "op.done") == 0 && l->state == LINK_READY)
