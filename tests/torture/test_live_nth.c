@@ -126,6 +126,8 @@ static struct log_position position(void *arg)
     return (struct log_position){ .seq = ++site.seq, .hash = "h" };
 }
 
+static const struct fleet_clock real_time = { .factor = 1 };
+
 static void submit_about(enum command_type type, const char *op)
 {
     struct command c = { .type = type,
@@ -138,6 +140,7 @@ static void submit_about(enum command_type type, const char *op)
                          .action = "pause",
                          .args = "{}",
                          .limit_ms = 20000,
+                         .decided = fleet_now(&real_time),
                          .journal = type == CMD_CLAIM && owner.takes_over };
 
     owner.heard_ms = loop_now_ms(site.w->loop);
@@ -399,7 +402,7 @@ static void begin(enum fault fault, unsigned n)
 {
     const struct ssh_hostkey pin = site.sshd.hostkey;
     const struct live_setup setup = { .plan = &site.plan,
-                                      .clock = { .factor = 1 },
+                                      .clock = real_time,
                                       .pins = &pin,
                                       .package_path = site.package,
                                       .position = position,
@@ -558,7 +561,8 @@ static void mover_submit(enum command_type type)
                          .action = "move_vm",
                          .args = "{\"vm\":\"" VM "\",\"to\":\"HV08\",\"method\":\"live\"}",
                          .memory_mib = 1024,
-                         .limit_ms = 20000 };
+                         .limit_ms = 20000,
+                         .decided = fleet_now(&real_time) };
 
     backend_live_backend(owner.live)->submit(backend_live_backend(owner.live), &c);
 }
@@ -584,11 +588,9 @@ static void mover_until_end(void)
 static void mover_open(void)
 {
     const struct ssh_hostkey pin = site.sshd.hostkey;
-    const struct live_setup setup = { .plan = &site.plan,
-                                      .clock = { .factor = 1 },
-                                      .pins = &pin,
-                                      .position = position,
-                                      .on_event = on_mover_event };
+    const struct live_setup setup = {
+        .plan = &site.plan, .clock = real_time, .pins = &pin, .position = position, .on_event = on_mover_event
+    };
     struct err err = { 0 };
 
     memset(&nth, 0, sizeof nth);
