@@ -91,12 +91,12 @@ static void add_node(struct sha256 *s, const struct engine_node *n)
                            n->anew,        n->proved,          n->undecided_runs, n->foreign_led,
                            n->unread,      n->foreign_settled, n->pause_lost,     n->blank,
                            n->up_since };
-    const int64_t numbers[] = { n->phase,         n->end,         n->home_end,    n->step,
-                                n->goal,          n->life,        n->attempt,     n->tries,
-                                n->since,         n->out_since,   n->out_until,   n->lost_at,
-                                n->rehearsal,     n->unknown_ops, n->moves_open,  n->build_now.number,
-                                n->build_now.ubr, n->life_heard,  n->life_placed, n->life_changed,
-                                n->paused_at,     n->life_settled };
+    const int64_t numbers[] = { n->phase,         n->end,          n->home_end,    n->step,
+                                n->goal,          n->life,         n->attempt,     n->tries,
+                                n->since,         n->out_since,    n->out_until,   n->lost_at,
+                                n->rehearsal,     n->unknown_ops,  n->moves_open,  n->build_now.number,
+                                n->build_now.ubr, n->life_heard,   n->life_placed, n->life_changed,
+                                n->paused_at,     n->life_settled, n->looked_from };
 
     add_flags(s, flags, sizeof flags / sizeof flags[0]);
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)

@@ -24,6 +24,7 @@ void node_begin_life(struct engine *e, struct engine_node *n, bool back)
     n->paused = n->pause_lost = n->vmms_touched = n->storage_touched = n->installed = n->verified =
         n->unpark_failed = false;
     n->go_home = n->suspended = n->pause_in_doubt = false;
+    n->looked_from = 0;
     n->reboots = n->proofs = 0;
     n->before.known = false;
     n->reason[0] = '\0';
@@ -322,12 +323,13 @@ enum node_end back_end(const struct engine_node *n)
     return NODE_DONE;
 }
 
-/* In service, and the storage whole, says a picture that is no older than one may be. */
+/* In service, and the storage whole, says a picture that is no older than one may be, or was asked for to see just that. */
 static bool seen_whole(const struct engine *e, const struct engine_node *n)
 {
     const struct engine_cluster *c = &e->clusters[n->cluster];
+    bool asked_for = n->looked_from != 0 && c->seen_at >= n->looked_from && c->seen_at >= c->reached_at;
 
-    return cluster_fresh(e, c) && e->seen[n->ix] == SEEN_UP && cluster_clean(e, c);
+    return (cluster_fresh(e, c) || asked_for) && e->seen[n->ix] == SEEN_UP && cluster_clean(e, c);
 }
 
 /* Of a life whose turn never came: what the lives before it came to, and patched as before is not one that others have taken out of
@@ -343,7 +345,7 @@ void node_give_up(struct engine *e, struct engine_node *n, enum node_end end, co
 {
     if (!n->back)
         node_fail(e, n);
-    node_home(e, n, !n->back ? end : node_in_flight(n) ? back_end(n) : unbegun_end(e, n), text);
+    node_home(e, n, n->back ? back_end(n) : end, text);
 }
 
 bool node_looked_for(struct engine *e, struct engine_node *n)
@@ -353,6 +355,10 @@ bool node_looked_for(struct engine *e, struct engine_node *n)
     if (!n->rehearse || !n->back || n->in_rollback || !n->claimed || n->phase == NODE_ENDED ||
         node_in_flight(n) || seen_whole(e, n))
         return false;
+    if (n->looked_from == 0)
+        n->looked_from = e->now;
+    if (e->now - later(n->looked_from, engine_awake_since(e)) > e->rollout->policy.unreachable_ms)
+        return false; /* each picture comes when it is old */
     if (!cluster_fresh(e, c) || c->seen_at < c->clean_after)
         cluster_want(e, c);
     else if (e->seen[n->ix] == SEEN_UP && cluster_clean_once(c)) /* the second sample decides */

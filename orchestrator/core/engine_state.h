@@ -118,6 +118,8 @@ struct engine_node {
     /* While paused: in service in a picture asked since then, others have ended it. When its end was heard, or it was taken
      * over, or decided what another log did; 0: a person says that it is paused (`return`), and no picture is held against that. */
     time_ms paused_at;
+    time_ms
+        looked_from; /* stopped before its way back: since when its cluster is looked at for its end; 0: it is not */
     bool vmms_touched, storage_touched, installed, verified, unpark_failed;
     bool failed; /* counted against the budget */
     bool patched_by_us;

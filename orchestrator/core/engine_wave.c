@@ -440,7 +440,9 @@ static void name_unheard(struct engine *e)
         const struct engine_node *n = &e->nodes[i];
 
         if (n->wave != IX_NONE && n->end != NODE_STUCK && (n->unread || (n->blank && !n->up_since)))
-            engine_note(e, NOTE_WARNING, "I29", n->ix, "not heard of since the takeover: it may be out");
+            engine_note(e, NOTE_WARNING, "I29", n->ix,
+                        n->unread ? "not heard of since the takeover: it may be out"
+                                  : "its journal is lost: another log may have it out");
     }
 }
 

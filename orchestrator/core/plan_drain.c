@@ -192,8 +192,8 @@ static bool better_evidence(const struct planner *pl, uint32_t node, uint32_t vm
     return vm_demand_mib(&a->vm) < vm_demand_mib(&b->vm);
 }
 
-/* May it leave where it is: not an infrastructure VM, and no patched node is
- * robbed of its own evidence. */
+/* May it leave where it is: not an infrastructure VM, no patched node is robbed of its own evidence, and off a node still to be
+ * drained it is one of the moves that it has (I10). */
 static bool may_leave(const struct planner *pl, uint32_t node, uint32_t vm)
 {
     const struct fleet_vm *v = &pl->fleet.vms.items[vm];
@@ -202,6 +202,8 @@ static bool may_leave(const struct planner *pl, uint32_t node, uint32_t vm)
     if (!vm_holds_memory(v) || v->at == IX_NONE || v->at == node || v->vm.role != ROLE_NONE)
         return false;
     at = &pl->fleet.nodes[v->at];
+    if (at->due > 0 && v->moves >= pl->r->policy.moves_per_vm)
+        return false;
     return at->out == 0 && (at->due > 0 || load_of(pl, v->at).vms > pl->r->policy.evidence_vms_min);
 }
 

@@ -220,6 +220,15 @@ void live_op_probe(struct backend_live *b, const struct command *c)
 
 /* --- starting --- */
 
+/* Too late by the node's clock, or that clock is counted wrong here: a new hello sets it right, and the claim tells the rest. */
+static void greet_anew(struct live_node *n, const struct err *why)
+{
+    struct err lost = { 0 };
+
+    (void)err_set(&lost, ERR_LOST, "%s", why->text);
+    agent_client_drop(n->client, &lost);
+}
+
 static void on_started(void *arg, const struct rpc_message *reply, const struct err *why)
 {
     struct live_op *o = arg;
@@ -236,9 +245,8 @@ static void on_started(void *arg, const struct rpc_message *reply, const struct 
         ask_status(o); /* whether it got through is not known */
         return;
     }
-    if (reply != NULL &&
-        why->code == ERR_TIMEOUT) { /* too late by its clock, or that was heard late: greeted anew */
-        agent_client_drop(o->n->client, why);
+    if (reply != NULL && why->code == ERR_TIMEOUT) {
+        greet_anew(o->n, why);
         op_free(o);
         return;
     }
@@ -295,7 +303,8 @@ static bool came_late(const struct live_op *o)
 {
     const struct fleet_clock *c = &o->n->b->setup.clock;
 
-    return fleet_to_real(c, fleet_now(c) - o->asked) > ORDER_GOOD_MS;
+    /* the order takes its time too */
+    return fleet_to_real(c, fleet_now(c) - o->asked) > ORDER_GOOD_MS - LIVE_CALL_MS;
 }
 
 static void on_receiver(void *arg, const struct rpc_message *reply, const struct err *why)

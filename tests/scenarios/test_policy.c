@@ -128,6 +128,18 @@ static void no_picture(struct scenario *s, struct plan_answer *a)
         a->ev->u.observed.ok = false;
 }
 
+/* Each is old when it comes. */
+static void slow_picture(struct scenario *s, struct plan_answer *a)
+{
+    static bool held;
+
+    (void)s;
+    if (!scenario_is_picture(a))
+        return;
+    held = !held;
+    a->late_ms = held ? 3 * MINUTE_MS : 0;
+}
+
 /* Aborted hours after its first life, while the run holds: it is what a fresh picture says, or nobody vouches for it (I17). */
 static void test_rehearsal_aborted_before_its_way_back(void **state)
 {
@@ -137,6 +149,7 @@ static void test_rehearsal_aborted_before_its_way_back(void **state)
         enum node_end end;
     } rows[] = { { NULL, false, NODE_DONE },
                  { NULL, true, NODE_DONE },
+                 { slow_picture, false, NODE_DONE },
                  { paused_since, false, NODE_SET_ASIDE },
                  { no_picture, false, NODE_SET_ASIDE } };
 

@@ -569,7 +569,7 @@ static void on_accept(struct sim_controller *c, uint32_t node, struct sim_pendin
     if (m->kind != RPC_RESULT) {
         SIM_HIT(c->s, move_accept_refused);
         on_op_error(c, node, p, m);
-    } else if (c->s->now - p->sent > MINUTE_MS) { /* the controller was stopped meanwhile */
+    } else if (c->s->now - p->sent > MINUTE_MS / 2) { /* the controller was stopped meanwhile */
         feed_refused(c, p->source, p->op, "busy", "the receiver's answer came too late");
     } else if (l->state == LINK_READY) {
         q = sim_request(&c->backend, p->source, REQ_START, "op.start", p->start);
@@ -602,7 +602,7 @@ static void on_answer(struct sim_controller *c, uint32_t node, struct sim_pendin
     case REQ_START:
     case REQ_CANCEL:
         if (m->kind != RPC_RESULT && p->kind == REQ_START && strcmp(m->error_name, "timeout") == 0)
-            hang_up(c, node); /* too late by its clock, or that was heard late: greeted anew */
+            hang_up(c, node); /* too late by its clock, or that is counted wrong here: a new hello */
         else if (m->kind != RPC_RESULT)
             on_op_error(c, node, p, m);
         else if (is_settled(m->result))

@@ -168,6 +168,35 @@ static void test_bound_with_a_parked_vm(void **state)
     buf_clear(&text);
 }
 
+/* A VM that one drain had moved to a node still to be drained came on from there as evidence: one move more than it has. */
+static void test_evidence_within_the_budget(void **state)
+{
+    struct buf text = BUF_INIT;
+    struct plan *p;
+
+    (void)state;
+    buf_str(&text, "{\"version\":1,\"name\":\"f\",\"clusters\":[{\"id\":\"c\",\"storage\":\"s2d\","
+                   "\"witness\":\"disk\",\"optimisation_off\":true}],\"nodes\":[");
+    for (unsigned i = 0; i < 4; i++)
+        buf_printf(&text,
+                   "%s{\"id\":\"n%u\",\"cluster\":\"c\",\"memory_mib\":100,\"host_reserve_mib\":0,\"build\":"
+                   "\"26100.4061\"}",
+                   i == 0 ? "" : ",", i);
+    buf_str(&text, "],\"vms\":[");
+    for (unsigned i = 0; i < 8; i++)
+        buf_printf(&text,
+                   "%s{\"id\":\"00000000-0000-4000-8000-00000000000%u\",\"node\":\"n%u\","
+                   "\"memory\":{\"assigned_mib\":%u}}",
+                   i == 0 ? "" : ",", i, i % 4, i == 7 ? 1 : 10 + i);
+    buf_str(&text, "]}");
+    p = plan_it(inventory_of(buf_text(&text)),
+                small_rollout("[\"100%\"]", ",\"policy\":{\"moves_per_vm\":1}"));
+    assert_true(p->evidence_moves > 0);
+    check_verified(p);
+    plan_free(p);
+    buf_clear(&text);
+}
+
 /* Where more than one may be out, batches grow, and cost no move. */
 static void test_growing_batches(void **state)
 {
@@ -578,6 +607,7 @@ int main(void)
         cmocka_unit_test(test_moves_meet_the_bound),
         cmocka_unit_test(test_bound_with_an_overfull_node),
         cmocka_unit_test(test_bound_with_a_parked_vm),
+        cmocka_unit_test(test_evidence_within_the_budget),
         cmocka_unit_test(test_growing_batches),
         cmocka_unit_test(test_s2d_is_serial),
         cmocka_unit_test(test_waiver_for_a_small_cluster),
