@@ -245,12 +245,9 @@ static void on_started(void *arg, const struct rpc_message *reply, const struct 
         ask_status(o); /* whether it got through is not known */
         return;
     }
-    if (reply != NULL && why->code == ERR_TIMEOUT) {
+    if (reply != NULL && why->code == ERR_TIMEOUT)
         greet_anew(o->n, why);
-        op_free(o);
-        return;
-    }
-    if (reply != NULL && !told_otherwise(o->n, why))
+    else if (reply != NULL && !told_otherwise(o->n, why))
         emit_refused(o->n, o->op, err_name(why->code), why->text);
     op_free(o);
 }

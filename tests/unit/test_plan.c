@@ -97,104 +97,88 @@ static void test_moves_meet_the_bound(void **state)
     assert_true(moves <= bound + bound / 100);
 }
 
+struct small_vm {
+    unsigned node, mib;
+};
+
+/* An S2D cluster of nodes n0, n1, ... and VMs numbered from 0; `more` is said of each VM. */
+static struct inventory *s2d_cluster(const unsigned *nodes_mib, size_t n_nodes, unsigned reserve_mib,
+                                     const struct small_vm *vms, size_t n_vms, const char *more)
+{
+    struct buf text = BUF_INIT;
+    struct inventory *inv;
+
+    buf_str(&text, "{\"version\":1,\"name\":\"f\",\"clusters\":[{\"id\":\"c\",\"storage\":\"s2d\","
+                   "\"witness\":\"disk\",\"optimisation_off\":true}],\"nodes\":[");
+    for (size_t i = 0; i < n_nodes; i++)
+        buf_printf(&text,
+                   "%s{\"id\":\"n%u\",\"cluster\":\"c\",\"memory_mib\":%u,\"host_reserve_mib\":%u,"
+                   "\"build\":\"26100.4061\"}",
+                   i == 0 ? "" : ",", (unsigned)i, nodes_mib[i], reserve_mib);
+    buf_str(&text, "],\"vms\":[");
+    for (size_t i = 0; i < n_vms; i++)
+        buf_printf(&text,
+                   "%s{\"id\":\"00000000-0000-4000-8000-%012x\",\"node\":\"n%u\","
+                   "\"memory\":{\"assigned_mib\":%u}%s}",
+                   i == 0 ? "" : ",", (unsigned)i, vms[i].node, vms[i].mib, more);
+    buf_str(&text, "]}");
+    inv = inventory_of(buf_text(&text));
+    buf_clear(&text);
+    return inv;
+}
+
 /* A node may hold more than it has (so it was found): what its VMs take too much of is no room that others lack, and
  * the bound on a wave's time must not count it. */
 static void test_bound_with_an_overfull_node(void **state)
 {
-    static const unsigned vms[][2] = { { 0, 10 }, { 0, 14 }, { 1, 11 }, { 1, 15 },
-                                       { 2, 16 }, { 3, 56 }, { 3, 66 }, { 3, 17 } };
-    struct buf text = BUF_INIT;
-    struct plan *p;
+    static const unsigned nodes_mib[] = { 100, 200, 100, 100 };
+    static const struct small_vm vms[] = { { 0, 10 }, { 0, 14 }, { 1, 11 }, { 1, 15 },
+                                           { 2, 16 }, { 3, 56 }, { 3, 66 }, { 3, 17 } };
+    struct plan *p = plan_it(s2d_cluster(nodes_mib, TABLE_LEN(nodes_mib), 0, vms, TABLE_LEN(vms), ""),
+                             small_rollout("[1,\"100%\"]", ""));
 
     (void)state;
-    buf_str(
-        &text,
-        "{\"version\":1,\"name\":\"f\",\"clusters\":[{\"id\":\"c\",\"storage\":\"s2d\",\"witness\":\"disk\","
-        "\"optimisation_off\":true}],\"nodes\":[");
-    for (unsigned i = 0; i < 4; i++)
-        buf_printf(&text,
-                   "%s{\"id\":\"n%u\",\"cluster\":\"c\",\"memory_mib\":%d,\"host_reserve_mib\":0,"
-                   "\"build\":\"26100.4061\"}",
-                   i == 0 ? "" : ",", i, i == 1 ? 200 : 100);
-    buf_str(&text, "],\"vms\":[");
-    for (unsigned i = 0; i < TABLE_LEN(vms); i++)
-        buf_printf(
-            &text,
-            "%s{\"id\":\"00000000-0000-4000-8000-%012x\",\"node\":\"n%u\",\"memory\":{\"assigned_mib\":%u}}",
-            i == 0 ? "" : ",", i, vms[i][0], vms[i][1]);
-    buf_str(&text, "]}");
-    p = plan_it(inventory_of(buf_text(&text)), small_rollout("[1,\"100%\"]", ""));
     assert_true(p->n_waves > 0);
     check_verified(p);
     for (uint32_t w = 0; w < p->n_waves; w++)
         assert_true(p->waves[w].lower_bound_ms <= p->waves[w].took.p50);
     plan_free(p);
-    buf_clear(&text);
 }
 
 /* A parked VM gives its memory back while its node is out, and one on the disks of a lost node is not started elsewhere: the
  * bound once made room for both, and was above the time itself. */
 static void test_bound_with_a_parked_vm(void **state)
 {
-    static const unsigned assigned_mib[] = { 12, 1024, 12 };
-    struct buf text = BUF_INIT;
-    struct plan *p;
-
-    (void)state;
-    buf_str(&text, "{\"version\":1,\"name\":\"f\",\"clusters\":[{\"id\":\"c\",\"storage\":\"s2d\","
-                   "\"witness\":\"disk\",\"optimisation_off\":true}],\"nodes\":[");
-    for (unsigned i = 0; i < 3; i++)
-        buf_printf(&text,
-                   "%s{\"id\":\"n%u\",\"cluster\":\"c\",\"memory_mib\":100,\"host_reserve_mib\":4,"
-                   "\"build\":\"26100.4061\"}",
-                   i == 0 ? "" : ",", i);
-    buf_str(&text, "],\"vms\":[");
-    for (unsigned i = 0; i < 3; i++)
-        buf_printf(&text,
-                   "%s{\"id\":\"00000000-0000-4000-8000-00000000000%u\",\"node\":\"n%u\",\"dda\":true,"
-                   "\"memory\":{\"assigned_mib\":%u}}",
-                   i == 0 ? "" : ",", i, i, assigned_mib[i]);
-    buf_str(&text, "]}");
-    p = plan_it(inventory_of(buf_text(&text)),
+    static const unsigned nodes_mib[] = { 100, 100, 100 };
+    static const struct small_vm vms[] = { { 0, 12 }, { 1, 1024 }, { 2, 12 } };
+    struct plan *p =
+        plan_it(s2d_cluster(nodes_mib, TABLE_LEN(nodes_mib), 4, vms, TABLE_LEN(vms), ",\"dda\":true"),
                 small_rollout("[1,\"100%\"]",
                               ",\"consents\":[{\"vm\":\"00000000-0000-4000-8000-000000000001\",\"person\":"
                               "\"p\",\"ticket\":\"t\",\"method\":\"shutdown\",\"expires\":"
                               "\"2027-01-31T00:00:00Z\"}]"));
+
+    (void)state;
     assert_int_equal(p->n_nodes, 1);
     assert_int_equal(p->nodes[0].n_parks, 1);
     check_verified(p);
     assert_true(p->waves[0].lower_bound_ms <= p->waves[0].took.p50);
     plan_free(p);
-    buf_clear(&text);
 }
 
 /* A VM that one drain had moved to a node still to be drained came on from there as evidence: one move more than it has. */
 static void test_evidence_within_the_budget(void **state)
 {
-    struct buf text = BUF_INIT;
-    struct plan *p;
+    static const unsigned nodes_mib[] = { 100, 100, 100, 100 };
+    static const struct small_vm vms[] = { { 0, 10 }, { 1, 11 }, { 2, 12 }, { 3, 13 },
+                                           { 0, 14 }, { 1, 15 }, { 2, 16 }, { 3, 1 } };
+    struct plan *p = plan_it(s2d_cluster(nodes_mib, TABLE_LEN(nodes_mib), 0, vms, TABLE_LEN(vms), ""),
+                             small_rollout("[\"100%\"]", ",\"policy\":{\"moves_per_vm\":1}"));
 
     (void)state;
-    buf_str(&text, "{\"version\":1,\"name\":\"f\",\"clusters\":[{\"id\":\"c\",\"storage\":\"s2d\","
-                   "\"witness\":\"disk\",\"optimisation_off\":true}],\"nodes\":[");
-    for (unsigned i = 0; i < 4; i++)
-        buf_printf(&text,
-                   "%s{\"id\":\"n%u\",\"cluster\":\"c\",\"memory_mib\":100,\"host_reserve_mib\":0,\"build\":"
-                   "\"26100.4061\"}",
-                   i == 0 ? "" : ",", i);
-    buf_str(&text, "],\"vms\":[");
-    for (unsigned i = 0; i < 8; i++)
-        buf_printf(&text,
-                   "%s{\"id\":\"00000000-0000-4000-8000-00000000000%u\",\"node\":\"n%u\","
-                   "\"memory\":{\"assigned_mib\":%u}}",
-                   i == 0 ? "" : ",", i, i % 4, i == 7 ? 1 : 10 + i);
-    buf_str(&text, "]}");
-    p = plan_it(inventory_of(buf_text(&text)),
-                small_rollout("[\"100%\"]", ",\"policy\":{\"moves_per_vm\":1}"));
     assert_true(p->evidence_moves > 0);
     check_verified(p);
     plan_free(p);
-    buf_clear(&text);
 }
 
 /* Where more than one may be out, batches grow, and cost no move. */

@@ -22,17 +22,23 @@ static const char *of(const struct stage *s)
     return s->after ? "of" : "before";
 }
 
+/* What has been so for longer, an unbroken row of answers has told: the last may be as old as it may be, and have taken as long as it
+ * may take. */
+static dur_ms known_after(const struct sim_oracle *o, const struct oracle_gate *g)
+{
+    return g->soak_ms + 2 * (g->max_age_ms + o->policy.slack_ms);
+}
+
 /* Before its turn a node owes none that may not be asked (I16), nor one whose claim is not older than the answers may be. */
 static bool owes_evidence(const struct sim_oracle *o, const struct stage *s, const struct oracle_gate *g,
                           uint32_t node)
 {
     const struct oracle_store *of_it = &o->stores[s->store];
-    dur_ms late = g->soak_ms + 2 * (g->max_age_ms + o->policy.slack_ms);
 
     if (s->after)
         return of_it->ends[node] == ORACLE_END_DONE;
     return of_it->ends[node] == ORACLE_END_NONE && of_it->spoken_to[node] && !of_it->distrusted[node] &&
-           of_it->spoken_at[node] + late < s->at;
+           of_it->spoken_at[node] + known_after(o, g) < s->at;
 }
 
 /* An unbroken row of answers about one node (or cluster), from its first to its last. */
@@ -170,13 +176,10 @@ static bool parked_ever(const struct sim_oracle *o, uint32_t store, uint32_t vm)
     return false;
 }
 
-/* What ran before the wave, on a node that is in service, and does not come up again fails its cluster's gate. The last evidence
- * may be as old as it may be, and have taken as long as it may take. */
+/* What ran before the wave, on a node that is in service, and does not come up again fails its cluster's gate. */
 static void check_vms(struct sim_oracle *o, const struct stage *s, const struct oracle_gate *g,
                       uint32_t cluster)
 {
-    dur_ms late = g->soak_ms + 2 * (g->max_age_ms + o->policy.slack_ms);
-
     if (oracle_recent(o, cluster))
         return;
     for (uint32_t i = 0; i < o->w->n_vms; i++) {
@@ -187,7 +190,7 @@ static void check_vms(struct sim_oracle *o, const struct stage *s, const struct 
             !world_receives(o->w, v->node) || parked_ever(o, s->store, i))
             continue;
         o->checks[13]++;
-        if (v->down_since + late < s->at)
+        if (v->down_since + known_after(o, g) < s->at)
             oracle_break(o, 13, "gate %s of wave %u passed while %s is down for long", g->what, s->wave + 1,
                          v->id);
     }
